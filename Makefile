@@ -1,0 +1,26 @@
+# Two commands: `make quickstart` and `make test`. Both set up .venv first; nothing else is needed
+# but Python 3.11 or later, git and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: quickstart test test-long check setup clean
+
+quickstart: setup
+	$(BIN)/nastool quickstart
+
+test: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+test-long: setup
+	$(BIN)/python -m pytest -m long
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

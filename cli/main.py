@@ -1,0 +1,47 @@
+"""`nastool`: one function a command, errors without tracebacks, exit codes that mean something."""
+
+import os
+import sys
+
+# Two OpenMP threads that spin for each other are many times slower than one on a busy machine. Must be set
+# before torch loads the library.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import typer
+
+from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, train
+from toolchain.errors import ON_PURPOSE, exit_code
+
+commands = typer.Typer(
+    name="nastool",
+    help="Finds the most accurate convolutional network that measurably fits a budget on your device, and ships it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+commands.command("quickstart")(quickstart.quickstart)
+commands.command("init")(init.init)
+commands.command("doctor")(doctor.doctor)
+commands.command("profile")(profile.profile)
+commands.command("train")(train.train)
+commands.command("search")(search.search)
+commands.command("retrain")(retrain.retrain)
+commands.command("export")(export.export)
+commands.command("check")(check.check)
+commands.command("cost")(cost.cost)
+
+
+def app() -> None:
+    """Run the command line."""
+    try:
+        commands()
+    except ON_PURPOSE as problem:
+        console.error(str(problem))
+        sys.exit(exit_code(problem))
+    except KeyboardInterrupt:
+        console.error("stopped. Nothing is lost: type the same again to go on")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    app()

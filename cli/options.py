@@ -1,0 +1,37 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration; ./nastool.toml if there is one.")]
+Run = Annotated[str | None, typer.Option("--run", help="Name of the run.", rich_help_panel="Run")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Folder that runs are kept in.", rich_help_panel="Run")]
+Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same run.", rich_help_panel="Run")]
+Space = Annotated[
+    str | None,
+    typer.Option("--space", help="Search space, as shufflenet_v2 or shufflenet_v2_quick:classes=37."),
+]
+Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist or folder:PATH.")]
+Holdout = Annotated[
+    int | None,
+    typer.Option("--holdout-per-class", help="Training images a class that candidates are scored on."),
+]
+Arch = Annotated[str | None, typer.Option("--arch", help="This architecture, and not the search's winner.")]
+Recipe = Annotated[str | None, typer.Option("--recipe", help="How to train: imagenet (the paper's) or quick.")]
+Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training images.")]
+Latency = Annotated[str | None, typer.Option("--latency", help="The most a batch may take, as 17ms.")]
+Macs = Annotated[str | None, typer.Option("--macs", help="The most multiply-adds an image may take, as 330M.")]
+Params = Annotated[str | None, typer.Option("--params", help="The most parameters, as 3.4M.")]
+Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
+Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
+Db = Annotated[Path | None, typer.Option("--db", help="The table of measured latencies.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
+
+
+def flags(**given: Any) -> dict[str, Any]:
+    """The options that were given, by their place in the configuration: `search__latency` is search.latency."""
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
+    return {key.replace("__", "."): value for key, value in values.items() if value is not None}

@@ -1,0 +1,65 @@
+"""`nastool profile`: measure the parts of a space on this device."""
+
+from typing import Annotated
+
+import typer
+
+from cli import console, options
+
+
+def profile(
+    space: options.Space = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    batch: options.BatchSize = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
+    db: options.Db = None,
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Benchmark every distinct choice block, the stem and the head, into the latency table.
+
+    Killed, the same command goes on with the round that it was in.
+    """
+    from toolchain.config import load_config
+    from toolchain.profiling.profiler import profile as run_profile
+    from toolchain.spaces import load_space
+
+    given = options.flags(
+        space=space,
+        seed=seed,
+        profile__device=device,
+        profile__backend=backend,
+        profile__batch=batch,
+        profile__threads=threads,
+        profile__rounds=rounds,
+        profile__db=db,
+    )
+    settings = load_config(config, given)
+    chosen_space = load_space(settings.space)
+    with console.progress() as bars:
+        profiled = run_profile(settings, chosen_space, bars)
+    rows = profiled.table.rows
+    if json:
+        console.answer_json(
+            {
+                "space": chosen_space.name,
+                "db": str(profiled.db),
+                "context": profiled.context.as_dict(),
+                "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
+            }
+        )
+        return
+    context = profiled.context
+    console.answer_table(
+        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
+        f"{context.threads} thread{'s' if context.threads > 1 else ''}",
+        ("part", "latency ms", "median", "MAD", "samples"),
+        [
+            (key, f"{s.latency_ms:.3f}", f"{s.median_ms:.3f}", f"{s.mad_ms:.3f}", s.n)
+            for key, s in sorted((row.key, row.summary) for row in rows.values())
+        ],
+    )
+    console.say(f"{len(rows)} rows in {profiled.db}. Next: nastool train, then nastool search --latency ...")

@@ -1,0 +1,56 @@
+"""`nastool retrain`: train the winner from scratch."""
+
+from cli import console, options
+
+
+def retrain(
+    arch: options.Arch = None,
+    space: options.Space = None,
+    data: options.Data = None,
+    holdout_per_class: options.Holdout = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    run: options.Run = None,
+    runs: options.Runs = None,
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Train the winner from scratch and test it, once. Killed, the same command goes on."""
+    from toolchain.config import load_config
+    from toolchain.runs import chosen_architecture, open_run, run_of
+    from toolchain.spaces import load_space
+    from toolchain.training.data import load_data
+    from toolchain.training.stages import prepare_torch
+    from toolchain.training.stages import retrain as run_retrain
+
+    given = options.flags(
+        space=space,
+        data=data,
+        holdout_per_class=holdout_per_class,
+        run=run,
+        runs=runs,
+        seed=seed,
+        retrain__recipe=recipe,
+        retrain__changes__epochs=epochs,
+    )
+    settings = load_config(config, given)
+    prepare_torch(settings)
+    chosen_space = load_space(settings.space)
+    winner = chosen_architecture(arch, chosen_space, run_of(settings))
+    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with open_run(settings, make=arch is not None) as folder, console.progress() as bars:
+        result = run_retrain(settings, chosen_space, winner, images, folder, bars)
+    if json:
+        console.answer_json(result)
+        return
+    console.answer_facts(
+        "retrained",
+        {
+            "architecture": " ".join(result["architecture"]),
+            "test accuracy": f"{result['test_accuracy']:.2%}",
+            "hold-out accuracy": f"{result['holdout_accuracy']:.2%}",
+            "weights": folder.retrain(winner) / "best.pt",
+        },
+    )
+    console.say(f"Next: nastool export --run {settings.run}")

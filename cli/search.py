@@ -1,0 +1,97 @@
+"""`nastool search`: find the most accurate architecture that fits."""
+
+from typing import Annotated
+
+import typer
+
+from cli import console, options
+
+
+def search(
+    latency: options.Latency = None,
+    macs: options.Macs = None,
+    params: options.Params = None,
+    population: Annotated[int | None, typer.Option("--population", help="Algorithm 1: P.")] = None,
+    generations: Annotated[int | None, typer.Option("--generations", help="Algorithm 1: T.")] = None,
+    baseline: Annotated[
+        bool | None, typer.Option("--baseline/--no-baseline", help="Also run random search, for comparison.")
+    ] = None,
+    space: options.Space = None,
+    data: options.Data = None,
+    holdout_per_class: options.Holdout = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    batch: options.BatchSize = None,
+    db: options.Db = None,
+    run: options.Run = None,
+    runs: options.Runs = None,
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Search by evolution under hard limits; the winner is compiled whole and measured.
+
+    Killed, the same command goes on from its journal and ends with the same result.
+    """
+    from toolchain.config import load_config
+    from toolchain.runs import open_run
+    from toolchain.search.search import plan_search
+    from toolchain.search.search import search as run_search
+    from toolchain.spaces import load_space
+    from toolchain.training.data import load_data
+    from toolchain.training.stages import prepare_torch
+
+    given = options.flags(
+        space=space,
+        data=data,
+        holdout_per_class=holdout_per_class,
+        run=run,
+        runs=runs,
+        seed=seed,
+        train__recipe=recipe,
+        train__changes__epochs=epochs,
+        profile__device=device,
+        profile__backend=backend,
+        profile__batch=batch,
+        profile__db=db,
+        search__latency=latency,
+        search__macs=macs,
+        search__params=params,
+        search__population=population,
+        search__generations=generations,
+        search__random_baseline=baseline,
+    )
+    settings = load_config(config, given)
+    prepare_torch(settings)
+    chosen_space = load_space(settings.space)
+    plan = plan_search(settings, chosen_space)
+    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with open_run(settings) as folder, console.progress() as bars:
+        searched = run_search(settings, chosen_space, plan, images, folder, bars)
+    best = searched.best
+    for other in best["passed_over"]:
+        console.say(
+            f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
+            f"but measured {other['measured_latency_ms']:.3f} ms"
+        )
+    if json:
+        console.answer_json(best)
+        return
+    predicted = best["latency_ms"]
+    console.answer_facts(
+        "winner",
+        {
+            "architecture": " ".join(best["architecture"]),
+            "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
+            "macs": f"{best['macs']:,}",
+            "params": f"{best['params']:,}",
+            "latency, predicted": "parts not measured" if predicted is None else f"{predicted:.3f} ms",
+            "latency, measured": f"{best['measured_latency_ms']:.3f} ms",
+            "limits": ", ".join(f"{name} <= {most:,g}" for name, most in best["limits"].items()) or "none",
+            "evaluations": best["evaluations"],
+            "files": f"{folder.best} and the pictures beside it",
+        },
+    )
+    console.say(f"Next: nastool retrain --run {settings.run}")

@@ -1,0 +1,53 @@
+"""`nastool train`: train the supernet."""
+
+from cli import console, options
+
+
+def train(
+    space: options.Space = None,
+    data: options.Data = None,
+    holdout_per_class: options.Holdout = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    run: options.Run = None,
+    runs: options.Runs = None,
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Train the supernet, one uniformly drawn path a step. Killed, the same command goes on."""
+    from toolchain.config import load_config
+    from toolchain.runs import open_run
+    from toolchain.spaces import load_space
+    from toolchain.training.data import load_data
+    from toolchain.training.stages import prepare_torch, train_supernet
+
+    given = options.flags(
+        space=space,
+        data=data,
+        holdout_per_class=holdout_per_class,
+        run=run,
+        runs=runs,
+        seed=seed,
+        train__recipe=recipe,
+        train__changes__epochs=epochs,
+    )
+    settings = load_config(config, given)
+    prepare_torch(settings)
+    chosen_space = load_space(settings.space)
+    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with open_run(settings, make=True) as folder, console.progress() as bars:
+        trained = train_supernet(settings, chosen_space, images, folder, bars)
+    facts = {
+        "space": chosen_space.name,
+        "data": images.name,
+        "training_images": len(images.fit),
+        "holdout_images": len(images.holdout),
+        "steps": trained.steps,
+        "checkpoint": str(trained.checkpoint),
+    }
+    if json:
+        console.answer_json(facts)
+    else:
+        console.answer_facts("supernet", facts)
+        console.say(f"Next: nastool search --run {settings.run} --latency ... (or --macs ...)")

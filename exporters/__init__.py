@@ -1,0 +1,1 @@
+"""Module -> file -> something that runs. Knows no architecture search."""

@@ -1,0 +1,75 @@
+"""What runs an exported file. A backend is one file in this folder; the folder is the list."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.errors import BackendUnavailable
+from exporters.timing import Timing
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class CompileSpec:
+    """How a file is to run: images a batch when timed, CPU threads, arithmetic."""
+
+    batch: int
+    threads: int = 1
+    precision: str = "fp32"
+
+
+class Compiled(Protocol):
+    """A file, made ready to run on a device."""
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name for inputs by name, at any batch size."""
+
+    def time(self, min_ms: float) -> Timing:
+        """Time calls on a batch of the spec's size, for about `min_ms`."""
+
+    def close(self) -> None:
+        """Give memory back."""
+
+
+class Backend(Protocol):
+    """A runtime on a kind of device."""
+
+    name: str
+    provider: str
+
+    def why_not(self) -> str | None:
+        """Why it can't run here and what to do about it, or None if it can."""
+
+    def version(self) -> str:
+        """Its full version."""
+
+    def compile(self, onnx: Path, spec: CompileSpec) -> Compiled:
+        """Make `onnx` ready to run.
+
+        Raises:
+            NotOnnx: the file can't be read.
+            BackendUnavailable: the runtime refuses it, or the precision.
+        """
+
+
+def names() -> tuple[str, ...]:
+    """The backends there are."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def load(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        BackendUnavailable: there is none.
+    """
+    if name not in names():
+        raise BackendUnavailable(f"unknown backend {name!r}. Known backends: {', '.join(names())}")
+    return cast(Backend, import_module(f"{__name__}.{name}").Backend())

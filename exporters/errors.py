@@ -1,0 +1,29 @@
+"""What can go wrong with files that ship.
+
+Exception
+`-- ExporterError            base; ends a command with exit code 2
+    |-- BackendUnavailable   unknown, or it can't run on this machine
+    |-- NotOnnx              a file is missing, truncated, or no ONNX
+    |-- ExportFailed         a module can't be exported as it is
+    `-- ParityFailed         exit code 1: file and module compute different things
+"""
+
+
+class ExporterError(Exception):
+    """Base of this package's errors."""
+
+
+class BackendUnavailable(ExporterError):
+    """No backend of that name, or it can't run here; the message has the reason and the remedy."""
+
+
+class NotOnnx(ExporterError):
+    """The file is missing, truncated, or no ONNX."""
+
+
+class ExportFailed(ExporterError):
+    """The module can't be exported as it is."""
+
+
+class ParityFailed(ExporterError):
+    """The exported file does not compute what the module does."""

@@ -1,0 +1,75 @@
+"""The one timing loop, for every backend.
+
+A round times each model once, in an order of its own, so that a machine that slows down for a while slows all of
+them and not one. Both clock time and the CPU time of the calling thread are kept: on a busy machine the clock also
+counts the waiting.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from statistics import median
+from typing import Protocol
+
+PROTOCOL_VERSION = 1  # a part of every measurement's context: other protocols give other figures
+SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the clock's own cost is small
+FEWEST_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A model in one round, in ms a call."""
+
+    calls: int
+    wall_ms_min: float
+    wall_ms_median: float
+    cpu_ms_min: float
+    cpu_ms_median: float
+
+
+class Timed(Protocol):
+    """Something that can be timed; `exporters.backends.Compiled` is."""
+
+    def time(self, min_ms: float) -> Timing:
+        """Time calls for about `min_ms`."""
+
+
+def time_calls(call: Callable[[], object], min_ms: float) -> Timing:
+    """Call until `min_ms` have passed and at least a few samples are taken, after one call to warm up."""
+    call()
+    once_ms = _sample(call, 1)[0]
+    group = max(1, round(SHORTEST_SAMPLE_MS / max(once_ms, 1e-4)))
+    samples: list[tuple[float, float]] = []
+    ends = time.perf_counter() + min_ms / 1e3
+    while len(samples) < FEWEST_SAMPLES or time.perf_counter() < ends:
+        samples.append(_sample(call, group))
+    wall, cpu = zip(*samples, strict=True)
+    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu))
+
+
+def interleaved(
+    models: Mapping[str, Timed],
+    rounds: Iterable[int],
+    min_ms: float,
+    seed: int,
+    on_tick: Callable[[str], None],
+) -> Iterator[tuple[int, dict[str, Timing]]]:
+    """Each round's number and timings, as soon as the round is complete; `on_tick` hears of each model."""
+    for number in rounds:
+        order = sorted(models)
+        Random(f"{seed}:{number}").shuffle(order)
+        timings = {}
+        for key in order:
+            timings[key] = models[key].time(min_ms)
+            on_tick(key)
+        yield number, timings
+
+
+def _sample(call: Callable[[], object], group: int) -> tuple[float, float]:
+    """Clock and CPU milliseconds a call, over `group` calls."""
+    wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+    for _ in range(group):
+        call()
+    cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+    return wall / group / 1e6, cpu / group / 1e6

@@ -1,0 +1,52 @@
+"""The stack that a latency belongs to. Two latencies compare only if all of it is the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Context:
+    """Device, runtime and protocol of a measurement."""
+
+    device_model: str
+    device_cores: int
+    backend: str
+    backend_version: str
+    provider: str
+    precision: str
+    batch: int
+    threads: int
+    affinity: str  # the CPUs that the process may run on, as "0,1"
+    os: str
+    exporter: str
+    protocol_version: int
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits that change when any field does."""
+        text = json.dumps(self.as_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Context":
+        """The context of `as_dict`.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
+        return cls(**values)
+
+    def differences(self, other: "Context") -> tuple[str, ...]:
+        """Each field that differs, as `threads: 1 here, 2 there`."""
+        return tuple(
+            f"{field.name}: {getattr(self, field.name)} here, {getattr(other, field.name)} there"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        )

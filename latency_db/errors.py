@@ -1,0 +1,39 @@
+"""What can go wrong with the latency table.
+
+Exception
+`-- LatencyDbError              base; ends a command with exit code 2
+    |-- NotADatabase            the file is no latency table
+    |-- NewerSchema             it was written by a newer nastool
+    |-- DatabaseUnwritable      read-only, or the disk is full
+    |-- UnknownDevice           nothing of that name is attached
+    |-- MissingLatency          a part was not measured; it is never taken as 0
+    `-- ContextMismatch         two measurements come from different stacks
+"""
+
+
+class LatencyDbError(Exception):
+    """Base of this package's errors."""
+
+
+class NotADatabase(LatencyDbError):
+    """The file is no SQLite database, or another program's."""
+
+
+class NewerSchema(LatencyDbError):
+    """The database was written by a newer nastool."""
+
+
+class DatabaseUnwritable(LatencyDbError):
+    """The database can't be made or written."""
+
+
+class UnknownDevice(LatencyDbError):
+    """No device of that name is attached."""
+
+
+class MissingLatency(LatencyDbError):
+    """A part was not measured on this stack."""
+
+
+class ContextMismatch(LatencyDbError):
+    """Two measurements come from different stacks; the message names the fields."""

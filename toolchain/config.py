@@ -1,0 +1,140 @@
+"""What a command is told: defaults < nastool.toml < flags, checked before any work starts."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from toolchain.errors import BadConfig
+
+FILE = Path("nastool.toml")
+PRESETS = ("quick", "imagenet")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProfileConfig(_Section):
+    """How latencies are measured."""
+
+    device: str = "cpu"
+    backend: str = "onnxruntime"
+    batch: int = Field(32, gt=0)
+    threads: int = Field(1, gt=0)
+    rounds: int = Field(8, gt=0)
+    min_ms: float = Field(40.0, gt=0)
+    db: Path = Path("latency.sqlite")
+
+
+class TrainConfig(_Section):
+    """How weights are trained: a recipe's name and what is changed of it."""
+
+    recipe: str = "imagenet"
+    checkpoint_every_s: float = Field(300.0, ge=0)
+    changes: dict[str, Any] = {}
+
+
+class SearchConfig(_Section):
+    """Limits as text with units, and Algorithm 1's numbers."""
+
+    latency: str | None = None
+    macs: str | None = None
+    params: str | None = None
+    population: int = Field(50, ge=2)
+    generations: int = Field(20, gt=0)
+    top_k: int = Field(10, gt=0)
+    mutation: float = Field(0.1, ge=0, le=1)
+    bn_images: int = Field(20_000, gt=0)
+    batch: int = Field(250, gt=0)
+    random_baseline: bool = True
+
+
+class CheckConfig(_Section):
+    """When a check fails."""
+
+    max_regression: str = "5%"
+
+
+class Config(_Section):
+    """Everything, resolved."""
+
+    run: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    runs: Path = Path("runs")
+    seed: int = Field(0, ge=0)
+    space: str = "shufflenet_v2"
+    data: str | None = None
+    holdout_per_class: int = Field(50, gt=0)
+    threads: int = Field(2, gt=0)
+    workers: int = Field(2, ge=0)
+    profile: ProfileConfig = ProfileConfig()
+    train: TrainConfig = TrainConfig()
+    search: SearchConfig = SearchConfig()
+    retrain: TrainConfig = TrainConfig()
+    check: CheckConfig = CheckConfig()
+
+    def data_name(self) -> str:
+        """The data set.
+
+        Raises:
+            BadConfig: none was named.
+        """
+        if self.data is None:
+            raise BadConfig("no data set was named. Write --data fashion-mnist, digits or folder:PATH")
+        return self.data
+
+    def as_toml(self) -> str:
+        """The resolved configuration; it can be fed back with --config."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def preset_text(name: str) -> str:
+    """The commented nastool.toml of a preset.
+
+    Raises:
+        BadConfig: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise BadConfig(f"unknown preset {name!r}. Known presets: {', '.join(PRESETS)}")
+    return (resources.files("toolchain") / "presets" / f"{name}.toml").read_text()
+
+
+def load_config(path: Path | None, flags: Mapping[str, Any]) -> Config:
+    """Read `path` (or ./nastool.toml if there is one) and put `flags` on top; their keys are dotted.
+
+    Raises:
+        BadConfig: the file is missing or no TOML, or a key or value is not taken; it is named.
+    """
+    if path is not None and not path.exists():
+        raise BadConfig(f"{path} is not there. Type nastool init to write one")
+    chosen = path or FILE
+    text = chosen.read_text() if chosen.exists() else ""
+    return parse_config(text, flags, str(chosen))
+
+
+def parse_config(text: str, flags: Mapping[str, Any], where: str) -> Config:
+    """The configuration in TOML `text` with `flags` on top.
+
+    Raises:
+        BadConfig: as `load_config`.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise BadConfig(f"{where} is not TOML: {problem}") from None
+    for key, value in flags.items():
+        *sections, name = key.split(".")
+        target = content
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[name] = value
+    try:
+        return Config(**content)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise BadConfig(f"{where}, {key}: {first['msg']} (given: {first['input']!r})") from None

@@ -1,0 +1,100 @@
+"""`nastool doctor`: what this machine can do, and what it would take for the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from exporters import backends
+from exporters.backends.onnxruntime import Backend as OnnxRuntime
+from latency_db.devices import attached
+from latency_db.errors import LatencyDbError
+from latency_db.store import open_store
+from toolchain.training import fashion_mnist
+
+OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that this machine can do or can't, with the reason and the remedy."""
+
+    what: str
+    works: bool
+    detail: str
+
+
+def examine(db: Path) -> tuple[Finding, ...]:
+    """Look at backends, devices, data sets, the latency table and the installation."""
+    return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
+
+
+def _devices() -> list[Finding]:
+    return [Finding(f"device {d.name}", True, f"{d.model}, {d.cores} cores") for d in attached()]
+
+
+def _backends() -> list[Finding]:
+    found = []
+    for name in backends.names():
+        backend = backends.load(name)
+        reason = backend.why_not()
+        found.append(Finding(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}"))
+    for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
+        reason = OnnxRuntime(provider).why_not()
+        found.append(Finding(f"onnxruntime with {provider}", reason is None, reason or "ready"))
+    for module, remedy in (
+        ("tensorrt", "pip install 'nastool[gpu]' on a machine with an NVIDIA GPU"),
+        ("tensorrt_rtx", "pip install tensorrt-rtx-cu13"),
+    ):
+        there = find_spec(module) is not None
+        detail = f"{module} is installed" if there else f"{module} is not installed. Type {remedy}"
+        found.append(Finding(f"engines through {module}", there, detail))
+    return found
+
+
+def _torch_gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("training on a GPU", True, torch.cuda.get_device_name())
+    reason = "torch sees no NVIDIA GPU, so training runs on the CPU. Use a machine with one and its driver"
+    return Finding("training on a GPU", False, reason)
+
+
+def _data() -> list[Finding]:
+    folder = fashion_mnist.find()
+    remedy = "not found. Type apt-get install dataset-fashion-mnist (nastool quickstart tries it)"
+    return [
+        Finding("data digits", True, "comes with scikit-learn"),
+        Finding("data fashion-mnist", folder is not None, str(folder or remedy)),
+    ]
+
+
+def _table(db: Path) -> Finding:
+    what = f"latency table {db}"
+    if not db.exists():
+        return Finding(what, False, "nothing measured yet. Type nastool profile")
+    return _tried(what, lambda: _describe(db))
+
+
+def _describe(db: Path) -> str:
+    with open_store(db) as store:
+        stacks = store.contexts()
+    return "; ".join(f"{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows" for c, rows in stacks) or "empty"
+
+
+def _tried(what: str, describe: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, describe())
+    except LatencyDbError as problem:
+        return Finding(what, False, str(problem))
+
+
+def _installation() -> Finding:
+    """Our package names are common words; another distribution may have written over them."""
+    owners = metadata.packages_distributions()
+    rivals = {name: sorted(set(owners.get(name, [])) - {"nastool"}) for name in OUR_PACKAGES}
+    clashes = [f"{name} also comes from {', '.join(others)}" for name, others in rivals.items() if others]
+    detail = f"{'; '.join(clashes)}. Install nastool into an environment of its own" if clashes else "no clash"
+    return Finding("installation", not clashes, detail)

@@ -1,0 +1,75 @@
+"""What can go wrong, and the exit code that it ends a command with.
+
+    Exception
+    |-- NastoolError                       base of everything raised on purpose in the toolchain
+    |   |-- UserError                      exit 2: the request or its input is wrong; nothing was changed
+    |   |   |-- UnknownSpace, BadArchitecture, BadUnit, BadConfig, BadData
+    |   |   |-- BudgetInfeasible           no architecture of the space can fit the limits
+    |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
+    |   |   |-- MissingStage               a command's input was not made yet
+    |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
+    |   `-- CheckFailed                    exit 1: all ran, and the answer is no
+    |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file)
+    `-- exporters.errors.ExporterError     exit 2 (tree in that file), but ParityFailed: exit 1
+
+Each message says what happened, to which thing, and what to type next.
+"""
+
+from exporters.errors import ExporterError, ParityFailed
+from latency_db.errors import LatencyDbError
+
+
+class NastoolError(Exception):
+    """Base of the errors that nastool raises on purpose."""
+
+
+class UserError(NastoolError):
+    """The request or its input is wrong."""
+
+
+class UnknownSpace(UserError):
+    """No search space has that name, or an option of it is wrong."""
+
+
+class BadArchitecture(UserError):
+    """A text or list does not name one choice for each choice block of the space."""
+
+
+class BadUnit(UserError):
+    """An amount without a unit, with a wrong one, or not above zero."""
+
+
+class BadConfig(UserError):
+    """nastool.toml or a flag holds a key or value that is not taken."""
+
+
+class BadData(UserError):
+    """The data set is missing, empty, unreadable, or does not fit the space."""
+
+
+class BudgetInfeasible(UserError):
+    """No architecture of the space fits all limits."""
+
+
+class BadCheckpoint(UserError):
+    """A checkpoint can't be read, or belongs to another space or recipe."""
+
+
+class MissingStage(UserError):
+    """A command needs what an earlier command writes, and it isn't there."""
+
+
+class RunFolderError(UserError):
+    """The run folder can't be written, is in use by another command, or the disk is full."""
+
+
+class CheckFailed(NastoolError):
+    """Everything ran, and the answer is no: over the budget, or slower than the baseline."""
+
+
+ON_PURPOSE = (NastoolError, LatencyDbError, ExporterError)
+
+
+def exit_code(error: Exception) -> int:
+    """1 for a check that failed, 2 for the user's mistake."""
+    return 1 if isinstance(error, CheckFailed | ParityFailed) else 2

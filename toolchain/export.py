@@ -1,0 +1,118 @@
+"""`nastool export`: the retrained winner as an ONNX file that computes what was trained."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from exporters.backends import CompileSpec
+from exporters.manifest import write_manifest
+from exporters.parity import Parity, compare, require
+from exporters.to_onnx import export_onnx, graph_hash
+from toolchain.config import Config
+from toolchain.errors import MissingStage
+from toolchain.files import unwritable
+from toolchain.nets.network import Network
+from toolchain.profiling.measure import context_of, measure, usable_backend
+from toolchain.progress import Progress
+from toolchain.runs import Run
+from toolchain.search.budget import load_costs
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.accuracy import fixed_batches
+from toolchain.training.data import Data
+from toolchain.training.stages import load_retrained
+
+PARITY_IMAGES = 256
+PARITY_BATCHES = (1, 2, 32)
+
+
+def export(
+    config: Config, space: SearchSpace, arch: Architecture, data: Data, run: Run, progress: Progress
+) -> dict[str, Any]:
+    """Write export/model.onnx and its manifest, once the file is proven to compute what torch does.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        MissingStage, BadCheckpoint: nothing was retrained, or for another space.
+        ParityFailed: file and torch differ on real images; nothing is written.
+    """
+    net = load_retrained(space, arch, run)
+    result = run.read(run.retrain(arch) / "result.json", "retrain")
+    costs = load_costs(config, space, need_latency=False).of(arch)
+    context = context_of(config.profile)
+    about = {
+        "space": space.name,
+        "architecture": list(arch.choices),
+        "costs": costs,
+        "classes": list(data.classes),
+        "preprocessing": data.preprocessing.as_dict(),
+    }
+    try:
+        run.onnx.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=run.onnx.parent) as folder:  # the same disk, so that a rename is enough
+            file = Path(folder) / "model.onnx"
+            metadata = {f"nastool.{key}": json.dumps(value) for key, value in about.items()}
+            export_onnx(net, torch.zeros(2, *space.input_shape), file, metadata)
+            parity = prove(net, file, data, config)
+            latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")["model"]
+            run.manifest.unlink(missing_ok=True)  # a manifest never stands beside another file than its own
+            file.replace(run.onnx)
+    except OSError as problem:
+        raise unwritable(run.onnx, problem) from problem
+    manifest = {
+        **about,
+        "test_accuracy": result["test_accuracy"],
+        "limits": _limits_of(arch, run),
+        "measured_latency_ms": latency_ms,
+        "context": context.as_dict(),
+        "graph_hash": graph_hash(run.onnx),
+        "parity": {
+            "relative_error": parity.relative_error,
+            "top1_agreement": parity.top1_agreement,
+            "images": parity.images,
+            "batches": list(parity.batches),
+        },
+    }
+    write_manifest(run.manifest, manifest, files=[run.onnx])
+    return manifest
+
+
+def prove(net: Network, file: Path, data: Data, config: Config) -> Parity:
+    """Compare file and network on hold-out images at several batch sizes.
+
+    Raises:
+        ParityFailed: they differ.
+    """
+    pixels, _ = next(fixed_batches(data.train, data.holdout[:PARITY_IMAGES], PARITY_IMAGES))
+    images = data.preprocessing(pixels).contiguous().numpy()
+    compiled = usable_backend(config.profile).compile(file, CompileSpec(batch=1, threads=config.profile.threads))
+    try:
+        parity = compare(net, compiled, images, batches=PARITY_BATCHES)
+    finally:
+        compiled.close()
+    require(parity)
+    return parity
+
+
+def _limits_of(arch: Architecture, run: Run) -> dict[str, float]:
+    """The limits that `arch` won under, if a search found it; one that was named by hand has none."""
+    if not run.best.exists():
+        return {}
+    best = run.read(run.best, "search")
+    limits: dict[str, float] = best["limits"] if best["architecture"] == list(arch.choices) else {}
+    return limits
+
+
+def read_manifest(run: Run) -> dict[str, Any]:
+    """What `export` wrote.
+
+    Raises:
+        MissingStage: nothing was exported.
+    """
+    if not run.onnx.exists():
+        raise MissingStage(f"{run.onnx} is not there yet. Type nastool export --run {run.folder.name} first")
+    return run.read(run.manifest, "export")

@@ -1,0 +1,53 @@
+"""Files that are whole or not there: written beside, synced, renamed."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from toolchain.errors import RunFolderError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`; killed at any moment, it holds either the old content or the new.
+
+    Raises:
+        RunFolderError: the folder can't be written or the disk is full; the old content stays.
+    """
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except OSError as problem:
+        with suppress(OSError):
+            beside.unlink()
+        raise unwritable(path, problem) from problem
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace `path` by `content` as indented JSON."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def unwritable(path: Path, problem: OSError) -> RunFolderError:
+    """The error for `path` not being writable, with the system's reason."""
+    return RunFolderError(
+        f"can't write {path}: {problem.strerror or problem}. What was there before is untouched. "
+        f"Free some space or make the folder writable, or choose another place with --runs, and type the same again"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself must survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

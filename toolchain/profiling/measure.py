@@ -1,0 +1,65 @@
+"""Files, timed: the one way that parts, winners and exported networks are measured."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from exporters import backends
+from exporters.backends import Backend, CompileSpec
+from exporters.errors import BackendUnavailable
+from exporters.timing import interleaved
+from latency_db.context import Context
+from latency_db.devices import find
+from latency_db.table import Sample, summarise
+from toolchain.config import ProfileConfig
+from toolchain.profiling.context import make_context
+from toolchain.progress import Progress
+
+
+def usable_backend(config: ProfileConfig) -> Backend:
+    """The backend that the configuration names.
+
+    Raises:
+        BackendUnavailable: unknown, or it can't run here; the message has the reason and the remedy.
+    """
+    backend = backends.load(config.backend)
+    if reason := backend.why_not():
+        raise BackendUnavailable(f"the backend {config.backend} can't run here: {reason}")
+    return backend
+
+
+def context_of(config: ProfileConfig) -> Context:
+    """The stack that measurements under this configuration belong to.
+
+    Raises:
+        UnknownDevice, BackendUnavailable: it isn't here.
+    """
+    return make_context(find(config.device), usable_backend(config), config)
+
+
+def rounds_of(
+    files: Mapping[str, Path], config: ProfileConfig, seed: int, start: int, progress: Progress, title: str
+) -> Iterator[tuple[int, dict[str, Sample]]]:
+    """Compile each file, then time all of them once a round in random order, from round `start` on."""
+    backend = usable_backend(config)
+    spec = CompileSpec(batch=config.batch, threads=config.threads)
+    with ExitStack() as stack:
+        compiled = {}
+        for key, file in files.items():
+            compiled[key] = backend.compile(file, spec)
+            stack.callback(compiled[key].close)
+        task = progress.start(title, config.rounds * len(files), done=start * len(files))
+        rounds = range(start, config.rounds)
+        for number, timings in interleaved(compiled, rounds, config.min_ms, seed, lambda key: task.advance(note=key)):
+            yield number, {key: Sample(**vars(timing)) for key, timing in timings.items()}
+
+
+def measure(
+    files: Mapping[str, Path], config: ProfileConfig, seed: int, progress: Progress, title: str = "measure"
+) -> dict[str, float]:
+    """The latency of each file in ms a batch, by the same statistic as a row of the latency table."""
+    samples: dict[str, list[Sample]] = {key: [] for key in files}
+    for _, round_ in rounds_of(files, config, seed, 0, progress, title):
+        for key, sample in round_.items():
+            samples[key].append(sample)
+    return {key: summarise(found, config.threads).latency_ms for key, found in samples.items()}

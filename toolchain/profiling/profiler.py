@@ -1,0 +1,98 @@
+"""`nastool profile`: every distinct part of a space, timed on the device, into the latency table."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+from exporters.to_onnx import export_onnx, graph_hash
+from latency_db.context import Context
+from latency_db.store import Store, open_store
+from latency_db.table import LatencyTable
+from toolchain.config import Config
+from toolchain.nets.network import initialise
+from toolchain.profiling.measure import context_of, rounds_of
+from toolchain.profiling.variants import Variant, variants
+from toolchain.progress import Progress
+from toolchain.spaces.core import SearchSpace
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What a profile left in the database."""
+
+    table: LatencyTable
+    context: Context
+    db: Path
+
+
+def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
+    """Time the parts of `space`, a round at a time; a round is stored as a whole.
+
+    A profile that was killed goes on with the round that it was in.
+
+    Raises:
+        UnknownDevice, BackendUnavailable: there is nothing to measure on.
+        LatencyDbError: the database can't be used.
+    """
+    context = context_of(config.profile)
+    with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
+        files = _export(variants(space), config.profile.batch, Path(folder), progress)
+        run_id, start = _begin_or_resume(store, context, space, files, config)
+        if start:
+            progress.say(f"going on with round {start + 1} of {config.profile.rounds}")
+        for number, samples in rounds_of(files, config.profile, config.seed, start, progress, "time parts"):
+            store.add_round(run_id, number, samples)
+        store.finish_run(run_id)
+        return Profiled(store.table(context, files), context, config.profile.db)
+
+
+def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
+    """What was measured before on this stack if it is whole, else `profile`."""
+    if config.profile.db.exists():
+        table = load_table(config, space)
+        if all(variant.key in table.rows for variant in variants(space)):
+            return Profiled(table, table.context, config.profile.db)
+    return profile(config, space, progress)
+
+
+def load_table(config: Config, space: SearchSpace) -> LatencyTable:
+    """What was measured of `space` on the device, backend and batch of the configuration.
+
+    Raises:
+        LatencyDbError: the database can't be used. Parts that were not measured raise when they are asked for.
+    """
+    context = context_of(config.profile)
+    with open_store(config.profile.db) as store:
+        return store.table(context, [variant.key for variant in variants(space)])
+
+
+def export_for_timing(module: nn.Module, input_shape: tuple[int, int, int], path: Path) -> None:
+    """Export `module` with drawn weights, as it would ship; latency does not depend on their values."""
+    initialise(module, torch.Generator().manual_seed(0))
+    export_onnx(module.eval(), torch.zeros(2, *input_shape), path)
+
+
+def _export(parts: tuple[Variant, ...], batch: int, folder: Path, progress: Progress) -> dict[str, Path]:
+    task = progress.start("export parts", len(parts))
+    files = {}
+    for number, part in enumerate(parts):
+        files[part.key] = folder / f"{number}.onnx"
+        export_for_timing(part.build(), part.input_shape, files[part.key])
+        task.advance(note=part.key)
+    return files
+
+
+def _begin_or_resume(
+    store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config
+) -> tuple[int, int]:
+    """The run to write to and its first round without samples."""
+    parts = {key: graph_hash(path) for key, path in files.items()}
+    rounds = config.profile.rounds
+    run_id = store.unfinished_run(context, parts, rounds)
+    if run_id is not None:
+        return run_id, store.rounds_done(run_id)
+    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool")), 0

@@ -1,0 +1,131 @@
+"""A run is a folder. Each command reads only files that earlier ones wrote into it."""
+
+import fcntl
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from toolchain.config import Config
+from toolchain.errors import MissingStage, RunFolderError
+from toolchain.files import unwritable, write_bytes, write_json
+from toolchain.spaces.core import Architecture, SearchSpace
+
+NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps what."""
+
+    folder: Path
+
+    @property
+    def supernet(self) -> Path:
+        return self.folder / "supernet" / "checkpoint.pt"
+
+    @property
+    def candidates(self) -> Path:
+        return self.folder / "search" / "candidates.jsonl"
+
+    @property
+    def measured(self) -> Path:
+        return self.folder / "search" / "measured.jsonl"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "search" / "best.json"
+
+    def retrain(self, arch: Architecture) -> Path:
+        """Each retrained architecture has a folder of its own: checkpoint.pt, best.pt, result.json."""
+        return self.folder / "retrain" / hashlib.sha256(str(arch).encode()).hexdigest()[:8]
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / "export" / "model.onnx"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "export" / "manifest.json"
+
+    def tensorboard(self, stage: str) -> Path:
+        return self.folder / "tb" / stage
+
+    def read(self, path: Path, written_by: str) -> dict[str, Any]:
+        """The JSON that an earlier command wrote.
+
+        Raises:
+            MissingStage: it isn't there, or is damaged.
+        """
+        self.require(path, written_by)
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as problem:
+            raise MissingStage(f"{path} is damaged ({problem}). Remove it and type nastool {written_by}") from None
+        return content
+
+    def require(self, path: Path, written_by: str) -> None:
+        """Check that an earlier command did its part.
+
+        Raises:
+            MissingStage: it didn't; the message says which to type.
+        """
+        if not path.exists():
+            raise MissingStage(f"{path} is not there yet. Type nastool {written_by} --run {self.folder.name} first")
+
+
+@contextmanager
+def open_run(config: Config, make: bool = False) -> Iterator[Run]:
+    """The run's folder, locked against a second command on it; made first, if `make`.
+
+    Raises:
+        MissingStage: there is no such run yet.
+        RunFolderError: it can't be written, or another command works in it.
+    """
+    run = run_of(config)
+    if not make and not run.folder.exists():
+        raise MissingStage(f"there is no run {run.folder} yet. Type nastool train --run {config.run} first")
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        lock = (run.folder / ".lock").open("w")
+    except OSError as problem:
+        raise unwritable(run.folder, problem) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunFolderError(
+                f"another nastool command works in {run.folder}. Wait for it, or use another --run NAME"
+            ) from None
+        write_bytes(run.folder / "config.toml", config.as_toml().encode())
+        write_json(run.folder / "env.json", environment())
+        yield run
+
+
+def run_of(config: Config) -> Run:
+    """The run that the configuration names, there or not."""
+    return Run(config.runs / config.run)
+
+
+def chosen_architecture(named: str | None, space: SearchSpace, run: Run) -> Architecture:
+    """The architecture that a user named, or else the search's winner.
+
+    Raises:
+        BadArchitecture: what was named is none of the space's.
+        MissingStage: nothing was named and nothing searched.
+    """
+    return space.architecture(named or run.read(run.best, "search")["architecture"])
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made with: versions and machine."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in NAMED_PACKAGES},
+    }

@@ -1,0 +1,38 @@
+"""Fixed sets of images: top-1 accuracy on them, and those that BN statistics come from."""
+
+from collections.abc import Iterable, Iterator
+from random import Random
+
+import torch
+from torch import Tensor, nn
+
+from toolchain.training.data import Data, Preprocessing
+from toolchain.training.images import Images
+
+Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), labels int64 (N,)
+
+
+def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Iterator[Batch]:
+    """Some images of a set as they are evaluated, always the same ones in the same batches."""
+    for start in range(0, len(indices), batch):
+        chosen = list(indices[start : start + batch])
+        yield images.fetch(chosen), images.labels[chosen]
+
+
+def recalibration_batches(data: Data, images: int, batch: int, seed: int) -> Iterator[Tensor]:
+    """A random subset of the training images, without the hold-out, for BN recalibration: uint8 (N, C, S, S)."""
+    drawn = tuple(Random(seed).sample(data.fit, min(images, len(data.fit))))
+    return (pixels for pixels, _ in fixed_batches(data.train, drawn, batch))
+
+
+@torch.no_grad()
+def top1(net: nn.Module, batches: Iterable[Batch], preprocessing: Preprocessing) -> float:
+    """The share of images whose highest logit is their label's, 0 to 1."""
+    net.eval()
+    device = next(net.parameters()).device
+    right = images = 0
+    for pixels, labels in batches:
+        logits = net(preprocessing(pixels.to(device)))
+        right += int((logits.argmax(1).cpu() == labels).sum())
+        images += len(labels)
+    return right / images

@@ -1,0 +1,71 @@
+"""Checkpoints that are whole or not there, and that say what they belong to."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toolchain.errors import BadCheckpoint
+from toolchain.files import write_bytes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Training after `step` updates. `belongs` names what the weights were trained as: space, data, recipe, seed."""
+
+    step: int
+    belongs: Mapping[str, Any]
+    model: Mapping[str, Any]
+    optimiser: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write to memory, then to disk as a whole.
+
+        Raises:
+            RunFolderError: the disk is full or the folder read-only; the checkpoint before stays.
+        """
+        buffer = io.BytesIO()
+        torch.save({"format": FORMAT, **vars(self)}, buffer)
+        write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path, belongs: Mapping[str, Any]) -> Checkpoint:
+    """Read the checkpoint at `path`, which must belong to the same things.
+
+    Raises:
+        BadCheckpoint: truncated, or of another space, data set, recipe or seed; the field is named.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content.pop("format") != FORMAT:
+            raise BadCheckpoint(f"{path} is of another version of nastool. Remove it to train anew")
+        checkpoint = Checkpoint(**content)
+    except BadCheckpoint:
+        raise
+    except Exception as problem:  # torch names no set of errors for a damaged file
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise BadCheckpoint(
+            f"can't read the checkpoint {path}: {reason}. Remove it to train anew, or put a copy back"
+        ) from None
+    require_same(path, checkpoint.belongs, belongs)
+    return checkpoint
+
+
+def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to mix what was made under different settings.
+
+    Raises:
+        BadCheckpoint: names each field that differs.
+    """
+    keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
+    if keys:
+        lines = "; ".join(f"{key} was {found.get(key)!r} and is now {wanted.get(key)!r}" for key in keys)
+        raise BadCheckpoint(
+            f"{path} was made with other settings: {lines}. "
+            f"Give the earlier settings, or keep both with another --run NAME"
+        )

@@ -1,0 +1,196 @@
+"""The two trainings: the supernet, and the winner from scratch."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from toolchain.config import Config, TrainConfig
+from toolchain.errors import BadCheckpoint, CheckFailed
+from toolchain.files import write_bytes, write_json
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network, initialise
+from toolchain.nets.supernet import Supernet
+from toolchain.progress import Progress
+from toolchain.runs import Run
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
+from toolchain.training.batches import mix
+from toolchain.training.checkpoint import load, require_same
+from toolchain.training.data import Data
+from toolchain.training.loop import Schedule, train
+from toolchain.training.recalibrate import recalibrate
+from toolchain.training.recipe import Recipe, Stage, load_recipe
+
+Model = TypeVar("Model", bound=nn.Module)
+
+RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the paper
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ended with."""
+
+    checkpoint: Path
+    steps: int
+
+
+def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, progress: Progress) -> Trained:
+    """Train the supernet, one uniformly drawn path a step (paper Eq. 7), and leave its checkpoint.
+
+    Raises:
+        BadCheckpoint, BadData, RunFolderError: see `loop.train`.
+    """
+    supernet = Supernet(space)
+    initialise(supernet, torch.Generator().manual_seed(config.seed))
+    _placed(supernet)
+
+    def forward(images: Tensor, step: int) -> Tensor:
+        logits: Tensor = supernet(images, space.draw(Random(mix(config.seed, step))))
+        return logits
+
+    recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
+    steps = train(
+        supernet,
+        forward,
+        data,
+        recipe,
+        _schedule(config, config.train, run.supernet, run.tensorboard("supernet")),
+        supernet_belongs(config, space),
+        progress,
+        "train supernet",
+    )
+    return Trained(run.supernet, steps)
+
+
+def load_supernet(config: Config, space: SearchSpace, run: Run) -> Supernet:
+    """The supernet that `train_supernet` left, trained to its recipe's end or not.
+
+    Raises:
+        MissingStage: there is none.
+        BadCheckpoint: it is damaged or belongs to other settings.
+    """
+    run.require(run.supernet, "train")
+    supernet = Supernet(space)
+    supernet.load_state_dict(load(run.supernet, supernet_belongs(config, space)).model)
+    return _placed(supernet)
+
+
+def retrain(
+    config: Config, space: SearchSpace, arch: Architecture, data: Data, run: Run, progress: Progress
+) -> dict[str, Any]:
+    """Train `arch` from scratch, recalibrate its BN statistics, and look at the test images, once.
+
+    Returns:
+        the content of result.json: architecture, test accuracy, hold-out accuracy, steps.
+
+    Raises:
+        BadCheckpoint, BadData, RunFolderError: see `loop.train`.
+        CheckFailed: training diverged; the loss is not a number.
+    """
+    belongs = _belongs(config, space, config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    folder = run.retrain(arch)
+    if (folder / "result.json").exists():
+        result = run.read(folder / "result.json", "retrain")
+        require_same(folder / "result.json", result["belongs"], belongs)
+        return result
+    net = Network(space, arch, STANDALONE)
+    initialise(net, torch.Generator().manual_seed(config.seed))
+    _placed(net)
+
+    def forward(images: Tensor, step: int) -> Tensor:
+        logits: Tensor = net(images)
+        return logits
+
+    recipe: Recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
+    schedule = _schedule(config, config.retrain, folder / "checkpoint.pt", run.tensorboard(f"retrain-{folder.name}"))
+    steps = train(net, forward, data, recipe, schedule, belongs, progress, "retrain")
+    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
+        raise CheckFailed(
+            "the retrained network's weights are not finite: training diverged. Give a smaller "
+            "learning rate, as in [retrain.changes] lr = 0.05, and remove the run's folder retrain/"
+        )
+    batch = config.search.batch
+    recalibrate(net, recalibration_batches(data, RECALIBRATION_IMAGES, batch, config.seed), data.preprocessing)
+    holdout = fixed_batches(data.train, data.holdout, batch)
+    test = fixed_batches(data.test, tuple(range(len(data.test.labels))), batch)
+    result = {
+        "architecture": list(arch.choices),
+        "space": space.name,
+        "test_accuracy": top1(net, test, data.preprocessing),
+        "holdout_accuracy": top1(net, holdout, data.preprocessing),
+        "steps": steps,
+        "belongs": belongs,
+    }
+    _save_network(net, folder / "best.pt", belongs)
+    write_json(folder / "result.json", result)
+    return result
+
+
+def load_retrained(space: SearchSpace, arch: Architecture, run: Run) -> Network:
+    """The retrained `arch`, in eval mode.
+
+    Raises:
+        MissingStage: it was not retrained.
+        BadCheckpoint: the file is damaged, or of another space.
+    """
+    path = run.retrain(arch) / "best.pt"
+    run.require(path, "retrain")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        belongs, state = content["belongs"], content["model"]
+    except Exception as problem:  # torch names no set of errors for a damaged file
+        raise BadCheckpoint(f"can't read {path}: {problem}. Remove it and type nastool retrain") from None
+    if belongs["space_digest"] != space.digest:
+        raise BadCheckpoint(
+            f"{path} is a network of the space {belongs['space']}, not of {space.name}. Give --space {belongs['space']}"
+        )
+    net = Network(space, arch, STANDALONE)
+    net.load_state_dict(state)
+    return net.eval()
+
+
+def supernet_belongs(config: Config, space: SearchSpace) -> dict[str, Any]:
+    """What a supernet's weights depend on; all of it must be the same to go on with them."""
+    return _belongs(config, space, config.train, "supernet")
+
+
+def prepare_torch(config: Config) -> None:
+    """Fix the number of CPU threads: sums depend on how they are split."""
+    torch.set_num_threads(config.threads)
+
+
+def compute_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _placed(model: Model) -> Model:
+    """On the device, with weights in channels_last: 1.4 times faster on CPUs (docs/decisions)."""
+    placed: Model = model.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return placed
+
+
+def _belongs(config: Config, space: SearchSpace, training: TrainConfig, stage: Stage) -> dict[str, Any]:
+    return {
+        "space": space.name,
+        "space_digest": space.digest,
+        "data": config.data_name(),
+        "holdout_per_class": config.holdout_per_class,
+        "seed": config.seed,
+        "recipe": load_recipe(training.recipe, stage, training.changes).model_dump(),
+    }
+
+
+def _schedule(config: Config, training: TrainConfig, checkpoint: Path, tensorboard: Path) -> Schedule:
+    return Schedule(checkpoint, tensorboard, training.checkpoint_every_s, config.workers, config.seed)
+
+
+def _save_network(net: nn.Module, path: Path, belongs: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save({"belongs": belongs, "model": net.state_dict()}, buffer)
+    write_bytes(path, buffer.getvalue())

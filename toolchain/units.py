@@ -1,0 +1,74 @@
+"""Amounts as people type them (`17ms`, `330M`, `6.2G`), and back. Only the command line's edge uses text."""
+
+import re
+
+from toolchain.errors import BadUnit
+
+MS_PER_UNIT = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+_AMOUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+
+
+def parse_latency_ms(text: str) -> float:
+    """`17ms`, `0.5s` or `900us` in milliseconds.
+
+    Raises:
+        BadUnit: no unit (seconds and milliseconds have been confused before), an unknown one, or not above 0.
+    """
+    number, unit = _split(text, "latency", "17ms")
+    if unit not in MS_PER_UNIT:
+        problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
+        raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {number:g}ms")
+    return _above_zero(number * MS_PER_UNIT[unit], text, "latency")
+
+
+def parse_count(text: str, what: str = "count") -> int:
+    """`330M` or `330000000` as an integer; `Ki`, `Mi` and `Gi` are powers of 2.
+
+    Raises:
+        BadUnit: an unknown unit, a fraction of one, or not above 0.
+    """
+    number, unit = _split(text, what, "330M")
+    if unit not in COUNT_PER_UNIT:
+        units = ", ".join(filter(None, COUNT_PER_UNIT))
+        raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{what} 330M")
+    return int(_above_zero(number * COUNT_PER_UNIT[unit], text, what))
+
+
+def parse_percent(text: str) -> float:
+    """`5%` as the fraction 0.05.
+
+    Raises:
+        BadUnit: without the percent sign, or not above 0.
+    """
+    number, unit = _split(text.strip().removesuffix("%"), "percentage", "5%")
+    if unit or not text.strip().endswith("%"):
+        raise BadUnit(f"percentage {text!r} can't be read. Write it as in 5%")
+    return _above_zero(number / 100, text, "percentage")
+
+
+def format_ms(ms: float) -> str:
+    """Milliseconds with the digits that a reader can use."""
+    return f"{ms:.3f} ms" if ms < 10 else f"{ms:.1f} ms"
+
+
+def format_count(count: float) -> str:
+    """A count with its decimal unit: 318729024 -> `318.73M`."""
+    for unit in ("G", "M", "k"):
+        if count >= COUNT_PER_UNIT[unit]:
+            return f"{count / COUNT_PER_UNIT[unit]:.2f}{unit}"
+    return f"{count:g}"
+
+
+def _split(text: str, what: str, example: str) -> tuple[float, str]:
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise BadUnit(f"{what} {text!r} is not an amount. Write it as in {example}")
+    return float(match[1]), match[2]
+
+
+def _above_zero(value: float, text: str, what: str) -> float:
+    if value <= 0:
+        raise BadUnit(f"{what} {text!r} is not above zero")
+    return value
