@@ -6,6 +6,8 @@ Exception
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
     `-- ParityFailed         exit code 1: file and module compute different things
+
+Every message says what happened, to which thing, and what to do next.
 """
 
 

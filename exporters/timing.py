@@ -1,8 +1,8 @@
 """The one timing loop, for every backend.
 
-A round times each model once, in an order of its own, so that a machine that slows down for a while slows all of
-them and not one. Both clock time and the CPU time of the calling thread are kept: on a busy machine the clock also
-counts the waiting.
+A round times each model once, in an order of its own, so that a machine that slows down for a while slows all
+of them and not one. Both clock time and the CPU time of the calling thread are kept: on a busy machine the
+clock also counts the waiting. (With several threads the CPU time is the calling thread's share, no more.)
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Protocol
 
 PROTOCOL_VERSION = 1  # a part of every measurement's context: other protocols give other figures
 SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the clock's own cost is small
-FEWEST_SAMPLES = 3
+SHORTEST_CALL_MS = 1e-4  # guards the division; a Python call takes about as long
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,49 @@ class Timed(Protocol):
     """Something that can be timed; `exporters.backends.Compiled` is."""
 
     def time(self, min_ms: float) -> Timing:
-        """Time calls for about `min_ms`."""
+        """Warm up with a call, then time calls for about `min_ms` milliseconds."""
 
 
-def time_calls(call: Callable[[], object], min_ms: float) -> Timing:
-    """Call until `min_ms` have passed and at least a few samples are taken, after one call to warm up."""
-    call()
-    once_ms = _sample(call, 1)[0]
-    group = max(1, round(SHORTEST_SAMPLE_MS / max(once_ms, 1e-4)))
+def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3) -> Timing:
+    """Warm up, then sample until `min_ms` milliseconds have passed and `min_calls` samples are taken.
+
+    A sample is one call, or the mean of a group of calls where one is too short for the clock.
+    """
+    call()  # the first call is slower: caches are cold, memory is claimed
+    once_ms, _ = _sample(call, 1)
+    group = max(1, round(SHORTEST_SAMPLE_MS / max(once_ms, SHORTEST_CALL_MS)))
     samples: list[tuple[float, float]] = []
     ends = time.perf_counter() + min_ms / 1e3
-    while len(samples) < FEWEST_SAMPLES or time.perf_counter() < ends:
+    while len(samples) < min_calls or time.perf_counter() < ends:
         samples.append(_sample(call, group))
     wall, cpu = zip(*samples, strict=True)
     return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu))
 
 
 def interleaved(
-    models: Mapping[str, Timed],
+    compiled: Mapping[str, Timed],
     rounds: Iterable[int],
     min_ms: float,
     seed: int,
-    on_tick: Callable[[str], None],
+    on_tick: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[int, dict[str, Timing]]]:
-    """Each round's number and timings, as soon as the round is complete; `on_tick` hears of each model."""
+    """Each round's number and timings, as soon as the round is complete.
+
+    The order within a round depends on `seed` and the round's number alone, so rounds that are done after a
+    kill are those that would have been.
+
+    Args:
+        rounds: the numbers of the rounds to do.
+        on_tick: is told the key of each model once it is timed.
+    """
     for number in rounds:
-        order = sorted(models)
+        order = sorted(compiled)
         Random(f"{seed}:{number}").shuffle(order)
         timings = {}
         for key in order:
-            timings[key] = models[key].time(min_ms)
-            on_tick(key)
+            timings[key] = compiled[key].time(min_ms)
+            if on_tick is not None:
+                on_tick(key)
         yield number, timings
 
 

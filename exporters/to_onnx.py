@@ -1,41 +1,62 @@
 """PyTorch module -> ONNX file, and what can be read off such a file."""
 
 import hashlib
-import logging
-import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from exporters.errors import ExportFailed, NotOnnx
+from exporters.files import write_whole
 from exporters.folding import fold_batch_norm
+from exporters.torch_onnx import quick, quiet
 
 OPSET = 20
 EXPORTER = f"dynamo opset {OPSET}"
 INPUT, OUTPUT = "images", "logits"
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+_Type = onnx.TensorProto
+WEIGHT_TYPES = (_Type.FLOAT, _Type.FLOAT16, _Type.BFLOAT16, _Type.DOUBLE)
 
 
-def export_onnx(module: nn.Module, example: Tensor, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+def export_onnx(
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    metadata: Mapping[str, str] = NO_METADATA,
+) -> None:
     """Write `module` as one ONNX file with a dynamic batch, its batch normalisation folded.
 
     Args:
-        example: an input (N, C, H, W) with N of at least 2 (torch takes a batch of 1 for a constant).
+        module: takes `images` (N, C, H, W) and returns one tensor, `logits`; it is left as it was.
+        example: an input (N, C, H, W) of any batch size; its values do not matter.
         metadata: text that travels in the file.
 
     Raises:
         ExportFailed: the module can't be exported.
         OSError: the file can't be written; what was there stays.
     """
-    folded = fold_batch_norm(module)
-    with _quiet():
+    model = _to_model(fold_batch_norm(module), example)
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    try:
+        onnx.checker.check_model(model)
+        content = model.SerializeToString()
+    except Exception as problem:  # checker and protobuf each have errors of their own
+        raise ExportFailed(f"torch made a file for {path.name} that is no valid ONNX: {problem}") from problem
+    write_whole(path, content)
+
+
+def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+    if len(example) == 1:  # torch would take a batch of 1 for a constant
+        example = torch.cat((example, example))
+    with quiet(), quick():
         try:
             program = torch.onnx.export(
-                folded,
+                module,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
@@ -45,18 +66,12 @@ def export_onnx(module: nn.Module, example: Tensor, path: Path, metadata: Mappin
                 verbose=False,
             )
         except Exception as problem:  # the exporter passes on whatever its passes raise
-            raise ExportFailed(f"torch can't export this module: {problem}") from problem
+            raise ExportFailed(
+                f"torch can't export this {type(module).__name__}: {problem}\nIts forward must be traceable "
+                f"with a dynamic batch: no branches on values, no batch size written as a number"
+            ) from problem
     assert program is not None
-    model = program.model_proto
-    for key, value in (metadata or {}).items():
-        model.metadata_props.add(key=key, value=value)
-    onnx.checker.check_model(model)
-    beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
-        file.write(model.SerializeToString())
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    return program.model_proto
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -84,42 +99,48 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def graph_hash(path: Path) -> str:
-    """16 hex digits of what a file computes, its weights' values left out.
+    """16 hex digits of what a file computes, the values of its weights left out.
 
-    Operators, attributes, wiring and the shapes and types of weights count; names do not.
+    Operators, attributes, wiring, and the shapes and types of inputs and weights count; so do the values of
+    integers, which are sizes, axes and slices. Names and metadata do not.
 
     Raises:
         NotOnnx: missing, truncated, or no ONNX.
     """
-    graph = load_model(path).graph
+    model = load_model(path)
+    graph = model.graph
+    leaves = {value.name: _describe_input(value) for value in graph.input}
+    leaves |= {tensor.name: _describe_initializer(tensor) for tensor in graph.initializer}
     numbers: dict[str, int] = {}
-    digest = hashlib.sha256()
-    for value in graph.input:
-        digest.update(f"{_number(value.name, numbers)} {value.type.SerializeToString(deterministic=True)!r}".encode())
-    for weight in graph.initializer:
-        digest.update(f"{_number(weight.name, numbers)} {weight.data_type} {list(weight.dims)}".encode())
+
+    def wire(name: str) -> str:
+        first_time = name not in numbers
+        number = numbers.setdefault(name, len(numbers))
+        return f"{number} {leaves.get(name, '')}" if first_time else str(number)
+
+    lines = sorted(f"opset {entry.domain!r} {entry.version}" for entry in model.opset_import)
     for node in graph.node:
-        wires = [_number(name, numbers) for name in (*node.input, "->", *node.output)]
-        attributes = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-        digest.update(f"{node.domain} {node.op_type} {wires} {attributes!r}".encode())
-    return digest.hexdigest()[:16]
+        attributes = sorted(_describe_attribute(attribute) for attribute in node.attribute)
+        wires = [[wire(name) for name in node.input], [wire(name) for name in node.output]]
+        lines.append(f"{node.domain} {node.op_type} {wires} {attributes}")
+    lines.append(f"outputs {[wire(value.name) for value in graph.output]}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _number(name: str, numbers: dict[str, int]) -> int:
-    return numbers.setdefault(name, len(numbers))
+def _describe_input(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    return f"input {tensor.elem_type} {[dim.dim_value or '?' for dim in tensor.shape.dim]}"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells its progress on stdout, and warns of its own deprecations."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _describe_initializer(tensor: onnx.TensorProto) -> str:
+    described = f"constant {tensor.data_type} {list(tensor.dims)}"
+    if tensor.data_type in WEIGHT_TYPES:
+        return described
+    return f"{described} {onnx.numpy_helper.to_array(tensor).tolist()}"
+
+
+def _describe_attribute(attribute: onnx.AttributeProto) -> str:
+    bare = onnx.AttributeProto()
+    bare.CopyFrom(attribute)
+    bare.ClearField("doc_string")
+    return repr(bare.SerializeToString(deterministic=True))

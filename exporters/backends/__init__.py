@@ -1,4 +1,7 @@
-"""What runs an exported file. A backend is one file in this folder; the folder is the list."""
+"""What runs an exported file.
+
+A backend is one file in this folder, with a class `Backend`; the folder is the list.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,10 +35,10 @@ class Compiled(Protocol):
         """Outputs by name for inputs by name, at any batch size."""
 
     def time(self, min_ms: float) -> Timing:
-        """Time calls on a batch of the spec's size, for about `min_ms`."""
+        """Warm up, then time calls on a batch of the spec's size for about `min_ms` milliseconds."""
 
     def close(self) -> None:
-        """Give memory back."""
+        """Give memory back; nothing can be run after that."""
 
 
 class Backend(Protocol):
@@ -55,7 +58,7 @@ class Backend(Protocol):
 
         Raises:
             NotOnnx: the file can't be read.
-            BackendUnavailable: the runtime refuses it, or the precision.
+            BackendUnavailable: the runtime can't run here, or not in this precision.
         """
 
 

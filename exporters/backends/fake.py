@@ -1,11 +1,14 @@
-"""A device whose latency is known: for trying a whole run without measuring, and for tests.
+"""A device whose latency is known: for trying a whole run without measuring, and for tests, yours too.
 
 A call costs what its graph says: multiply-adds times a rate, plus something for each node. Networks with many
-convolutions can be made slower than the sum of their parts, as real ones are. What it computes is real: outputs
-come from ONNX Runtime.
+convolutions can be made slower than the sum of their parts, as real ones are, and timings can be made to
+scatter. What it computes is real: outputs come from ONNX Runtime.
 """
 
+from math import prod
 from pathlib import Path
+from random import Random
+from statistics import median
 
 import numpy as np
 import onnx
@@ -20,16 +23,25 @@ from exporters.to_onnx import load_model
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
+CALLS = 5
 
 
 class Backend:
-    """Deterministic latency; `scale_whole` is how much slower whole networks are than their parts."""
+    """Deterministic latency.
+
+    Args:
+        scale_whole: how much slower whole networks are than the sum of their parts.
+        noise: how far calls are above the latency, as a share of it (scale of a half-normal distribution).
+        seed: of the noise; the n-th timing of a compiled file is always the same.
+    """
 
     name = "fake"
     provider = "deterministic"
 
-    def __init__(self, scale_whole: float = 1.0) -> None:
+    def __init__(self, scale_whole: float = 1.0, noise: float = 0.0, seed: int = 0) -> None:
         self._scale_whole = scale_whole
+        self._noise = noise
+        self._seed = seed
 
     def why_not(self) -> str | None:
         return None
@@ -38,36 +50,50 @@ class Backend:
         return "1"
 
     def compile(self, onnx: Path, spec: CompileSpec) -> "FakeSession":
-        return FakeSession(OnnxRuntime().compile(onnx, spec), latency_ns(onnx, spec.batch, self._scale_whole))
+        session = OnnxRuntime().compile(onnx, spec)
+        call_ms = latency_ms(onnx, spec.batch, self._scale_whole)
+        return FakeSession(session, call_ms, self._noise, Random(f"{self._seed}:{call_ms}"))
 
 
 class FakeSession:
     """A loaded file that says how long a call takes."""
 
-    def __init__(self, session: Session, call_ns: float) -> None:
+    def __init__(self, session: Session, call_ms: float, noise: float, rng: Random) -> None:
         self._session = session
-        self.call_ns = call_ns
+        self._call_ms = call_ms
+        self._noise = noise
+        self._rng = rng
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
         return self._session.run(feeds)
 
     def time(self, min_ms: float) -> Timing:
-        ms = self.call_ns / 1e6
-        return Timing(calls=1, wall_ms_min=ms, wall_ms_median=ms, cpu_ms_min=ms, cpu_ms_median=ms)
+        # what disturbs a call only ever makes it slower
+        calls = [self._call_ms * (1 + self._noise * abs(self._rng.gauss(0, 1))) for _ in range(CALLS)]
+        return Timing(CALLS, min(calls), median(calls), min(calls), median(calls))
 
     def close(self) -> None:
         self._session.close()
 
 
-def latency_ns(path: Path, batch: int, scale_whole: float) -> float:
-    """What one call of the file costs on this device, in nanoseconds."""
+def latency_ms(path: Path, batch: int, scale_whole: float = 1.0) -> float:
+    """What one call of the file on `batch` images costs on this device, in ms.
+
+    Raises:
+        NotOnnx: the file can't be read.
+    """
     graph = onnx.shape_inference.infer_shapes(load_model(path)).graph
-    shapes = {v.name: [d.dim_value or batch for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
-    shapes |= {v.name: [d.dim_value or batch for d in v.type.tensor_type.shape.dim] for v in graph.output}
-    weights = {w.name: list(w.dims) for w in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    macs = sum(
-        float(np.prod(shapes[node.output[0]])) * float(np.prod(weights[node.input[1]][1:])) for node in convolutions
-    )
-    whole = scale_whole if len(convolutions) >= WHOLE_NETWORK_CONVOLUTIONS else 1.0
-    return whole * (macs * NS_PER_MAC + len(graph.node) * NS_PER_NODE)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.output)
+    }
+    macs, convolutions = 0, 0
+    for node in graph.node:
+        if node.op_type == "Conv":  # each output value sums over one filter
+            convolutions += 1
+            macs += batch * prod(shapes[node.output[0]][1:]) * prod(weights[node.input[1]][1:])
+        elif node.op_type == "Gemm":  # each image meets every weight once
+            macs += batch * prod(weights[node.input[1]])
+    scale = scale_whole if convolutions >= WHOLE_NETWORK_CONVOLUTIONS else 1.0
+    return scale * (macs * NS_PER_MAC + len(graph.node) * NS_PER_NODE) / 1e6

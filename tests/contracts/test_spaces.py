@@ -1,0 +1,104 @@
+"""What holds for every space. A new space is one more line in SPACES."""
+
+from random import Random
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from toolchain.costs.counters import count_macs, count_params, macs_cost, params_cost
+from toolchain.nets.blocks import STANDALONE, SUPERNET
+from toolchain.nets.network import Network, initialise
+from toolchain.nets.supernet import Supernet
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.loop import sgd
+from toolchain.training.recipe import load_recipe
+
+SPACES = [
+    "shufflenet_v2:size_px=64",
+    "shufflenet_v2_quick",
+    "shufflenet_v2_quick:size_px=17,in_channels=3,classes=7,stem_stride=1,stage_widths=22-30,stage_repeats=1-2",
+]
+
+
+@pytest.fixture(params=SPACES, scope="module")
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return load_space(request.param)
+
+
+@pytest.fixture(scope="module")
+def supernet(space: SearchSpace) -> Supernet:
+    net = Supernet(space)
+    initialise(net, torch.Generator().manual_seed(0))
+    return net
+
+
+def images(space: SearchSpace, count: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(count, *space.input_shape, generator=generator)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_supernet_equals_the_extracted_path_bit_for_bit(space: SearchSpace, supernet: Supernet, training: bool) -> None:
+    supernet.train(training)
+    x = images(space)
+    for seed in range(6):
+        arch = space.draw(Random(seed))
+        torch.manual_seed(seed)  # dropout, in training
+        shared = supernet(x, arch)
+        torch.manual_seed(seed)
+        assert torch.equal(shared, supernet.extract(arch)(x))
+
+
+def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> None:
+    net = Supernet(space).train()
+    initialise(net, torch.Generator().manual_seed(0))
+    optimiser = sgd(net, load_recipe("imagenet", "supernet", {}))
+    first, second = space.draw(Random(0)), space.draw(Random(1))
+    for arch in (first, second):  # the second step must not move the first path by momentum or decay
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+        labels = torch.arange(4) % space.classes
+        optimiser.zero_grad(set_to_none=True)
+        F.cross_entropy(net(images(space), arch), labels).backward()
+        optimiser.step()
+        taken = tuple(f"blocks.{i}.{key}." for i, key in enumerate(arch.choices))
+        for name, parameter in net.named_parameters():
+            active = name.startswith(("stem.", "head.", *taken))
+            assert torch.equal(parameter, before[name]) != active, name
+
+
+def test_an_extracted_network_shares_nothing_with_the_supernet(space: SearchSpace, supernet: Supernet) -> None:
+    arch = space.draw(Random(3))
+    before = supernet(images(space), arch)
+    with torch.no_grad():
+        for parameter in supernet.extract(arch).parameters():
+            parameter.zero_()
+    assert torch.equal(supernet(images(space), arch), before)
+
+
+def test_costs_are_those_of_the_whole_network(space: SearchSpace) -> None:
+    macs, params = macs_cost(space), params_cost(space)
+    for seed in range(4):
+        arch = space.draw(Random(seed))
+        with torch.device("meta"):
+            net = Network(space, arch, STANDALONE)
+            assert count_macs(net, space.input_shape) == macs.cost(arch)
+            assert count_params(net, space.input_shape) == params.cost(arch)
+
+
+def test_a_supernet_keeps_no_statistics(supernet: Supernet) -> None:
+    assert not SUPERNET.statistics
+    assert not [name for name, _ in supernet.named_buffers()]
+
+
+def test_an_architecture_reads_back_from_its_text(space: SearchSpace) -> None:
+    for seed in range(10):
+        arch = space.draw(Random(seed))
+        assert space.architecture(str(arch)) == arch
+        assert space.architecture(",".join(arch.choices)) == arch
+        indices = [
+            [choice.key for choice in block.choices].index(key)
+            for block, key in zip(space.blocks, arch.choices, strict=True)
+        ]
+        assert space.architecture(indices) == arch

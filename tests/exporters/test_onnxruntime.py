@@ -1,0 +1,84 @@
+"""Sessions that are many in a process, and providers that are not here."""
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from exporters.backends import CompileSpec
+from exporters.backends import onnxruntime as ours
+from exporters.backends.onnxruntime import CUDA, TENSORRT, Backend
+from exporters.errors import BackendUnavailable
+from exporters.to_onnx import INPUT, export_onnx
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    export_onnx(nn.Conv2d(3, 4, 3), torch.zeros(2, 3, 6, 6), path)
+    return path
+
+
+def test_threads_are_those_of_the_spec(file: Path) -> None:
+    options = ours._options(CompileSpec(batch=1, threads=2))
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
+    session = Backend().compile(file, CompileSpec(batch=1, threads=2))
+    assert session.time(1.0).calls >= 3
+
+
+def test_sessions_share_memory_and_do_not_touch_each_other(file: Path) -> None:
+    sessions = [Backend().compile(file, CompileSpec(batch)) for batch in (1, 8, 2)]
+    images = np.ones((4, 3, 6, 6), np.float32)
+    before = [session.run({INPUT: images})["logits"].copy() for session in sessions]
+    sessions[0].close()
+    sessions[1].time(1.0)
+    np.testing.assert_array_equal(sessions[2].run({INPUT: images})["logits"], before[0])
+
+
+def test_a_closed_session_says_so(file: Path) -> None:
+    session = Backend().compile(file, CompileSpec(batch=1))
+    session.close()
+    with pytest.raises(ValueError, match=r"was closed\. Compile the file again"):
+        session.time(1.0)
+
+
+def test_another_precision_is_refused(file: Path) -> None:
+    with pytest.raises(BackendUnavailable, match=r"runs fp32 files here, not int8\. Ask for fp32"):
+        Backend().compile(file, CompileSpec(batch=1, precision="int8"))
+
+
+def without_driver(name: str) -> None:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+@pytest.mark.parametrize("provider", [CUDA, TENSORRT])
+def test_no_gpu_is_no_silent_cpu(provider: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [provider])
+    monkeypatch.setattr(ctypes, "CDLL", without_driver)
+    with pytest.raises(BackendUnavailable, match=f"{provider} can't run .* no NVIDIA driver on this machine"):
+        Backend(provider).compile(file, CompileSpec(batch=1))
+
+
+@pytest.mark.parametrize("provider", [CUDA, TENSORRT])
+def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
+    provider: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if ours._has_nvidia_driver():
+        pytest.skip("this machine has an NVIDIA driver")
+    if provider not in ort.get_available_providers():
+        pytest.skip(f"this build of onnxruntime has no {provider}")
+    monkeypatch.setattr(ours, "_has_nvidia_driver", lambda: True)
+    reason = Backend(provider).why_not()
+    assert reason is not None
+    assert f"can't load {provider}. Install CUDA" in reason
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_provider_that_the_wheel_lacks_is_told() -> None:
+    assert Backend("NoSuchProvider").why_not() == (
+        "this build of onnxruntime has no NoSuchProvider. Type pip install onnxruntime-gpu"
+    )

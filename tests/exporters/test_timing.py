@@ -1,0 +1,78 @@
+"""Figures per call, whatever a call's length, in an order that comes from the seed."""
+
+import subprocess
+import sys
+import time
+
+from exporters.timing import Timing, interleaved, time_calls
+
+
+def test_times_a_call_by_both_clocks() -> None:
+    timing = time_calls(lambda: time.sleep(0.002), min_ms=10)
+    assert timing.calls >= 3
+    assert 2.0 <= timing.wall_ms_min <= timing.wall_ms_median
+    assert timing.cpu_ms_median < timing.wall_ms_min  # sleeping costs no CPU time
+
+
+def test_samples_for_the_time_and_calls_that_were_asked_for() -> None:
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep(0.001)
+
+    assert time_calls(call, min_ms=0, min_calls=7).calls == 7
+    assert calls == 9  # one to warm up and one to see how long it takes
+    started = time.perf_counter()
+    time_calls(call, min_ms=30)
+    assert time.perf_counter() - started >= 0.030
+
+
+def test_short_calls_are_timed_in_groups() -> None:
+    timing = time_calls(lambda: None, min_ms=1, min_calls=3)
+    assert timing.calls > 100
+    assert 0 < timing.cpu_ms_min < 0.01
+
+
+class Model:
+    def __init__(self, log: list[str], key: str) -> None:
+        self._log, self._key = log, key
+
+    def time(self, min_ms: float) -> Timing:
+        self._log.append(self._key)
+        return Timing(1, min_ms, min_ms, min_ms, min_ms)
+
+
+def order_of(rounds: range, seed: int) -> list[str]:
+    log: list[str] = []
+    models = {key: Model(log, key) for key in "abcdefgh"}
+    for _, timings in interleaved(models, rounds, min_ms=2.0, seed=seed):
+        assert timings == dict.fromkeys("abcdefgh", Timing(1, 2.0, 2.0, 2.0, 2.0))
+    return log
+
+
+def test_each_round_times_all_models_once_in_an_order_of_its_own() -> None:
+    log = order_of(range(2), seed=0)
+    assert sorted(log[:8]) == sorted(log[8:]) == list("abcdefgh")
+    assert log[:8] != log[8:]
+    assert log != order_of(range(2), seed=1)
+
+
+def test_a_round_after_a_kill_is_the_round_that_would_have_been() -> None:
+    assert order_of(range(5), seed=3)[24:] == order_of(range(3, 5), seed=3)
+
+
+def test_rounds_come_one_by_one_and_progress_is_told() -> None:
+    log: list[str] = []
+    ticks: list[str] = []
+    rounds = interleaved({key: Model(log, key) for key in "ab"}, range(9), 1.0, seed=0, on_tick=ticks.append)
+    number, _ = next(rounds)
+    assert number == 0
+    assert ticks == log
+    assert len(log) == 2
+
+
+def test_needs_no_torch() -> None:
+    program = "import sys; from exporters import backends, errors, timing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
