@@ -5,6 +5,8 @@ from cli import console, options
 
 def train(
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     recipe: options.Recipe = None,
@@ -24,6 +26,8 @@ def train(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
         run=run,
@@ -34,7 +38,7 @@ def train(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space)
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings, make=True) as folder, console.progress() as bars:
         trained = train_supernet(settings, chosen_space, images, folder, bars)

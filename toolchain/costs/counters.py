@@ -18,6 +18,11 @@ from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import builder_of
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
 
+MACS = "multiply-adds of convolutions and classifier, batch 1"
+PARAMS = "weights, and scale and offset of batch normalisation"
+BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
+WEIGHT_BITS = "all parameters, packed at their bit widths"
+
 Shape = tuple[int, int, int]
 Count = Callable[[nn.Module, Shape], int]
 
@@ -49,22 +54,22 @@ def count_weight_bits(module: nn.Module, _: Shape) -> int:
 
 def macs_cost(space: SearchSpace) -> TableCost:
     """MACs of every choice of every block of `space`, at batch 1."""
-    return _count_all(space, "macs", "MACs", count_macs)
+    return _count_all(space, "macs", "MACs", MACS, count_macs)
 
 
 def params_cost(space: SearchSpace) -> TableCost:
     """Parameters of every choice of every block of `space`."""
-    return _count_all(space, "params", "params", count_params)
+    return _count_all(space, "params", "params", PARAMS, count_params)
 
 
 def bitops_cost(space: SearchSpace) -> TableCost:
     """BitOps of every choice of every block of `space`, at batch 1."""
-    return _count_all(space, "bitops", "BitOps", count_bitops, fixed=False)
+    return _count_all(space, "bitops", "BitOps", BITOPS, count_bitops, fixed=False)
 
 
 def weight_bits_cost(space: SearchSpace) -> TableCost:
     """Bits that the weights of every choice of every block of `space` take, packed."""
-    return _count_all(space, "weight_bits", "bits", count_weight_bits)
+    return _count_all(space, "weight_bits", "bits", WEIGHT_BITS, count_weight_bits)
 
 
 def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]]:
@@ -85,7 +90,9 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
     return found
 
 
-def _count_all(space: SearchSpace, name: str, unit: str, count: Count, fixed: bool = True) -> TableCost:
+def _count_all(
+    space: SearchSpace, name: str, unit: str, convention: str, count: Count, fixed: bool = True
+) -> TableCost:
     builder = builder_of(space)
 
     @cache  # most blocks of a stage have the same outside
@@ -100,4 +107,4 @@ def _count_all(space: SearchSpace, name: str, unit: str, count: Count, fixed: bo
         rows = tuple(
             {c.key: count_block(b.c_in, b.c_out, b.size_px, b.stride, c) for c in b.choices} for b in space.blocks
         )
-    return TableCost(name, unit, stem + head if fixed else 0, rows)
+    return TableCost(name, unit, stem + head if fixed else 0, rows, convention)

@@ -27,7 +27,8 @@ class SharedBlock(nn.Module):
         self._op: dict[str, str] = {choice.key: choice.op for choice in spec.choices}
         self._whole: set[str] = set()  # choices that are their op's module as it is
         self._plain: dict[str, nn.Module] = {}  # each choice's module, without weights of its own
-        self._slices: dict[str, dict[str, Slices]] = {}
+        self._slices: dict[str, dict[str, Slices]] = {}  # of each choice, by the weight's name in its module
+        self._cut: dict[str, dict[str, Slices]] = {}  # those that are less than the whole weight
         for op in dict.fromkeys(self._op.values()):
             self._add(spec, [choice for choice in spec.choices if choice.op == op], builder)
 
@@ -46,15 +47,9 @@ class SharedBlock(nn.Module):
         shared = dict(self.ops[self._op[key]].named_parameters())
         return {name: shared[name][part] for name, part in self._slices[key].items()}
 
-    def slices(self, key: str) -> dict[str, Slices]:
-        """Which part of each weight a choice takes, by the weight's name in this module; only of those cut."""
-        op = self._op[key]
-        shared = dict(self.ops[op].named_parameters())
-        return {
-            f"ops.{op}.{name}": part
-            for name, part in self._slices[key].items()
-            if shared[name][part].shape != shared[name].shape
-        }
+    def cut(self, key: str) -> dict[str, Slices]:
+        """The weights of which a choice takes a part only, by their names in this module, with that part."""
+        return self._cut[key]
 
     def train(self, mode: bool = True) -> "SharedBlock":
         for plain in self._plain.values():  # no submodules, so that their weights are not the supernet's
@@ -79,6 +74,13 @@ class SharedBlock(nn.Module):
                 if name not in known:  # for example a clipping level of other activation bits
                     parent, _, leaf = name.rpartition(".")
                     shared.get_submodule(parent).register_parameter(leaf, nn.Parameter(torch.empty(weight.shape)))
+        sizes = {name: weight.shape for name, weight in shared.named_parameters()}
+        for choice in choices:
+            self._cut[choice.key] = {
+                f"ops.{choice.op}.{name}": part
+                for name, part in self._slices[choice.key].items()
+                if tuple(piece.stop for piece in part) != tuple(sizes[name])
+            }
 
 
 class Supernet(nn.Module):
@@ -105,7 +107,7 @@ class Supernet(nn.Module):
         found = {}
         for block, key in zip(self.blocks, arch.choices, strict=True):
             assert isinstance(block, SharedBlock)
-            found.update({block.get_parameter(name): part for name, part in block.slices(key).items()})
+            found.update({block.get_parameter(name): part for name, part in block.cut(key).items()})
         return found
 
     def extract(self, arch: Architecture) -> Network:

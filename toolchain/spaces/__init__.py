@@ -12,6 +12,7 @@ from typing import Any
 from toolchain.errors import UnknownSpace
 from toolchain.spaces import shufflenet_v2
 from toolchain.spaces.core import SearchSpace
+from toolchain.spaces.fixed import fixed_ops_of
 
 Make = Callable[[str, Any], SearchSpace]  # (name, numbers) -> space
 
@@ -23,12 +24,29 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
 }
 
 
-def load_space(text: str) -> SearchSpace:
+def load_space(text: str, fix_ops: str | None = None, widths: str | None = None) -> SearchSpace:
     """The space that `text` names. Lists are joined by `-`: `stage_widths=64-128,stage_repeats=4-2`.
+
+    Args:
+        fix_ops: an architecture or a best.json; its op is then the only one of each choice block.
+        widths: multiples of the default mid channels to choose from, as `0.6-0.8-1.0`.
 
     Raises:
         UnknownSpace: no such name or option, or a value that does not fit.
+        BadArchitecture: `fix_ops` names none of the space.
     """
+    options = []
+    if fix_ops is not None:
+        options.append(f"fixed_ops={'-'.join(fixed_ops_of(fix_ops, _named(text)))}")
+        widths = widths or "-".join(f"{width:g}" for width in shufflenet_v2.WIDTHS)
+    if widths is not None:
+        options.append(f"widths={widths}")
+    if not options:
+        return _named(text)
+    return _named(f"{text}{',' if ':' in text else ':'}{','.join(options)}")
+
+
+def _named(text: str) -> SearchSpace:
     name, _, options = text.partition(":")
     if name.endswith(".py"):
         return _own_space(Path(name), options, text)
