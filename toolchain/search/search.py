@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolchain.config import Config
-from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.core import Limit, TableCost
 from toolchain.costs.feasible import FeasibleSampler
 from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
@@ -45,10 +45,6 @@ class Plan:
     goals: tuple[tuple[Goal, FeasibleSampler], ...]
     costs: Costs
     context_id: str
-
-    def budget(self, name: str) -> Budget:
-        """The budget of the goal `name`."""
-        return next(goal.budget for goal, _ in self.goals if goal.name == name)
 
 
 @dataclass(frozen=True)
