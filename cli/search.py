@@ -103,7 +103,6 @@ def search(
 
 def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
     (goal, _) = plan.goals[0]
-    predicted = best["latency_ms"]
     counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
     limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
     console.answer_facts(
@@ -112,8 +111,8 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "architecture": " ".join(best["architecture"]),
             "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
             **counts,
-            "latency, predicted": "parts not measured" if predicted is None else f"{predicted:.3f} ms",
-            "latency, measured": f"{best['measured_latency_ms']:.3f} ms",
+            "latency, predicted": _ms(best["latency_ms"]),
+            "latency, measured": _ms(best["measured_latency_ms"]),
             "limits": ", ".join(limits) or "none",
             "evaluations": best["evaluations"],
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
@@ -127,11 +126,15 @@ def _answer_winners(winners: dict[str, dict[str, Any]]) -> None:
             name,
             f"{best['holdout_accuracy']:.2%}",
             f"{best['macs']:,}",
-            "-" if best["latency_ms"] is None else f"{best['latency_ms']:.3f}",
-            f"{best['measured_latency_ms']:.3f}",
+            _ms(best["latency_ms"]),
+            _ms(best["measured_latency_ms"]),
             " ".join(best["architecture"]),
         )
         for name, best in winners.items()
     ]
-    columns = ("budget", "hold-out", "MACs", "predicted ms", "measured ms", "architecture")
+    columns = ("budget", "hold-out", "MACs", "predicted", "measured", "architecture")
     console.answer_table("winners (inherited weights)", columns, rows)
+
+
+def _ms(latency_ms: float | None) -> str:
+    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms"
