@@ -4,15 +4,19 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from toolchain.errors import BadConfig
 
 FILE = Path("nastool.toml")
 PRESETS = ("quick", "imagenet")
+
+
+# "17ms", or several of them: ["13ms", "17ms"]
+Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
 class _Section(BaseModel):
@@ -39,12 +43,21 @@ class TrainConfig(_Section):
     changes: dict[str, Any] = {}
 
 
-class SearchConfig(_Section):
-    """Limits as text with units, and Algorithm 1's numbers."""
+class SupernetConfig(TrainConfig):
+    """How a supernet is trained: also how paths are drawn, and what it starts from."""
 
-    latency: str | None = None
-    macs: str | None = None
-    params: str | None = None
+    sampler: Literal["levels", "balanced", "uniform"] = "levels"
+    start_from: Path | None = None
+
+
+class SearchConfig(_Section):
+    """Limits as text with units, one or several of each, and Algorithm 1's numbers."""
+
+    latency: Amounts = ()
+    macs: Amounts = ()
+    params: Amounts = ()
+    bitops: Amounts = ()
+    weight_bits: Amounts = ()
     population: int = Field(50, ge=2)
     generations: int = Field(20, gt=0)
     top_k: int = Field(10, gt=0)
@@ -67,12 +80,14 @@ class Config(_Section):
     runs: Path = Path("runs")
     seed: int = Field(0, ge=0)
     space: str = "shufflenet_v2"
+    fix_ops: str | None = None
+    widths: str | None = None
     data: str | None = None
     holdout_per_class: int = Field(50, gt=0)
     threads: int = Field(2, gt=0)
     workers: int = Field(2, ge=0)
     profile: ProfileConfig = ProfileConfig()
-    train: TrainConfig = TrainConfig()
+    train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
     retrain: TrainConfig = TrainConfig()
     check: CheckConfig = CheckConfig()

@@ -43,7 +43,17 @@ class Run:
 
     @property
     def best(self) -> Path:
+        """The winner of the last budget that was searched for."""
         return self.folder / "search" / "best.json"
+
+    def budget(self, name: str) -> Path:
+        """Each budget that was searched for has a folder: best.json and pictures."""
+        return self.folder / "search" / name
+
+    @property
+    def front(self) -> Path:
+        """What a search for several budgets ends with."""
+        return self.folder / "search" / "front.json"
 
     def retrain(self, arch: Architecture) -> Path:
         """Each retrained architecture has a folder of its own: checkpoint.pt, best.pt, result.json."""
@@ -124,14 +134,20 @@ def run_of(config: Config) -> Run:
     return Run(config.runs / config.run)
 
 
-def chosen_architecture(named: str | None, space: SearchSpace, run: Run) -> Architecture:
-    """The architecture that a user named, or else the search's winner.
+def chosen_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Architecture:
+    """The architecture that a user named, or else the winner of a budget, or else of the last one searched for.
 
     Raises:
         BadArchitecture: what was named is none of the space's.
         MissingStage: nothing was named and nothing searched.
     """
-    return space.architecture(named or run.read(run.best, "search")["architecture"])
+    if named is not None:
+        return space.architecture(named)
+    path = run.best if budget is None else run.budget(budget) / "best.json"
+    if not path.exists() and run.best.exists():
+        there = sorted(found.parent.name for found in run.best.parent.glob("*/best.json"))
+        raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(there)}")
+    return space.architecture(run.read(path, "search")["architecture"])
 
 
 def environment() -> dict[str, Any]:

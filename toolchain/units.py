@@ -1,11 +1,17 @@
 """Amounts as people type them (`17ms`, `330M`, `6.2G`), and back. Only the command line's edge uses text."""
 
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from toolchain.errors import BadUnit
 
+Number = TypeVar("Number", int, float)
+
 MS_PER_UNIT = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+RANGE_STEPS = 5
 
 _AMOUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
@@ -48,6 +54,37 @@ def parse_percent(text: str) -> float:
     return _above_zero(number / 100, text, "percentage")
 
 
+def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:
+    """The amounts in `texts`, of which each is one (`17ms`) or a range (`13ms..22ms`, `13ms..22ms/4`).
+
+    A range is five amounts, or as many as are written behind the slash, evenly spaced from end to end.
+
+    Raises:
+        BadUnit: an amount or a range can't be read.
+    """
+    found: list[Number] = []
+    for text in texts:
+        first, dots, rest = text.partition("..")
+        last, _, steps = rest.partition("/")
+        if not dots:
+            found.append(parse(text))
+            continue
+        low, high, count = parse(first), parse(last), int(steps) if steps.isdecimal() else RANGE_STEPS
+        if low >= high or count < 2 or (steps and not steps.isdecimal()):
+            raise BadUnit(f"the range {text!r} can't be read. Write it as in {first}..{last}/4, the smaller end first")
+        found += [type(low)(low + (high - low) * i / (count - 1)) for i in range(count)]
+    return tuple(dict.fromkeys(found))
+
+
+def compact(value: float, unit: str) -> str:
+    """An amount in the fewest letters, for file names: `17ms`, `330M`, `6.32Gi`."""
+    if unit == "ms":
+        return f"{value:.5g}ms"
+    step, prefixes = (1024.0, ("", "Ki", "Mi", "Gi")) if unit == "BitOps" else (1000.0, ("", "k", "M", "G"))
+    power = max(i for i in range(4) if value >= step**i or i == 0)
+    return f"{value / step**power:.6g}{prefixes[power]}"
+
+
 def format_ms(ms: float) -> str:
     """Milliseconds with the digits that a reader can use."""
     return f"{ms:.3f} ms" if ms < 10 else f"{ms:.1f} ms"
@@ -59,6 +96,11 @@ def format_count(count: float) -> str:
         if count >= COUNT_PER_UNIT[unit]:
             return f"{count / COUNT_PER_UNIT[unit]:.2f}{unit}"
     return f"{count:g}"
+
+
+def format_binary(count: float) -> str:
+    """A count in units of 2^30, as the paper prints BitOps: 6782189568 -> `6.316Gi`."""
+    return f"{count / COUNT_PER_UNIT['Gi']:.3f}Gi"
 
 
 def _split(text: str, what: str, example: str) -> tuple[float, str]:
