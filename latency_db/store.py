@@ -9,7 +9,7 @@ from platform import node
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import URL, Engine, create_engine, event, func, select
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -118,8 +118,14 @@ class Store:
             return session.scalar(rounds) or 0
 
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
-        """Store one round of a run, from 0, in one transaction."""
+        """Store one round of a run, from 0, in one transaction.
+
+        A round that is there stays: two commands with the same work may have gone on with the same run.
+        """
         with self._session() as session:
+            there = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
+            if session.scalars(there.limit(1)).first() is not None:
+                return
             session.add_all(
                 SampleRow(run_id=run_id, key=key, round=number, **vars(sample)) for key, sample in samples.items()
             )
@@ -174,6 +180,8 @@ class Store:
                 yield session
         except OperationalError as problem:
             raise _unwritable(self._path, problem.orig or problem) from None
+        except sqlite3.OperationalError as problem:  # from the PRAGMAs of a new connection, which come unwrapped
+            raise _unwritable(self._path, problem) from None
         except DatabaseError as problem:
             raise NotADatabase(
                 f"{self._path} is damaged ({problem.orig}). Put a copy back, or remove it and type nastool profile"
@@ -181,7 +189,7 @@ class Store:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
@@ -202,8 +210,11 @@ def _refuse_what_is_not_ours(path: Path) -> None:
     """Look into an existing file without changing a byte of it."""
     if not path.exists() or path.stat().st_size == 0:
         return
+    # A reader of a WAL file leaves two files beside it, unless it is told that nobody writes. Nobody has written
+    # more than the file holds where there is no log.
+    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
         try:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -214,7 +225,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
         raise _unwritable(path, problem) from None
     except sqlite3.DatabaseError as problem:
         raise NotADatabase(f"{path} is no latency table ({problem}). Name another file with --db") from None
-    if tables and application != APPLICATION_ID:
+    if application != APPLICATION_ID and (tables or application):
         raise NotADatabase(f"{path} is another program's database. Name another file with --db")
     if version > SCHEMA_VERSION:
         raise NewerSchema(

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 
 TINY = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +35,7 @@ def tiny_config(tmp_path: Path) -> Config:
         "data": "digits",
         "runs": str(tmp_path / "runs"),
         "holdout_per_class": 20,
+        "threads": 1,
         "train.changes": {"epochs": 1, "batch": 32},
         "retrain.changes": {"epochs": 1, "batch": 32},
         "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "db": str(tmp_path / "latency.sqlite")},
@@ -40,5 +45,6 @@ def tiny_config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> None:
-    torch.set_num_threads(2)
+def one_thread() -> None:
+    """Layers this small gain nothing from a second thread, and lose ten times where both cores are taken."""
+    torch.set_num_threads(1)

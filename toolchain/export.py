@@ -80,7 +80,10 @@ def export(
             "batches": list(parity.batches),
         },
     }
-    write_manifest(run.manifest, manifest, files=[run.onnx])
+    try:
+        write_manifest(run.manifest, manifest, files=[run.onnx])
+    except OSError as problem:
+        raise unwritable(run.manifest, problem) from problem
     return manifest
 
 
