@@ -37,13 +37,14 @@ def open_store(path: Path) -> "Store":
         NotADatabase, NewerSchema: the file is not ours, or of a newer nastool; it is left as it is.
         DatabaseUnwritable: it can't be made or written.
     """
-    _refuse_what_is_not_ours(path)
+    complete = _is_ours(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise _unwritable(path, problem) from None
     store = Store(path, _engine(path))
-    store.create_tables()
+    if not complete:  # a table that is only read stays byte for byte as it is
+        store.create_tables()
     return store
 
 
@@ -206,10 +207,14 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look into an existing file without changing a byte of it."""
+def _is_ours(path: Path) -> bool:
+    """Whether `path` has our tables; looks into an existing file without changing a byte of it.
+
+    Raises:
+        NotADatabase, NewerSchema, DatabaseUnwritable: as `open_store`.
+    """
     if not path.exists() or path.stat().st_size == 0:
-        return
+        return False
     # A reader of a WAL file leaves two files beside it, unless it is told that nobody writes. Nobody has written
     # more than the file holds where there is no log.
     mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
@@ -232,6 +237,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             f"{path} has schema {version}, and this nastool knows up to {SCHEMA_VERSION}. "
             f"Type pip install --upgrade nastool, or name another file with --db"
         )
+    return bool(application == APPLICATION_ID and version == SCHEMA_VERSION)
 
 
 def _sample(row: SampleRow) -> Sample:
