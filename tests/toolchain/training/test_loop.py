@@ -52,8 +52,8 @@ def forward_of(model: nn.Module, space: SearchSpace, kill_at: int | None) -> For
         if step == kill_at:
             raise Killed
         if isinstance(model, Supernet):
-            arch = space.draw(Random(mix(SEED, step)))
-            return model(images, arch), model.slices(arch)
+            path = space.draw(Random(mix(SEED, step)))
+            return model(images, path), model.slices(path)
         return model(images), {}
 
     return forward
