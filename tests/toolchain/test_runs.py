@@ -78,14 +78,18 @@ def test_an_architecture_that_is_named_comes_before_the_searchs_winner(
     tiny_config: Config, tiny_space: SearchSpace
 ) -> None:
     run = run_of(tiny_config)
-    assert chosen_architecture("0 1 2 3", tiny_space, run) == tiny_space.architecture([0, 1, 2, 3])
+    assert chosen_architecture("0 1 2 3", None, tiny_space, run) == tiny_space.architecture([0, 1, 2, 3])
     with pytest.raises(MissingStage, match="nastool search"):
-        chosen_architecture(None, tiny_space, run)
+        chosen_architecture(None, None, tiny_space, run)
     write_json(run.best, {"architecture": ["choice_x"] * 4})
-    assert chosen_architecture(None, tiny_space, run) == tiny_space.all_same("choice_x")
-    assert chosen_architecture("0 1 2 3", tiny_space, run) == tiny_space.architecture([0, 1, 2, 3])
+    assert chosen_architecture(None, None, tiny_space, run) == tiny_space.all_same("choice_x")
+    assert chosen_architecture("0 1 2 3", None, tiny_space, run) == tiny_space.architecture([0, 1, 2, 3])
+    write_json(run.budget("macs_1M") / "best.json", {"architecture": ["choice_7"] * 4})
+    assert chosen_architecture(None, "macs_1M", tiny_space, run) == tiny_space.all_same("choice_7")
+    with pytest.raises(MissingStage, match=r"no search had the budget 'macs_2M'\. Write --budget macs_1M"):
+        chosen_architecture(None, "macs_2M", tiny_space, run)
     with pytest.raises(BadArchitecture, match="no choice '7'"):
-        chosen_architecture("7 1 2 3", tiny_space, run)
+        chosen_architecture("7 1 2 3", None, tiny_space, run)
 
 
 def test_each_architecture_is_retrained_in_a_folder_of_its_own(tiny_config: Config, tiny_space: SearchSpace) -> None:

@@ -121,7 +121,7 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
     cost = latency_cost(space, first.table)
     for choice in space.blocks[0].choices:
         arch = space.architecture([choice.key])
-        expected = known[stem_key(space)] + known[block_key(space.blocks[0], choice)] + known[head_key(space)]
+        expected = known[stem_key(space)] + known[block_key(space, space.blocks[0], choice)] + known[head_key(space)]
         assert cost.cost(arch) == pytest.approx(expected, rel=1e-12)
     file = tmp_path / "whole.onnx"
     export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
@@ -172,7 +172,7 @@ def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
     wider = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=20,stage_repeats=1,head_channels=32"
     )
-    with pytest.raises(MissingLatency, match="head:20x4px->32->10 was not measured"):
+    with pytest.raises(MissingLatency, match="shufflenet_v2/head:20x4px->32->10 was not measured"):
         latency_cost(wider, load_table(profiled, wider))
 
 

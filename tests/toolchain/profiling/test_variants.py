@@ -15,7 +15,7 @@ def test_the_papers_space_has_34_parts(paper_space: SearchSpace) -> None:
 
 def test_there_is_a_part_for_all_that_an_architecture_is_made_of(paper_space: SearchSpace) -> None:
     keys = {variant.key for variant in variants(paper_space)}
-    needed = {block_key(block, choice) for block in paper_space.blocks for choice in block.choices}
+    needed = {block_key(paper_space, block, choice) for block in paper_space.blocks for choice in block.choices}
     assert keys == needed | {stem_key(paper_space), head_key(paper_space)}
 
 
@@ -28,7 +28,7 @@ def test_parts_are_the_modules_that_their_keys_say(paper_space: SearchSpace) -> 
             found[variant.key] = count_macs(variant.build(), variant.input_shape)
     assert found[stem_key(paper_space)] + found[head_key(paper_space)] == macs.fixed
     for block, row in zip(paper_space.blocks, macs.rows, strict=True):
-        assert {choice.key: found[block_key(block, choice)] for choice in block.choices} == row
+        assert {choice.key: found[block_key(paper_space, block, choice)] for choice in block.choices} == row
 
 
 def test_parts_are_built_anew_each_time(tiny_space: SearchSpace) -> None:

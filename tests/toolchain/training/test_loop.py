@@ -1,6 +1,6 @@
 """The training loop: killed and gone on with, it ends with the same weights, bit for bit."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
-from toolchain.training.loop import Schedule, learning_rate, sgd, train
+from toolchain.training.loop import Forward, Schedule, learning_rate, train
+from toolchain.training.optimiser import Slices, sgd
 from toolchain.training.recipe import Recipe
 
 STEPS = 10
@@ -46,13 +47,14 @@ def model_of(space: SearchSpace, kind: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def forward_of(model: nn.Module, space: SearchSpace, kill_at: int | None) -> Callable[[Tensor, int], Tensor]:
-    def forward(images: Tensor, step: int) -> Tensor:
+def forward_of(model: nn.Module, space: SearchSpace, kill_at: int | None) -> Forward:
+    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         if step == kill_at:
             raise Killed
-        path = (space.draw(Random(mix(SEED, step))),) if isinstance(model, Supernet) else ()
-        logits: Tensor = model(images, *path)
-        return logits
+        if isinstance(model, Supernet):
+            path = space.draw(Random(mix(SEED, step)))
+            return model(images, path), model.slices(path)
+        return model(images), {}
 
     return forward
 
