@@ -15,11 +15,17 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.optimiser import sgd, step
 from toolchain.training.recipe import load_recipe
 
+MBCONV = "stem_channels=8,stage_widths=8-16-24,stage_repeats=1-2-1,stage_strides=1-2-2,head_channels=32"
+
 SPACES = [
     "shufflenet_v2:size_px=64",
     "shufflenet_v2_quick",
     "shufflenet_v2_joint:size_px=32,classes=5,stage_widths=32-48,stage_repeats=2-2,head_channels=64",
     "shufflenet_v2_quick:size_px=17,in_channels=3,classes=7,stem_stride=1,stage_widths=22-30,stage_repeats=1-2",
+    f"proxyless:size_px=32,classes=10,{MBCONV}",
+    f"proxyless_gpu:size_px=33,in_channels=1,classes=6,stem_stride=1,{MBCONV}",
+    f"fbnet:size_px=32,classes=10,{MBCONV}",
+    f"fbnet:size_px=17,in_channels=1,classes=7,dropout=0.2,ops=k3e1g2-k5e3-skip,{MBCONV}",
 ]
 
 
