@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from toolchain.costs.counters import count_macs, count_params, macs_cost, params_cost
@@ -29,7 +30,7 @@ SPACES = [
 ]
 
 
-@pytest.fixture(params=SPACES, scope="module")
+@pytest.fixture(params=SPACES, ids=lambda text: text[-60:], scope="module")
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     return load_space(request.param)
 
@@ -62,6 +63,8 @@ def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> N
     net = Supernet(space).train()
     initialise(net, torch.Generator().manual_seed(0))
     optimiser = sgd(net, load_recipe("imagenet", "supernet", {}))
+    # normalisation takes a convolution's bias away again: its gradient is rounding, or nothing
+    idle = {f"{name}.bias" for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
     first, second = space.draw(Random(0)), space.draw(Random(1))
     for arch in (first, second):  # the second step must not move the first path by momentum or decay
         before = {name: p.detach().clone() for name, p in net.named_parameters()}
@@ -73,7 +76,7 @@ def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> N
         for name, parameter in net.named_parameters():
             changed = parameter != before[name]
             assert not changed[~active[name]].any(), name
-            assert changed[active[name]].any() or not active[name].any(), name
+            assert changed[active[name]].any() or not active[name].any() or name in idle, name
 
 
 def active_parts(net: Supernet, arch: Architecture) -> dict[str, torch.Tensor]:
