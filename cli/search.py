@@ -1,10 +1,14 @@
 """`nastool search`: find the most accurate architecture that fits."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.runs import Run
+    from toolchain.search.search import Plan
 
 
 def search(
@@ -88,23 +92,49 @@ def search(
         several = {"winners": searched.winners, "front": searched.front}
         console.answer_json(searched.best if len(plan.goals) == 1 else several)
         return
-    for name, best in searched.winners.items():
-        predicted = best["latency_ms"]
-        limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in plan.budget(name).limits)
-        counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
-        console.answer_facts(
-            "winner" if len(plan.goals) == 1 else f"winner for {name}",
-            {
-                "architecture": " ".join(best["architecture"]),
-                "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
-                **counts,
-                "latency, predicted": "parts not measured" if predicted is None else f"{predicted:.3f} ms",
-                "latency, measured": f"{best['measured_latency_ms']:.3f} ms",
-                "limits": ", ".join(limits) or "none",
-                "evaluations": best["evaluations"],
-                "files": f"{folder.budget(name)}: best.json and pictures",
-            },
-        )
+    if len(plan.goals) == 1:
+        _answer_winner(searched.best, plan, folder)
+    else:
+        _answer_winners(searched.winners)
     if searched.front:
         console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
     console.say(f"Next: nastool retrain --run {settings.run}" + (" --budget ..." if len(plan.goals) > 1 else ""))
+
+
+def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
+    (goal, _) = plan.goals[0]
+    counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
+    limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
+    console.answer_facts(
+        "winner",
+        {
+            "architecture": " ".join(best["architecture"]),
+            "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
+            **counts,
+            "latency, predicted": _ms(best["latency_ms"]),
+            "latency, measured": _ms(best["measured_latency_ms"]),
+            "limits": ", ".join(limits) or "none",
+            "evaluations": best["evaluations"],
+            "files": f"{folder.budget(goal.name)}: best.json and pictures",
+        },
+    )
+
+
+def _answer_winners(winners: dict[str, dict[str, Any]]) -> None:
+    rows = [
+        (
+            name,
+            f"{best['holdout_accuracy']:.2%}",
+            f"{best['macs']:,}",
+            _ms(best["latency_ms"]),
+            _ms(best["measured_latency_ms"]),
+            " ".join(best["architecture"]),
+        )
+        for name, best in winners.items()
+    ]
+    columns = ("budget", "hold-out", "MACs", "predicted", "measured", "architecture")
+    console.answer_table("winners (inherited weights)", columns, rows)
+
+
+def _ms(latency_ms: float | None) -> str:
+    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms"

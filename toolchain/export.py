@@ -12,7 +12,7 @@ from exporters.manifest import write_manifest
 from exporters.parity import Parity, compare, require
 from exporters.to_onnx import export_onnx, graph_hash
 from toolchain.config import Config
-from toolchain.errors import MissingStage
+from toolchain.errors import BadConfig, MissingStage
 from toolchain.files import unwritable
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import context_of, measure, usable_backend
@@ -38,8 +38,11 @@ def export(
 
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
+        BadConfig: it is quantized.
         ParityFailed: file and torch differ on real images; nothing is written.
     """
+    if any(choice.quantized for choice in space.choices_of(arch)):
+        raise BadConfig("networks with layers of 1 to 4 bits can't be exported yet. Export one of float layers")
     net = load_retrained(space, arch, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     costs = load_costs(config, space, need_latency=False).of(arch)

@@ -9,25 +9,33 @@ from toolchain.files import write_json
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
 from toolchain.search.budget import Costs
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Verified
+from toolchain.search.verify import Measured
 from toolchain.spaces.core import SearchSpace
 
 
 def best_of(
-    space: SearchSpace, verified: Verified, budget: Budget, costs: Costs, context_id: str, evaluations: int
+    space: SearchSpace,
+    winner: Scored,
+    measured_ms: float | None,
+    passed_over: Sequence[Measured],
+    budget: Budget,
+    costs: Costs,
+    context_id: str,
 ) -> dict[str, Any]:
-    """The content of best.json."""
-    winner = verified.winner
+    """The content of best.json, but for the number of evaluations.
+
+    Args:
+        measured_ms: None where the network has quantized layers, which no backend runs quicker.
+    """
     return {
-        "architecture": list(winner.scored.architecture.choices),
+        "architecture": list(winner.architecture.choices),
         "space": space.name,
         "space_digest": space.digest,
-        "holdout_accuracy": winner.scored.accuracy,
-        **costs.of(winner.scored.architecture),
-        "measured_latency_ms": winner.measured_ms,
+        "holdout_accuracy": winner.accuracy,
+        **costs.of(winner.architecture),
+        "measured_latency_ms": measured_ms,
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
         "context": context_id,
-        "evaluations": evaluations,
         "passed_over": [
             {
                 "architecture": list(other.scored.architecture.choices),
@@ -35,7 +43,7 @@ def best_of(
                 "latency_ms": other.predicted_ms,
                 "measured_latency_ms": other.measured_ms,
             }
-            for other in verified.passed_over
+            for other in passed_over
         ],
     }
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolchain.config import Config
-from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.core import Limit, TableCost
 from toolchain.costs.feasible import FeasibleSampler
 from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
@@ -28,8 +28,8 @@ from toolchain.search.budget import Costs, Goal, goals_of
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.journal import Journal
 from toolchain.search.results import best_of, draw_search, write_front
-from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy
-from toolchain.search.verify import journalled, verify
+from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
+from toolchain.search.verify import Measured, journalled, verify
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet
@@ -45,10 +45,6 @@ class Plan:
     goals: tuple[tuple[Goal, FeasibleSampler], ...]
     costs: Costs
     context_id: str
-
-    def budget(self, name: str) -> Budget:
-        """The budget of the goal `name`."""
-        return next(goal.budget for goal, _ in self.goals if goal.name == name)
 
 
 @dataclass(frozen=True)
@@ -193,6 +189,11 @@ def _winner(
 ) -> dict[str, Any]:
     latency = plan.costs.latency
     limit: Limit | None = next((limit for limit in goal.budget.limits if limit.cost is latency), None)
-    verified = verify(scored, limit, latency.cost if latency else None, measure_whole)
-    evaluations = len({s.architecture for s in scored})
-    return best_of(space, verified, goal.budget, plan.costs, plan.context_id, evaluations)
+    winner, measured_ms = best_first(scored)[0], None
+    passed_over: tuple[Measured, ...] = ()
+    if not space.quantized:
+        verified = verify(scored, limit, latency.cost if latency else None, measure_whole)
+        winner, measured_ms = verified.winner.scored, verified.winner.measured_ms
+        passed_over = verified.passed_over
+    best = best_of(space, winner, measured_ms, passed_over, goal.budget, plan.costs, plan.context_id)
+    return best | {"evaluations": len({s.architecture for s in scored})}

@@ -120,6 +120,11 @@ class SearchSpace:
             product *= len(block.choices)
         return product
 
+    @property
+    def quantized(self) -> bool:
+        """Does any choice compute with fewer bits than float32?"""
+        return any(choice.quantized for block in self.blocks for choice in block.choices)
+
     @cached_property
     def digest(self) -> str:
         """16 hex digits that change when anything but the space's name does; checkpoints carry them."""
