@@ -20,7 +20,7 @@ Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if i
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProfileConfig(_Section):
@@ -127,7 +127,10 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> Config:
     if path is not None and not path.exists():
         raise BadConfig(f"{path} is not there. Type nastool init to write one")
     chosen = path or FILE
-    text = chosen.read_text() if chosen.exists() else ""
+    try:
+        text = chosen.read_text(encoding="utf-8") if chosen.exists() else ""
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadConfig(f"can't read {chosen}: {problem}. Type nastool init to write a new one") from None
     return parse_config(text, flags, str(chosen))
 
 
@@ -146,6 +149,8 @@ def parse_config(text: str, flags: Mapping[str, Any], where: str) -> Config:
         target = content
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise BadConfig(f"{where}, {section}: it must be a section with keys (given: {target!r})")
         target[name] = value
     try:
         return Config(**content)

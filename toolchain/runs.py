@@ -26,6 +26,10 @@ class Run:
     folder: Path
 
     @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
     def supernet(self) -> Path:
         return self.folder / "supernet" / "checkpoint.pt"
 
@@ -93,6 +97,8 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
@@ -112,9 +118,15 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
             raise RunFolderError(
                 f"another nastool command works in {run.folder}. Wait for it, or use another --run NAME"
             ) from None
-        write_bytes(run.folder / "config.toml", config.as_toml().encode())
-        write_json(run.folder / "env.json", environment())
+        if not run.config.exists():
+            _describe(run, config)
         yield run
+        _describe(run, config)
+
+
+def _describe(run: Run, config: Config) -> None:
+    write_bytes(run.config, config.as_toml().encode())
+    write_json(run.folder / "env.json", environment())
 
 
 def run_of(config: Config) -> Run:

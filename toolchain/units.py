@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TypeVar
 
 from toolchain.errors import BadUnit
@@ -12,8 +13,9 @@ MS_PER_UNIT = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 RANGE_STEPS = 5
+MOST = 10**13  # feasible sets are counted in int64, latencies there in units of 10 ns
 
-_AMOUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_AMOUNT = re.compile(r"([+-]?\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)")
 
 
 def parse_latency_ms(text: str) -> float:
@@ -25,8 +27,8 @@ def parse_latency_ms(text: str) -> float:
     number, unit = _split(text, "latency", "17ms")
     if unit not in MS_PER_UNIT:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
-        raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {number:g}ms")
-    return _above_zero(number * MS_PER_UNIT[unit], text, "latency")
+        raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {float(number):g}ms")
+    return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency")
 
 
 def parse_count(text: str, what: str = "count") -> int:
@@ -39,7 +41,10 @@ def parse_count(text: str, what: str = "count") -> int:
     if unit not in COUNT_PER_UNIT:
         units = ", ".join(filter(None, COUNT_PER_UNIT))
         raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{what} 330M")
-    return int(_above_zero(number * COUNT_PER_UNIT[unit], text, what))
+    count = number * COUNT_PER_UNIT[unit]
+    if count.denominator != 1:
+        raise BadUnit(f"{what} {text!r} is no whole number. Write it as in --{what} 330M")
+    return int(_above_zero(count.numerator, text, what))
 
 
 def parse_percent(text: str) -> float:
@@ -51,7 +56,7 @@ def parse_percent(text: str) -> float:
     number, unit = _split(text.strip().removesuffix("%"), "percentage", "5%")
     if unit or not text.strip().endswith("%"):
         raise BadUnit(f"percentage {text!r} can't be read. Write it as in 5%")
-    return _above_zero(number / 100, text, "percentage")
+    return _above_zero(float(number) / 100, text, "percentage")
 
 
 def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:
@@ -103,14 +108,17 @@ def format_binary(count: float) -> str:
     return f"{count / COUNT_PER_UNIT['Gi']:.3f}Gi"
 
 
-def _split(text: str, what: str, example: str) -> tuple[float, str]:
+def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:
+    """The number, exactly (as a float 1.001 is a little less, and 1.001k would lose one), and its unit."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise BadUnit(f"{what} {text!r} is not an amount. Write it as in {example}")
-    return float(match[1]), match[2]
+    return Fraction(match[1]), match[2]
 
 
 def _above_zero(value: float, text: str, what: str) -> float:
     if value <= 0:
         raise BadUnit(f"{what} {text!r} is not above zero")
+    if value > MOST:
+        raise BadUnit(f"{what} {text!r} is more than anything here can cost. Write a smaller one")
     return value

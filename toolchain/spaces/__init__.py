@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from toolchain.errors import UnknownSpace
-from toolchain.spaces import shufflenet_v2
+from toolchain.spaces import fbnet, proxyless, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.fixed import fixed_ops_of
 
@@ -21,6 +21,10 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
     "shufflenet_v2_channels": (shufflenet_v2.shufflenet_v2, shufflenet_v2.CHANNELS),
     "shufflenet_v2_joint": (shufflenet_v2.shufflenet_v2, shufflenet_v2.JOINT),
     "shufflenet_v2_quick": (shufflenet_v2.shufflenet_v2, shufflenet_v2.QUICK),
+    "proxyless": (proxyless.proxyless, proxyless.DEFAULT),
+    "proxyless_mobile": (proxyless.proxyless, proxyless.MOBILE),
+    "proxyless_gpu": (proxyless.proxyless, proxyless.GPU),
+    "fbnet": (fbnet.fbnet, fbnet.DEFAULT),
 }
 
 
