@@ -6,6 +6,7 @@ The disks are real: small file systems in memory, which only root can mount.
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_space_at_all(command: str, disk: Disk, finished_job: Any, nastool: Nastool) -> None:
     words = prepared(command, disk, finished_job)
@@ -123,6 +125,26 @@ def test_export_that_does_not_fit_leaves_the_one_before(disk: Disk, finished_job
     assert nastool("export", cwd=disk.folder).code == 2
     assert disk.contents() == before
     assert nastool("check", cwd=disk.folder).code == 0
+
+
+@pytest.mark.long
+def test_no_space_for_temporary_files(disk: Disk, settings: str, tmp_path: Path) -> None:
+    """Parts are exported into a temporary folder before they are timed."""
+    (tmp_path / "nastool.toml").write_text(settings)
+    disk.fill(leave_bytes=50_000)
+    process = subprocess.run(
+        [sys.executable, "-m", "cli.main", "profile"],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(disk.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 2, process.stderr
+    assert f"can't write {disk.folder}" in process.stderr or "can't write a file" in process.stderr
+    assert "No space left on device. Free some space" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not list(disk.folder.glob("nastool-*"))
 
 
 def test_no_space_for_the_table(disk: Disk, settings: str, nastool: Nastool) -> None:
