@@ -15,7 +15,7 @@ from typing import Any
 
 from toolchain.config import Config
 from toolchain.costs.core import Budget, Limit
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
@@ -51,7 +51,7 @@ class Plan:
 
     budget: Budget
     costs: Costs
-    sampler: FeasibleSampler
+    feasible: FeasibleSet
     context_id: str
 
 
@@ -62,7 +62,7 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
         BadUnit, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search can't be done.
     """
     budget, costs = budget_of(config, space)
-    return Plan(budget, costs, FeasibleSampler(space, budget), context_of(config.profile).id)
+    return Plan(budget, costs, FeasibleSet(space, budget), context_of(config.profile).id)
 
 
 def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run, progress: Progress) -> Searched:
@@ -73,7 +73,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         BudgetInfeasible: nothing that was scored measures within the latency limit.
     """
     supernet = load_supernet(config, space, run)
-    budget, costs, sampler = plan.budget, plan.costs, plan.sampler
+    budget, costs, feasible = plan.budget, plan.costs, plan.feasible
     wanted = config.search
     belongs = {
         "supernet_sha256": hashlib.sha256(run.supernet.read_bytes()).hexdigest(),
@@ -86,10 +86,10 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     journal = Journal(run.candidates, belongs)
     evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
 
-    evolution = Evolution(space, budget, sampler, wanted.population, wanted.top_k, wanted.mutation)
+    evolution = Evolution(space, budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
     strategies: list[Strategy] = [evolution]
     if wanted.random_baseline:
-        strategies.append(RandomSearch(sampler, wanted.population))
+        strategies.append(RandomSearch(feasible, wanted.population))
     histories = [
         run_strategy(strategy, wanted.generations, config.seed, journal, evaluate, progress) for strategy in strategies
     ]
