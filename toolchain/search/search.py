@@ -15,7 +15,7 @@ from typing import Any
 
 from toolchain.config import Config
 from toolchain.costs.core import Limit, TableCost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE
@@ -42,7 +42,7 @@ Measure = Callable[[Architecture], float]
 class Plan:
     """What a search is to do, checked before anything is read or written."""
 
-    goals: tuple[tuple[Goal, FeasibleSampler], ...]
+    goals: tuple[tuple[Goal, FeasibleSet], ...]
     costs: Costs
     context_id: str
 
@@ -68,7 +68,7 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
             be done.
     """
     goals, costs = goals_of(config, space)
-    feasible = tuple((goal, FeasibleSampler(space, goal.budget)) for goal in goals)
+    feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
     return Plan(feasible, costs, context_of(config.profile).id)
 
 
@@ -94,14 +94,14 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
     measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
     histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
-    for goal, sampler in plan.goals:
+    for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
             progress.say(f"budget {goal.budget}")
-        evolution: Strategy = Evolution(space, goal.budget, sampler, wanted.population, wanted.top_k, wanted.mutation)
+        evolution: Strategy = Evolution(space, goal.budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
         found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
         baseline: tuple[Scored, ...] = ()
         if wanted.random_baseline:
-            plain = RandomSearch(sampler, wanted.population)
+            plain = RandomSearch(feasible, wanted.population)
             baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress)
         histories.append((found, baseline))
     known: dict[Architecture, Scored] = {}
