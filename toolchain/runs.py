@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -155,5 +155,19 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in NAMED_PACKAGES},
+        "packages": {name: version(name) for name in NAMED_PACKAGES} | _runtime(),
     }
+
+
+def _runtime() -> dict[str, str]:
+    """ONNX Runtime comes as one of two distributions."""
+    there = {name: _version(name) for name in ("onnxruntime-gpu", "onnxruntime")}
+    return {name: found for name, found in there.items() if found is not None}
+
+
+def _version(name: str) -> str | None:
+    """The version of a distribution, or None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -182,7 +182,6 @@ def test_several_budgets_in_one_command(job: Any, nastool: Nastool) -> None:
     assert answer.json["front"]
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="FeasibleSampler can't take a budget of no limits yet")
 def test_search_without_limits(job: Any, nastool: Nastool) -> None:
     answer = nastool("search", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr

@@ -17,7 +17,7 @@ from exporters.backends.onnxruntime import Backend
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, builder_of, initialise
 from toolchain.nets.supernet import Supernet
@@ -164,4 +164,4 @@ def evolution(space: SearchSpace, share: float) -> Evolution:
     """With a limit on MACs, `share` of the way from the least to the greatest."""
     cost = macs_cost(space)
     budget = Budget((Limit(cost, cost.least + share * (cost.greatest - cost.least)),))
-    return Evolution(space, budget, FeasibleSampler(space, budget), population=50, top_k=10, mutation=0.1)
+    return Evolution(space, budget, FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)
