@@ -129,7 +129,7 @@ TYPED = {
     ),
     "other recipe than the retrained": (
         "retrain --epochs 3",
-        ["result.json was made with other settings", "'epochs': 3.0"],
+        ["result.json was made with other settings", "recipe.epochs was 1.0 and is now 3.0"],
     ),
     "batch of none": ("profile --batch 0", ["profile.batch", "greater than 0"]),
     "a run's name with a slash": ("train --run a/b", ["run", "'a/b'"]),
