@@ -6,8 +6,9 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets import shufflenet_v2
+from toolchain.nets import resnet, shufflenet_v2
 from toolchain.nets.blocks import Norm
+from toolchain.nets.quantizers import initialise_clips
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
 
@@ -27,7 +28,7 @@ class Builder(Protocol):
         """What the last choice block gives -> logits (N, classes)."""
 
 
-FAMILIES: Mapping[str, Builder] = {"shufflenet_v2": shufflenet_v2}
+FAMILIES: Mapping[str, Builder] = {"resnet": resnet, "shufflenet_v2": shufflenet_v2}
 
 
 def builder_of(space: SearchSpace) -> Builder:
@@ -65,3 +66,4 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    initialise_clips(module)

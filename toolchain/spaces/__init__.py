@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from toolchain.errors import UnknownSpace
-from toolchain.spaces import shufflenet_v2
+from toolchain.spaces import resnet, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.fixed import fixed_ops_of
 
@@ -21,6 +21,8 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
     "shufflenet_v2_channels": (shufflenet_v2.shufflenet_v2, shufflenet_v2.CHANNELS),
     "shufflenet_v2_joint": (shufflenet_v2.shufflenet_v2, shufflenet_v2.JOINT),
     "shufflenet_v2_quick": (shufflenet_v2.shufflenet_v2, shufflenet_v2.QUICK),
+    "resnet18_bits": (resnet.resnet, resnet.RESNET18),
+    "resnet34_bits": (resnet.resnet, resnet.RESNET34),
 }
 
 
@@ -70,6 +72,7 @@ def _parse(numbers: Any, key: str, value: str, text: str) -> Any:
     if key not in known:
         raise UnknownSpace(f"space {text!r} has no option {key!r}. Options: {', '.join(known)}")
     read: dict[Any, Callable[[str], Any]] = {
+        str: str,
         int: int,
         float: float,
         bool: lambda word: {"true": True, "false": False}[word],
