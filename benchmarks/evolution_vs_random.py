@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.search.evaluate import Evaluator
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def strategies(config: Config, space: SearchSpace, budget: Budget, population: int) -> list[Strategy]:
-    sampler = FeasibleSampler(space, budget)
+    sampler = FeasibleSet(space, budget)
     top_k = max(2, population // 5)  # the paper's 10 of 50
     return [
         Evolution(space, budget, sampler, population, top_k, config.search.mutation),

@@ -31,19 +31,22 @@ BUSY_TIMEOUT_S = 60
 
 
 def open_store(path: Path) -> "Store":
-    """The latency table at `path`, made if it isn't there.
+    """The latency table at `path`, made if it isn't there. One on a read-only or full disk can still be read.
 
     Raises:
         NotADatabase, NewerSchema: the file is not ours, or of a newer nastool; it is left as it is.
-        DatabaseUnwritable: it can't be made or written.
+        DatabaseUnwritable: it can't be made.
     """
-    _refuse_what_is_not_ours(path)
+    complete = _is_ours(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise _unwritable(path, problem) from None
+    if complete and not _takes_a_lock(path):
+        return Store(path, _reading_engine(path))
     store = Store(path, _engine(path))
-    store.create_tables()
+    if not complete:  # a table that is only read stays byte for byte as it is
+        store.create_tables()
     return store
 
 
@@ -206,13 +209,41 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look into an existing file without changing a byte of it."""
+def _takes_a_lock(path: Path) -> bool:
+    """Whether SQLite can make the files beside `path` by which readers and writers know of each other."""
+    engine = _engine(path)
+    try:
+        with engine.begin():
+            return True
+    except (OperationalError, sqlite3.OperationalError):
+        return _has_log(path)  # somebody writes: it is no matter of the disk, and must not be read past them
+    finally:
+        engine.dispose()
+
+
+def _reading_engine(path: Path) -> Engine:
+    """For a file that nobody can write: without locks. Whoever writes all the same gets SQLite's refusal."""
+    query = {"immutable": "1", "uri": "true"}
+    return create_engine(URL.create("sqlite", database=path.absolute().as_uri(), query=query))
+
+
+def _has_log(path: Path) -> bool:
+    """Whether a write-ahead log holds more than the file: while somebody writes, or after a kill."""
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `path` has our tables; looks into an existing file without changing a byte of it.
+
+    Raises:
+        NotADatabase, NewerSchema, DatabaseUnwritable: as `open_store`.
+    """
     if not path.exists() or path.stat().st_size == 0:
-        return
+        return False
     # A reader of a WAL file leaves two files beside it, unless it is told that nobody writes. Nobody has written
     # more than the file holds where there is no log.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+    mode = "mode=ro" if _has_log(path) else "immutable=1"
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
         try:
@@ -232,6 +263,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             f"{path} has schema {version}, and this nastool knows up to {SCHEMA_VERSION}. "
             f"Type pip install --upgrade nastool, or name another file with --db"
         )
+    return bool(application == APPLICATION_ID and version == SCHEMA_VERSION)
 
 
 def _sample(row: SampleRow) -> Sample:

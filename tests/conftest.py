@@ -1,11 +1,23 @@
 """What several tests share: small spaces and settings that are presets of the real ones."""
 
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+# As cli/main.py does, and for the same reason; it must be set before torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import pytest
 import torch
 from hypothesis import settings
 
+from cli.main import app
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
@@ -48,3 +60,58 @@ def tiny_config(tmp_path: Path) -> Config:
 def one_thread() -> None:
     """Layers this small gain nothing from a second thread, and lose ten times where both cores are taken."""
     torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave back."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON document that stdout must be."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+def type_nastool(*words: str | Path, cwd: Path) -> Answer:
+    """`nastool WORDS` in `cwd`, through the entry point, but in this process: torch loads once, not each time.
+
+    What libraries write past Python, straight to descriptors 1 and 2, is caught as well. An exception that the
+    command line lets through fails the test.
+    """
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["nastool", *map(str, words)])
+        code = None
+        with _descriptor(1, stdout), _descriptor(2, stderr), redirect_stdout(stdout), redirect_stderr(stderr):
+            try:
+                with chdir(cwd):
+                    app()
+            except SystemExit as ended:
+                code = ended.code
+        stdout.seek(0)
+        stderr.seek(0)
+        assert isinstance(code, int), "a command ends with an exit code"
+        return Answer(code, stdout.read(), stderr.read())
+
+
+@contextmanager
+def _descriptor(number: int, file: IO[str]) -> Iterator[None]:
+    """Descriptor `number` writes into `file`."""
+    before = os.dup(number)
+    os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        file.flush()
+        os.dup2(before, number)
+        os.close(before)
+
+
+@pytest.fixture(scope="session")
+def nastool() -> Callable[..., Answer]:
+    """`nastool("cost", "--json", cwd=folder)` -> Answer."""
+    return type_nastool

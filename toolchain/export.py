@@ -57,33 +57,31 @@ def export(
     try:
         run.onnx.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=run.onnx.parent) as folder:  # the same disk, so that a rename is enough
-            file = Path(folder) / "model.onnx"
+            file, manifest_file = Path(folder) / run.onnx.name, Path(folder) / run.manifest.name
             metadata = {f"nastool.{key}": json.dumps(value) for key, value in about.items()}
             export_onnx(net, torch.zeros(2, *space.input_shape), file, metadata)
             parity = prove(net, file, data, config)
             latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")["model"]
+            manifest = {
+                **about,
+                "test_accuracy": result["test_accuracy"],
+                "limits": _limits_of(arch, run),
+                "measured_latency_ms": latency_ms,
+                "context": context.as_dict(),
+                "graph_hash": graph_hash(file),
+                "parity": {
+                    "relative_error": parity.relative_error,
+                    "top1_agreement": parity.top1_agreement,
+                    "images": parity.images,
+                    "batches": list(parity.batches),
+                },
+            }
+            write_manifest(manifest_file, manifest, files=[file])
             run.manifest.unlink(missing_ok=True)  # a manifest never stands beside another file than its own
             file.replace(run.onnx)
+            manifest_file.replace(run.manifest)
     except OSError as problem:
         raise unwritable(run.onnx, problem) from problem
-    manifest = {
-        **about,
-        "test_accuracy": result["test_accuracy"],
-        "limits": _limits_of(arch, run),
-        "measured_latency_ms": latency_ms,
-        "context": context.as_dict(),
-        "graph_hash": graph_hash(run.onnx),
-        "parity": {
-            "relative_error": parity.relative_error,
-            "top1_agreement": parity.top1_agreement,
-            "images": parity.images,
-            "batches": list(parity.batches),
-        },
-    }
-    try:
-        write_manifest(run.manifest, manifest, files=[run.onnx])
-    except OSError as problem:
-        raise unwritable(run.manifest, problem) from problem
     return manifest
 
 

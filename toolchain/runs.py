@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ class Run:
     """Where a run keeps what."""
 
     folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
 
     @property
     def supernet(self) -> Path:
@@ -93,6 +97,8 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
@@ -112,9 +118,15 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
             raise RunFolderError(
                 f"another nastool command works in {run.folder}. Wait for it, or use another --run NAME"
             ) from None
-        write_bytes(run.folder / "config.toml", config.as_toml().encode())
-        write_json(run.folder / "env.json", environment())
+        if not run.config.exists():
+            _describe(run, config)
         yield run
+        _describe(run, config)
+
+
+def _describe(run: Run, config: Config) -> None:
+    write_bytes(run.config, config.as_toml().encode())
+    write_json(run.folder / "env.json", environment())
 
 
 def run_of(config: Config) -> Run:
@@ -143,5 +155,19 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in NAMED_PACKAGES},
+        "packages": {name: version(name) for name in NAMED_PACKAGES} | _runtime(),
     }
+
+
+def _runtime() -> dict[str, str]:
+    """ONNX Runtime comes as one of two distributions."""
+    there = {name: _version(name) for name in ("onnxruntime-gpu", "onnxruntime")}
+    return {name: found for name, found in there.items() if found is not None}
+
+
+def _version(name: str) -> str | None:
+    """The version of a distribution, or None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -129,7 +129,9 @@ from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
 {before}
 try:
-    open_store(Path(sys.argv[1]))
+    store = open_store(Path(sys.argv[1]))
+    store.contexts()  # one that is there can be read
+    store.create_tables()
 except LatencyDbError as problem:
     print(type(problem).__name__, problem)
 """

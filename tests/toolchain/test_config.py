@@ -24,6 +24,14 @@ def test_a_flag_changes_one_key_of_a_nested_section() -> None:
     assert (config.train.recipe, config.train.changes) == ("quick", {"epochs": 1, "lr": 0.2})
 
 
+def test_limits_are_one_or_several() -> None:
+    one = parse_config('[search]\nlatency = "17ms"', {}, "test")
+    several = parse_config('[search]\nlatency = ["13ms", "17ms"]', {"search.macs": ("1M..2M",)}, "test")
+    assert (one.search.latency, one.search.macs) == (("17ms",), ())
+    assert (several.search.latency, several.search.macs) == (("13ms", "17ms"), ("1M..2M",))
+    assert parse_config(several.as_toml(), {}, "test") == several
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_resolved_file_reads_back_equal(preset: str) -> None:
     flags = {"search.latency": "1.7ms", "train.changes": {"epochs": 1, "augmentation": {"flip": True}}, "seed": 5}
@@ -35,7 +43,7 @@ def test_the_resolved_file_reads_back_equal(preset: str) -> None:
 def test_no_default_is_left_out_of_the_resolved_file() -> None:
     config = Config()
     resolved = tomllib.loads(config.as_toml())
-    assert set(resolved) == set(Config.model_fields) - {"data", "fix_ops", "widths"}  # None until one is named
+    assert set(resolved) == set(Config.model_fields) - {"data", "fix_ops", "widths"}  # None until they are given
     assert set(resolved["profile"]) == set(type(config.profile).model_fields)
 
 

@@ -1,6 +1,7 @@
 """What is broken in the paper's own code (megvii-model/SinglePathOneShot, 36eed6c), by reading, works here."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,10 +17,9 @@ from exporters.backends.onnxruntime import Backend
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
-from toolchain.nets.shufflenet_v2 import build_block
+from toolchain.nets.network import Network, builder_of, initialise
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
@@ -30,6 +30,7 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.optimiser import Slices
 from toolchain.training.recipe import Recipe
 
 
@@ -50,7 +51,7 @@ def test_1_training_goes_on_from_a_checkpoint_of_any_name(
         net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
         initialise(net, torch.Generator().manual_seed(0))
 
-        def forward(images: Tensor, step: int) -> tuple[Tensor, dict[nn.Parameter, tuple[slice, ...]]]:
+        def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
             if step == kill_at:
                 raise Killed
             steps_taken.append(step)
@@ -126,7 +127,7 @@ def test_4_the_holdout_is_cut_from_the_training_images(tmp_path: Path) -> None:
 def test_5_an_exported_shuffle_runs_at_any_batch(stride: int, tiny_space: SearchSpace, tmp_path: Path) -> None:
     """There: the shuffle reads the batch size off its input, and a file exported at batch 1 fails at 2 and 4."""
     spec = next(block for block in tiny_space.blocks if block.stride == stride)
-    block = build_block(spec, spec.choices[3], STANDALONE).eval()
+    block = builder_of(tiny_space).build_block(spec, spec.choices[3], STANDALONE).eval()
     initialise(block, torch.Generator().manual_seed(0))
     shape = (spec.c_in, spec.size_px, spec.size_px)
     export_onnx(block, torch.zeros(1, *shape), tmp_path / "block.onnx")
@@ -163,4 +164,4 @@ def evolution(space: SearchSpace, share: float) -> Evolution:
     """With a limit on MACs, `share` of the way from the least to the greatest."""
     cost = macs_cost(space)
     budget = Budget((Limit(cost, cost.least + share * (cost.greatest - cost.least)),))
-    return Evolution(space, budget, FeasibleSampler(space, budget), population=50, top_k=10, mutation=0.1)
+    return Evolution(space, budget, FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)

@@ -9,6 +9,9 @@ from toolchain.units import (
     COUNT_PER_UNIT,
     MOST,
     MS_PER_UNIT,
+    compact,
+    expand,
+    format_binary,
     format_count,
     format_ms,
     parse_count,
@@ -102,3 +105,34 @@ def test_counts_for_reading(count: int, text: str) -> None:
 @pytest.mark.parametrize(("ms", "text"), [(1.23456, "1.235 ms"), (9.99, "9.990 ms"), (17.26, "17.3 ms")])
 def test_milliseconds_for_reading(ms: float, text: str) -> None:
     assert format_ms(ms) == text
+
+
+def test_ranges_are_even_steps_from_end_to_end() -> None:
+    assert expand(["13ms..22ms/4"], parse_latency_ms) == pytest.approx((13, 16, 19, 22))
+    assert expand(["10M..20M"], parse_count) == (10_000_000, 12_500_000, 15_000_000, 17_500_000, 20_000_000)
+    assert expand(["3M", "1M..3M/3"], parse_count) == (3_000_000, 1_000_000, 2_000_000)  # none twice
+    assert expand([], parse_count) == ()
+
+
+@pytest.mark.parametrize("text", ["2M..1M", "1M..1M", "1M..2M/1", "1M..2M/x", "1M..2M/-3"])
+def test_a_range_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(BadUnit, match=r"the range .* can't be read"):
+        expand([text], parse_count)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (17.0, "ms", "17ms"),
+        (1.7, "ms", "1.7ms"),
+        (330e6, "MACs", "330M"),
+        (6.32 * 2**30, "BitOps", "6.32Gi"),
+        (7, "x", "7"),
+    ],
+)
+def test_amounts_for_file_names(value: float, unit: str, text: str) -> None:
+    assert compact(value, unit) == text
+
+
+def test_bitops_in_the_papers_unit() -> None:
+    assert format_binary(6_782_189_568) == "6.316Gi"

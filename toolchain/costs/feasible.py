@@ -1,107 +1,223 @@
-"""Which architectures fit: the least reachable cost, and draws that always fit.
+"""Which architectures fit: how many, from where to where, and draws among them that are exactly uniform.
 
-Costs are additive, so what the blocks from position i on can still reach is a small set of sums. We keep the
-sums that no other sum beats in every cost (the front). A prefix can be completed within the limits exactly if
-it fits together with some sum of the front behind it. So a draw never runs into a dead end, and an impossible
-budget is known before anything is computed on it.
+Costs are additive, so feasibility is a question about sums of a table. The blocks are cut into two sides; each
+side's distinct sums are counted, and a pair of sums that fits stands for the product of their counts
+(toolchain/costs/states.py and halves.py). With one limit, or with the paper's own space, all is exact. Several
+limits on a large space can have more sums than memory holds; then they are counted on a coarser grid, and the
+set says so: `note` has the bounds. Draws are exactly uniform and within the limits there as well.
 """
 
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from operator import mul
 from random import Random
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toolchain.costs.core import Budget
+from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.dominance import Ints, Points
+from toolchain.costs.halves import NothingFits, cut
+from toolchain.costs.marginals import Marginals, by_key, shares
+from toolchain.costs.states import Drawing
 from toolchain.errors import BudgetInfeasible
 from toolchain.spaces.core import Architecture, SearchSpace
 
-Sums = NDArray[np.int64]
+ESTIMATED_BY = 1000  # draws
+MOST_TRIES = 20_000  # draws from a coarse grid before we say that too few of them fit
+NOTHING = -(2**62)
 
-TICKS_PER_UNIT = {"ms": 100_000}  # latencies as whole 10 ns, rounded up; counts are whole already
-UNIFORM_TRIES = 64
+
+class Sampler(Protocol):
+    """Draws architectures: a space (uniformly), a FeasibleSet, or CostLevels."""
+
+    def draw(self, rng: Random) -> Architecture:
+        """One architecture, by the numbers of `rng` alone."""
 
 
-class FeasibleSampler:
-    """Draws architectures of `space` that fit `budget`.
+@dataclass(frozen=True)
+class Reach:
+    """From where to where a cost goes in a set, and an architecture at each end."""
 
-    A draw is uniform over the feasible architectures where they are at least a few percent of the space. Where
-    they are rarer, each block is drawn uniformly among the choices that can still be completed, which always
-    fits but favours some architectures over others.
+    least: float
+    greatest: float
+    cheapest: Architecture
+    dearest: Architecture
+
+
+class FeasibleSet:
+    """The architectures of `space` that fit `budget`.
 
     Raises:
         BudgetInfeasible: nothing fits; the message names the least reachable value.
     """
 
     def __init__(self, space: SearchSpace, budget: Budget) -> None:
-        self._space = space
-        self._budget = budget
-        ticks = [TICKS_PER_UNIT.get(limit.cost.unit, 1) for limit in budget.limits]
-        fixed = [np.ceil(limit.cost.fixed * t) for limit, t in zip(budget.limits, ticks, strict=True)]
-        most = [np.floor(limit.most * t) for limit, t in zip(budget.limits, ticks, strict=True)]
-        self._room: Sums = (np.array(most) - np.array(fixed)).astype(np.int64)
-        self._rows: list[Sums] = [
-            np.array(
-                [
-                    [np.ceil(limit.cost.rows[i][choice.key] * t) for limit, t in zip(budget.limits, ticks, strict=True)]
-                    for choice in block.choices
-                ],
-                dtype=np.int64,
-            ).reshape(len(block.choices), len(budget.limits))
-            for i, block in enumerate(space.blocks)
-        ]
-        self._fronts = self._suffix_fronts()
+        self.space = space
+        self.budget = budget
+        self._limits = budget.limits or (_no_limit(space),)
+        for limit in self._limits:
+            if limit.cost.least > limit.most:
+                raise BudgetInfeasible(_beyond_reach(space, limit))
+        try:
+            self._halves = cut(space, self._limits)
+        except NothingFits:
+            raise BudgetInfeasible(_not_together(space, budget)) from None
+        self.most_count = self._count(self._halves.grid.room)
+        self.count = self._count(self._halves.grid.sure)
+        if not self.most_count:
+            raise BudgetInfeasible(_not_together(space, budget))
+        self._drawings = tuple(Drawing(side, side.weights) for side in (self._halves.outer, self._halves.inner))
+        if not self.count:
+            self.draw(Random(0))
+
+    @property
+    def exact(self) -> bool:
+        """`count` is the number of architectures that fit, and not only a lower bound."""
+        return self.count == self.most_count
+
+    @property
+    def share(self) -> float:
+        """`count` as a part of the space, 0 to 1."""
+        return self.count / self.space.size
+
+    @cached_property
+    def note(self) -> str:
+        """In words, how far the figures are from exact; empty where they are exact."""
+        if self.exact:
+            return ""
+        size = self.space.size
+        if not self._halves.coarse:
+            return (
+                f"between {self.count:,} and {self.most_count:,} architectures fit: the last few lie on a limit to "
+                f"within the rounding of floats. Draws fit for certain and are exactly uniform"
+            )
+        rng = Random(0)
+        fit = sum(self.budget.allows(self._draw_near(rng)) for _ in range(ESTIMATED_BY)) / ESTIMATED_BY
+        ticks = ", ".join(f"{_amount(c.cost, float(c.tick))} of {c.cost.name}" for c in self._halves.grid.columns)
+        return (
+            f"counted on a grid of {ticks}: at least {self.share:.4%} and at most {self.most_count / size:.4%} of the "
+            f"space fit, about {fit * self.most_count / size:.2%} by {ESTIMATED_BY:,} draws. Draws fit for certain and "
+            f"are exactly uniform"
+        )
 
     def draw(self, rng: Random) -> Architecture:
-        """One architecture within all limits."""
-        for _ in range(UNIFORM_TRIES):
-            arch = self._space.draw(rng)
-            if self._budget.allows(arch):
+        """One architecture of the set; each is as likely as any other.
+
+        Raises:
+            BudgetInfeasible: on a coarse grid, so few fit that none was found.
+        """
+        for _ in range(MOST_TRIES):
+            arch = self._draw_near(rng)
+            if self.exact or self.budget.allows(arch):
                 return arch
-        return self._guided_draw(rng)
+        raise BudgetInfeasible(
+            f"of {self.most_count:,} architectures of {self.space.name} that come near {self.budget}, none of "
+            f"{MOST_TRIES:,} drawn fits. Loosen a limit"
+        )
 
-    def _guided_draw(self, rng: Random) -> Architecture:
-        used = np.zeros_like(self._room)
-        keys = []
-        for block, rows, front in zip(self._space.blocks, self._rows, self._fronts[1:], strict=True):
-            open_ = [i for i in range(len(rows)) if bool(np.any(np.all(used + rows[i] + front <= self._room, axis=1)))]
-            chosen = rng.choice(open_)
-            used = used + rows[chosen]
-            keys.append(block.choices[chosen].key)
-        return self._space.architecture(keys)
+    def range(self, cost: TableCost) -> Reach:
+        """The least and the greatest value of a cost that has a limit in this set's budget, by known architectures.
 
-    def _suffix_fronts(self) -> list[Sums]:
-        """`fronts[i]`: the unbeaten sums of blocks i to the last, those over a limit left out."""
-        fronts = [np.zeros((1, len(self._room)), dtype=np.int64)]
-        for rows in reversed(self._rows):
-            sums = (rows[:, None, :] + fronts[0][None, :, :]).reshape(-1, len(self._room))
-            fitting = sums[np.all(sums <= self._room, axis=1)]
-            if len(fitting) == 0:
-                raise BudgetInfeasible(self._why())
-            fronts.insert(0, unbeaten(fitting))
-        return fronts
+        On a coarse grid the true ends may lie a little beyond.
+        """
+        ends = [self._end(self._column(cost), sign) for sign in (-1, 1)]
+        cheapest, dearest = (min(ends, key=cost.cost), max(ends, key=cost.cost))
+        return Reach(cost.cost(cheapest), cost.cost(dearest), cheapest, dearest)
 
-    def _why(self) -> str:
-        limits = self._budget.limits
-        for limit in limits:
-            if limit.cost.least > limit.most:
-                return (
-                    f"no architecture of {self._space.name} has {limit}: the least reachable is "
-                    f"{limit.cost.exact(limit.cost.least)}. Give {limit.cost.name} a limit of at least that"
-                )
-        ranges = "; ".join(f"{x.cost.name} alone reaches {x.cost.format(x.cost.least)}" for x in limits)
-        return f"no architecture of {self._space.name} meets {self._budget} together ({ranges}). Loosen one of them"
+    def histogram(self, cost: TableCost, bins: int = 20) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """Edges of equal-width bins over the range of a limited cost, and how many architectures lie in each.
+
+        A bin has its upper edge, and the first its lower one. On a coarse grid, counts are those of `most_count`.
+        """
+        reach = self.range(cost)
+        width = (reach.greatest - reach.least) / bins
+        edges = (*(reach.least + width * i for i in range(bins)), reach.greatest)
+        column = self._column(cost)
+        below = [0]
+        for edge in edges[1:-1]:
+            room = self._halves.grid.room.copy()
+            room[column] = min(int(room[column]), self._halves.grid.columns[column].room(edge))
+            below.append(self._count(room))
+        below.append(self.most_count)
+        return edges, tuple(more - less for less, more in pairwise(below))
+
+    def marginals(self) -> Marginals:
+        """For each block, how often each choice occurs in the set, by key, 0 to 1; on a coarse grid, about so."""
+        halves = self._halves
+        outer, inner = (side.weights[-1].astype(float) for side in (halves.outer, halves.inner))
+        for_outer = Points(halves.inner.sums, inner).sums(halves.grid.room - halves.outer.sums)
+        for_inner = Points(halves.outer.sums, outer).sums(halves.grid.room - halves.inner.sums)
+        found = shares(halves.outer, halves.outer.weights, for_outer)
+        return by_key(self.space, found | shares(halves.inner, halves.inner.weights, for_inner))
+
+    def _draw_near(self, rng: Random) -> Architecture:
+        """One of the `most_count` architectures, each as likely as any other."""
+        outer = bisect_right(self._cumulative, rng.randrange(self.most_count))
+        inner = self._inner.draw(self._halves.grid.room - self._halves.outer.sums[outer], rng.randrange)
+        return self._halves.architecture((self._drawings[0], outer), (self._drawings[1], inner), rng.randrange)
+
+    @cached_property
+    def _cumulative(self) -> list[int]:
+        """The outer side's states, each with all it can be completed to, added up."""
+        outer = self._halves.outer.weights[-1].tolist()
+        return list(accumulate(map(mul, outer, self._ways_to_complete(self._halves.grid.room))))
+
+    def _count(self, room: Ints) -> int:
+        return sum(map(mul, self._halves.outer.weights[-1].tolist(), self._ways_to_complete(room)))
+
+    def _ways_to_complete(self, room: Ints) -> list[int]:
+        ways: list[int] = self._inner.sums(room - self._halves.outer.sums).tolist()
+        return ways
+
+    @cached_property
+    def _inner(self) -> Points:
+        return Points(self._halves.inner.sums, self._halves.inner.weights[-1])
+
+    def _end(self, column: int, sign: int) -> Architecture:
+        """The architecture with the greatest sum in a column times `sign`, among those that fit for certain."""
+        halves = self._halves
+        room = halves.grid.sure if self.count else halves.grid.room
+        values = sign * halves.inner.sums[:, column]
+        best = Points(halves.inner.sums, values, np.maximum, NOTHING).sums(room - halves.outer.sums)
+        outer = int(np.argmax(np.where(best == NOTHING, NOTHING, best + sign * halves.outer.sums[:, column])))
+        fits = np.all(halves.inner.sums <= room - halves.outer.sums[outer], axis=1)
+        inner = int(np.argmax(np.where(fits, values, NOTHING)))
+        arch = halves.architecture((self._drawings[0], outer), (self._drawings[1], inner), _first)
+        return arch if self.budget.allows(arch) else self.draw(Random(0))
+
+    def _column(self, cost: TableCost) -> int:
+        return [limit.cost for limit in self._limits].index(cost)
 
 
-def unbeaten(sums: Sums) -> Sums:
-    """The rows of `sums` (n, costs) that no other row matches or beats in every cost."""
-    sums = np.unique(sums, axis=0)  # sorted by the first cost, then the second, ...
-    if sums.shape[1] <= 1:
-        return sums[:1]
-    if sums.shape[1] == 2:
-        best_before = np.minimum.accumulate(np.concatenate(([np.iinfo(np.int64).max], sums[:-1, 1])))
-        return sums[sums[:, 1] < best_before]
-    kept: list[NDArray[np.int64]] = []
-    for row in sums:
-        if not any(bool(np.all(other <= row)) for other in kept):
-            kept.append(row)
-    return np.array(kept)
+def whole_space(space: SearchSpace, cost: TableCost) -> FeasibleSet:
+    """All of a space, to ask for the range and the histogram of a cost."""
+    return FeasibleSet(space, Budget((Limit(cost, float("inf")),)))
+
+
+def _first(_: int) -> int:
+    return 0
+
+
+def _no_limit(space: SearchSpace) -> Limit:
+    """A limit that everything keeps, for a budget without limits."""
+    rows = tuple({choice.key: 0.0 for choice in block.choices} for block in space.blocks)
+    return Limit(TableCost("anything", "", 0.0, rows), 0.0)
+
+
+def _beyond_reach(space: SearchSpace, limit: Limit) -> str:
+    return (
+        f"no architecture of {space.name} has {limit}: the least reachable is "
+        f"{limit.cost.exact(limit.cost.least)}. Give {limit.cost.name} a limit of at least that"
+    )
+
+
+def _not_together(space: SearchSpace, budget: Budget) -> str:
+    alone = "; ".join(f"{x.cost.name} alone reaches {x.cost.format(x.cost.least)}" for x in budget.limits)
+    return f"no architecture of {space.name} meets {budget} together ({alone}). Loosen one of them"
+
+
+def _amount(cost: TableCost, value: float) -> str:
+    return f"{value * 1000:.3g} us" if cost.unit == "ms" else f"{value:,.0f}"

@@ -6,7 +6,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets import resnet, shufflenet_v2
+from toolchain.errors import UnknownSpace
+from toolchain.nets import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.nets.blocks import Norm
 from toolchain.nets.quantizers import initialise_clips
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
@@ -28,12 +29,28 @@ class Builder(Protocol):
         """What the last choice block gives -> logits (N, classes)."""
 
 
-FAMILIES: Mapping[str, Builder] = {"resnet": resnet, "shufflenet_v2": shufflenet_v2}
+FAMILIES: Mapping[str, Builder] = {
+    "shufflenet_v2": shufflenet_v2,
+    "proxyless": proxyless,
+    "fbnet": fbnet,
+    "resnet": resnet,
+}
 
 
 def builder_of(space: SearchSpace) -> Builder:
-    """Where the modules of `space` come from: its own file, or its family's in this folder."""
-    return cast(Builder, space.builder) if space.builder is not None else FAMILIES[space.family]
+    """Where the modules of `space` come from: its own file, or its family's in this folder.
+
+    Raises:
+        UnknownSpace: neither is there.
+    """
+    if space.builder is not None:
+        return cast(Builder, space.builder)
+    if space.family not in FAMILIES:
+        raise UnknownSpace(
+            f"space {space.name!r} is of the family {space.family!r}, which has no modules. Take one of "
+            f"{', '.join(FAMILIES)}, or define build_stem, build_block and build_head in the space's file"
+        )
+    return FAMILIES[space.family]
 
 
 class Network(nn.Module):

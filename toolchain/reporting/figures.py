@@ -1,11 +1,14 @@
 """The pictures of a search."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from toolchain.files import write_bytes
 
 COLOURS = {"evolution": "#0b6e99", "random search": "#b0b0b0"}
 AXES = {
@@ -116,4 +119,6 @@ def draw_front(
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120)
+    png = BytesIO()
+    figure.savefig(png, dpi=120)
+    write_bytes(path, png.getvalue())

@@ -15,7 +15,7 @@ from typing import Any
 
 from toolchain.config import Config
 from toolchain.costs.core import Limit, TableCost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE
@@ -42,18 +42,16 @@ Measure = Callable[[Architecture], float]
 class Plan:
     """What a search is to do, checked before anything is read or written."""
 
-    goals: tuple[tuple[Goal, FeasibleSampler], ...]
+    goals: tuple[tuple[Goal, FeasibleSet], ...]
     costs: Costs
     context_id: str
 
 
 @dataclass(frozen=True)
 class Searched:
-    """The winner of each budget as written to its best.json, with all that was scored for it."""
+    """The winner of each budget as written to its best.json, and the front over several budgets."""
 
     winners: dict[str, dict[str, Any]]
-    evolution: tuple[Scored, ...]
-    baseline: tuple[Scored, ...]
     front: list[dict[str, Any]]
 
     @property
@@ -70,7 +68,7 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
             be done.
     """
     goals, costs = goals_of(config, space)
-    feasible = tuple((goal, FeasibleSampler(space, goal.budget)) for goal in goals)
+    feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
     return Plan(feasible, costs, context_of(config.profile).id)
 
 
@@ -95,21 +93,26 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     journal = Journal(run.candidates, belongs)
     evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
     measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
-    winners: dict[str, dict[str, Any]] = {}
-    scored: tuple[tuple[Scored, ...], tuple[Scored, ...]] = ((), ())
-    unmet: list[str] = []
-    for goal, sampler in plan.goals:
+    histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
+    for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
             progress.say(f"budget {goal.budget}")
-        evolution: Strategy = Evolution(space, goal.budget, sampler, wanted.population, wanted.top_k, wanted.mutation)
+        evolution: Strategy = Evolution(space, goal.budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
         found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
         baseline: tuple[Scored, ...] = ()
         if wanted.random_baseline:
-            plain = RandomSearch(sampler, wanted.population)
+            plain = RandomSearch(feasible, wanted.population)
             baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress)
-        scored = (scored[0] + found, scored[1] + baseline)
+        histories.append((found, baseline))
+    known: dict[Architecture, Scored] = {}
+    for candidate in (candidate for pair in histories for found in pair for candidate in found):
+        known.setdefault(candidate.architecture, candidate)
+    scored = tuple(known.values())
+    winners: dict[str, dict[str, Any]] = {}
+    unmet: list[str] = []
+    for (goal, _), (found, baseline) in zip(plan.goals, histories, strict=True):
         try:
-            best = _winner(space, plan, goal, (*found, *baseline), measure_whole)
+            best = _winner(space, plan, goal, scored, measure_whole)
         except BudgetInfeasible as problem:
             unmet.append(str(problem))
             continue
@@ -119,10 +122,8 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         draw_search(run.budget(goal.name), space, found, baseline, goal.budget, plan.costs, best)
     if unmet:
         raise BudgetInfeasible("; ".join(unmet))
-    front: list[dict[str, Any]] = []
-    if len(plan.goals) > 1:
-        front = write_front(run.front, _varied(plan), scored[0] + scored[1], winners)
-    return Searched(winners, *scored, front)
+    front = write_front(run.front, _varied(plan), scored, winners) if len(plan.goals) > 1 else []
+    return Searched(winners, front)
 
 
 def run_strategy(
@@ -187,13 +188,15 @@ def _varied(plan: Plan) -> TableCost:
 def _winner(
     space: SearchSpace, plan: Plan, goal: Goal, scored: tuple[Scored, ...], measure_whole: Measure
 ) -> dict[str, Any]:
+    """The best of all candidates that fits one budget, whichever budget it was scored for."""
+    fitting = tuple(candidate for candidate in scored if goal.budget.allows(candidate.architecture))
     latency = plan.costs.latency
     limit: Limit | None = next((limit for limit in goal.budget.limits if limit.cost is latency), None)
-    winner, measured_ms = best_first(scored)[0], None
+    winner, measured_ms = best_first(fitting)[0], None
     passed_over: tuple[Measured, ...] = ()
     if not space.quantized:
-        verified = verify(scored, limit, latency.cost if latency else None, measure_whole)
+        verified = verify(fitting, limit, latency.cost if latency else None, measure_whole)
         winner, measured_ms = verified.winner.scored, verified.winner.measured_ms
         passed_over = verified.passed_over
     best = best_of(space, winner, measured_ms, passed_over, goal.budget, plan.costs, plan.context_id)
-    return best | {"evaluations": len({s.architecture for s in scored})}
+    return best | {"evaluations": len(fitting)}

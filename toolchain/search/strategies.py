@@ -10,7 +10,7 @@ from random import Random
 from typing import Protocol
 
 from toolchain.costs.core import Budget
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import Sampler
 from toolchain.spaces.core import Architecture, SearchSpace
 
 TRIES = 100  # draws a wanted candidate before a source of candidates counts as exhausted
@@ -49,7 +49,7 @@ class Strategy(Protocol):
 class RandomSearch:
     """A population of new feasible architectures in every generation."""
 
-    sampler: FeasibleSampler
+    sampler: Sampler
     population: int
     name: str = "random"
 
@@ -69,7 +69,7 @@ class Evolution:
 
     space: SearchSpace
     budget: Budget
-    sampler: FeasibleSampler
+    sampler: Sampler
     population: int
     top_k: int
     mutation: float

@@ -3,6 +3,7 @@ from a file, `path/to/file.py:my_space`.
 """
 
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from toolchain.errors import UnknownSpace
-from toolchain.spaces import resnet, shufflenet_v2
+from toolchain.spaces import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.fixed import fixed_ops_of
 
@@ -21,6 +22,10 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
     "shufflenet_v2_channels": (shufflenet_v2.shufflenet_v2, shufflenet_v2.CHANNELS),
     "shufflenet_v2_joint": (shufflenet_v2.shufflenet_v2, shufflenet_v2.JOINT),
     "shufflenet_v2_quick": (shufflenet_v2.shufflenet_v2, shufflenet_v2.QUICK),
+    "proxyless": (proxyless.proxyless, proxyless.DEFAULT),
+    "proxyless_mobile": (proxyless.proxyless, proxyless.MOBILE),
+    "proxyless_gpu": (proxyless.proxyless, proxyless.GPU),
+    "fbnet": (fbnet.fbnet, fbnet.DEFAULT),
     "resnet18_bits": (resnet.resnet, resnet.RESNET18),
     "resnet34_bits": (resnet.resnet, resnet.RESNET34),
 }
@@ -100,10 +105,11 @@ def _own_space(path: Path, name: str, text: str) -> SearchSpace:
 
 
 def _run(path: Path, text: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"nastool_own_space.{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UnknownSpace(f"space {text!r}: {path} is not there. Write --space path/to/file.py:my_space")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up
     try:
         spec.loader.exec_module(module)
     except Exception as problem:  # whatever the user's code raises

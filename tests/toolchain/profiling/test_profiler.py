@@ -172,7 +172,7 @@ def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
     wider = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=20,stage_repeats=1,head_channels=32"
     )
-    with pytest.raises(MissingLatency, match="head:20x4px->32->10 was not measured"):
+    with pytest.raises(MissingLatency, match="shufflenet_v2/head:20x4px->32->10 was not measured"):
         latency_cost(wider, load_table(profiled, wider))
 
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from toolchain.reporting.figures import AXES, draw_cost, draw_generations
+from toolchain.reporting.figures import AXES, draw_cost, draw_front, draw_generations
 
 HISTORIES = {
     "evolution": {0: [0.4, 0.5], 1: [0.55, 0.45], 2: [0.5, 0.6]},
@@ -80,3 +80,16 @@ def test_cost_against_accuracy(tmp_path: Path, drawn: list[Figure], cost: str, l
 def test_one_search_alone(tmp_path: Path) -> None:
     draw_generations({"evolution": {0: [0.1]}}, tmp_path / "one.png")
     require_picture(tmp_path / "one.png")
+
+
+def test_a_front_over_several_budgets(tmp_path: Path, drawn: list[Figure]) -> None:
+    points = [(1e6, 0.3), (2e6, 0.5), (2.5e6, 0.45), (3e6, 0.6)]
+    front = [(1e6, 0.3), (2e6, 0.5), (3e6, 0.6)]
+    draw_front(points, front, [(2e6, 0.5, 2.2e6), (3e6, 0.6, None)], "macs", tmp_path / "front.png")
+    require_picture(tmp_path / "front.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_xlabel() == "MACs (M)"
+    clouds = {str(cloud.get_label()): np.asarray(cloud.get_offsets()).tolist() for cloud in axes.collections}
+    assert clouds["winners, measured"] == [[2.0, 0.5], [3.0, 0.6]]
+    lines = {str(line.get_label()): np.asarray(line.get_xdata()).tolist() for line in axes.lines}
+    assert lines == {"front": [1.0, 2.0, 3.0], "budgets": pytest.approx([2.2, 2.2])}

@@ -9,7 +9,7 @@ import pytest
 
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.search.journal import Journal
 from toolchain.search.search import run_strategy
@@ -42,7 +42,7 @@ class Scores:
 def strategy(space: SearchSpace, limit: float = 1.2) -> Evolution:
     cost = macs_cost(space)
     budget = Budget((Limit(cost, cost.least * limit),))
-    return Evolution(space, budget, FeasibleSampler(space, budget), POPULATION, top_k=3, mutation=0.1)
+    return Evolution(space, budget, FeasibleSet(space, budget), POPULATION, top_k=3, mutation=0.1)
 
 
 def run(space: SearchSpace, path: Path, evaluate: Callable[[Architecture], float], limit: float = 1.2) -> list[Scored]:

@@ -9,7 +9,7 @@ import pytest
 
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSampler
+from toolchain.costs.feasible import FeasibleSet
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -25,7 +25,7 @@ def up_to(space: SearchSpace, share: float) -> Budget:
 def evolution(space: SearchSpace, budget: Budget | None = None, **changes: float) -> Evolution:
     numbers = {"population": 50, "top_k": 10, "mutation": 0.1} | changes
     budget = budget or up_to(space, 1.0)
-    return Evolution(space, budget, FeasibleSampler(space, budget), **numbers)  # type: ignore[arg-type]
+    return Evolution(space, budget, FeasibleSet(space, budget), **numbers)  # type: ignore[arg-type]
 
 
 def scored(*architectures: Architecture) -> list[Scored]:
@@ -113,7 +113,7 @@ def test_a_mutation_draws_each_block_anew_at_its_rate(paper_space: SearchSpace, 
 @pytest.mark.parametrize("kind", ["evolution", "random"])
 def test_every_candidate_fits_and_none_comes_twice(paper_space: SearchSpace, kind: str) -> None:
     budget = up_to(paper_space, 0.1)
-    sampler = FeasibleSampler(paper_space, budget)
+    sampler = FeasibleSet(paper_space, budget)
     strategy = evolution(paper_space, budget) if kind == "evolution" else RandomSearch(sampler, 50)
     found = searched(strategy, paper_space, generations=6)
     assert len(found) == 6 * 50  # as many evaluations, whatever the strategy
@@ -133,7 +133,7 @@ def test_evolution_climbs_where_random_search_does_not(paper_space: SearchSpace)
         strategy.name: max(s.accuracy for s in searched(strategy, paper_space, 10))
         for strategy in (
             evolution(paper_space),
-            RandomSearch(FeasibleSampler(paper_space, up_to(paper_space, 1.0)), 50),
+            RandomSearch(FeasibleSet(paper_space, up_to(paper_space, 1.0)), 50),
         )
     }
     assert best["evolution"] > best["random"] + 0.1
@@ -142,7 +142,7 @@ def test_evolution_climbs_where_random_search_does_not(paper_space: SearchSpace)
 @pytest.mark.parametrize("kind", ["evolution", "random"])
 def test_a_space_that_runs_out_is_scored_whole_and_ends(kind: str) -> None:
     space = load_space("shufflenet_v2_quick:stage_widths=48,stage_repeats=2")
-    sampler = FeasibleSampler(space, up_to(space, 1.0))
+    sampler = FeasibleSet(space, up_to(space, 1.0))
     strategy = evolution(space, population=10, top_k=4) if kind == "evolution" else RandomSearch(sampler, 10)
     found = searched(strategy, space, generations=5)
     assert len(found) == len({s.architecture for s in found}) == space.size == 16
