@@ -10,7 +10,7 @@ from cli import console, options
 
 def check(
     file: Annotated[Path | None, typer.Argument(help="An ONNX file; the run's export where none is named.")] = None,
-    latency: options.Latency = None,
+    latency: Annotated[str | None, typer.Option("--latency", help="The most a batch may take: 17ms.")] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help="An earlier answer of nastool check --json.")
     ] = None,

@@ -22,8 +22,8 @@ from rich.table import Table
 
 PLAIN_LINE_EVERY_S = 5.0
 
-_out = Console(file=sys.stdout, soft_wrap=True)
-_err = Console(file=sys.stderr, soft_wrap=True)
+_out = Console(soft_wrap=True)  # looks sys.stdout up when it prints
+_err = Console(stderr=True, soft_wrap=True)
 
 
 def answer_json(content: Mapping[str, Any]) -> None:

@@ -8,38 +8,50 @@ from cli import console, options
 
 
 def cost(
-    arch: Annotated[str, typer.Option("--arch", help="Choice keys or indices, separated by spaces or commas.")],
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="Choice keys or indices, separated by spaces or commas.")
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option("--published", help="A published network beside its printed figures: fbnet_a, proxyless_gpu..."),
+    ] = None,
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Count the MACs and parameters of an architecture, and sum its measured parts if they were profiled."""
+    if (arch is None) == (published is None) or (published and (space or fix_ops or widths)):
+        raise typer.BadParameter("give --arch, with the space that it is of, or --published alone")
+
     from toolchain.config import load_config
+    from toolchain.nets import baselines
     from toolchain.search.budget import load_costs
     from toolchain.spaces import load_space
 
-    settings = load_config(config, options.flags(space=space, profile__db=db))
-    chosen_space = load_space(settings.space)
-    chosen = chosen_space.architecture(arch)
+    settings = load_config(config, options.flags(space=space, fix_ops=fix_ops, widths=widths, profile__db=db))
+    known = baselines.published(published) if published else None
+    chosen_space = load_space(known.space) if known else load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen = chosen_space.architecture(known.architecture if known else arch or "")
     costs = load_costs(settings, chosen_space, need_latency=False)
+    macs = costs.named("macs")
     blocks = [
         {"block": block.geometry, "choice": key, "macs": int(row[key])}
-        for block, key, row in zip(chosen_space.blocks, chosen.choices, costs.macs.rows, strict=True)
+        for block, key, row in zip(chosen_space.blocks, chosen.choices, macs.rows, strict=True)
     ]
-    totals = costs.of(chosen)
     if json:
-        head = {"space": chosen_space.name, "architecture": list(chosen.choices), **totals}
-        console.answer_json({**head, "fixed_macs": int(costs.macs.fixed), "blocks": blocks})
+        head = {"space": chosen_space.name, "architecture": list(chosen.choices), **costs.of(chosen)}
+        conventions = {found.name: found.convention for found in costs.all}
+        body = {"fixed_macs": int(macs.fixed), "blocks": blocks, "conventions": conventions}
+        console.answer_json({**head, **body, "published": vars(known) if known else None})
         return
     rows = [(n, b["block"], b["choice"], f"{b['macs']:,}") for n, b in enumerate(blocks)]
     console.answer_table(f"{chosen_space.name}: choice blocks", ("", "block", "choice", "MACs"), rows)
-    latency_ms = totals["latency_ms"]
-    console.answer_facts(
-        "whole network (MACs: multiply-adds of convolutions and classifier at batch 1)",
-        {
-            "macs": f"{totals['macs']:,}",
-            "params": f"{totals['params']:,}",
-            "latency_ms": "not measured: nastool profile" if latency_ms is None else f"{latency_ms:.3f} (predicted)",
-        },
-    )
+    totals = [(c.name, c.exact(c.cost(chosen)), c.format(c.cost(chosen)), c.convention) for c in costs.all]
+    console.answer_table("whole network", ("cost", "exact", "", "what is counted"), totals)
+    if known:
+        console.answer_facts("published", vars(known))
+    if costs.latency is None:
+        console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")

@@ -5,7 +5,10 @@ from cli import console, options
 
 def export(
     arch: options.Arch = None,
+    budget: options.BudgetName = None,
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     device: options.Device = None,
@@ -27,6 +30,8 @@ def export(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
         run=run,
@@ -38,8 +43,8 @@ def export(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space)
-    chosen = chosen_architecture(arch, chosen_space, run_of(settings))
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen = chosen_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings) as folder, console.progress() as bars:
         manifest = run_export(settings, chosen_space, chosen, images, folder, bars)

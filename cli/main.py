@@ -1,5 +1,6 @@
 """`nastool`: one function a command, errors without tracebacks, exit codes that mean something."""
 
+import errno
 import os
 import sys
 
@@ -11,6 +12,9 @@ import typer
 
 from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, train
 from toolchain.errors import ON_PURPOSE, exit_code
+
+# What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
+TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
 commands = typer.Typer(
     name="nastool",
@@ -38,6 +42,14 @@ def app() -> None:
     except ON_PURPOSE as problem:
         console.error(str(problem))
         sys.exit(exit_code(problem))
+    except OSError as problem:
+        if problem.errno not in TROUBLE_WITH_THE_DISK:
+            raise
+        console.error(
+            f"can't write {problem.filename or 'a file'}: {problem.strerror}. Free some space or make the folder "
+            f"writable (TMPDIR names the one for temporary files), and type the same again: nothing is lost"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         console.error("stopped. Nothing is lost: type the same again to go on")
         sys.exit(130)

@@ -13,6 +13,11 @@ Space = Annotated[
     str | None,
     typer.Option("--space", help="Search space, as shufflenet_v2 or shufflenet_v2_quick:classes=37."),
 ]
+FixOps = Annotated[
+    str | None,
+    typer.Option("--fix-ops", help="Search the widths alone: the ops of this architecture, or of a best.json."),
+]
+Widths = Annotated[str | None, typer.Option("--widths", help="Mid channels to choose from, as multiples: 0.6-0.8-1.0.")]
 Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist or folder:PATH.")]
 Holdout = Annotated[
     int | None,
@@ -21,9 +26,19 @@ Holdout = Annotated[
 Arch = Annotated[str | None, typer.Option("--arch", help="This architecture, and not the search's winner.")]
 Recipe = Annotated[str | None, typer.Option("--recipe", help="How to train: imagenet (the paper's) or quick.")]
 Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training images.")]
-Latency = Annotated[str | None, typer.Option("--latency", help="The most a batch may take, as 17ms.")]
-Macs = Annotated[str | None, typer.Option("--macs", help="The most multiply-adds an image may take, as 330M.")]
-Params = Annotated[str | None, typer.Option("--params", help="The most parameters, as 3.4M.")]
+Latency = Annotated[
+    list[str] | None,
+    typer.Option("--latency", help="The most a batch may take: 17ms. Several, or 13ms..22ms: several budgets."),
+]
+Macs = Annotated[list[str] | None, typer.Option("--macs", help="The most multiply-adds an image may take: 330M.")]
+Params = Annotated[list[str] | None, typer.Option("--params", help="The most parameters: 3.4M.")]
+BitOps = Annotated[
+    list[str] | None, typer.Option("--bitops", help="The most MACs x weight bits x activation bits: 6.32Gi.")
+]
+WeightBits = Annotated[list[str] | None, typer.Option("--weight-bits", help="The most bits of packed weights: 27M.")]
+BudgetName = Annotated[
+    str | None, typer.Option("--budget", help="The winner of this budget, as latency_17ms; else of the last one.")
+]
 Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
 Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
@@ -34,4 +49,4 @@ Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON documen
 def flags(**given: Any) -> dict[str, Any]:
     """The options that were given, by their place in the configuration: `search__latency` is search.latency."""
     values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
-    return {key.replace("__", "."): value for key, value in values.items() if value is not None}
+    return {key.replace("__", "."): value for key, value in values.items() if value not in (None, [])}

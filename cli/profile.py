@@ -9,6 +9,8 @@ from cli import console, options
 
 def profile(
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
@@ -29,6 +31,8 @@ def profile(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         seed=seed,
         profile__device=device,
         profile__backend=backend,
@@ -38,7 +42,7 @@ def profile(
         profile__db=db,
     )
     settings = load_config(config, given)
-    chosen_space = load_space(settings.space)
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
     rows = profiled.table.rows

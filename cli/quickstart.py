@@ -76,7 +76,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
         profiled = profile_if_missing(settings, space, bars)
         limit_ms = middle_latency_ms(space, profiled.table, settings.seed)
         console.say(f"budget: {limit_ms:.3f} ms, which about half of the space's architectures would meet")
-        limited = settings.search.model_copy(update={"latency": f"{limit_ms:.3f}ms"})
+        limited = settings.search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",)})
         settings = settings.model_copy(update={"search": limited})
         plan = plan_search(settings, space)
         with open_run(settings, make=True) as run:

@@ -5,7 +5,10 @@ from cli import console, options
 
 def retrain(
     arch: options.Arch = None,
+    budget: options.BudgetName = None,
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     recipe: options.Recipe = None,
@@ -26,6 +29,8 @@ def retrain(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
         run=run,
@@ -36,8 +41,8 @@ def retrain(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space)
-    winner = chosen_architecture(arch, chosen_space, run_of(settings))
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    winner = chosen_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings, make=arch is not None) as folder, console.progress() as bars:
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)

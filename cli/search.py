@@ -1,22 +1,30 @@
 """`nastool search`: find the most accurate architecture that fits."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.runs import Run
+    from toolchain.search.search import Plan
 
 
 def search(
     latency: options.Latency = None,
     macs: options.Macs = None,
     params: options.Params = None,
+    bitops: options.BitOps = None,
+    weight_bits: options.WeightBits = None,
     population: Annotated[int | None, typer.Option("--population", help="Algorithm 1: P.")] = None,
     generations: Annotated[int | None, typer.Option("--generations", help="Algorithm 1: T.")] = None,
     baseline: Annotated[
         bool | None, typer.Option("--baseline/--no-baseline", help="Also run random search, for comparison.")
     ] = None,
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     recipe: options.Recipe = None,
@@ -45,6 +53,8 @@ def search(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
         run=run,
@@ -59,39 +69,72 @@ def search(
         search__latency=latency,
         search__macs=macs,
         search__params=params,
+        search__bitops=bitops,
+        search__weight_bits=weight_bits,
         search__population=population,
         search__generations=generations,
         search__random_baseline=baseline,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space)
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
-    best = searched.best
-    for other in best["passed_over"]:
-        console.say(
-            f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
-            f"but measured {other['measured_latency_ms']:.3f} ms"
-        )
+    for name, best in searched.winners.items():
+        for other in best["passed_over"]:
+            console.say(
+                f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
+                f"but measured {other['measured_latency_ms']:.3f} ms ({name})"
+            )
     if json:
-        console.answer_json(best)
+        several = {"winners": searched.winners, "front": searched.front}
+        console.answer_json(searched.best if len(plan.goals) == 1 else several)
         return
-    predicted = best["latency_ms"]
+    if len(plan.goals) == 1:
+        _answer_winner(searched.best, plan, folder)
+    else:
+        _answer_winners(searched.winners)
+    if searched.front:
+        console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
+    console.say(f"Next: nastool retrain --run {settings.run}" + (" --budget ..." if len(plan.goals) > 1 else ""))
+
+
+def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
+    (goal, _) = plan.goals[0]
+    counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
+    limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
     console.answer_facts(
         "winner",
         {
             "architecture": " ".join(best["architecture"]),
             "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
-            "macs": f"{best['macs']:,}",
-            "params": f"{best['params']:,}",
-            "latency, predicted": "parts not measured" if predicted is None else f"{predicted:.3f} ms",
-            "latency, measured": f"{best['measured_latency_ms']:.3f} ms",
-            "limits": ", ".join(f"{name} <= {most:,g}" for name, most in best["limits"].items()) or "none",
+            **counts,
+            "latency, predicted": _ms(best["latency_ms"]),
+            "latency, measured": _ms(best["measured_latency_ms"]),
+            "limits": ", ".join(limits) or "none",
             "evaluations": best["evaluations"],
-            "files": f"{folder.best} and the pictures beside it",
+            "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
-    console.say(f"Next: nastool retrain --run {settings.run}")
+
+
+def _answer_winners(winners: dict[str, dict[str, Any]]) -> None:
+    rows = [
+        (
+            name,
+            f"{best['holdout_accuracy']:.2%}",
+            f"{best['macs']:,}",
+            _ms(best["latency_ms"]),
+            _ms(best["measured_latency_ms"]),
+            " ".join(best["architecture"]),
+        )
+        for name, best in winners.items()
+    ]
+    columns = ("budget", "hold-out", "MACs", "predicted", "measured", "architecture")
+    console.answer_table("winners (inherited weights)", columns, rows)
+
+
+def _ms(latency_ms: float | None) -> str:
+    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms"

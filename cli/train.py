@@ -1,21 +1,38 @@
 """`nastool train`: train the supernet."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from cli import console, options
 
 
 def train(
     space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     recipe: options.Recipe = None,
     epochs: options.Epochs = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            "--sampler",
+            help="How paths are drawn: levels (uniform over cost levels, the paper's default), balanced or uniform.",
+        ),
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", help="Weights of torchvision's ResNet-18 or -34 to start from.")
+    ] = None,
     run: options.Run = None,
     runs: options.Runs = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Train the supernet, one uniformly drawn path a step. Killed, the same command goes on."""
+    """Train the supernet, one path a step. Killed, the same command goes on."""
     from toolchain.config import load_config
     from toolchain.runs import open_run
     from toolchain.spaces import load_space
@@ -24,6 +41,8 @@ def train(
 
     given = options.flags(
         space=space,
+        fix_ops=fix_ops,
+        widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
         run=run,
@@ -31,10 +50,12 @@ def train(
         seed=seed,
         train__recipe=recipe,
         train__changes__epochs=epochs,
+        train__sampler=sampler,
+        train__start_from=start_from,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space)
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings, make=True) as folder, console.progress() as bars:
         trained = train_supernet(settings, chosen_space, images, folder, bars)

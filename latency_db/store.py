@@ -9,7 +9,7 @@ from platform import node
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import URL, Engine, create_engine, event, func, select
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -31,19 +31,22 @@ BUSY_TIMEOUT_S = 60
 
 
 def open_store(path: Path) -> "Store":
-    """The latency table at `path`, made if it isn't there.
+    """The latency table at `path`, made if it isn't there. One on a read-only or full disk can still be read.
 
     Raises:
         NotADatabase, NewerSchema: the file is not ours, or of a newer nastool; it is left as it is.
-        DatabaseUnwritable: it can't be made or written.
+        DatabaseUnwritable: it can't be made.
     """
-    _refuse_what_is_not_ours(path)
+    complete = _is_ours(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise _unwritable(path, problem) from None
+    if complete and not _takes_a_lock(path):
+        return Store(path, _reading_engine(path))
     store = Store(path, _engine(path))
-    store.create_tables()
+    if not complete:  # a table that is only read stays byte for byte as it is
+        store.create_tables()
     return store
 
 
@@ -118,8 +121,14 @@ class Store:
             return session.scalar(rounds) or 0
 
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
-        """Store one round of a run, from 0, in one transaction."""
+        """Store one round of a run, from 0, in one transaction.
+
+        A round that is there stays: two commands with the same work may have gone on with the same run.
+        """
         with self._session() as session:
+            there = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
+            if session.scalars(there.limit(1)).first() is not None:
+                return
             session.add_all(
                 SampleRow(run_id=run_id, key=key, round=number, **vars(sample)) for key, sample in samples.items()
             )
@@ -174,6 +183,8 @@ class Store:
                 yield session
         except OperationalError as problem:
             raise _unwritable(self._path, problem.orig or problem) from None
+        except sqlite3.OperationalError as problem:  # from the PRAGMAs of a new connection, which come unwrapped
+            raise _unwritable(self._path, problem) from None
         except DatabaseError as problem:
             raise NotADatabase(
                 f"{self._path} is damaged ({problem.orig}). Put a copy back, or remove it and type nastool profile"
@@ -181,7 +192,7 @@ class Store:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
@@ -198,12 +209,43 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look into an existing file without changing a byte of it."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
+def _takes_a_lock(path: Path) -> bool:
+    """Whether SQLite can make the files beside `path` by which readers and writers know of each other."""
+    engine = _engine(path)
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        with engine.begin():
+            return True
+    except (OperationalError, sqlite3.OperationalError):
+        return _has_log(path)  # somebody writes: it is no matter of the disk, and must not be read past them
+    finally:
+        engine.dispose()
+
+
+def _reading_engine(path: Path) -> Engine:
+    """For a file that nobody can write: without locks. Whoever writes all the same gets SQLite's refusal."""
+    query = {"immutable": "1", "uri": "true"}
+    return create_engine(URL.create("sqlite", database=path.absolute().as_uri(), query=query))
+
+
+def _has_log(path: Path) -> bool:
+    """Whether a write-ahead log holds more than the file: while somebody writes, or after a kill."""
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `path` has our tables; looks into an existing file without changing a byte of it.
+
+    Raises:
+        NotADatabase, NewerSchema, DatabaseUnwritable: as `open_store`.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    # A reader of a WAL file leaves two files beside it, unless it is told that nobody writes. Nobody has written
+    # more than the file holds where there is no log.
+    mode = "mode=ro" if _has_log(path) else "immutable=1"
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
         try:
             application = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -214,13 +256,14 @@ def _refuse_what_is_not_ours(path: Path) -> None:
         raise _unwritable(path, problem) from None
     except sqlite3.DatabaseError as problem:
         raise NotADatabase(f"{path} is no latency table ({problem}). Name another file with --db") from None
-    if tables and application != APPLICATION_ID:
+    if application != APPLICATION_ID and (tables or application):
         raise NotADatabase(f"{path} is another program's database. Name another file with --db")
     if version > SCHEMA_VERSION:
         raise NewerSchema(
             f"{path} has schema {version}, and this nastool knows up to {SCHEMA_VERSION}. "
             f"Type pip install --upgrade nastool, or name another file with --db"
         )
+    return bool(application == APPLICATION_ID and version == SCHEMA_VERSION)
 
 
 def _sample(row: SampleRow) -> Sample:

@@ -1,15 +1,31 @@
 """What several tests share: small spaces and settings that are presets of the real ones."""
 
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+# As cli/main.py does, and for the same reason; it must be set before torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import pytest
 import torch
+from hypothesis import settings
 
+from cli.main import app
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 
 TINY = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +47,7 @@ def tiny_config(tmp_path: Path) -> Config:
         "data": "digits",
         "runs": str(tmp_path / "runs"),
         "holdout_per_class": 20,
+        "threads": 1,
         "train.changes": {"epochs": 1, "batch": 32},
         "retrain.changes": {"epochs": 1, "batch": 32},
         "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "db": str(tmp_path / "latency.sqlite")},
@@ -40,5 +57,61 @@ def tiny_config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> None:
-    torch.set_num_threads(2)
+def one_thread() -> None:
+    """Layers this small gain nothing from a second thread, and lose ten times where both cores are taken."""
+    torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave back."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON document that stdout must be."""
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+def type_nastool(*words: str | Path, cwd: Path) -> Answer:
+    """`nastool WORDS` in `cwd`, through the entry point, but in this process: torch loads once, not each time.
+
+    What libraries write past Python, straight to descriptors 1 and 2, is caught as well. An exception that the
+    command line lets through fails the test.
+    """
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["nastool", *map(str, words)])
+        code = None
+        with _descriptor(1, stdout), _descriptor(2, stderr), redirect_stdout(stdout), redirect_stderr(stderr):
+            try:
+                with chdir(cwd):
+                    app()
+            except SystemExit as ended:
+                code = ended.code
+        stdout.seek(0)
+        stderr.seek(0)
+        assert isinstance(code, int), "a command ends with an exit code"
+        return Answer(code, stdout.read(), stderr.read())
+
+
+@contextmanager
+def _descriptor(number: int, file: IO[str]) -> Iterator[None]:
+    """Descriptor `number` writes into `file`."""
+    before = os.dup(number)
+    os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        file.flush()
+        os.dup2(before, number)
+        os.close(before)
+
+
+@pytest.fixture(scope="session")
+def nastool() -> Callable[..., Answer]:
+    """`nastool("cost", "--json", cwd=folder)` -> Answer."""
+    return type_nastool

@@ -76,6 +76,8 @@ def read_baseline(path: Path, context: Context) -> float:
     try:
         content = json.loads(path.read_text())
         latency_ms, earlier = float(content["measured_latency_ms"]), Context.from_dict(content["context"])
+        if not 0 < latency_ms < float("inf"):
+            raise ValueError(f"{latency_ms} ms is no latency")
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BadConfig(
             f"{path} is no baseline ({type(problem).__name__}: {problem}). "
@@ -84,7 +86,7 @@ def read_baseline(path: Path, context: Context) -> float:
     if differences := context.differences(earlier):
         raise ContextMismatch(
             f"the baseline {path} was measured on another stack: {'; '.join(differences)}. "
-            f"Measure a baseline on this one with nastool check --json > {path}"
+            f"Measure a baseline on this one with nastool check --latency ... --json > {path}"
         )
     return latency_ms
 

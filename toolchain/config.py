@@ -4,10 +4,10 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from toolchain.errors import BadConfig
 
@@ -15,8 +15,12 @@ FILE = Path("nastool.toml")
 PRESETS = ("quick", "imagenet")
 
 
+# "17ms", or several of them: ["13ms", "17ms"]
+Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProfileConfig(_Section):
@@ -39,12 +43,21 @@ class TrainConfig(_Section):
     changes: dict[str, Any] = {}
 
 
-class SearchConfig(_Section):
-    """Limits as text with units, and Algorithm 1's numbers."""
+class SupernetConfig(TrainConfig):
+    """How a supernet is trained: also how paths are drawn, and what it starts from."""
 
-    latency: str | None = None
-    macs: str | None = None
-    params: str | None = None
+    sampler: Literal["levels", "balanced", "uniform"] = "levels"
+    start_from: Path | None = None
+
+
+class SearchConfig(_Section):
+    """Limits as text with units, one or several of each, and Algorithm 1's numbers."""
+
+    latency: Amounts = ()
+    macs: Amounts = ()
+    params: Amounts = ()
+    bitops: Amounts = ()
+    weight_bits: Amounts = ()
     population: int = Field(50, ge=2)
     generations: int = Field(20, gt=0)
     top_k: int = Field(10, gt=0)
@@ -67,12 +80,14 @@ class Config(_Section):
     runs: Path = Path("runs")
     seed: int = Field(0, ge=0)
     space: str = "shufflenet_v2"
+    fix_ops: str | None = None
+    widths: str | None = None
     data: str | None = None
     holdout_per_class: int = Field(50, gt=0)
     threads: int = Field(2, gt=0)
     workers: int = Field(2, ge=0)
     profile: ProfileConfig = ProfileConfig()
-    train: TrainConfig = TrainConfig()
+    train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
     retrain: TrainConfig = TrainConfig()
     check: CheckConfig = CheckConfig()
@@ -112,7 +127,10 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> Config:
     if path is not None and not path.exists():
         raise BadConfig(f"{path} is not there. Type nastool init to write one")
     chosen = path or FILE
-    text = chosen.read_text() if chosen.exists() else ""
+    try:
+        text = chosen.read_text(encoding="utf-8") if chosen.exists() else ""
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadConfig(f"can't read {chosen}: {problem}. Type nastool init to write a new one") from None
     return parse_config(text, flags, str(chosen))
 
 
@@ -131,6 +149,8 @@ def parse_config(text: str, flags: Mapping[str, Any], where: str) -> Config:
         target = content
         for section in sections:
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise BadConfig(f"{where}, {section}: it must be a section with keys (given: {target!r})")
         target[name] = value
     try:
         return Config(**content)

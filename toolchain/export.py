@@ -12,7 +12,7 @@ from exporters.manifest import write_manifest
 from exporters.parity import Parity, compare, require
 from exporters.to_onnx import export_onnx, graph_hash
 from toolchain.config import Config
-from toolchain.errors import MissingStage
+from toolchain.errors import BadConfig, MissingStage
 from toolchain.files import unwritable
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import context_of, measure, usable_backend
@@ -38,8 +38,11 @@ def export(
 
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
+        BadConfig: it is quantized.
         ParityFailed: file and torch differ on real images; nothing is written.
     """
+    if any(choice.quantized for choice in space.choices_of(arch)):
+        raise BadConfig("networks with layers of 1 to 4 bits can't be exported yet. Export one of float layers")
     net = load_retrained(space, arch, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     costs = load_costs(config, space, need_latency=False).of(arch)
@@ -54,30 +57,31 @@ def export(
     try:
         run.onnx.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=run.onnx.parent) as folder:  # the same disk, so that a rename is enough
-            file = Path(folder) / "model.onnx"
+            file, manifest_file = Path(folder) / run.onnx.name, Path(folder) / run.manifest.name
             metadata = {f"nastool.{key}": json.dumps(value) for key, value in about.items()}
             export_onnx(net, torch.zeros(2, *space.input_shape), file, metadata)
             parity = prove(net, file, data, config)
             latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")["model"]
+            manifest = {
+                **about,
+                "test_accuracy": result["test_accuracy"],
+                "limits": _limits_of(arch, run),
+                "measured_latency_ms": latency_ms,
+                "context": context.as_dict(),
+                "graph_hash": graph_hash(file),
+                "parity": {
+                    "relative_error": parity.relative_error,
+                    "top1_agreement": parity.top1_agreement,
+                    "images": parity.images,
+                    "batches": list(parity.batches),
+                },
+            }
+            write_manifest(manifest_file, manifest, files=[file])
             run.manifest.unlink(missing_ok=True)  # a manifest never stands beside another file than its own
             file.replace(run.onnx)
+            manifest_file.replace(run.manifest)
     except OSError as problem:
         raise unwritable(run.onnx, problem) from problem
-    manifest = {
-        **about,
-        "test_accuracy": result["test_accuracy"],
-        "limits": _limits_of(arch, run),
-        "measured_latency_ms": latency_ms,
-        "context": context.as_dict(),
-        "graph_hash": graph_hash(run.onnx),
-        "parity": {
-            "relative_error": parity.relative_error,
-            "top1_agreement": parity.top1_agreement,
-            "images": parity.images,
-            "batches": list(parity.batches),
-        },
-    }
-    write_manifest(run.manifest, manifest, files=[run.onnx])
     return manifest
 
 

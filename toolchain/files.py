@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from exporters.files import write_whole
 from toolchain.errors import RunFolderError
 
 
@@ -16,18 +16,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunFolderError: the folder can't be written or the disk is full; the old content stays.
     """
-    beside = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, content)
         _sync_folder(path.parent)
     except OSError as problem:
-        with suppress(OSError):
-            beside.unlink()
         raise unwritable(path, problem) from problem
 
 

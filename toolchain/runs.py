@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class Run:
     folder: Path
 
     @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
     def supernet(self) -> Path:
         return self.folder / "supernet" / "checkpoint.pt"
 
@@ -39,7 +43,17 @@ class Run:
 
     @property
     def best(self) -> Path:
+        """The winner of the last budget that was searched for."""
         return self.folder / "search" / "best.json"
+
+    def budget(self, name: str) -> Path:
+        """Each budget that was searched for has a folder: best.json and pictures."""
+        return self.folder / "search" / name
+
+    @property
+    def front(self) -> Path:
+        """What a search for several budgets ends with."""
+        return self.folder / "search" / "front.json"
 
     def retrain(self, arch: Architecture) -> Path:
         """Each retrained architecture has a folder of its own: checkpoint.pt, best.pt, result.json."""
@@ -83,6 +97,8 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
@@ -102,9 +118,15 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
             raise RunFolderError(
                 f"another nastool command works in {run.folder}. Wait for it, or use another --run NAME"
             ) from None
-        write_bytes(run.folder / "config.toml", config.as_toml().encode())
-        write_json(run.folder / "env.json", environment())
+        if not run.config.exists():
+            _describe(run, config)
         yield run
+        _describe(run, config)
+
+
+def _describe(run: Run, config: Config) -> None:
+    write_bytes(run.config, config.as_toml().encode())
+    write_json(run.folder / "env.json", environment())
 
 
 def run_of(config: Config) -> Run:
@@ -112,14 +134,20 @@ def run_of(config: Config) -> Run:
     return Run(config.runs / config.run)
 
 
-def chosen_architecture(named: str | None, space: SearchSpace, run: Run) -> Architecture:
-    """The architecture that a user named, or else the search's winner.
+def chosen_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Architecture:
+    """The architecture that a user named, or else the winner of a budget, or else of the last one searched for.
 
     Raises:
         BadArchitecture: what was named is none of the space's.
         MissingStage: nothing was named and nothing searched.
     """
-    return space.architecture(named or run.read(run.best, "search")["architecture"])
+    if named is not None:
+        return space.architecture(named)
+    path = run.best if budget is None else run.budget(budget) / "best.json"
+    if not path.exists() and run.best.exists():
+        there = sorted(found.parent.name for found in run.best.parent.glob("*/best.json"))
+        raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(there)}")
+    return space.architecture(run.read(path, "search")["architecture"])
 
 
 def environment() -> dict[str, Any]:
@@ -127,5 +155,19 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in NAMED_PACKAGES},
+        "packages": {name: version(name) for name in NAMED_PACKAGES} | _runtime(),
     }
+
+
+def _runtime() -> dict[str, str]:
+    """ONNX Runtime comes as one of two distributions."""
+    there = {name: _version(name) for name in ("onnxruntime-gpu", "onnxruntime")}
+    return {name: found for name, found in there.items() if found is not None}
+
+
+def _version(name: str) -> str | None:
+    """The version of a distribution, or None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

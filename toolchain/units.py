@@ -1,13 +1,21 @@
 """Amounts as people type them (`17ms`, `330M`, `6.2G`), and back. Only the command line's edge uses text."""
 
 import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TypeVar
 
 from toolchain.errors import BadUnit
+
+Number = TypeVar("Number", int, float)
 
 MS_PER_UNIT = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
-_AMOUNT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+RANGE_STEPS = 5
+MOST = 10**13  # feasible sets are counted in int64, latencies there in units of 10 ns
+
+_AMOUNT = re.compile(r"([+-]?\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)")
 
 
 def parse_latency_ms(text: str) -> float:
@@ -19,8 +27,8 @@ def parse_latency_ms(text: str) -> float:
     number, unit = _split(text, "latency", "17ms")
     if unit not in MS_PER_UNIT:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
-        raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {number:g}ms")
-    return _above_zero(number * MS_PER_UNIT[unit], text, "latency")
+        raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {float(number):g}ms")
+    return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency")
 
 
 def parse_count(text: str, what: str = "count") -> int:
@@ -33,7 +41,10 @@ def parse_count(text: str, what: str = "count") -> int:
     if unit not in COUNT_PER_UNIT:
         units = ", ".join(filter(None, COUNT_PER_UNIT))
         raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{what} 330M")
-    return int(_above_zero(number * COUNT_PER_UNIT[unit], text, what))
+    count = number * COUNT_PER_UNIT[unit]
+    if count.denominator != 1:
+        raise BadUnit(f"{what} {text!r} is no whole number. Write it as in --{what} 330M")
+    return int(_above_zero(count.numerator, text, what))
 
 
 def parse_percent(text: str) -> float:
@@ -45,7 +56,38 @@ def parse_percent(text: str) -> float:
     number, unit = _split(text.strip().removesuffix("%"), "percentage", "5%")
     if unit or not text.strip().endswith("%"):
         raise BadUnit(f"percentage {text!r} can't be read. Write it as in 5%")
-    return _above_zero(number / 100, text, "percentage")
+    return _above_zero(float(number) / 100, text, "percentage")
+
+
+def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:
+    """The amounts in `texts`, of which each is one (`17ms`) or a range (`13ms..22ms`, `13ms..22ms/4`).
+
+    A range is five amounts, or as many as are written behind the slash, evenly spaced from end to end.
+
+    Raises:
+        BadUnit: an amount or a range can't be read.
+    """
+    found: list[Number] = []
+    for text in texts:
+        first, dots, rest = text.partition("..")
+        last, _, steps = rest.partition("/")
+        if not dots:
+            found.append(parse(text))
+            continue
+        low, high, count = parse(first), parse(last), int(steps) if steps.isdecimal() else RANGE_STEPS
+        if low >= high or count < 2 or (steps and not steps.isdecimal()):
+            raise BadUnit(f"the range {text!r} can't be read. Write it as in {first}..{last}/4, the smaller end first")
+        found += [type(low)(low + (high - low) * i / (count - 1)) for i in range(count)]
+    return tuple(dict.fromkeys(found))
+
+
+def compact(value: float, unit: str) -> str:
+    """An amount in the fewest letters, for file names: `17ms`, `330M`, `6.32Gi`."""
+    if unit == "ms":
+        return f"{value:.5g}ms"
+    step, prefixes = (1024.0, ("", "Ki", "Mi", "Gi")) if unit == "BitOps" else (1000.0, ("", "k", "M", "G"))
+    power = max(i for i in range(4) if value >= step**i or i == 0)
+    return f"{value / step**power:.6g}{prefixes[power]}"
 
 
 def format_ms(ms: float) -> str:
@@ -61,14 +103,22 @@ def format_count(count: float) -> str:
     return f"{count:g}"
 
 
-def _split(text: str, what: str, example: str) -> tuple[float, str]:
+def format_binary(count: float) -> str:
+    """A count in units of 2^30, as the paper prints BitOps: 6782189568 -> `6.316Gi`."""
+    return f"{count / COUNT_PER_UNIT['Gi']:.3f}Gi"
+
+
+def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:
+    """The number, exactly (as a float 1.001 is a little less, and 1.001k would lose one), and its unit."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise BadUnit(f"{what} {text!r} is not an amount. Write it as in {example}")
-    return float(match[1]), match[2]
+    return Fraction(match[1]), match[2]
 
 
 def _above_zero(value: float, text: str, what: str) -> float:
     if value <= 0:
         raise BadUnit(f"{what} {text!r} is not above zero")
+    if value > MOST:
+        raise BadUnit(f"{what} {text!r} is more than anything here can cost. Write a smaller one")
     return value

@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toolchain.spaces.core import Architecture
-from toolchain.units import format_count, format_ms
+from toolchain.units import format_binary, format_count, format_ms
 
 
 @dataclass(frozen=True)
 class TableCost:
-    """A cost as a table: `fixed` (stem and head) plus one row a choice block, one number a choice key."""
+    """A cost as a table: `fixed` (stem and head) plus one row a choice block, one number a choice key.
+
+    `convention` says in words what is counted; it is shown with the numbers, since others count otherwise.
+    """
 
     name: str
     unit: str
     fixed: float
     rows: tuple[Mapping[str, float], ...]
+    convention: str = ""
 
     def cost(self, arch: Architecture) -> float:
         """The cost of one architecture, in `unit`."""
@@ -32,7 +36,9 @@ class TableCost:
 
     def format(self, value: float) -> str:
         """`value` with its unit, rounded for reading."""
-        return format_ms(value) if self.unit == "ms" else format_count(value)
+        if self.unit == "ms":
+            return format_ms(value)
+        return format_binary(value) if self.unit == "BitOps" else format_count(value)
 
     def exact(self, value: float) -> str:
         """`value` with its unit and all digits that matter for a limit."""

@@ -1,8 +1,10 @@
-"""MACs and parameters, counted on the modules themselves: one truth, no second formula.
+"""MACs, parameters, BitOps and memory, counted on the modules themselves: one truth, no second formula.
 
 A MAC is one multiply-add of a convolution or of the classifier; batch normalisation, ReLU, pooling, shuffle and
 bias count nothing. This is what the paper prints as FLOPs. Parameters are those of the network that ships, so
-with affine batch normalisation.
+with affine batch normalisation. BitOps are MACs x weight bits x activation bits of the convolutions in the
+choice blocks, those on shortcuts included; stem and head count nothing. So counted, and in units of 2^30, the six
+uniform networks of the paper's Table 6 come out to the last digit.
 """
 
 from collections.abc import Callable
@@ -13,29 +15,29 @@ from torch import Tensor, nn
 
 from toolchain.costs.core import TableCost
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import build_block, build_head, build_stem
-from toolchain.spaces.core import Choice, ChoiceBlock, SearchSpace
+from toolchain.nets.network import builder_of
+from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
+
+MACS = "multiply-adds of convolutions and classifier, batch 1"
+PARAMS = "weights, and scale and offset of batch normalisation"
+BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
+WEIGHT_BITS = "all parameters, packed at their bit widths"
 
 Shape = tuple[int, int, int]
+Count = Callable[[nn.Module, Shape], int]
 
 
 def count_macs(module: nn.Module, input_shape: Shape) -> int:
-    """Multiply-adds for one image (C, H, W), seen by hooks as it passes; on the meta device nothing is computed."""
-    macs = 0
+    """Multiply-adds for one image (C, H, W)."""
+    return sum(macs for _, macs in _layers(module, input_shape))
 
-    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal macs
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        macs += output.numel() * weight[0].numel()
 
-    counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    handles = [layer.register_forward_hook(count) for layer in counted]
-    with torch.no_grad():
-        module.eval()(torch.empty(1, *input_shape, device="meta"))
-    for handle in handles:
-        handle.remove()
-    return macs
+def count_bitops(module: nn.Module, input_shape: Shape) -> int:
+    """MACs x weight bits x activation bits for one image (C, H, W); a float layer has 32 of each."""
+    return sum(
+        macs * getattr(layer, "w_bits", FLOAT_BITS) * getattr(layer, "a_bits", FLOAT_BITS)
+        for layer, macs in _layers(module, input_shape)
+    )
 
 
 def count_params(module: nn.Module, _: Shape) -> int:
@@ -43,27 +45,66 @@ def count_params(module: nn.Module, _: Shape) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def count_weight_bits(module: nn.Module, _: Shape) -> int:
+    """Bits of all learned numbers, packed: a quantized layer's weights at their width, all else at 32."""
+    convs = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    saved = sum(conv.weight.numel() * (FLOAT_BITS - int(getattr(conv, "w_bits", FLOAT_BITS))) for conv in convs)
+    return FLOAT_BITS * count_params(module, _) - saved
+
+
 def macs_cost(space: SearchSpace) -> TableCost:
     """MACs of every choice of every block of `space`, at batch 1."""
-    return _count_all(space, "macs", "MACs", count_macs)
+    return _count_all(space, "macs", "MACs", MACS, count_macs)
 
 
 def params_cost(space: SearchSpace) -> TableCost:
     """Parameters of every choice of every block of `space`."""
-    return _count_all(space, "params", "params", count_params)
+    return _count_all(space, "params", "params", PARAMS, count_params)
 
 
-def _count_all(space: SearchSpace, name: str, unit: str, count: Callable[[nn.Module, Shape], int]) -> TableCost:
+def bitops_cost(space: SearchSpace) -> TableCost:
+    """BitOps of every choice of every block of `space`, at batch 1."""
+    return _count_all(space, "bitops", "BitOps", BITOPS, count_bitops, fixed=False)
+
+
+def weight_bits_cost(space: SearchSpace) -> TableCost:
+    """Bits that the weights of every choice of every block of `space` take, packed."""
+    return _count_all(space, "weight_bits", "bits", WEIGHT_BITS, count_weight_bits)
+
+
+def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]]:
+    """Convolutions and classifiers with their MACs, seen by hooks; on the meta device nothing is computed."""
+    found: list[tuple[nn.Module, int]] = []
+
+    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        found.append((layer, output.numel() * weight[0].numel()))
+
+    counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(count) for layer in counted]
+    with torch.no_grad():
+        module.eval()(torch.empty(1, *input_shape, device="meta"))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _count_all(
+    space: SearchSpace, name: str, unit: str, convention: str, count: Count, fixed: bool = True
+) -> TableCost:
+    builder = builder_of(space)
+
     @cache  # most blocks of a stage have the same outside
     def count_block(c_in: int, c_out: int, size_px: int, stride: int, choice: Choice) -> int:
         spec = ChoiceBlock(c_in, c_out, size_px, stride, (choice,))
-        return count(build_block(spec, choice, STANDALONE), (c_in, size_px, size_px))
+        return count(builder.build_block(spec, choice, STANDALONE), (c_in, size_px, size_px))
 
     with torch.device("meta"):
         last = space.blocks[-1]
-        stem = count(build_stem(space, STANDALONE), space.input_shape)
-        head = count(build_head(space, STANDALONE), (last.c_out, last.out_px, last.out_px))
+        stem = count(builder.build_stem(space, STANDALONE), space.input_shape)
+        head = count(builder.build_head(space, STANDALONE), (last.c_out, last.out_px, last.out_px))
         rows = tuple(
             {c.key: count_block(b.c_in, b.c_out, b.size_px, b.stride, c) for c in b.choices} for b in space.blocks
         )
-    return TableCost(name, unit, stem + head, rows)
+    return TableCost(name, unit, stem + head if fixed else 0, rows, convention)

@@ -1,31 +1,54 @@
 """One architecture as an ordinary network: stem, the chosen blocks, head."""
 
+from collections.abc import Mapping
+from typing import Protocol, cast
+
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets.blocks import Norm, ShuffleBlock, conv_bn
+from toolchain.errors import UnknownSpace
+from toolchain.nets import fbnet, proxyless, shufflenet_v2
+from toolchain.nets.blocks import Norm
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
 
-def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
-    """3x3 convolution: (N, in_channels, size, size) -> (N, stem channels, size/stride, size/stride)."""
-    return conv_bn(space.in_channels, space.stem.c_out, norm, kernel=3, stride=space.stem.stride)
+class Builder(Protocol):
+    """The modules of a family. A Python module with these three functions is one."""
+
+    def build_stem(self, space: SearchSpace, norm: Norm) -> nn.Module:
+        """Images (N, C, H, W) -> what the first choice block takes."""
+
+    def build_block(self, spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
+        """One choice: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
+
+        Of two choices of one op, each parameter of the narrower is a slice from the start of the wider's.
+        """
+
+    def build_head(self, space: SearchSpace, norm: Norm) -> nn.Module:
+        """What the last choice block gives -> logits (N, classes)."""
 
 
-def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice; there is no other way to make one."""
-    return ShuffleBlock(spec, choice, norm)
+FAMILIES: Mapping[str, Builder] = {
+    "shufflenet_v2": shufflenet_v2,
+    "proxyless": proxyless,
+    "fbnet": fbnet,
+}
 
 
-def build_head(space: SearchSpace, norm: Norm) -> nn.Module:
-    """1x1 convolution, global average pool, dropout, classifier without bias: (N, C, H, W) -> (N, classes)."""
-    return nn.Sequential(
-        conv_bn(space.blocks[-1].c_out, space.head.channels, norm),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Dropout(space.head.dropout),
-        nn.Linear(space.head.channels, space.classes, bias=False),
-    )
+def builder_of(space: SearchSpace) -> Builder:
+    """Where the modules of `space` come from: its own file, or its family's in this folder.
+
+    Raises:
+        UnknownSpace: neither is there.
+    """
+    if space.builder is not None:
+        return cast(Builder, space.builder)
+    if space.family not in FAMILIES:
+        raise UnknownSpace(
+            f"space {space.name!r} is of the family {space.family!r}, which has no modules. Take one of "
+            f"{', '.join(FAMILIES)}, or define build_stem, build_block and build_head in the space's file"
+        )
+    return FAMILIES[space.family]
 
 
 class Network(nn.Module):
@@ -33,12 +56,13 @@ class Network(nn.Module):
 
     def __init__(self, space: SearchSpace, arch: Architecture, norm: Norm) -> None:
         super().__init__()
-        self.stem = build_stem(space, norm)
+        builder = builder_of(space)
+        self.stem = builder.build_stem(space, norm)
         choices = space.choices_of(arch)
         self.blocks = nn.ModuleList(
-            build_block(spec, choice, norm) for spec, choice in zip(space.blocks, choices, strict=True)
+            builder.build_block(spec, choice, norm) for spec, choice in zip(space.blocks, choices, strict=True)
         )
-        self.head = build_head(space, norm)
+        self.head = builder.build_head(space, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -55,3 +79,5 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -1,11 +1,86 @@
-"""The single-path supernet: every choice of every block, one of them taken at a time (paper Sec. 3.2, 3.3)."""
+"""The single-path supernet: every choice of every block, one of them taken at a time (paper Sec. 3.2, 3.3).
+
+A block keeps one set of weights for each op, at its widest. A narrower choice takes slices from the start of
+them (paper Fig. 4, "Weights[:c_out, :c_in, :]"), and the plain block that computes with them is the same class
+that is profiled, retrained and exported.
+"""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from toolchain.nets.blocks import SUPERNET
-from toolchain.nets.network import Network, build_block, build_head, build_stem
-from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.nets.network import Builder, Network, builder_of
+from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
+
+Slices = tuple[slice, ...]
+
+
+class SharedBlock(nn.Module):
+    """A choice block of a supernet: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride) by any of its choices."""
+
+    def __init__(self, spec: ChoiceBlock, builder: Builder) -> None:
+        super().__init__()
+        self.ops = nn.ModuleDict()
+        self._op: dict[str, str] = {choice.key: choice.op for choice in spec.choices}
+        self._whole: set[str] = set()  # choices that are their op's module as it is
+        self._plain: dict[str, nn.Module] = {}  # each choice's module, without weights of its own
+        self._slices: dict[str, dict[str, Slices]] = {}  # of each choice, by the weight's name in its module
+        self._cut: dict[str, dict[str, Slices]] = {}  # those that are less than the whole weight
+        for op in dict.fromkeys(self._op.values()):
+            self._add(spec, [choice for choice in spec.choices if choice.op == op], builder)
+
+    def forward(self, x: Tensor, key: str) -> Tensor:
+        """`x` (N, c_in, S, S) through the choice `key`."""
+        shared = self.ops[self._op[key]]
+        out: Tensor
+        if key in self._whole:
+            out = shared(x)
+        else:
+            out = functional_call(self._plain[key], self.weights(key), (x,), strict=True)
+        return out
+
+    def weights(self, key: str) -> dict[str, Tensor]:
+        """The weights of one choice by their names in its plain block; slices share the supernet's memory."""
+        shared = dict(self.ops[self._op[key]].named_parameters())
+        return {name: shared[name][part] for name, part in self._slices[key].items()}
+
+    def cut(self, key: str) -> dict[str, Slices]:
+        """The weights of which a choice takes a part only, by their names in this module, with that part."""
+        return self._cut[key]
+
+    def train(self, mode: bool = True) -> "SharedBlock":
+        for plain in self._plain.values():  # no submodules, so that their weights are not the supernet's
+            plain.train(mode)
+        return super().train(mode)
+
+    def _add(self, spec: ChoiceBlock, choices: list[Choice], builder: Builder) -> None:
+        """One set of weights for choices of one op: those of the widest, and what others have beside."""
+        widest = max(choices, key=lambda choice: choice.width)
+        shared = builder.build_block(spec, widest, SUPERNET)
+        self.ops[widest.op] = shared
+        self._whole.add(widest.key)
+        for choice in choices:
+            with torch.device("meta"):  # names and shapes, no memory
+                plain = builder.build_block(spec, choice, SUPERNET)
+            self._plain[choice.key] = plain
+            self._slices[choice.key] = {
+                name: tuple(slice(0, size) for size in weight.shape) for name, weight in plain.named_parameters()
+            }
+            known = dict(shared.named_parameters())
+            for name, weight in plain.named_parameters():
+                if name not in known:  # for example a clipping level of other activation bits
+                    parent, _, leaf = name.rpartition(".")
+                    shared.get_submodule(parent).register_parameter(leaf, nn.Parameter(torch.empty(weight.shape)))
+        sizes = {name: weight.shape for name, weight in shared.named_parameters()}
+        for choice in choices:
+            self._cut[choice.key] = {
+                f"ops.{choice.op}.{name}": part
+                for name, part in self._slices[choice.key].items()
+                if tuple(piece.stop for piece in part) != tuple(sizes[name])
+            }
 
 
 class Supernet(nn.Module):
@@ -14,20 +89,26 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.stem = build_stem(space, SUPERNET)
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict({choice.key: build_block(spec, choice, SUPERNET) for choice in spec.choices})
-            for spec in space.blocks
-        )
-        self.head = build_head(space, SUPERNET)
+        builder = builder_of(space)
+        self.stem = builder.build_stem(space, SUPERNET)
+        self.blocks = nn.ModuleList(SharedBlock(spec, builder) for spec in space.blocks)
+        self.head = builder.build_head(space, SUPERNET)
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
         """Images (N, C, H, W) -> logits (N, classes) along one path, normalised by the batch's own statistics."""
         x = self.stem(x)
-        for position, key in enumerate(arch.choices):
-            x = self._choice(position, key)(x)
+        for block, key in zip(self.blocks, arch.choices, strict=True):
+            x = block(x, key)
         logits: Tensor = self.head(x)
         return logits
+
+    def slices(self, arch: Architecture) -> Mapping[nn.Parameter, Slices]:
+        """The weights of which `arch` takes a part only, with that part; an update must spare the rest."""
+        found = {}
+        for block, key in zip(self.blocks, arch.choices, strict=True):
+            assert isinstance(block, SharedBlock)
+            found.update({block.get_parameter(name): part for name, part in block.cut(key).items()})
+        return found
 
     def extract(self, arch: Architecture) -> Network:
         """The path `arch` as a network of its own, with copies of the supernet's weights.
@@ -36,17 +117,13 @@ class Supernet(nn.Module):
         """
         with torch.device("meta"):  # no memory and no random numbers spent on weights that are replaced
             net = Network(self.space, arch, SUPERNET)
-        parts: dict[str, nn.Module] = {"stem": self.stem, "head": self.head}
-        parts |= {f"blocks.{i}": self._choice(i, key) for i, key in enumerate(arch.choices)}
-        state = {
-            f"{name}.{key}": tensor.detach().clone()
-            for name, part in parts.items()
-            for key, tensor in part.state_dict().items()
+        weights: dict[str, Tensor] = {
+            f"{part}.{name}": value
+            for part in ("stem", "head")
+            for name, value in self.get_submodule(part).named_parameters()
         }
-        net.load_state_dict(state, assign=True)
+        for position, (block, key) in enumerate(zip(self.blocks, arch.choices, strict=True)):
+            assert isinstance(block, SharedBlock)
+            weights |= {f"blocks.{position}.{name}": value for name, value in block.weights(key).items()}
+        net.load_state_dict({name: value.detach().clone() for name, value in weights.items()}, assign=True)
         return net.train(self.training)
-
-    def _choice(self, position: int, key: str) -> nn.Module:
-        choices = self.blocks[position]
-        assert isinstance(choices, nn.ModuleDict)
-        return choices[key]

@@ -13,6 +13,7 @@ from latency_db.context import Context
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from toolchain.config import Config
+from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
 from toolchain.profiling.measure import context_of, rounds_of
 from toolchain.profiling.variants import Variant, variants
@@ -36,8 +37,14 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
 
     Raises:
         UnknownDevice, BackendUnavailable: there is nothing to measure on.
+        BadConfig: the space is quantized.
         LatencyDbError: the database can't be used.
     """
+    if space.quantized:
+        raise BadConfig(
+            f"{space.name} has layers of 1 to 4 bits, and no runtime here runs those any quicker than 8 bits: they "
+            f"have no latency of their own. Search it with --bitops, or profile it with the option bits=float"
+        )
     context = context_of(config.profile)
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         files = _export(variants(space), config.profile.batch, Path(folder), progress)

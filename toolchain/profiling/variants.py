@@ -8,7 +8,7 @@ from torch import nn
 
 from toolchain.costs.latency import block_key, head_key, stem_key
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import build_block, build_head, build_stem
+from toolchain.nets.network import builder_of
 from toolchain.spaces.core import SearchSpace
 
 
@@ -23,16 +23,16 @@ class Variant:
 
 def variants(space: SearchSpace) -> tuple[Variant, ...]:
     """Stem, head and distinct choices; the paper's space has 32 of them behind its 80 choices."""
-    last = space.blocks[-1]
+    last, builder = space.blocks[-1], builder_of(space)
     found = {
-        stem_key(space): Variant(stem_key(space), space.input_shape, partial(build_stem, space, STANDALONE)),
+        stem_key(space): Variant(stem_key(space), space.input_shape, partial(builder.build_stem, space, STANDALONE)),
         head_key(space): Variant(
-            head_key(space), (last.c_out, last.out_px, last.out_px), partial(build_head, space, STANDALONE)
+            head_key(space), (last.c_out, last.out_px, last.out_px), partial(builder.build_head, space, STANDALONE)
         ),
     }
     for spec in space.blocks:
         for choice in spec.choices:
-            key = block_key(spec, choice)
+            key = block_key(space, spec, choice)
             shape = (spec.c_in, spec.size_px, spec.size_px)
-            found.setdefault(key, Variant(key, shape, partial(build_block, spec, choice, STANDALONE)))
+            found.setdefault(key, Variant(key, shape, partial(builder.build_block, spec, choice, STANDALONE)))
     return tuple(found.values())

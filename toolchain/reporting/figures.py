@@ -1,17 +1,22 @@
 """The pictures of a search."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from toolchain.files import write_bytes
+
 COLOURS = {"evolution": "#0b6e99", "random search": "#b0b0b0"}
 AXES = {
     "latency_ms": ("predicted latency (ms)", 1.0),
     "macs": ("MACs (M)", 1e6),
     "params": ("params (M)", 1e6),
+    "bitops": ("BitOps (Gi, 2^30)", 2.0**30),
+    "weight_bits": ("weights (Mbit)", 1e6),
 }
 PERCENT = FuncFormatter(lambda share, _: f"{share:.1%}")
 
@@ -76,6 +81,44 @@ def draw_cost(
     _save(figure, path)
 
 
+def draw_front(
+    points: Sequence[tuple[float, float]],
+    front: Sequence[tuple[float, float]],
+    winners: Sequence[tuple[float, float, float | None]],
+    cost: str,
+    path: Path,
+) -> None:
+    """All candidates of several budgets, those that no other beats, and each budget's winner.
+
+    Args:
+        points, front: (cost, accuracy 0 to 1).
+        winners: (cost, accuracy, the budget's limit on the cost or None).
+    """
+    label, scale = AXES[cost]
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter([x / scale for x, _ in points], [y for _, y in points], s=10, color="#b0b0b0", label="candidates")
+    axes.step([x / scale for x, _ in front], [y for _, y in front], where="post", color="#0b6e99", label="front")
+    axes.scatter(
+        [x / scale for x, _, _ in winners],
+        [y for _, y, _ in winners],
+        s=160,
+        marker="*",
+        color="#d1495b",
+        label="winners, measured",
+        zorder=3,
+    )
+    for number, most in enumerate(limit for _, _, limit in winners if limit is not None):
+        axes.axvline(most / scale, color="#333333", linestyle=":", label="budgets" if number == 0 else None)
+    axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)", title="Many budgets, one supernet")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120)
+    png = BytesIO()
+    figure.savefig(png, dpi=120)
+    write_bytes(path, png.getvalue())

@@ -1,6 +1,7 @@
-"""From the limits that a user typed to a budget over a space's costs."""
+"""From the limits that a user typed to budgets over a space's costs."""
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from statistics import median
 
@@ -8,11 +9,12 @@ from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable
 from toolchain.config import Config
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.counters import macs_cost, params_cost
+from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
 from toolchain.costs.latency import latency_cost
+from toolchain.errors import BadConfig
 from toolchain.profiling.profiler import load_table
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.units import parse_count, parse_latency_ms
+from toolchain.units import compact, expand, parse_count, parse_latency_ms
 
 DRAWS = 1000
 
@@ -21,21 +23,33 @@ DRAWS = 1000
 class Costs:
     """The costs of a space; latency where its parts were measured."""
 
-    macs: TableCost
-    params: TableCost
+    counted: tuple[TableCost, ...]
     latency: TableCost | None
+
+    @property
+    def all(self) -> tuple[TableCost, ...]:
+        return (*self.counted, self.latency) if self.latency else self.counted
+
+    def named(self, name: str) -> TableCost:
+        """The cost `name`, as `macs`; `load_costs` was told that it is needed."""
+        return next(cost for cost in self.all if cost.name == name)
 
     def of(self, arch: Architecture) -> dict[str, float | int | None]:
         """All costs of one architecture by name; `latency_ms` is None where it was not measured."""
-        return {
-            "macs": int(self.macs.cost(arch)),
-            "params": int(self.params.cost(arch)),
-            "latency_ms": self.latency.cost(arch) if self.latency else None,
-        }
+        counts = {cost.name: int(cost.cost(arch)) for cost in self.counted}
+        return {**counts, "latency_ms": self.latency.cost(arch) if self.latency else None}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One budget of a search, with a name that is fit for a folder: `latency_17ms+macs_330M`."""
+
+    name: str
+    budget: Budget
 
 
 def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
-    """Count MACs and parameters, and read the latency table.
+    """Count what can be counted, and read the latency table.
 
     Raises:
         MissingLatency: latency is needed and a part was not measured on this stack.
@@ -46,23 +60,39 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
         if need_latency:
             raise
         latency = None
-    return Costs(macs_cost(space), params_cost(space), latency)
+    counted = (macs_cost(space), params_cost(space), bitops_cost(space), weight_bits_cost(space))
+    return Costs(counted, latency)
 
 
-def budget_of(config: Config, space: SearchSpace) -> tuple[Budget, Costs]:
-    """The limits of the configuration, each over its cost.
+def goals_of(config: Config, space: SearchSpace) -> tuple[tuple[Goal, ...], Costs]:
+    """The limits of the configuration as one budget, or as several where a cost has several limits.
 
     Raises:
         BadUnit: a limit is no amount.
+        BadConfig: two costs have several limits each, so that it is not clear which belong together.
         MissingLatency: a latency limit without measured parts.
     """
     wanted = config.search
-    latency_ms = parse_latency_ms(wanted.latency) if wanted.latency else None
-    macs = parse_count(wanted.macs, "macs") if wanted.macs else None
-    params = parse_count(wanted.params, "params") if wanted.params else None
-    costs = load_costs(config, space, need_latency=latency_ms is not None)
-    pairs = ((costs.latency, latency_ms), (costs.macs, macs), (costs.params, params))
-    return Budget(tuple(Limit(cost, most) for cost, most in pairs if cost and most is not None)), costs
+    limits: dict[str, tuple[float, ...]] = {"latency_ms": expand(wanted.latency, parse_latency_ms)}
+    for name in ("macs", "params", "bitops", "weight_bits"):
+        limits[name] = expand(getattr(wanted, name), partial(parse_count, what=name))
+    several = [name for name, values in limits.items() if len(values) > 1]
+    if len(several) > 1:
+        raise BadConfig(
+            f"{' and '.join(several)} have several limits each. Give several to one cost, and one at most to the others"
+        )
+    costs = load_costs(config, space, need_latency=bool(limits["latency_ms"]))
+    goals = []
+    for number in range(max(map(len, limits.values())) or 1):
+        chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}
+        budget = Budget(tuple(Limit(costs.named(name), most) for name, most in chosen.items()))
+        goals.append(Goal(_name(budget), budget))
+    return tuple(goals), costs
+
+
+def _name(budget: Budget) -> str:
+    parts = (f"{limit.cost.name.removesuffix('_ms')}_{compact(limit.most, limit.cost.unit)}" for limit in budget.limits)
+    return "+".join(parts) or "no_limit"
 
 
 def middle_latency_ms(space: SearchSpace, table: LatencyTable, seed: int) -> float:

@@ -1,4 +1,4 @@
-"""`nastool search`: score candidates by evolution, measure the best, return one that fits.
+"""`nastool search`: score candidates by evolution, measure the best, return one that fits; once for each budget.
 
 Resume is replay: generation g draws its random numbers from (seed, g) and scores come from the journal where it
 has them, so a search that was killed ends as if it had not been. Scores do not depend on the limits, so searches
@@ -6,7 +6,7 @@ for other budgets on the same supernet share the journal.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -14,66 +14,73 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolchain.config import Config
-from toolchain.costs.core import Budget, Limit
+from toolchain.costs.core import Limit, TableCost
 from toolchain.costs.feasible import FeasibleSet
+from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import context_of, measure
 from toolchain.profiling.profiler import export_for_timing
 from toolchain.progress import Progress, Task
-from toolchain.reporting.figures import draw_cost, draw_generations
 from toolchain.runs import Run
-from toolchain.search.budget import Costs, budget_of
+from toolchain.search.budget import Costs, Goal, goals_of
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.journal import Journal
-from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy
-from toolchain.search.verify import Verified, journalled, verify
+from toolchain.search.results import best_of, draw_search, write_front
+from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
+from toolchain.search.verify import Measured, journalled, verify
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet
 
 Score = Callable[[Architecture], float]
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search's winner as written to best.json, with all that was scored."""
-
-    best: dict[str, Any]
-    evolution: tuple[Scored, ...]
-    baseline: tuple[Scored, ...]
+Measure = Callable[[Architecture], float]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a search is to do, checked before anything is read or written."""
 
-    budget: Budget
+    goals: tuple[tuple[Goal, FeasibleSet], ...]
     costs: Costs
-    feasible: FeasibleSet
     context_id: str
 
 
+@dataclass(frozen=True)
+class Searched:
+    """The winner of each budget as written to its best.json, and the front over several budgets."""
+
+    winners: dict[str, dict[str, Any]]
+    front: list[dict[str, Any]]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The winner of the last budget; where there is one, of that."""
+        return next(reversed(self.winners.values()))
+
+
 def plan_search(config: Config, space: SearchSpace) -> Plan:
-    """Read the limits, and make sure that something fits them.
+    """Read the limits, and make sure that something fits each budget.
 
     Raises:
-        BadUnit, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search can't be done.
+        BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search can't
+            be done.
     """
-    budget, costs = budget_of(config, space)
-    return Plan(budget, costs, FeasibleSet(space, budget), context_of(config.profile).id)
+    goals, costs = goals_of(config, space)
+    feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
+    return Plan(feasible, costs, context_of(config.profile).id)
 
 
 def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run, progress: Progress) -> Searched:
-    """Search `space` on the run's supernet.
+    """Search `space` on the run's supernet, for one budget after the other.
 
     Raises:
         MissingStage, BadCheckpoint: no supernet or journal that fits the configuration.
-        BudgetInfeasible: nothing that was scored measures within the latency limit.
+        BudgetInfeasible: for a budget, nothing that was scored measures within the latency limit; the winners of
+            the others are written all the same.
     """
     supernet = load_supernet(config, space, run)
-    budget, costs, feasible = plan.budget, plan.costs, plan.feasible
     wanted = config.search
     belongs = {
         "supernet_sha256": hashlib.sha256(run.supernet.read_bytes()).hexdigest(),
@@ -85,22 +92,38 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     }
     journal = Journal(run.candidates, belongs)
     evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
-
-    evolution = Evolution(space, budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
-    strategies: list[Strategy] = [evolution]
-    if wanted.random_baseline:
-        strategies.append(RandomSearch(feasible, wanted.population))
-    histories = [
-        run_strategy(strategy, wanted.generations, config.seed, journal, evaluate, progress) for strategy in strategies
-    ]
-    scored = [candidate for history in histories for candidate in history]
-    limit = next((limit for limit in budget.limits if limit.cost is costs.latency), None)
-    verified = _verify(config, space, scored, limit, costs, plan.context_id, run, progress)
-    best = _best(space, verified, budget, costs, plan.context_id, len({s.architecture for s in scored}))
-    write_json(run.best, best)
-    baseline = histories[1] if wanted.random_baseline else ()
-    _draw(run, histories[0], baseline, budget, costs, verified.winner.scored)
-    return Searched(best, histories[0], baseline)
+    measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
+    histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
+    for goal, sampler in plan.goals:
+        if len(plan.goals) > 1:
+            progress.say(f"budget {goal.budget}")
+        evolution: Strategy = Evolution(space, goal.budget, sampler, wanted.population, wanted.top_k, wanted.mutation)
+        found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
+        baseline: tuple[Scored, ...] = ()
+        if wanted.random_baseline:
+            plain = RandomSearch(sampler, wanted.population)
+            baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress)
+        histories.append((found, baseline))
+    known: dict[Architecture, Scored] = {}
+    for candidate in (candidate for pair in histories for found in pair for candidate in found):
+        known.setdefault(candidate.architecture, candidate)
+    scored = tuple(known.values())
+    winners: dict[str, dict[str, Any]] = {}
+    unmet: list[str] = []
+    for (goal, _), (found, baseline) in zip(plan.goals, histories, strict=True):
+        try:
+            best = _winner(space, plan, goal, scored, measure_whole)
+        except BudgetInfeasible as problem:
+            unmet.append(str(problem))
+            continue
+        winners[goal.name] = best
+        write_json(run.budget(goal.name) / "best.json", best)
+        write_json(run.best, best)
+        draw_search(run.budget(goal.name), space, found, baseline, goal.budget, plan.costs, best)
+    if unmet:
+        raise BudgetInfeasible("; ".join(unmet))
+    front = write_front(run.front, _varied(plan), scored, winners) if len(plan.goals) > 1 else []
+    return Searched(winners, front)
 
 
 def run_strategy(
@@ -135,16 +158,8 @@ def run_strategy(
     return tuple(scored)
 
 
-def _verify(
-    config: Config,
-    space: SearchSpace,
-    scored: list[Scored],
-    limit: Limit | None,
-    costs: Costs,
-    context_id: str,
-    run: Run,
-    progress: Progress,
-) -> Verified:
+def _journalled_measure(config: Config, space: SearchSpace, context_id: str, run: Run, progress: Progress) -> Measure:
+    """Whole networks, compiled and timed; what was measured on this stack before is not measured again."""
     journal = Journal(run.measured, {"space_digest": space.digest})
     known = {
         space.architecture(line["architecture"]): float(line["latency_ms"])
@@ -161,63 +176,27 @@ def _verify(
     def keep(arch: Architecture, latency_ms: float) -> None:
         journal.append({"architecture": list(arch.choices), "latency_ms": latency_ms, "context": context_id})
 
-    predict = costs.latency.cost if costs.latency else None
-    return verify(scored, limit, predict, journalled(known, measure_whole, keep))
+    return journalled(known, measure_whole, keep)
 
 
-def _best(
-    space: SearchSpace, verified: Verified, budget: Budget, costs: Costs, context_id: str, evaluations: int
+def _varied(plan: Plan) -> TableCost:
+    """The cost whose limit differs from budget to budget."""
+    first, last = plan.goals[0][0].budget.limits, plan.goals[-1][0].budget.limits
+    return next(one.cost for one, other in zip(first, last, strict=True) if one.most != other.most)
+
+
+def _winner(
+    space: SearchSpace, plan: Plan, goal: Goal, scored: tuple[Scored, ...], measure_whole: Measure
 ) -> dict[str, Any]:
-    winner = verified.winner
-    return {
-        "architecture": list(winner.scored.architecture.choices),
-        "space": space.name,
-        "space_digest": space.digest,
-        "holdout_accuracy": winner.scored.accuracy,
-        **costs.of(winner.scored.architecture),
-        "measured_latency_ms": winner.measured_ms,
-        "limits": {limit.cost.name: limit.most for limit in budget.limits},
-        "context": context_id,
-        "evaluations": evaluations,
-        "passed_over": [
-            {
-                "architecture": list(other.scored.architecture.choices),
-                "holdout_accuracy": other.scored.accuracy,
-                "latency_ms": other.predicted_ms,
-                "measured_latency_ms": other.measured_ms,
-            }
-            for other in verified.passed_over
-        ],
-    }
-
-
-def _draw(
-    run: Run,
-    evolution: tuple[Scored, ...],
-    baseline: tuple[Scored, ...],
-    budget: Budget,
-    costs: Costs,
-    winner: Scored,
-) -> None:
-    def accuracies(history: tuple[Scored, ...]) -> Mapping[int, list[float]]:
-        by_generation: dict[int, list[float]] = {}
-        for scored in history:
-            by_generation.setdefault(scored.generation, []).append(scored.accuracy)
-        return by_generation
-
-    histories = {"evolution": accuracies(evolution)} | ({"random search": accuracies(baseline)} if baseline else {})
-    draw_generations(histories, run.best.parent / "generations.png")
-    shown = budget.limits or (Limit(costs.macs, costs.macs.greatest),)
-    for limit in shown:
-        points = {
-            label: [(limit.cost.cost(s.architecture), s.accuracy) for s in history]
-            for label, history in (("random search", baseline), ("evolution", evolution))
-            if history
-        }
-        draw_cost(
-            points,
-            (limit.cost.cost(winner.architecture), winner.accuracy),
-            limit.cost.name,
-            limit.most if budget.limits else None,
-            run.best.parent / f"accuracy_{limit.cost.name}.png",
-        )
+    """The best of all candidates that fits one budget, whichever budget it was scored for."""
+    fitting = tuple(candidate for candidate in scored if goal.budget.allows(candidate.architecture))
+    latency = plan.costs.latency
+    limit: Limit | None = next((limit for limit in goal.budget.limits if limit.cost is latency), None)
+    winner, measured_ms = best_first(fitting)[0], None
+    passed_over: tuple[Measured, ...] = ()
+    if not space.quantized:
+        verified = verify(fitting, limit, latency.cost if latency else None, measure_whole)
+        winner, measured_ms = verified.winner.scored, verified.winner.measured_ms
+        passed_over = verified.passed_over
+    best = best_of(space, winner, measured_ms, passed_over, goal.budget, plan.costs, plan.context_id)
+    return best | {"evaluations": len(fitting)}

@@ -38,10 +38,11 @@ def verify(
     """The best candidate that measures within `limit`.
 
     Where the first measures over, the sum of its parts was too low for whole networks; then candidates whose
-    prediction, corrected by the ratio seen so far, is over the limit are not worth a measurement.
+    prediction, corrected by the ratio seen so far, is over the limit are not worth a measurement. The ratio is an
+    estimate, so before giving up the quickest of those is measured all the same.
 
     Raises:
-        BudgetInfeasible: nothing that was scored measures within the limit; the message has the least measured.
+        BudgetInfeasible: nothing that was measured is within the limit; the message has the least.
     """
     passed_over: list[Measured] = []
     for candidate in best_first(scored):
@@ -55,6 +56,12 @@ def verify(
         if len(passed_over) == MOST_MEASURED:
             break
     assert limit is not None
+    last = _quickest(scored, predict, passed_over)
+    if last is not None:
+        found = Measured(last, predict(last.architecture) if predict else None, measure(last.architecture))
+        if found.measured_ms <= limit.most:
+            return Verified(found, tuple(passed_over))
+        passed_over.append(found)
     raise BudgetInfeasible(_why(passed_over, limit))
 
 
@@ -62,6 +69,16 @@ def _ratio(passed_over: Sequence[Measured]) -> float:
     """How much slower whole networks measured than their parts' sum; 1 before anything is known."""
     ratios = [m.measured_ms / m.predicted_ms for m in passed_over if m.predicted_ms]
     return median(ratios) if ratios else 1.0
+
+
+def _quickest(
+    scored: Sequence[Scored], predict: Callable[[Architecture], float] | None, passed_over: Sequence[Measured]
+) -> Scored | None:
+    """The candidate with the least prediction, unless it was measured or nothing predicts."""
+    if predict is None:
+        return None
+    least = min(scored, key=lambda candidate: predict(candidate.architecture))
+    return None if least in [m.scored for m in passed_over] else least
 
 
 def _why(passed_over: Sequence[Measured], limit: Limit) -> str:

@@ -1,41 +1,112 @@
-"""Search spaces by name: `shufflenet_v2`, or with options `shufflenet_v2:size_px=160,classes=37`."""
+"""Search spaces by name: `shufflenet_v2`, with options `shufflenet_v2:size_px=160,classes=37`, or a user's own
+from a file, `path/to/file.py:my_space`.
+"""
 
+import importlib.util
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from toolchain.errors import UnknownSpace
+from toolchain.spaces import fbnet, proxyless, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
-from toolchain.spaces.shufflenet_v2 import PAPER, QUICK, Numbers, shufflenet_v2
+from toolchain.spaces.fixed import fixed_ops_of
 
-PRESETS = {"shufflenet_v2": PAPER, "shufflenet_v2_quick": QUICK}
+Make = Callable[[str, Any], SearchSpace]  # (name, numbers) -> space
+
+PRESETS: Mapping[str, tuple[Make, Any]] = {
+    "shufflenet_v2": (shufflenet_v2.shufflenet_v2, shufflenet_v2.PAPER),
+    "shufflenet_v2_channels": (shufflenet_v2.shufflenet_v2, shufflenet_v2.CHANNELS),
+    "shufflenet_v2_joint": (shufflenet_v2.shufflenet_v2, shufflenet_v2.JOINT),
+    "shufflenet_v2_quick": (shufflenet_v2.shufflenet_v2, shufflenet_v2.QUICK),
+    "proxyless": (proxyless.proxyless, proxyless.DEFAULT),
+    "proxyless_mobile": (proxyless.proxyless, proxyless.MOBILE),
+    "proxyless_gpu": (proxyless.proxyless, proxyless.GPU),
+    "fbnet": (fbnet.fbnet, fbnet.DEFAULT),
+}
 
 
-def load_space(text: str) -> SearchSpace:
+def load_space(text: str, fix_ops: str | None = None, widths: str | None = None) -> SearchSpace:
     """The space that `text` names. Lists are joined by `-`: `stage_widths=64-128,stage_repeats=4-2`.
+
+    Args:
+        fix_ops: an architecture or a best.json; its op is then the only one of each choice block.
+        widths: multiples of the default mid channels to choose from, as `0.6-0.8-1.0`.
 
     Raises:
         UnknownSpace: no such name or option, or a value that does not fit.
+        BadArchitecture: `fix_ops` names none of the space.
     """
+    options = []
+    if fix_ops is not None:
+        options.append(f"fixed_ops={'-'.join(fixed_ops_of(fix_ops, _named(text)))}")
+        widths = widths or "-".join(f"{width:g}" for width in shufflenet_v2.WIDTHS)
+    if widths is not None:
+        options.append(f"widths={widths}")
+    if not options:
+        return _named(text)
+    return _named(f"{text}{',' if ':' in text else ':'}{','.join(options)}")
+
+
+def _named(text: str) -> SearchSpace:
     name, _, options = text.partition(":")
+    if name.endswith(".py"):
+        return _own_space(Path(name), options, text)
     if name not in PRESETS:
-        raise UnknownSpace(f"unknown space {name!r}. Known spaces: {', '.join(PRESETS)}")
+        raise UnknownSpace(
+            f"unknown space {name!r}. Known spaces: {', '.join(PRESETS)}; your own is path/to/file.py:my_space"
+        )
+    make, numbers = PRESETS[name]
     changes: dict[str, Any] = {}
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
-        changes[key.strip()] = _parse(key.strip(), value, text)
+        changes[key.strip()] = _parse(numbers, key.strip(), value, text)
     try:
-        return shufflenet_v2(text, replace(PRESETS[name], **changes))
+        return make(text, replace(numbers, **changes))
     except ValueError as problem:
         raise UnknownSpace(f"space {text!r}: {problem}") from None
 
 
-def _parse(key: str, value: str, text: str) -> int | float | tuple[int, ...]:
-    known = {field.name: field.type for field in fields(Numbers)}
+def _parse(numbers: Any, key: str, value: str, text: str) -> Any:
+    known = {field.name: field.type for field in fields(numbers)}
     if key not in known:
         raise UnknownSpace(f"space {text!r} has no option {key!r}. Options: {', '.join(known)}")
+    read: dict[Any, Callable[[str], Any]] = {
+        int: int,
+        float: float,
+        bool: lambda word: {"true": True, "false": False}[word],
+        tuple[int, ...]: lambda words: tuple(map(int, words.split("-"))),
+        tuple[float, ...]: lambda words: tuple(map(float, words.split("-"))),
+        tuple[str, ...]: lambda words: tuple(words.split("-")),
+    }
     try:
-        if known[key] is int:
-            return int(value)
-        return float(value) if known[key] is float else tuple(int(part) for part in value.split("-"))
-    except ValueError:
+        return read[known[key]](value)
+    except (ValueError, KeyError):
         raise UnknownSpace(f"space {text!r}: {value!r} is no value for {key}") from None
+
+
+def _own_space(path: Path, name: str, text: str) -> SearchSpace:
+    """`name` of the Python file at `path`; the file's builder functions come with it, if it has some."""
+    module = _run(path, text)
+    space = getattr(module, name, None)
+    if not isinstance(space, SearchSpace):
+        there = [key for key, value in vars(module).items() if isinstance(value, SearchSpace)]
+        raise UnknownSpace(
+            f"{path} defines no SearchSpace {name!r}. It defines {', '.join(there) or 'none'}: "
+            f"write --space {path}:{there[0] if there else 'my_space'}"
+        )
+    return replace(space, name=text, builder=module if hasattr(module, "build_block") else None)
+
+
+def _run(path: Path, text: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UnknownSpace(f"space {text!r}: {path} is not there. Write --space path/to/file.py:my_space")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:  # whatever the user's code raises
+        raise UnknownSpace(f"{path} can't be loaded: {type(problem).__name__}: {problem}. Mend the file") from problem
+    return module

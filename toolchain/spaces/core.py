@@ -8,22 +8,43 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from random import Random
+from typing import Any
 
 from toolchain.errors import BadArchitecture
+
+FLOAT_BITS = 32  # of weights and activations that are not quantized
 
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """One option of a choice block. `op` names the module; its text form `key` is used everywhere else."""
+    """One option of a choice block: which module, how wide inside, and with how many bits.
+
+    Its text form `key` is used everywhere else: `choice_3`, `choice_5@1.2`, `basic@0.5:w2a4`.
+    """
 
     op: str
+    width: float = 1.0  # of the block's default mid channels
+    w_bits: int = FLOAT_BITS
+    a_bits: int = FLOAT_BITS
 
     @property
     def key(self) -> str:
-        return self.op
+        width = "" if self.width == 1.0 else f"@{self.width:g}"
+        return f"{self.op}{width}" + (f":w{self.w_bits}a{self.a_bits}" if self.quantized else "")
+
+    @property
+    def quantized(self) -> bool:
+        return (self.w_bits, self.a_bits) != (FLOAT_BITS, FLOAT_BITS)
+
+    def mid(self, default: int) -> int:
+        """This width of `default` mid channels, cut off to a whole number as in the published channel search.
+
+        (Rounding gives other networks: 13 for 0.4 of 32, where the paper's 328M network has 12.)
+        """
+        return int(default * self.width + 1e-6)  # 0.6 * 80 must not become 47 in binary fractions
 
 
 @dataclass(frozen=True)
@@ -52,31 +73,39 @@ class ChoiceBlock:
 
 @dataclass(frozen=True)
 class Stem:
-    """The fixed 3x3 convolution before the choice blocks."""
+    """What is fixed before the choice blocks: a convolution, in some families with more behind it."""
 
-    c_out: int
-    stride: int
+    c_out: int  # channels that the first choice block gets
+    stride: int  # of the convolution
+    kernel: int = 3
+    conv_channels: int = 0  # of the convolution where a fixed block follows (ProxylessNAS); 0: c_out
+    pool: bool = False  # 3x3 maximum pooling with stride 2 (ResNet)
 
 
 @dataclass(frozen=True)
 class Head:
-    """The fixed 1x1 convolution, global average pool, dropout and classifier after the choice blocks."""
+    """What is fixed after the choice blocks: 1x1 convolution, global average pool, dropout and classifier."""
 
-    channels: int
-    dropout: float
+    channels: int  # of the 1x1 convolution; 0: there is none (ResNet)
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A family's blocks for one input shape and number of classes."""
+    """A family's blocks for one input shape and number of classes.
+
+    `family` says which modules the ops are (`nets/network.py`). A user's own family brings its `builder`.
+    """
 
     name: str
+    family: str
     in_channels: int
     size_px: int
     classes: int
     stem: Stem
     blocks: tuple[ChoiceBlock, ...]
     head: Head
+    builder: Any = field(default=None, compare=False, repr=False)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -91,10 +120,15 @@ class SearchSpace:
             product *= len(block.choices)
         return product
 
+    @property
+    def quantized(self) -> bool:
+        """Does any choice compute with fewer bits than float32?"""
+        return any(choice.quantized for block in self.blocks for choice in block.choices)
+
     @cached_property
     def digest(self) -> str:
         """16 hex digits that change when anything but the space's name does; checkpoints carry them."""
-        text = json.dumps(asdict(self) | {"name": ""}, sort_keys=True)
+        text = json.dumps(asdict(replace(self, name="", builder=None)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def choices_of(self, arch: "Architecture") -> tuple[Choice, ...]:

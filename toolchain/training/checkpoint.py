@@ -1,12 +1,13 @@
 """Checkpoints that are whole or not there, and that say what they belong to."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from toolchain.errors import BadCheckpoint
 from toolchain.files import write_bytes
@@ -32,6 +33,31 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save({"format": FORMAT, **vars(self)}, buffer)
         write_bytes(path, buffer.getvalue())
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    for key in {**found, **wanted}:
+        old, new = found.get(key), wanted.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{inside}{key}.")
+        elif old != new:
+            yield f"{inside}{key} was {old!r} and is now {new!r}"
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """The weights in a file that another program wrote with `torch.save(model.state_dict())`.
+
+    Raises:
+        BadCheckpoint: missing, damaged, or no mapping of names to tensors.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch names no set of errors for a damaged file
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise BadCheckpoint(f"can't read the weights {path}: {reason}. Name a file of a state_dict") from None
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BadCheckpoint(f"{path} holds no state_dict. Save one with torch.save(model.state_dict(), {path.name!r})")
+    return content
 
 
 def load(path: Path, belongs: Mapping[str, Any]) -> Checkpoint:
@@ -62,9 +88,7 @@ def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
     Raises:
         BadCheckpoint: names each field that differs.
     """
-    keys = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-    if keys:
-        lines = "; ".join(f"{key} was {found.get(key)!r} and is now {wanted.get(key)!r}" for key in keys)
+    if lines := "; ".join(_differences(found, wanted)):
         raise BadCheckpoint(
             f"{path} was made with other settings: {lines}. "
             f"Give the earlier settings, or keep both with another --run NAME"

@@ -70,8 +70,13 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     """The data set `name`, resized for `space`.
 
     Raises:
-        BadData: unknown, missing, empty or unreadable, or its classes are not the space's.
+        BadData: unknown, missing, empty or unreadable, or its classes or channels are not the space's.
     """
+    if space.in_channels not in (1, 3):
+        raise BadData(
+            f"images have 1 channel (grey) or 3 (colours), and the space {space.name} takes {space.in_channels}. "
+            f"Write --space {_with_option(space.name, 'in_channels', 3)}"
+        )
     if name == "digits":
         classes, train, test = _digits(space)
     elif name == "fashion-mnist":
@@ -81,10 +86,9 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     else:
         raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
     if len(classes) != space.classes:
-        family = space.name.partition(":")[0]
         raise BadData(
             f"{name} has {len(classes)} classes and the space {space.name} has {space.classes}. "
-            f"Write --space {family}:classes={len(classes)}"
+            f"Write --space {_with_option(space.name, 'classes', len(classes))}"
         )
     fit, holdout = split_holdout(train.labels, holdout_per_class, seed, name)
     grey = space.in_channels == 1
@@ -113,6 +117,13 @@ def split_holdout(labels: Tensor, per_class: int, seed: int, name: str) -> tuple
         held += members[:per_class]
     held_set = set(held)
     return tuple(i for i in range(len(labels)) if i not in held_set), tuple(sorted(held))
+
+
+def _with_option(space_name: str, key: str, value: int) -> str:
+    """The space's name with one option set and its other options kept."""
+    family, _, options = space_name.partition(":")
+    others = [option for option in options.split(",") if option and option.partition("=")[0].strip() != key]
+    return f"{family}:{','.join([*others, f'{key}={value}'])}"
 
 
 def _digits(space: SearchSpace) -> tuple[tuple[str, ...], Images, Images]:

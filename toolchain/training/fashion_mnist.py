@@ -5,6 +5,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def _download() -> Path | None:
     """torchvision's download, in a process of its own because it knows no time limit."""
     code = f"from torchvision.datasets import FashionMNIST; FashionMNIST({str(OURS)!r}, download=True)"
     try:
-        subprocess.run(["python3", "-c", code], timeout=FETCH_SECONDS, capture_output=True, check=False)
+        subprocess.run([sys.executable, "-c", code], timeout=FETCH_SECONDS, capture_output=True, check=False)
     except (subprocess.TimeoutExpired, OSError):
         return None
     return find()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -79,7 +80,7 @@ class FolderImages:
         path = self.paths[index]
         try:
             with Image.open(path) as image:
-                pixels: Tensor = tv.pil_to_tensor(image.convert("L" if self.channels == 1 else "RGB"))
+                pixels: Tensor = tv.pil_to_tensor(_of_8_bits(image).convert("L" if self.channels == 1 else "RGB"))
                 return pixels
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
             raise unreadable(path, problem) from None
@@ -91,6 +92,13 @@ class FolderImages:
 
     def _as_is(self, image: Tensor) -> Tensor:
         return image
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """PIL would cut grey values of 16 bits off at 255, so that most of the image is white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
 
 
 def unreadable(path: Path, problem: Exception) -> BadData:

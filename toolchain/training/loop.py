@@ -16,9 +16,12 @@ from toolchain.progress import Progress
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load
 from toolchain.training.data import Data
+from toolchain.training.optimiser import Slices, set_learning_rate, sgd
+from toolchain.training.optimiser import step as update
 from toolchain.training.recipe import Recipe
 
-Forward = Callable[[Tensor, int], Tensor]  # (images, step) -> logits
+# (images, step) -> logits, and of which weights the step took a part only
+Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
 LOG_EVERY_S = 2.0  # how often the bar and TensorBoard get new numbers
 
@@ -79,14 +82,13 @@ def train(
         training_batches(data.train, sampler, recipe.augmentation, schedule.workers), start
     ):
         torch.manual_seed(mix(schedule.seed, step))  # dropout draws from the global state
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, step, steps)
+        set_learning_rate(optimiser, learning_rate(recipe, step, steps))
         labels = labels.to(device)
-        logits = forward(data.preprocessing(pixels.to(device)), step)
+        logits, slices = forward(data.preprocessing(pixels.to(device)), step)
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        update(optimiser, slices)
         meter.add(loss, logits, labels)
         if meter.due() or step + 1 == steps:
             lr = learning_rate(recipe, step, steps)
@@ -98,17 +100,6 @@ def train(
     writer.close()
     keep(steps)
     return steps
-
-
-def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD whose weight decay reaches weights only: not batch normalisation's scale and offset, nor a bias."""
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD([g for g in groups if g["params"]], lr=recipe.lr, momentum=recipe.momentum)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

@@ -36,6 +36,8 @@ class Recipe(BaseModel):
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)  # on weights only: none on batch normalisation
+    clip_lr_scale: float = Field(1.0, gt=0)  # PACT's clipping levels: their rate, as a multiple of lr
+    clip_weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine"] = "linear"
     warmup_steps: int = Field(0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -1,6 +1,7 @@
 """The two trainings: the supernet, and the winner from scratch."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.optimiser import Slices
 from toolchain.training.recalibrate import recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
 
@@ -49,9 +51,9 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     initialise(supernet, torch.Generator().manual_seed(config.seed))
     _placed(supernet)
 
-    def forward(images: Tensor, step: int) -> Tensor:
-        logits: Tensor = supernet(images, space.draw(Random(mix(config.seed, step))))
-        return logits
+    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        arch = space.draw(Random(mix(config.seed, step)))
+        return supernet(images, arch), supernet.slices(arch)
 
     recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
     steps = train(
@@ -102,9 +104,8 @@ def retrain(
     initialise(net, torch.Generator().manual_seed(config.seed))
     _placed(net)
 
-    def forward(images: Tensor, step: int) -> Tensor:
-        logits: Tensor = net(images)
-        return logits
+    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        return net(images), {}
 
     recipe: Recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
     schedule = _schedule(config, config.retrain, folder / "checkpoint.pt", run.tensorboard(f"retrain-{folder.name}"))

@@ -1,0 +1,105 @@
+"""Evolution against random search on a channel space, at an equal number of evaluations (paper Fig. 3).
+
+    python benchmarks/evolution_vs_random.py --seeds 5
+
+One supernet is trained on Fashion-MNIST; its space has eight widths a block, so that architectures really differ.
+Each search picks its winner by the hold-out. Winners are then judged by inherited accuracy on training images
+that neither training nor search has seen, since the best of many scores on one set flatters itself.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+
+from toolchain.config import Config, parse_config, preset_text
+from toolchain.costs.core import Budget, Limit
+from toolchain.costs.counters import macs_cost
+from toolchain.costs.feasible import FeasibleSet
+from toolchain.progress import Quiet
+from toolchain.runs import Run
+from toolchain.search.evaluate import Evaluator
+from toolchain.search.journal import Journal
+from toolchain.search.search import run_strategy
+from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.data import Data, load_data
+from toolchain.training.stages import load_supernet, prepare_torch, train_supernet
+
+SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6"
+JUDGE_PER_CLASS = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default=SPACE)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--population", type=int, default=20)
+    parser.add_argument("--generations", type=int, default=10)
+    parser.add_argument("--share", type=float, default=0.5, help="MACs limit: this share of the space's range")
+    parser.add_argument("--holdout-per-class", type=int, default=100)
+    args = parser.parse_args()
+    config = parse_config(
+        preset_text("quick"),
+        {"space": args.space, "train.changes": {"epochs": args.epochs}, "holdout_per_class": args.holdout_per_class},
+        "the benchmark",
+    )
+    prepare_torch(config)
+    space = load_space(config.space)
+    data, judged = set_apart(load_data("fashion-mnist", space, config.holdout_per_class, config.seed))
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        train_supernet(config, space, data, run, Quiet())
+        supernet = load_supernet(config, space, run)
+        macs = macs_cost(space)
+        budget = Budget((Limit(macs, int(macs.least + args.share * (macs.greatest - macs.least))),))
+        evaluate = Evaluator(supernet, data, config.search.bn_images, config.search.batch, config.seed)
+        judge = Evaluator(supernet, judged, config.search.bn_images, config.search.batch, config.seed)
+        journal = Journal(run.candidates, {})
+        print(f"{space.name}, {budget}, {args.population} x {args.generations} evaluations each")
+        gains = []
+        for seed in range(args.seeds):
+            found = {
+                strategy.name: run_strategy(strategy, args.generations, seed, journal, evaluate, Quiet())
+                for strategy in strategies(config, space, budget, args.population)
+            }
+            winners = {name: best_first(scored)[0] for name, scored in found.items()}
+            accuracies = {name: judge(winner.architecture) for name, winner in winners.items()}
+            gains.append(accuracies["evolution"] - accuracies["random"])
+            print(f"seed {seed}  " + "  ".join(line(name, winners[name], accuracies[name]) for name in found))
+    spread = f", standard deviation {stdev(gains):.2%}" if len(gains) > 1 else ""
+    print(
+        f"evolution minus random, on images that no search saw: mean {mean(gains):+.2%} of {len(gains)} seeds{spread}"
+    )
+
+
+def strategies(config: Config, space: SearchSpace, budget: Budget, population: int) -> list[Strategy]:
+    sampler = FeasibleSet(space, budget)
+    top_k = max(2, population // 5)  # the paper's 10 of 50
+    return [
+        Evolution(space, budget, sampler, population, top_k, config.search.mutation),
+        RandomSearch(sampler, population),
+    ]
+
+
+def set_apart(data: Data) -> tuple[Data, Data]:
+    """`data` without some of its training images, and the same with those images as the hold-out."""
+    order = list(data.fit)
+    Random(0).shuffle(order)
+    apart: list[int] = []
+    for label in range(len(data.classes)):
+        apart += [i for i in order if int(data.train.labels[i]) == label][:JUDGE_PER_CLASS]
+    rest = tuple(sorted(set(data.fit) - set(apart)))
+    return replace(data, fit=rest), replace(data, fit=rest, holdout=tuple(sorted(apart)))
+
+
+def line(name: str, winner: Scored, judged: float) -> str:
+    return f"{name}: hold-out {winner.accuracy:.2%}, unseen {judged:.2%}"
+
+
+if __name__ == "__main__":
+    main()

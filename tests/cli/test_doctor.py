@@ -1,0 +1,63 @@
+"""`nastool doctor` names everything that this machine could have, and what it takes for the rest."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import commands
+from exporters import backends
+
+NEXT_STEPS = ("Type ", "Use ", "Give ", "Put ", "Install ", "Name ")
+
+
+@pytest.fixture(scope="module")
+def findings(nastool: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    answer = nastool("doctor", "--json", cwd=tmp_path_factory.mktemp("doctor"))
+    assert answer.code == 0
+    return {finding["what"]: finding for finding in answer.json["findings"]}
+
+
+def test_names_every_backend(findings: dict[str, dict[str, Any]]) -> None:
+    assert {f"backend {name}" for name in backends.names()} <= findings.keys()
+    assert findings["backend onnxruntime"]["works"]
+    assert {"device cpu", "data digits", "training on a GPU", "installation"} <= findings.keys()
+
+
+def test_what_does_not_work_has_a_reason_and_a_remedy(findings: dict[str, dict[str, Any]]) -> None:
+    for finding in findings.values():
+        assert finding["detail"]
+        if not finding["works"]:
+            assert any(step in finding["detail"] for step in NEXT_STEPS), finding
+
+
+def test_a_backend_that_can_not_run_says_why(findings: dict[str, dict[str, Any]]) -> None:
+    for name in backends.names():
+        reason = backends.load(name).why_not()
+        finding = findings[f"backend {name}"]
+        assert finding["works"] == (reason is None)
+        assert reason is None or reason in finding["detail"]
+
+
+def test_tells_of_the_table(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    def table(*words: str) -> dict[str, Any]:
+        found = nastool("doctor", *words, "--json", cwd=tmp_path).json["findings"]
+        (finding,) = (f for f in found if f["what"].startswith("latency table"))
+        return dict(finding)
+
+    assert table()["detail"] == "nothing measured yet. Type nastool profile"
+    assert not (tmp_path / "latency.sqlite").exists(), "looking makes no file"
+    (tmp_path / "letter.sqlite").write_text("dear editor")
+    wrong = table("--db", "letter.sqlite")
+    assert not wrong["works"]
+    assert "letter.sqlite is no latency table" in wrong["detail"]
+
+
+def test_for_people() -> None:
+    """As a table, through typer's own runner."""
+    answer = CliRunner().invoke(commands, ["doctor"])
+    assert answer.exit_code == 0
+    assert "this machine" in answer.output
+    assert "backend onnxruntime" in answer.output

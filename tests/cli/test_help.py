@@ -1,0 +1,75 @@
+"""Help: every command and every option is explained, and it comes quickly."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from cli.main import commands
+
+NAMES = sorted(get_command(commands).commands)  # type: ignore[attr-defined]
+HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "sqlalchemy", "sklearn", "matplotlib")
+
+
+def test_commands_are_all_here() -> None:
+    expected = ["check", "cost", "doctor", "export", "init", "profile", "quickstart", "retrain", "search", "train"]
+    assert expected == NAMES
+
+
+def test_overview_has_a_line_for_each_command(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("--help", cwd=tmp_path)
+    assert answer.code == 0
+    for name in NAMES:
+        assert f"│ {name} " in answer.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_has_help(name: str, nastool: Callable[..., Any], tmp_path: Path) -> None:
+    command = get_command(commands).commands[name]  # type: ignore[attr-defined]
+    first, *rest = command.help.strip().splitlines()
+    assert first.endswith("."), "the first line is a sentence of its own"
+    assert 20 <= len(first) <= 120
+    assert not rest or rest[0] == "", "an empty line sets the rest off"
+    for option in command.params:
+        assert option.help, f"--{option.name} has no help"
+    answer = nastool(name, "--help", cwd=tmp_path)
+    assert answer.code == 0
+    assert first.split()[0] in answer.stdout
+    assert nastool(name, "-h", cwd=tmp_path) == answer
+
+
+def test_no_command_shows_the_overview(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    assert "Commands" in nastool(cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [("serach", "serach"), ("search --latencies 1ms", "--latencies"), ("profile --rounds many", "many")],
+)
+def test_wrong_words_are_named(words: str, wrong: str, nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool(*words.split(), cwd=tmp_path)
+    assert answer.code == 2
+    assert wrong in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """In a process of its own, since this one has torch. All commands in one, for each start costs a second."""
+    code = f"""
+import sys
+from contextlib import suppress
+from cli.main import app
+for words in [["--help"], *([name, "--help"] for name in {NAMES!r})]:
+    sys.argv = ["nastool", *words]
+    with suppress(SystemExit):
+        app()
+print("loaded:", sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "loaded: []"
+    assert process.stdout.count("Usage:") == 1 + len(NAMES)

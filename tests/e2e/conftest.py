@@ -1,0 +1,78 @@
+"""The whole main job in the tiny space, done once; tests look at it, or break a copy of it."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETTINGS = """
+run = "r"
+space = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
+data = "digits"
+holdout_per_class = 20
+
+[profile]
+batch = 8
+rounds = 2
+min_ms = 1.0
+
+[train]
+recipe = "quick"
+changes = { epochs = 1, batch = 32 }
+
+[search]
+population = 6
+generations = 3
+top_k = 3
+bn_images = 128
+batch = 64
+
+[retrain]
+recipe = "quick"
+changes = { epochs = 1, batch = 32 }
+"""
+# The tiny space reaches 26,000 to 48,480 MACs (`nastool cost`), and 31k is met by about a fifth of it.
+MACS = "31k"
+# Parts of microseconds on a machine that others use as well: a latency limit that nothing can miss by noise.
+LATENCY = "100ms"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder in which all commands ran, and what each answered."""
+
+    folder: Path
+    answers: Mapping[str, Any]
+
+
+@pytest.fixture(scope="session")
+def settings() -> str:
+    return SETTINGS
+
+
+@pytest.fixture(scope="session")
+def finished_job(nastool: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """profile, train, search, retrain, export and check, as a user types them. Look, don't touch."""
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "nastool.toml").write_text(SETTINGS)
+    commands = {
+        "profile": [],
+        "train": [],
+        "search": ["--latency", LATENCY, "--macs", MACS],
+        "retrain": [],
+        "export": [],
+        "check": [],
+    }
+    answers = {name: nastool(name, *flags, "--json", cwd=folder) for name, flags in commands.items()}
+    return Job(folder, answers)
+
+
+@pytest.fixture
+def job(finished_job: Job, tmp_path: Path) -> Job:
+    """A copy of the finished job, free to be broken."""
+    folder = tmp_path / "job"
+    shutil.copytree(finished_job.folder, folder)
+    return Job(folder, finished_job.answers)

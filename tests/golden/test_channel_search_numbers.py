@@ -1,0 +1,48 @@
+"""The spaces of channel search (paper Sec. 4 and Table 4), counted. The extremes of these spaces are published
+nowhere; they were computed by a closed formula of its own, and these modules come to the same."""
+
+import pytest
+
+from toolchain.costs.counters import macs_cost, params_cost
+from toolchain.nets.baselines import published
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Choice
+from toolchain.spaces.shufflenet_v2 import WIDTHS
+
+
+@pytest.mark.parametrize(
+    ("base", "mids"),
+    [
+        (32, [6, 12, 19, 25, 32, 38, 44, 51]),  # rounding would give 13, 26 and 45, and 328.654M for Table 4's 328M
+        (80, list(range(16, 129, 16))),
+        (160, list(range(32, 257, 32))),
+        (320, list(range(64, 513, 64))),
+    ],
+)
+def test_widths_are_cut_off_to_whole_channels(base: int, mids: list[int]) -> None:
+    assert [Choice("choice_3", width).mid(base) for width in WIDTHS] == mids
+
+
+@pytest.mark.parametrize(
+    ("width", "macs", "params"), [("@0.2", 101_887_168, 2_092_920), ("@1.6", 440_775_872, 3_951_196)]
+)
+def test_channels_on_all_choice_3(width: str, macs: int, params: int) -> None:
+    space = load_space("shufflenet_v2_channels")
+    assert space.size == 8**20
+    arch = space.all_same(f"choice_3{width}")
+    assert (macs_cost(space).cost(arch), params_cost(space).cost(arch)) == (macs, params)
+    assert macs in (macs_cost(space).least, macs_cost(space).greatest)
+
+
+def test_channels_on_the_best_blocks() -> None:
+    space = load_space("shufflenet_v2", fix_ops=published("spos_blocks").architecture)
+    macs = macs_cost(space)
+    assert space.size == 8**20
+    assert (macs.least, macs.greatest) == (108_083_904, 482_977_024)
+
+
+def test_blocks_and_channels_at_once() -> None:
+    space = load_space("shufflenet_v2_joint")
+    macs = macs_cost(space)
+    assert space.size == 32**20
+    assert (macs.least, macs.greatest) == (94_962_880, 669_217_792)

@@ -1,0 +1,171 @@
+"""Which files are taken for a latency table, and that the others keep every byte."""
+
+import hashlib
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from latency_db.context import Context
+from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
+from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION
+from latency_db.store import open_store
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+def run_sql(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_new_file_carries_our_mark_and_schema(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "on the way" / "latency.sqlite"
+    open_store(path).close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    connection.close()
+
+
+def test_an_empty_file_is_filled(tmp_path: Path, context: Context) -> None:
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    with open_store(path) as store:
+        assert store.table(context, ["stem"]).rows == {}
+
+
+@pytest.mark.parametrize("name", ["what?.sqlite", "50%25 #1.sqlite", "söme file.sqlite"])
+def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+    for _ in range(2):  # made, then opened
+        open_store(tmp_path / name).close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "newer.sqlite"
+    open_store(path).close()
+    run_sql(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = contents(tmp_path)
+    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 2, and this nastool knows up to 1\. Type pip"):
+        open_store(path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("CREATE TABLE bookmarks (url TEXT)",),
+        ("CREATE TABLE contexts (id TEXT)", "PRAGMA user_version = 1"),  # looks like ours, but bears no mark
+        ("PRAGMA application_id = 77",),  # marked by another program, still empty
+        ("PRAGMA application_id = 77", "CREATE TABLE t (x)", "PRAGMA user_version = 9"),
+        ("PRAGMA journal_mode = WAL", "CREATE TABLE bookmarks (url TEXT)"),
+    ],
+)
+def test_another_programs_database_is_refused(tmp_path: Path, statements: tuple[str, ...]) -> None:
+    path = tmp_path / "theirs.sqlite"
+    run_sql(path, *statements)
+    before = contents(tmp_path)
+    with pytest.raises(NotADatabase, match=r"theirs\.sqlite is another program's database\. Name another .* --db"):
+        open_store(path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", [b"not a database, and longer than the header of one" * 9, b"SQLite format 3\0x"])
+def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    before = contents(tmp_path)
+    with pytest.raises(NotADatabase, match=r"notes\.txt is no latency table"):
+        open_store(path)
+    assert contents(tmp_path) == before
+
+
+def test_a_newer_schema_that_is_still_in_the_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "newer.sqlite"
+    open_store(path).close()
+    writer = sqlite3.connect(path)  # as long as it is open, what it wrote may stay in the log
+    writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(NewerSchema):
+        open_store(path)
+    assert writer.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+    writer.close()
+
+
+def test_a_damaged_table_is_named(tmp_path: Path, context: Context) -> None:
+    path = tmp_path / "latency.sqlite"
+    with open_store(path) as store:
+        store.begin_run(context, "space", "digest", {f"part {n}": "hash" for n in range(500)}, 1, "1")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+    with pytest.raises(NotADatabase, match=r"latency\.sqlite .*--db|latency\.sqlite is damaged"), open_store(path) as s:
+        s.contexts()
+
+
+def test_a_path_below_a_file_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseUnwritable, match=r"can't write the latency table .*another file with --db"):
+        open_store(tmp_path / "file" / "latency.sqlite")
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnwritable, match="can't write the latency table"):
+        open_store(tmp_path)
+
+
+OPEN = """
+import os, resource, signal, sys
+from pathlib import Path
+from latency_db.errors import LatencyDbError
+from latency_db.store import open_store
+{before}
+try:
+    store = open_store(Path(sys.argv[1]))
+    store.contexts()  # one that is there can be read
+    store.create_tables()
+except LatencyDbError as problem:
+    print(type(problem).__name__, problem)
+"""
+AS_NOBODY = "if os.geteuid() == 0: os.setuid(65534)"  # root may write anywhere
+DISK_FULL = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
+
+
+def opened(path: Path, before: str) -> str:
+    code = OPEN.format(before=before)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that others may look into; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_read_only_folder_is_named(read_only: Path, there: bool) -> None:
+    path = read_only / "latency.sqlite"
+    if there:
+        open_store(path).close()
+        path.chmod(0o444)
+    read_only.chmod(0o555)
+    before = contents(read_only)
+    answer = opened(path, AS_NOBODY)
+    assert answer.startswith(f"DatabaseUnwritable can't write the latency table {path}:"), answer
+    assert "make the folder writable" in answer
+    assert contents(read_only) == before
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    answer = opened(tmp_path / "latency.sqlite", DISK_FULL)
+    assert answer.startswith("DatabaseUnwritable can't write the latency table"), answer

@@ -1,0 +1,86 @@
+"""What pyproject.toml promises: each dependency has its reason, and each import its dependency."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Not needed to run: looked for, and used where they are (extra `gpu`).
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda"}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """A comment on its line, or one on a line of its own above a group of the same package."""
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    wanted = [*PROJECT["dependencies"], *(d for group in PROJECT["optional-dependencies"].values() for d in group)]
+    for dependency in wanted:
+        (number,) = (n for n, line in enumerate(lines) if f'"{dependency}"' in line)
+        own = re.search(r'",?\s+# \w.{5,}', lines[number])
+        above = number - 1
+        while f'"{name_of(dependency)}' in lines[above]:
+            above -= 1
+        assert own or lines[above].strip().startswith("# "), f"{dependency}: say what it is for"
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    for dependency in PROJECT["dependencies"]:
+        assert re.match(r"[a-z0-9-]+>=\d", dependency), dependency
+
+
+def test_every_import_is_a_dependency() -> None:
+    """What comes only by way of another package may go with its next version."""
+    declared = {name_of(dependency).replace("_", "-") for dependency in PROJECT["dependencies"]}
+    providers = metadata.packages_distributions()
+    missing = {
+        f"{module} (in {path.relative_to(ROOT)})"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for module in imported(path)
+        if not {name.lower().replace("_", "-") for name in providers.get(module, [module])} & declared
+    }
+    assert missing == set()
+
+
+def test_every_dependency_is_imported() -> None:
+    modules = {m for package in PACKAGES for path in (ROOT / package).rglob("*.py") for m in imported(path)}
+    providers = metadata.packages_distributions()
+    used = {name.lower().replace("_", "-") for module in modules for name in providers.get(module, [module])}
+    unused = {name_of(dependency) for dependency in PROJECT["dependencies"]} - used
+    # torch imports two of them for us; one of the wheels of ONNX Runtime is installed, the other not
+    assert unused <= {"onnxscript", "tensorboard", "onnxruntime", "onnxruntime-gpu"}
+
+
+def test_entry_point_is_the_command_line() -> None:
+    (entry_point,) = metadata.entry_points(group="console_scripts", name="nastool")
+    assert entry_point.load() is app
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_says_what_it_is(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()
+
+
+def name_of(dependency: str) -> str:
+    match = re.match(r"[A-Za-z0-9_-]+", dependency)
+    assert match is not None
+    return match[0].lower()
+
+
+def imported(path: Path) -> set[str]:
+    """The foreign top-level packages that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - set(PACKAGES) - OPTIONAL

@@ -1,0 +1,184 @@
+"""Profiling on the device whose latency is known: what it costs is what is stored."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from exporters.backends import fake
+from exporters.errors import BackendUnavailable
+from latency_db.errors import MissingLatency, UnknownDevice
+from toolchain.config import Config
+from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network
+from toolchain.profiling.measure import measure
+from toolchain.profiling.profiler import Profiled, export_for_timing, load_table, profile, profile_if_missing
+from toolchain.profiling.variants import variants
+from toolchain.progress import Quiet, Task
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace
+
+Known = dict[str, float]
+
+
+class Killed(BaseException):
+    pass
+
+
+class KilledAfter(Quiet):
+    """Kills once `steps` parts were timed."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+        self._timing = False
+
+    def start(self, title: str, total: int, done: int = 0) -> Task:
+        self._timing = title == "time parts"
+        return self  # type: ignore[return-value]
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        if self._timing:
+            self._left -= 1
+            if self._left < 0:
+                raise Killed
+
+
+class Log(Quiet):
+    """Remembers what was begun and said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def start(self, title: str, total: int, done: int = 0) -> Task:
+        self.lines.append(f"{title} {done}/{total}")
+        return super().start(title, total, done)
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def on_fake(config: Config, db: Path, **changes: object) -> Config:
+    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": db} | changes)
+    return config.model_copy(update={"profile": profile})
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    """One choice block: exporting a part takes most of a profile's time."""
+    return load_space("shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=1,head_channels=32")
+
+
+@pytest.fixture(scope="module")
+def known(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Known:
+    """Each part's latency in ms at batch 8, as the fake device has it."""
+    folder = tmp_path_factory.mktemp("parts")
+    found = {}
+    for number, variant in enumerate(variants(space)):
+        export_for_timing(variant.build(), variant.input_shape, folder / f"{number}.onnx")
+        found[variant.key] = fake.latency_ms(folder / f"{number}.onnx", batch=8)
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Profiled:
+    """One profile, for tests to look at or to copy."""
+    return profile(on_fake(Config(), tmp_path_factory.mktemp("db") / "latency.sqlite"), space, Quiet())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return on_fake(Config(), tmp_path / "latency.sqlite")
+
+
+@pytest.fixture
+def profiled(first: Profiled, config: Config) -> Config:
+    """Settings whose table holds the first profile."""
+    shutil.copy(first.db, config.profile.db)
+    return config
+
+
+def rows(db: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(db)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: SearchSpace, known: Known) -> None:
+    assert {key: row.summary.latency_ms for key, row in first.table.rows.items()} == known
+    assert {row.summary.n for row in first.table.rows.values()} == {3}
+    assert {row.summary.mad_ms for row in first.table.rows.values()} == {0.0}
+    assert (first.context.backend, first.context.batch, first.context.threads) == ("fake", 8, 1)
+    assert load_table(profiled, space) == first.table
+
+
+def test_a_networks_latency_is_the_sum_over_its_parts(
+    first: Profiled, config: Config, space: SearchSpace, known: Known, tmp_path: Path
+) -> None:
+    cost = latency_cost(space, first.table)
+    for choice in space.blocks[0].choices:
+        arch = space.architecture([choice.key])
+        expected = known[stem_key(space)] + known[block_key(space, space.blocks[0], choice)] + known[head_key(space)]
+        assert cost.cost(arch) == pytest.approx(expected, rel=1e-12)
+    file = tmp_path / "whole.onnx"
+    export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
+    whole = measure({"whole": file}, config.profile, 0, Quiet())["whole"]
+    assert whole == fake.latency_ms(file, batch=8)
+    # the parts' convolutions are those of the whole; a few nodes more or fewer stand between them
+    assert whole == pytest.approx(cost.cost(arch), abs=5 * fake.NS_PER_NODE / 1e6)
+
+
+@pytest.mark.parametrize(("parts_timed", "rounds_kept"), [(3, 0), (9, 1), (17, 2)])
+def test_a_profile_that_was_killed_goes_on_with_its_round(
+    config: Config, space: SearchSpace, known: Known, parts_timed: int, rounds_kept: int
+) -> None:
+    with pytest.raises(Killed):
+        profile(config, space, KilledAfter(parts_timed))
+    assert load_table(config, space).rows == {}  # what is half done is not read
+    log = Log()
+    table = profile(config, space, log).table
+    assert f"time parts {6 * rounds_kept}/18" in log.lines
+    assert [line for line in log.lines if "going on" in line] == (
+        [f"going on with round {rounds_kept + 1} of 3"] if rounds_kept else []
+    )
+    assert {key: row.summary.latency_ms for key, row in table.rows.items()} == known
+    assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
+    assert rows(config.profile.db, "SELECT DISTINCT count(*) FROM samples GROUP BY key") == [(3,)]
+
+
+def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Config, space: SearchSpace) -> None:
+    log = Log()
+    assert profile_if_missing(profiled, space, log).table == first.table
+    assert log.lines == []
+    assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(1,)]
+
+
+def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled: Config, space: SearchSpace) -> None:
+    other = profile_if_missing(on_fake(profiled, profiled.profile.db, batch=16), space, Quiet()).table
+    assert other.latency_ms(head_key(space)) > first.table.latency_ms(head_key(space))
+    assert load_table(profiled, space) == first.table
+
+
+def test_asked_again_a_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
+    again = profile(profiled, space, Quiet()).table
+    assert {row.run_id for row in again.rows.values()}.isdisjoint(row.run_id for row in first.table.rows.values())
+    assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]
+
+
+def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
+    wider = load_space(
+        "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=20,stage_repeats=1,head_channels=32"
+    )
+    with pytest.raises(MissingLatency, match="shufflenet_v2/head:20x4px->32->10 was not measured"):
+        latency_cost(wider, load_table(profiled, wider))
+
+
+def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> None:
+    with pytest.raises(UnknownDevice, match="'orin' is not attached"):
+        profile(on_fake(config, config.profile.db, device="orin"), space, Quiet())
+    with pytest.raises(BackendUnavailable, match="unknown backend 'none'"):
+        profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
+    assert not config.profile.db.exists()

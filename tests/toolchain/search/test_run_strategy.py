@@ -1,0 +1,103 @@
+"""A search on its journal: killed anywhere, it ends as if it had not been, and scores nothing twice."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from toolchain.costs.core import Budget, Limit
+from toolchain.costs.counters import macs_cost
+from toolchain.costs.feasible import FeasibleSet
+from toolchain.progress import Quiet
+from toolchain.search.journal import Journal
+from toolchain.search.search import run_strategy
+from toolchain.search.strategies import Evolution, RandomSearch, Scored
+from toolchain.spaces.core import Architecture, SearchSpace
+
+GENERATIONS, POPULATION = 4, 8
+CONTEXT = {"supernet_sha256": "abc"}
+
+
+class Killed(BaseException):
+    pass
+
+
+class Scores:
+    """Remembers what it was asked for; says stop after `most`."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.asked: list[Architecture] = []
+        self._most = most
+
+    def __call__(self, arch: Architecture) -> float:
+        if len(self.asked) == self._most:
+            raise Killed
+        self.asked.append(arch)
+        return sum(map(ord, str(arch))) % 997 / 997
+
+
+@cache
+def strategy(space: SearchSpace, limit: float = 1.2) -> Evolution:
+    cost = macs_cost(space)
+    budget = Budget((Limit(cost, cost.least * limit),))
+    return Evolution(space, budget, FeasibleSet(space, budget), POPULATION, top_k=3, mutation=0.1)
+
+
+def run(space: SearchSpace, path: Path, evaluate: Callable[[Architecture], float], limit: float = 1.2) -> list[Scored]:
+    journal = Journal(path, CONTEXT)
+    return list(run_strategy(strategy(space, limit), GENERATIONS, 0, journal, evaluate, Quiet()))
+
+
+def test_scores_population_times_generations_each_within_the_budget(paper_space: SearchSpace, tmp_path: Path) -> None:
+    evaluate = Scores()
+    found = run(paper_space, tmp_path / "j.jsonl", evaluate)
+    assert [s.architecture for s in found] == evaluate.asked
+    assert len(set(evaluate.asked)) == len(evaluate.asked) == GENERATIONS * POPULATION
+    assert all(strategy(paper_space).budget.allows(arch) for arch in evaluate.asked)
+    assert [s.generation for s in found] == [g for g in range(GENERATIONS) for _ in range(POPULATION)]
+    lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()[1:]]
+    assert [(tuple(line["architecture"]), line["accuracy"], line["generation"], line["origin"]) for line in lines] == [
+        (s.architecture.choices, s.accuracy, s.generation, s.origin) for s in found
+    ]
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 7, 8, 20, 31])
+def test_killed_and_typed_again_ends_the_same(paper_space: SearchSpace, tmp_path: Path, killed_after: int) -> None:
+    expected = run(paper_space, tmp_path / "whole.jsonl", Scores())
+    path = tmp_path / "killed.jsonl"
+    with pytest.raises(Killed):
+        run(paper_space, path, Scores(most=killed_after))
+    with path.open("ab") as file:
+        file.write(b'{"architecture": ["choi')  # the line that was being written
+    rest = Scores()
+    assert run(paper_space, path, rest) == expected
+    assert rest.asked == [s.architecture for s in expected[killed_after:]]
+    assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_finished_search_scores_nothing_again(paper_space: SearchSpace, tmp_path: Path) -> None:
+    expected = run(paper_space, tmp_path / "j.jsonl", Scores())
+    assert run(paper_space, tmp_path / "j.jsonl", Scores(most=0)) == expected
+
+
+def test_another_budget_shares_the_scores(paper_space: SearchSpace, tmp_path: Path) -> None:
+    first = Scores()
+    run(paper_space, tmp_path / "j.jsonl", first, limit=1.05)
+    second = Scores()
+    found = run(paper_space, tmp_path / "j.jsonl", second, limit=1.1)
+    assert set(first.asked).isdisjoint(second.asked)
+    assert {s.architecture for s in found} >= set(second.asked)
+
+
+def test_random_search_on_the_same_journal_makes_as_many_evaluations(paper_space: SearchSpace, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.jsonl", CONTEXT)
+    evolved = strategy(paper_space)
+    baseline = RandomSearch(evolved.sampler, POPULATION)
+    histories = [run_strategy(s, GENERATIONS, 0, journal, Scores(), Quiet()) for s in (evolved, baseline)]
+    assert len(histories[0]) == len(histories[1]) == GENERATIONS * POPULATION
+    # both begin with the same draws, which are scored once
+    assert [s.architecture for s in histories[0][:POPULATION]] == [s.architecture for s in histories[1][:POPULATION]]
+    architectures = [tuple(line["architecture"]) for line in journal.lines]
+    assert len(architectures) == len(set(architectures)) < 2 * GENERATIONS * POPULATION

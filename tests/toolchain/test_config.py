@@ -1,0 +1,110 @@
+"""Defaults < nastool.toml < flags, and a wrong key is named."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from toolchain.config import PRESETS, Config, load_config, parse_config, preset_text
+from toolchain.errors import BadConfig
+
+
+def test_flags_override_the_file_and_the_file_overrides_defaults() -> None:
+    text = 'seed = 3\nspace = "shufflenet_v2_quick"\n[search]\npopulation = 30\ngenerations = 7\n'
+    config = parse_config(text, {"search.population": 12, "profile.batch": 4, "data": "digits"}, "test")
+    assert (config.search.population, config.search.generations, config.search.top_k) == (12, 7, 10)
+    assert (config.profile.batch, config.data, config.seed) == (4, "digits", 3)
+    assert config.space == "shufflenet_v2_quick"
+
+
+def test_a_flag_changes_one_key_of_a_nested_section() -> None:
+    text = '[train]\nrecipe = "quick"\n[train.changes]\nepochs = 4\nlr = 0.2\n'
+    config = parse_config(text, {"train.changes.epochs": 1}, "test")
+    assert (config.train.recipe, config.train.changes) == ("quick", {"epochs": 1, "lr": 0.2})
+
+
+def test_limits_are_one_or_several() -> None:
+    one = parse_config('[search]\nlatency = "17ms"', {}, "test")
+    several = parse_config('[search]\nlatency = ["13ms", "17ms"]', {"search.macs": ("1M..2M",)}, "test")
+    assert (one.search.latency, one.search.macs) == (("17ms",), ())
+    assert (several.search.latency, several.search.macs) == (("13ms", "17ms"), ("1M..2M",))
+    assert parse_config(several.as_toml(), {}, "test") == several
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_resolved_file_reads_back_equal(preset: str) -> None:
+    flags = {"search.latency": "1.7ms", "train.changes": {"epochs": 1, "augmentation": {"flip": True}}, "seed": 5}
+    config = parse_config(preset_text(preset), flags, "test")
+    assert parse_config(config.as_toml(), {}, "test") == config
+    assert parse_config(parse_config(config.as_toml(), {}, "test").as_toml(), {}, "test").as_toml() == config.as_toml()
+
+
+def test_no_default_is_left_out_of_the_resolved_file() -> None:
+    config = Config()
+    resolved = tomllib.loads(config.as_toml())
+    assert set(resolved) == set(Config.model_fields) - {"data", "fix_ops", "widths"}  # None until they are given
+    assert set(resolved["profile"]) == set(type(config.profile).model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sedd = 1", "nastool.toml, sedd: Extra inputs are not permitted"),
+        ("[profile]\ndevcie = 'cpu'", "nastool.toml, profile.devcie: Extra inputs are not permitted (given: 'cpu')"),
+        ("[search]\npopulation = 1", "nastool.toml, search.population: "),
+        ("[search]\nmutation = 1.5", "nastool.toml, search.mutation: "),
+        ("[profile]\nmin_ms = inf", "nastool.toml, profile.min_ms: "),
+        ("seed = 'one'", "nastool.toml, seed: "),
+        ("run = '../elsewhere'", "nastool.toml, run: "),
+        ("run = ''", "nastool.toml, run: "),
+        ("seed = ", "nastool.toml is not TOML: "),
+        ("profile = 3", "nastool.toml, profile: "),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(text: str, words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse_config(text, {}, "nastool.toml")
+    assert words in str(caught.value)
+
+
+def test_a_value_in_a_sections_place_is_named() -> None:
+    with pytest.raises(BadConfig, match=r"nastool\.toml, train: it must be a section"):
+        parse_config("train = 'quick'", {"train.recipe": "quick"}, "nastool.toml")
+
+
+def test_a_flag_that_is_not_taken_is_named() -> None:
+    with pytest.raises(BadConfig, match=r"search\.popluation: Extra inputs are not permitted"):
+        parse_config("", {"search.popluation": 3}, "nastool.toml")
+
+
+def test_the_file_in_the_folder_is_read_unless_another_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(None, {}) == Config()
+    Path("nastool.toml").write_text("seed = 4")
+    Path("other.toml").write_text("seed = 5")
+    assert load_config(None, {}).seed == 4
+    assert load_config(Path("other.toml"), {}).seed == 5
+    with pytest.raises(BadConfig, match=r"missing\.toml is not there\. Type nastool init"):
+        load_config(Path("missing.toml"), {})
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes("run = 'ä'".encode("latin-1"))
+    for path in (tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(BadConfig, match=f"can't read {path}"):
+            load_config(path, {})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Config().seed = 1  # type: ignore[misc]
+
+
+def test_a_missing_data_set_and_an_unknown_preset_say_what_there_is() -> None:
+    with pytest.raises(BadConfig, match="--data fashion-mnist, digits or folder:PATH"):
+        Config().data_name()
+    with pytest.raises(BadConfig, match=r"unknown preset 'slow'\. Known presets: quick, imagenet"):
+        preset_text("slow")

@@ -1,0 +1,86 @@
+"""The inverted bottleneck of MobileNet v2, once for all families that are made of it."""
+
+import re
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from toolchain.nets.blocks import Norm, conv_bn
+from toolchain.spaces.core import Choice, ChoiceBlock, SearchSpace
+from toolchain.spaces.mbconv import SKIP
+
+_OP = re.compile(r"k(\d+)e(\d+)(?:g(\d+))?")
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a family puts round each of its convolutions."""
+
+    norm: Norm
+    act: type[nn.ReLU | nn.ReLU6]
+    bias: bool
+
+
+def build_mbconv(spec: ChoiceBlock, choice: Choice, style: Style) -> nn.Module:
+    """The module of an op such as `k5e6`, `k3e1g2` or `skip`."""
+    if choice.op == SKIP:
+        return skip(spec, style)
+    match = _OP.fullmatch(choice.op)
+    assert match is not None, choice.op
+    kernel, expansion, groups = (int(number or 1) for number in match.groups())
+    return MBConv(spec.c_in, spec.c_out, kernel, expansion, spec.stride, style, groups)
+
+
+def skip(spec: ChoiceBlock, style: Style) -> nn.Module:
+    """Nothing; where stride or channels change, the 1x1 convolution that they need."""
+    if spec.stride == 1 and spec.c_in == spec.c_out:
+        return nn.Identity()
+    return conv_bn(spec.c_in, spec.c_out, style.norm, stride=spec.stride, act=style.act)
+
+
+def build_head(space: SearchSpace, style: Style) -> nn.Module:
+    """1x1 convolution, global average pool, dropout, classifier with bias: (N, C, H, W) -> (N, classes)."""
+    return nn.Sequential(
+        conv_bn(space.blocks[-1].c_out, space.head.channels, style.norm, act=style.act, bias=style.bias),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(space.head.dropout),
+        nn.Linear(space.head.channels, space.classes),
+    )
+
+
+class MBConv(nn.Module):
+    """1x1 expansion, k x k depthwise, 1x1 projection: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
+
+    Without expansion (e1) there is no first convolution. With groups, both 1x1 convolutions are grouped and the
+    channels are shuffled before the depthwise one, also where the first convolution is left out. The projection is
+    linear. The input is added where the shapes allow it and `shortcut` is not switched off.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        expansion: int,
+        stride: int,
+        style: Style,
+        groups: int = 1,
+        shortcut: bool = True,
+    ) -> None:
+        super().__init__()
+        norm, act, bias = style.norm, style.act, style.bias
+        mid = c_in * expansion
+        layers: list[nn.Module] = []
+        if mid != c_in:
+            layers.append(conv_bn(c_in, mid, norm, groups=groups, act=act, bias=bias))
+        if groups > 1:
+            layers.append(nn.ChannelShuffle(groups))  # in ONNX with a dynamic batch: a reshape to [-1, ...]
+        layers.append(conv_bn(mid, mid, norm, kernel, stride, groups=mid, act=act, bias=bias))
+        layers.append(conv_bn(mid, c_out, norm, groups=groups, act=None, bias=bias))
+        self.main = nn.Sequential(*layers)
+        self.shortcut = shortcut and stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.main(x)
+        return x + out if self.shortcut else out

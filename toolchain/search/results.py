@@ -1,0 +1,110 @@
+"""What a search leaves: best.json and two pictures for each budget, and the front over several."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.files import write_json
+from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
+from toolchain.search.budget import Costs
+from toolchain.search.strategies import Scored
+from toolchain.search.verify import Measured
+from toolchain.spaces.core import SearchSpace
+
+
+def best_of(
+    space: SearchSpace,
+    winner: Scored,
+    measured_ms: float | None,
+    passed_over: Sequence[Measured],
+    budget: Budget,
+    costs: Costs,
+    context_id: str,
+) -> dict[str, Any]:
+    """The content of best.json, but for the number of evaluations.
+
+    Args:
+        measured_ms: None where the network has quantized layers, which no backend runs quicker.
+    """
+    return {
+        "architecture": list(winner.architecture.choices),
+        "space": space.name,
+        "space_digest": space.digest,
+        "holdout_accuracy": winner.accuracy,
+        **costs.of(winner.architecture),
+        "measured_latency_ms": measured_ms,
+        "limits": {limit.cost.name: limit.most for limit in budget.limits},
+        "context": context_id,
+        "passed_over": [
+            {
+                "architecture": list(other.scored.architecture.choices),
+                "holdout_accuracy": other.scored.accuracy,
+                "latency_ms": other.predicted_ms,
+                "measured_latency_ms": other.measured_ms,
+            }
+            for other in passed_over
+        ],
+    }
+
+
+def draw_search(
+    folder: Path,
+    space: SearchSpace,
+    evolution: Sequence[Scored],
+    baseline: Sequence[Scored],
+    budget: Budget,
+    costs: Costs,
+    best: Mapping[str, Any],
+) -> None:
+    """generations.png, and accuracy_COST.png for each limited cost (MACs where nothing is limited)."""
+    searches = {"evolution": evolution} | ({"random search": baseline} if baseline else {})
+    draw_generations({label: _by_generation(found) for label, found in searches.items()}, folder / "generations.png")
+    winner = space.architecture(best["architecture"])
+    macs = costs.named("macs")
+    for limit in budget.limits or (Limit(macs, macs.greatest),):
+        draw_cost(
+            {label: _points(limit.cost, found) for label, found in reversed(searches.items())},
+            (limit.cost.cost(winner), best["holdout_accuracy"]),
+            limit.cost.name,
+            limit.most if budget.limits else None,
+            folder / f"accuracy_{limit.cost.name}.png",
+        )
+
+
+def write_front(
+    path: Path, cost: TableCost, scored: Sequence[Scored], winners: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The candidates that no other beats in accuracy at the same or less cost, as JSON and as a picture beside it."""
+    front: list[Scored] = []
+    for candidate in sorted(set(scored), key=lambda s: (cost.cost(s.architecture), -s.accuracy)):
+        if not front or candidate.accuracy > front[-1].accuracy:
+            front.append(candidate)
+    found = [
+        {
+            "architecture": list(s.architecture.choices),
+            cost.name: cost.cost(s.architecture),
+            "holdout_accuracy": s.accuracy,
+        }
+        for s in front
+    ]
+    write_json(path, {"cost": cost.name, "convention": cost.convention, "front": found, "winners": dict(winners)})
+    draw_front(
+        _points(cost, scored),
+        _points(cost, front),
+        [(w[cost.name], w["holdout_accuracy"], w["limits"].get(cost.name)) for w in winners.values()],
+        cost.name,
+        path.with_suffix(".png"),
+    )
+    return found
+
+
+def _points(cost: TableCost, found: Sequence[Scored]) -> list[tuple[float, float]]:
+    return [(cost.cost(s.architecture), s.accuracy) for s in found]
+
+
+def _by_generation(history: Sequence[Scored]) -> Mapping[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for scored in history:
+        found.setdefault(scored.generation, []).append(scored.accuracy)
+    return found

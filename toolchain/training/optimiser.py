@@ -1,0 +1,82 @@
+"""SGD that updates what a step's path used, and nothing else."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim.sgd import sgd as update
+
+from toolchain.training.recipe import Recipe
+
+Slices = tuple[slice, ...]
+CLIP = "alpha_"  # names of PACT's clipping levels (toolchain/nets/quantizers.py) begin so
+
+
+def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD whose weight decay reaches weights only: not batch normalisation's scale and offset, nor a bias.
+
+    Clipping levels of quantized activations have a learning rate and a decay of their own.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"weights": [], "plain": [], "clips": []}
+    for name, parameter in model.named_parameters():
+        is_clip = name.rpartition(".")[2].startswith(CLIP)
+        groups["clips" if is_clip else "weights" if parameter.dim() > 1 else "plain"].append(parameter)
+    options = {
+        "weights": {"weight_decay": recipe.weight_decay, "lr_scale": 1.0},
+        "plain": {"weight_decay": 0.0, "lr_scale": 1.0},
+        "clips": {"weight_decay": recipe.clip_weight_decay, "lr_scale": recipe.clip_lr_scale},
+    }
+    return torch.optim.SGD(
+        [{"params": found, **options[kind]} for kind, found in groups.items() if found],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+    )
+
+
+def set_learning_rate(optimiser: torch.optim.SGD, lr: float) -> None:
+    """Set the rate of every group; those of clipping levels scale it."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def step(optimiser: torch.optim.SGD, slices: Mapping[nn.Parameter, Slices]) -> None:
+    """One update after `backward`. Of the weights in `slices` only that part moves.
+
+    torch's optimisers know whole tensors: there, decay and momentum would move also the channels that the
+    step's path did not use, whose gradient is 0.
+    """
+    for group in optimiser.param_groups:
+        cut = [p for p in group["params"] if p.grad is not None and p in slices]
+        if cut:
+            _update_parts(optimiser, group, cut, slices)
+    optimiser.step()
+
+
+@torch.no_grad()
+def _update_parts(
+    optimiser: torch.optim.SGD,
+    group: dict[str, float],
+    cut: list[nn.Parameter],
+    slices: Mapping[nn.Parameter, Slices],
+) -> None:
+    weights, gradients, momenta = [], [], []
+    for parameter in cut:
+        state, part = optimiser.state[parameter], slices[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        assert isinstance(parameter.grad, Tensor)
+        weights.append(parameter[part])
+        gradients.append(parameter.grad[part])
+        momenta.append(state["momentum_buffer"][part])
+        parameter.grad = None  # so that the whole tensors' update passes it by
+    update(
+        weights,
+        gradients,
+        momenta,
+        weight_decay=group["weight_decay"],
+        momentum=group["momentum"],
+        lr=group["lr"],
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+    )
