@@ -1,5 +1,6 @@
 """What holds for every space. A new space is one more line in SPACES."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.optimiser import sgd, step
 from toolchain.training.recipe import load_recipe
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MBCONV = "stem_channels=8,stage_widths=8-16-24,stage_repeats=1-2-1,stage_strides=1-2-2,head_channels=32"
 
 SPACES = [
@@ -27,6 +29,7 @@ SPACES = [
     f"proxyless_gpu:size_px=33,in_channels=1,classes=6,stem_stride=1,{MBCONV}",
     f"fbnet:size_px=32,classes=10,{MBCONV}",
     f"fbnet:size_px=17,in_channels=1,classes=7,dropout=0.2,ops=k3e1g2-k5e3-skip,{MBCONV}",
+    f"{EXAMPLES / 'my_space.py'}:my_space",
 ]
 
 

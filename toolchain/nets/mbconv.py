@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import Norm, conv_bn
 from toolchain.spaces.core import Choice, ChoiceBlock, SearchSpace
 from toolchain.spaces.mbconv import SKIP
@@ -22,11 +23,19 @@ class Style:
 
 
 def build_mbconv(spec: ChoiceBlock, choice: Choice, style: Style) -> nn.Module:
-    """The module of an op such as `k5e6`, `k3e1g2` or `skip`."""
-    if choice.op == SKIP:
+    """The module of an op such as `k5e6`, `k3e1g2` or `skip`.
+
+    Raises:
+        UnknownSpace: another op, or a width or bits, which these blocks do not have.
+    """
+    if choice.key == SKIP:
         return skip(spec, style)
-    match = _OP.fullmatch(choice.op)
-    assert match is not None, choice.op
+    match = _OP.fullmatch(choice.key)
+    if match is None:
+        raise UnknownSpace(
+            f"blocks of this family have no choice {choice.key!r}. Write k5e3 (kernel, expansion), k3e1g2 (groups) "
+            f"or skip, without width or bits"
+        )
     kernel, expansion, groups = (int(number or 1) for number in match.groups())
     return MBConv(spec.c_in, spec.c_out, kernel, expansion, spec.stride, style, groups)
 

@@ -94,14 +94,14 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
     measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
     histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
-    for goal, sampler in plan.goals:
+    for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
             progress.say(f"budget {goal.budget}")
-        evolution: Strategy = Evolution(space, goal.budget, sampler, wanted.population, wanted.top_k, wanted.mutation)
+        evolution: Strategy = Evolution(space, goal.budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
         found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
         baseline: tuple[Scored, ...] = ()
         if wanted.random_baseline:
-            plain = RandomSearch(sampler, wanted.population)
+            plain = RandomSearch(feasible, wanted.population)
             baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress)
         histories.append((found, baseline))
     known: dict[Architecture, Scored] = {}

@@ -3,6 +3,7 @@ from a file, `path/to/file.py:my_space`.
 """
 
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -101,10 +102,11 @@ def _own_space(path: Path, name: str, text: str) -> SearchSpace:
 
 
 def _run(path: Path, text: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"nastool_own_space.{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UnknownSpace(f"space {text!r}: {path} is not there. Write --space path/to/file.py:my_space")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up
     try:
         spec.loader.exec_module(module)
     except Exception as problem:  # whatever the user's code raises
