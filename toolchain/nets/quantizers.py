@@ -15,7 +15,7 @@ Scheme = Literal["sawb", "dorefa"]
 
 CLIP = "alpha_a"  # a clipping level's name is this and the bits; training/optimiser.py knows it by `alpha_`
 LEAST_CLIP = 1e-3  # a level that a step has pushed below counts as this much
-TINY = torch.finfo(torch.float32).tiny
+TINY = 1e-20  # a scale of weights that are all 0
 
 # SAWB's clipping level is c1 * sqrt(E[w^2]) - c2 * E|w|. 2 and 4 bits as in IBM's fms-model-optimizer, 3 bits from an
 # older set noted there. For a normal distribution all three come within 1% of the least squared error.
@@ -58,12 +58,12 @@ class QuantConv2d(nn.Conv2d):
 
 def levels(bits: int) -> int:
     """The greatest code of `bits` bits."""
-    return 2**bits - 1
+    return (1 << bits) - 1
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The value of `hard`, exactly, with the gradient of `soft`."""
-    return hard + (soft - soft.detach())
+    return hard.detach() + (soft - soft.detach())
 
 
 def quantize_activation(x: Tensor, scale: Tensor, bits: int) -> Tensor:
@@ -76,7 +76,8 @@ def quantize_activation(x: Tensor, scale: Tensor, bits: int) -> Tensor:
     """
     n = levels(bits)
     steps = x / scale
-    soft = torch.where(steps >= n, float(n), steps.clamp(min=0))
+    # not clamp, whose gradient at the bounds themselves is torch's to choose; half of all inputs are exactly 0
+    soft = torch.where(steps < n, torch.where(steps < 0, 0.0, steps), float(n))
     return straight_through(steps.round().clamp(0, n), soft)
 
 
@@ -108,7 +109,7 @@ def _dorefa(weight: Tensor, n: int) -> tuple[Tensor, Tensor]:
     codes = 2 * (n * (bent / 2 + 0.5)).round() - n
     w, c = weight.detach(), codes.detach()
     scale = ((w * c).sum() / (c * c).sum()).clamp(min=TINY)
-    return straight_through(codes.detach(), n * bent), scale
+    return straight_through(codes, n * bent), scale
 
 
 def _sawb(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
