@@ -71,9 +71,8 @@ def _report_levels(space: SearchSpace, cost: TableCost, draws: int) -> None:
         for _ in range(draws):
             levels.draw(rng)
         draw_us = (time.perf_counter() - began) / draws * 1e6
-        print(
-            f"{space.name:24} levels{', balanced' if balanced else '':16} made in {made_s:.2f} s {draw_us:4.0f} us a draw"
-        )
+        kind = "levels, balanced" if balanced else "levels"
+        print(f"{space.name:24} {kind:22} {'':15} {made_s:6.2f} s {draw_us:6.0f} us")
 
 
 def _middle(space: SearchSpace, cost: TableCost) -> float:
