@@ -16,6 +16,8 @@ from toolchain.errors import ON_PURPOSE, exit_code
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
+INTERRUPTED = 130
+
 commands = typer.Typer(
     name="nastool",
     help="Finds the most accurate convolutional network that measurably fits a budget on your device, and ships it.",
@@ -51,9 +53,10 @@ def app() -> None:
             f"writable (TMPDIR names the one for temporary files), and type the same again: nothing is lost"
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.error("stopped. Nothing is lost: type the same again to go on")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer turns Ctrl-C into this
+            console.error("stopped. Nothing is lost: type the same again to go on")
+        raise
 
 
 if __name__ == "__main__":

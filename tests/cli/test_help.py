@@ -60,7 +60,7 @@ def test_no_command_shows_the_overview(nastool: Callable[..., Any], tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("words", "wrong"),
-    [("serach", "serach"), ("search --latencies 1ms", "--latencies"), ("profile --rounds many", "many")],
+    [("serach", "serach"), ("search --latencies 1ms", "--latencies"), ("profile --rounds many", "--rounds")],
 )
 def test_wrong_words_are_named(words: str, wrong: str, nastool: Callable[..., Any], tmp_path: Path) -> None:
     answer = nastool(*words.split(), cwd=tmp_path)

@@ -55,7 +55,8 @@ def test_two_commands_do_not_work_in_one_run(tiny_config: Config, tmp_path: Path
     other.kill()  # a lock dies with its process
     other.communicate()
     with open_run(changed):
-        assert load_config(settings, {}).seed == 9
+        pass
+    assert load_config(settings, {}).seed == 9
 
 
 def test_a_run_that_can_not_be_made_is_named(tiny_config: Config) -> None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.errors import UnknownSpace
-from toolchain.nets import fbnet, proxyless, shufflenet_v2
+from toolchain.nets import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.nets.blocks import Norm
+from toolchain.nets.quantizers import initialise_clips
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
 
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, Builder] = {
     "shufflenet_v2": shufflenet_v2,
     "proxyless": proxyless,
     "fbnet": fbnet,
+    "resnet": resnet,
 }
 
 
@@ -81,3 +83,4 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    initialise_clips(module)

@@ -27,8 +27,8 @@ class SharedBlock(nn.Module):
         self._op: dict[str, str] = {choice.key: choice.op for choice in spec.choices}
         self._whole: set[str] = set()  # choices that are their op's module as it is
         self._plain: dict[str, nn.Module] = {}  # each choice's module, without weights of its own
-        self._slices: dict[str, dict[str, Slices]] = {}  # of each choice, by the weight's name in its module
-        self._cut: dict[str, dict[str, Slices]] = {}  # those that are less than the whole weight
+        self._names: dict[str, tuple[str, ...]] = {}  # each choice's weights, by their names in its module
+        self._cut: dict[str, dict[str, Slices]] = {}  # of those that it takes a part of, that part
         for op in dict.fromkeys(self._op.values()):
             self._add(spec, [choice for choice in spec.choices if choice.op == op], builder)
 
@@ -44,12 +44,12 @@ class SharedBlock(nn.Module):
 
     def weights(self, key: str) -> dict[str, Tensor]:
         """The weights of one choice by their names in its plain block; slices share the supernet's memory."""
-        shared = dict(self.ops[self._op[key]].named_parameters())
-        return {name: shared[name][part] for name, part in self._slices[key].items()}
+        shared, cut = dict(self.ops[self._op[key]].named_parameters()), self._cut[key]
+        return {name: shared[name][cut[name]] if name in cut else shared[name] for name in self._names[key]}
 
     def cut(self, key: str) -> dict[str, Slices]:
         """The weights of which a choice takes a part only, by their names in this module, with that part."""
-        return self._cut[key]
+        return {f"ops.{self._op[key]}.{name}": part for name, part in self._cut[key].items()}
 
     def train(self, mode: bool = True) -> "SharedBlock":
         for plain in self._plain.values():  # no submodules, so that their weights are not the supernet's
@@ -64,22 +64,21 @@ class SharedBlock(nn.Module):
         self._whole.add(widest.key)
         for choice in choices:
             with torch.device("meta"):  # names and shapes, no memory
-                plain = builder.build_block(spec, choice, SUPERNET)
-            self._plain[choice.key] = plain
-            self._slices[choice.key] = {
-                name: tuple(slice(0, size) for size in weight.shape) for name, weight in plain.named_parameters()
-            }
-            known = dict(shared.named_parameters())
-            for name, weight in plain.named_parameters():
-                if name not in known:  # for example a clipping level of other activation bits
+                self._plain[choice.key] = builder.build_block(spec, choice, SUPERNET)
+            for name, weight in self._plain[choice.key].named_parameters():
+                if name not in dict(shared.named_parameters()):  # a clipping level of other activation bits
                     parent, _, leaf = name.rpartition(".")
                     shared.get_submodule(parent).register_parameter(leaf, nn.Parameter(torch.empty(weight.shape)))
-        sizes = {name: weight.shape for name, weight in shared.named_parameters()}
+        whole = {name: weight.shape for name, weight in shared.named_parameters()}
         for choice in choices:
+            sizes = {name: weight.shape for name, weight in self._plain[choice.key].named_parameters()}
+            self._names[choice.key] = tuple(sizes)
             self._cut[choice.key] = {
-                f"ops.{choice.op}.{name}": part
-                for name, part in self._slices[choice.key].items()
-                if tuple(piece.stop for piece in part) != tuple(sizes[name])
+                name: tuple(
+                    slice(size) if size < most else slice(None) for size, most in zip(shape, whole[name], strict=True)
+                )
+                for name, shape in sizes.items()
+                if shape != whole[name]
             }
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from toolchain.errors import UnknownSpace
-from toolchain.spaces import fbnet, proxyless, shufflenet_v2
+from toolchain.spaces import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.fixed import fixed_ops_of
 
@@ -26,6 +26,8 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
     "proxyless_mobile": (proxyless.proxyless, proxyless.MOBILE),
     "proxyless_gpu": (proxyless.proxyless, proxyless.GPU),
     "fbnet": (fbnet.fbnet, fbnet.DEFAULT),
+    "resnet18_bits": (resnet.resnet, resnet.RESNET18),
+    "resnet34_bits": (resnet.resnet, resnet.RESNET34),
 }
 
 
@@ -75,6 +77,7 @@ def _parse(numbers: Any, key: str, value: str, text: str) -> Any:
     if key not in known:
         raise UnknownSpace(f"space {text!r} has no option {key!r}. Options: {', '.join(known)}")
     read: dict[Any, Callable[[str], Any]] = {
+        str: str,
         int: int,
         float: float,
         bool: lambda word: {"true": True, "false": False}[word],

@@ -1,5 +1,6 @@
 """The two trainings: the supernet, and the winner from scratch."""
 
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from toolchain.training.checkpoint import load, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimiser import Slices
+from toolchain.training.paths import path_sampler
 from toolchain.training.recalibrate import recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
 
@@ -42,17 +44,18 @@ class Trained:
 
 
 def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, progress: Progress) -> Trained:
-    """Train the supernet, one uniformly drawn path a step (paper Eq. 7), and leave its checkpoint.
+    """Train the supernet, one drawn path a step (paper Eq. 7), and leave its checkpoint.
 
     Raises:
-        BadCheckpoint, BadData, RunFolderError: see `loop.train`.
+        BadCheckpoint, BadData, RunFolderError: see `loop.train`; or the weights to start from don't fit.
     """
     supernet = Supernet(space)
     initialise(supernet, torch.Generator().manual_seed(config.seed))
     _placed(supernet)
+    draw = path_sampler(config.train.sampler, space)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        arch = space.draw(Random(mix(config.seed, step)))
+        arch = draw(Random(mix(config.seed, step)))
         return supernet(images, arch), supernet.slices(arch)
 
     recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
@@ -157,7 +160,11 @@ def load_retrained(space: SearchSpace, arch: Architecture, run: Run) -> Network:
 
 def supernet_belongs(config: Config, space: SearchSpace) -> dict[str, Any]:
     """What a supernet's weights depend on; all of it must be the same to go on with them."""
-    return _belongs(config, space, config.train, "supernet")
+    start = config.train.start_from
+    return _belongs(config, space, config.train, "supernet") | {
+        "sampler": config.train.sampler,
+        "start_from": None if start is None else hashlib.sha256(start.read_bytes()).hexdigest(),
+    }
 
 
 def prepare_torch(config: Config) -> None:

@@ -1,0 +1,28 @@
+"""Ctrl-C ends a command with a word and no traceback."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PATIENCE_S = 60
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
+    settings = (
+        'data = "digits"\nholdout_per_class = 20\nspace = "shufflenet_v2_quick:size_px=16"\n'
+        '[train]\nrecipe = "quick"\ncheckpoint_every_s = 0.0\nchanges = { epochs = 1000 }\n'
+    )
+    (tmp_path / "nastool.toml").write_text(settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "train"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    deadline = time.monotonic() + PATIENCE_S
+    while not (tmp_path / "runs/main/supernet/checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Nothing is lost: type the same again to go on" in stderr.decode()
+    assert "Traceback" not in stderr.decode()

@@ -1,0 +1,67 @@
+"""Channels and bit widths through the command line: one supernet, several budgets, winners at or under each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolchain.costs.counters import bitops_cost
+from toolchain.spaces import load_space
+from toolchain.training import fashion_mnist
+
+Nastool = Callable[..., Any]
+
+RESNET = (
+    "resnet18_bits:size_px=32,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
+    "stage_widths=8-16-32-64"
+)
+SMALL = ["--population", "8", "--generations", "3"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(fashion_mnist.find() is None, reason="Fashion-MNIST is not on this machine")
+def test_bit_widths_under_three_limits_from_one_supernet(nastool: Nastool, tmp_path: Path) -> None:
+    (tmp_path / "nastool.toml").write_text(
+        f'run = "bits"\nspace = "{RESNET}"\ndata = "fashion-mnist"\n'
+        '[train]\nrecipe = "quick"\nchanges = { epochs = 0.2 }\n'
+        "[search]\nbn_images = 500\ntop_k = 4\n"
+        '[retrain]\nrecipe = "quick"\nchanges = { epochs = 0.05 }\n'
+    )
+    assert nastool("train", cwd=tmp_path).code == 0
+    cost = bitops_cost(load_space(RESNET))
+    limits = [int(cost.least + share * (cost.greatest - cost.least)) for share in (0.1, 0.3, 0.6)]
+    flags = [word for limit in limits for word in ("--bitops", str(limit))]
+    answer = nastool("search", *flags, "--no-baseline", *SMALL, "--json", cwd=tmp_path)
+    assert answer.code == 0, answer.stderr
+    winners = list(answer.json["winners"].values())
+    assert [winner["limits"]["bitops"] for winner in winners] == limits
+    assert all(winner["bitops"] <= limit for winner, limit in zip(winners, limits, strict=True))
+    assert all(winner["measured_latency_ms"] is None for winner in winners)  # bits that no runtime runs have none
+    front = answer.json["front"]
+    assert front == sorted(front, key=lambda point: (point["bitops"], point["holdout_accuracy"]))
+    assert (tmp_path / "runs/bits/search/front.png").exists()
+
+    retrained = nastool("retrain", "--json", cwd=tmp_path)
+    assert retrained.code == 0, retrained.stderr
+    assert retrained.json["architecture"] == winners[-1]["architecture"]
+    refused = nastool("profile", cwd=tmp_path)
+    assert refused.code == 2
+    assert "--bitops" in refused.stderr
+
+
+def test_channels_of_blocks_that_a_search_found(finished_job: Any, nastool: Nastool, tmp_path: Path) -> None:
+    """The paper's better pipeline (Table 4): blocks first, then the widths of just those."""
+    best = finished_job.answers["search"].json
+    source = finished_job.folder / "runs/r/search/best.json"
+    (tmp_path / "nastool.toml").write_text((finished_job.folder / "nastool.toml").read_text())
+    flags = ["--fix-ops", str(source), "--widths", "0.6-1.0-1.4", "--run", "channels"]
+    assert nastool("train", *flags, cwd=tmp_path).code == 0
+    answer = nastool("search", *flags, "--macs", "31k", "--json", cwd=tmp_path)
+    assert answer.code == 0, answer.stderr
+    assert answer.json["macs"] <= 31_000
+    assert [key.partition("@")[0] for key in answer.json["architecture"]] == best["architecture"]
+    told = nastool("cost", *flags[:4], "--arch", " ".join(answer.json["architecture"]), "--json", cwd=tmp_path)
+    assert told.json["macs"] == answer.json["macs"]
+    assert json.loads((tmp_path / "runs/channels/search/best.json").read_text()) == answer.json
