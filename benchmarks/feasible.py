@@ -1,113 +1,86 @@
-"""How long counting and drawing take: python benchmarks/feasible.py [DRAWS]
+"""How long counting and drawing take, for every space: python benchmarks/feasible.py [DRAWS]
 
-The larger spaces here have the sizes of the paper's, with costs of about their form: choices of a block cost
-what their kernel and width make them cost, and latencies are floats that follow MACs loosely.
+MACs and parameters are counted; latencies are made up, floats that follow MACs loosely. Each limit lies where
+four of ten architectures are below it.
 """
 
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from random import Random
+from time import perf_counter
 
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.counters import macs_cost
+from toolchain.costs.counters import macs_cost, params_cost
 from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.levels import CostLevels
-from toolchain.spaces import load_space
-from toolchain.spaces.core import Choice, ChoiceBlock, Head, SearchSpace, Stem
+from toolchain.spaces import PRESETS, load_space
+from toolchain.spaces.core import SearchSpace
 
-STAGES = ((64, 56, 4), (160, 28, 4), (320, 14, 8), (640, 7, 4))  # channels, size in px, blocks
+LINE = "{:24} {:26} {:>9} {:>5} {:>8} {:>8} {:>9} {}"
 
 
 def main(draws: int) -> None:
-    paper = load_space("shufflenet_v2")
-    print(f"{'space':24} {'limits':22} {'share':>9} {'exact':>5} {'count':>8} {'a draw':>9} {'peak':>8}")
-    for name, space, costs in (
-        ("shufflenet_v2", paper, _with_latencies(paper, macs_cost(paper), by_geometry=True)),
-        ("shufflenet_v2, own rows", paper, _with_latencies(paper, macs_cost(paper), by_geometry=False)),
-        *((name, *_large(name, choices)) for name, choices in LARGE.items()),
-    ):
-        macs, latency, params = costs
-        for limits in ([macs], [latency], [macs, latency], [macs, latency, params]):
-            _report(name, space, limits, draws)
-    _report_levels(paper, macs_cost(paper), draws)
+    print(LINE.format("space", "limits", "share", "exact", "made", "a draw", "peak", ""))
+    for name in PRESETS:
+        space = load_space(name)
+        macs, params = macs_cost(space), params_cost(space)
+        latency = made_up_latency(space, macs)
+        for costs in ([macs], [latency], [macs, latency], [macs, latency, params]):
+            report(space, costs, draws)
+        report_levels(space, macs, draws)
 
 
-LARGE = {
-    "32^20": [32] * 20,
-    "9^22": [9] * 22,
-    "18^16": [18] * 16,
-    "6^6 * 7^15": [6] * 6 + [7] * 15,
-}
-
-
-def _report(name: str, space: SearchSpace, costs: Sequence[TableCost], draws: int) -> None:
-    budget = Budget(tuple(Limit(cost, _middle(space, cost)) for cost in costs))
-    began = time.perf_counter()
+def report(space: SearchSpace, costs: Sequence[TableCost], draws: int) -> None:
+    budget = Budget(tuple(Limit(cost, lower_middle(space, cost)) for cost in costs))
+    began = perf_counter()
     fitting = FeasibleSet(space, budget)
-    counted_s = time.perf_counter() - began
-    rng = Random(0)
-    began = time.perf_counter()
-    for _ in range(draws):
-        assert budget.allows(fitting.draw(rng))
-    draw_us = (time.perf_counter() - began) / draws * 1e6
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    limits = " ".join(cost.name for cost in costs)
-    print(
-        f"{name:24} {limits:22} {fitting.share:9.4%} {fitting.exact!s:>5} {counted_s:6.2f} s {draw_us:6.0f} us "
-        f"{peak_mib:4.0f} MiB  {fitting.note}",
-        flush=True,
-    )
+    made_s = perf_counter() - began
+    draw_us = time_draws(fitting, draws)
+    shown = (f"{fitting.share:.3%}", str(fitting.exact), f"{made_s:.2f} s", f"{draw_us:.0f} us", peak(), fitting.note)
+    print(LINE.format(space.name, " ".join(cost.name for cost in costs), *shown), flush=True)
 
 
-def _report_levels(space: SearchSpace, cost: TableCost, draws: int) -> None:
+def report_levels(space: SearchSpace, cost: TableCost, draws: int) -> None:
     for balanced in (False, True):
-        began = time.perf_counter()
+        began = perf_counter()
         levels = CostLevels(space, cost, balanced=balanced)
-        made_s = time.perf_counter() - began
-        rng = Random(0)
-        began = time.perf_counter()
-        for _ in range(draws):
-            levels.draw(rng)
-        draw_us = (time.perf_counter() - began) / draws * 1e6
-        kind = "levels, balanced" if balanced else "levels"
-        print(f"{space.name:24} {kind:22} {'':15} {made_s:6.2f} s {draw_us:6.0f} us")
+        made_s = perf_counter() - began
+        what = f"levels of {cost.name}{', balanced' if balanced else ''}"
+        shown = ("", "", f"{made_s:.2f} s", f"{time_draws(levels, draws):.0f} us", peak(), "")
+        print(LINE.format(space.name, what, *shown), flush=True)
 
 
-def _middle(space: SearchSpace, cost: TableCost) -> float:
+def time_draws(sampler: FeasibleSet | CostLevels, draws: int) -> float:
+    """Microseconds a draw."""
+    rng = Random(0)
+    began = perf_counter()
+    for _ in range(draws):
+        sampler.draw(rng)
+    return (perf_counter() - began) / draws * 1e6
+
+
+def peak() -> str:
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+
+
+def lower_middle(space: SearchSpace, cost: TableCost) -> float:
     rng = Random(1)
-    return sorted(cost.cost(space.draw(rng)) for _ in range(1001))[400]
+    return round(sorted(cost.cost(space.draw(rng)) for _ in range(1001))[400], 3)
 
 
-def _with_latencies(space: SearchSpace, macs: TableCost, by_geometry: bool) -> tuple[TableCost, TableCost, TableCost]:
+def made_up_latency(space: SearchSpace, macs: TableCost) -> TableCost:
+    """Blocks with the same outside share their rows, as in a table of measurements."""
     rng = Random(2)
-    known: dict[tuple[object, str], float] = {}
-    rows, params = [], []
-    for i, (block, row) in enumerate(zip(space.blocks, macs.rows, strict=True)):
-        place = block.geometry if by_geometry else i
-        rows.append(
-            {key: known.setdefault((place, key), value / 2e7 * rng.uniform(0.7, 1.3)) for key, value in row.items()}
-        )
-        params.append({key: float(int(value) // block.size_px**2) for key, value in row.items()})
-    return macs, TableCost("latency_ms", "ms", 1.5, tuple(rows)), TableCost("params", "params", 1e6, tuple(params))
-
-
-def _large(name: str, choices: Sequence[int]) -> tuple[SearchSpace, tuple[TableCost, TableCost, TableCost]]:
-    places = [stage[:2] for stage in STAGES for _ in range(stage[2])]
-    places = [places[i * len(places) // len(choices)] for i in range(len(choices))]
-    blocks, rows = [], []
-    for (channels, size_px), number in zip(places, choices, strict=True):
-        keys = [f"k{3 + 2 * (i % 4)}w{i // 4 + 1}" for i in range(number)]
-        blocks.append(ChoiceBlock(channels, channels, size_px, 1, tuple(Choice(key) for key in keys)))
-        widths = -(-number // 4)
-        row = {}
-        for i, key in enumerate(keys):
-            mid = channels // 2 * (i // 4 + 1) * 2 // (widths + 1)
-            row[key] = float(size_px**2 * mid * (channels + (3 + 2 * (i % 4)) ** 2))
-        rows.append(row)
-    space = SearchSpace(name, 3, 224, 1000, Stem(16, 2), tuple(blocks), Head(1024, 0.0))
-    return space, _with_latencies(space, TableCost("macs", "MACs", 38_555_648.0, tuple(rows)), by_geometry=True)
+    known: dict[tuple[str, str], float] = {}
+    rows = tuple(
+        {
+            key: known.setdefault((block.geometry, key), value / 2e7 * rng.uniform(0.7, 1.3))
+            for key, value in row.items()
+        }
+        for block, row in zip(space.blocks, macs.rows, strict=True)
+    )
+    return TableCost("latency_ms", "ms", 1.5, rows)
 
 
 if __name__ == "__main__":

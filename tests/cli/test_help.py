@@ -16,7 +16,19 @@ HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "sqlalchemy", "sklearn",
 
 
 def test_commands_are_all_here() -> None:
-    expected = ["check", "cost", "doctor", "export", "init", "profile", "quickstart", "retrain", "search", "train"]
+    expected = [
+        "check",
+        "cost",
+        "doctor",
+        "export",
+        "init",
+        "profile",
+        "quickstart",
+        "retrain",
+        "search",
+        "space",
+        "train",
+    ]
     assert expected == NAMES
 
 

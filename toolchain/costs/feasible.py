@@ -123,8 +123,7 @@ class FeasibleSet:
 
         On a coarse grid the true ends may lie a little beyond.
         """
-        ends = [self._end(self._column(cost), sign) for sign in (-1, 1)]
-        cheapest, dearest = (min(ends, key=cost.cost), max(ends, key=cost.cost))
+        cheapest, dearest = self._end(cost, -1), self._end(cost, 1)
         return Reach(cost.cost(cheapest), cost.cost(dearest), cheapest, dearest)
 
     def histogram(self, cost: TableCost, bins: int = 20) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -176,17 +175,22 @@ class FeasibleSet:
     def _inner(self) -> Points:
         return Points(self._halves.inner.sums, self._halves.inner.weights[-1])
 
-    def _end(self, column: int, sign: int) -> Architecture:
-        """The architecture with the greatest sum in a column times `sign`, among those that fit for certain."""
-        halves = self._halves
-        room = halves.grid.sure if self.count else halves.grid.room
-        values = sign * halves.inner.sums[:, column]
-        best = Points(halves.inner.sums, values, np.maximum, NOTHING).sums(room - halves.outer.sums)
-        outer = int(np.argmax(np.where(best == NOTHING, NOTHING, best + sign * halves.outer.sums[:, column])))
-        fits = np.all(halves.inner.sums <= room - halves.outer.sums[outer], axis=1)
-        inner = int(np.argmax(np.where(fits, values, NOTHING)))
-        arch = halves.architecture((self._drawings[0], outer), (self._drawings[1], inner), _first)
-        return arch if self.budget.allows(arch) else self.draw(Random(0))
+    def _end(self, cost: TableCost, sign: int) -> Architecture:
+        """The architecture with the least cost (`sign` -1) or the greatest (1)."""
+        grid, column = self._halves.grid, self._column(cost)
+        rooms = [grid.room, grid.sure] if self.count else [grid.room]
+        known = [self._greatest(column, sign, room) for room in rooms]
+        known.append(cheapest_of(self.space, cost) if sign < 0 else dearest_of(self.space, cost))
+        fitting = [arch for arch in known if self.budget.allows(arch)]
+        return max(fitting, key=lambda arch: sign * cost.cost(arch)) if fitting else self.draw(Random(0))
+
+    def _greatest(self, column: int, sign: int, room: Ints) -> Architecture:
+        outer, inner = self._halves.outer.sums, self._halves.inner.sums
+        values = sign * inner[:, column]
+        best = Points(inner, values, np.maximum, NOTHING).sums(room - outer)
+        first = int(np.argmax(np.where(best == NOTHING, NOTHING, best + sign * outer[:, column])))
+        last = int(np.argmax(np.where(np.all(inner <= room - outer[first], axis=1), values, NOTHING)))
+        return self._halves.architecture((self._drawings[0], first), (self._drawings[1], last), _first)
 
     def _column(self, cost: TableCost) -> int:
         return [limit.cost for limit in self._limits].index(cost)
@@ -195,6 +199,16 @@ class FeasibleSet:
 def whole_space(space: SearchSpace, cost: TableCost) -> FeasibleSet:
     """All of a space, to ask for the range and the histogram of a cost."""
     return FeasibleSet(space, Budget((Limit(cost, float("inf")),)))
+
+
+def cheapest_of(space: SearchSpace, cost: TableCost) -> Architecture:
+    """The architecture with the least cost of the whole space; the first choice where several cost the same."""
+    return Architecture(space.name, tuple(min(row, key=row.__getitem__) for row in cost.rows))
+
+
+def dearest_of(space: SearchSpace, cost: TableCost) -> Architecture:
+    """The architecture with the greatest cost of the whole space."""
+    return Architecture(space.name, tuple(max(row, key=row.__getitem__) for row in cost.rows))
 
 
 def _first(_: int) -> int:
@@ -215,7 +229,7 @@ def _beyond_reach(space: SearchSpace, limit: Limit) -> str:
 
 
 def _not_together(space: SearchSpace, budget: Budget) -> str:
-    alone = "; ".join(f"{x.cost.name} alone reaches {x.cost.format(x.cost.least)}" for x in budget.limits)
+    alone = "; ".join(f"{x.cost.name} alone reaches {x.cost.exact(x.cost.least)}" for x in budget.limits)
     return f"no architecture of {space.name} meets {budget} together ({alone}). Loosen one of them"
 
 

@@ -25,10 +25,11 @@ from toolchain.costs.states import Drawing
 from toolchain.spaces.core import Architecture, SearchSpace
 
 PERCENTILES = (0.01, 0.99)
-MOST_STATES = 200_000  # a side: a step of training waits for each draw, and balancing goes through all of them often
-BALANCED_WITHIN = 0.001  # shares of choices, when balancing stops
+MOST_STATES = 200_000  # a side; a step of training waits for each draw
+MOST_STATES_BALANCED = 50_000  # balancing goes through all of them many times
+BALANCED_WITHIN = 0.002  # shares of choices, when balancing stops
 MOST_ROUNDS = 200
-LEAST_SHARE = 1e-6  # keeps the weight of a choice that fits no bin finite
+LEAST_FACTOR = 1e-9  # of a choice's weight, where it fits almost no bin or where others do
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class CostLevels:
         balanced: bool = False,
     ) -> None:
         self.space, self.cost = space, cost
-        self._halves = cut(space, (Limit(cost, float("inf")),), MOST_STATES)
+        self._halves = cut(space, (Limit(cost, float("inf")),), MOST_STATES_BALANCED if balanced else MOST_STATES)
         self._sides = (self._halves.outer, self._halves.inner)
         self._outer_sums, self._inner_sums = (side.sums[:, 0] for side in self._sides)  # sorted, as keys are
         self._column = self._halves.grid.columns[0]
@@ -113,7 +114,7 @@ class CostLevels:
                 return arch
 
     def marginals(self) -> Marginals:
-        """For each block, how often each choice is drawn, by key, 0 to 1."""
+        """For each block, how often each choice is drawn, by key, 0 to 1; about so where a grid rounds."""
         return self._marginals
 
     def _inner_between(self, low: int, high: int) -> tuple[Any, Any]:
@@ -136,12 +137,18 @@ class CostLevels:
         return max(0, low), min(column.span, math.floor(high) if bin_.last else math.ceil(high) - 1)
 
     def _percentile_edges(self, levels: int) -> list[float]:
-        least, greatest = (self._percentile(share) for share in PERCENTILES)
+        column = self._column
+        ticks = [self._percentile(share) for share in PERCENTILES]
+        margin = 2 * (column.noise + column.loss)  # so that rounding takes no architecture off an end
+        least = float(column.base + (ticks[0] - margin) * column.tick)
+        greatest = float(column.base + (ticks[1] + margin) * column.tick)
+        if ticks[0] == ticks[1]:
+            return [least, greatest]
         width = (greatest - least) / levels
-        return [*(least + width * i for i in range(levels)), greatest] if width else [least, least]
+        return [*(least + width * i for i in range(levels)), greatest]
 
-    def _percentile(self, share: float) -> float:
-        """The least cost that at least `share` of the space do not exceed."""
+    def _percentile(self, share: float) -> int:
+        """The least sum in ticks that at least `share` of the space do not exceed."""
         outer, so_far = self._sides[0].weights[-1].astype(float), _so_far(self._sides[1].weights[-1].astype(float))
         wanted = share * float(self.space.size)
         low, high = -1, self._column.span
@@ -149,7 +156,7 @@ class CostLevels:
             middle = (low + high) // 2
             enough = float(np.dot(outer, self._completions(0, (0, middle), so_far))) >= wanted
             low, high = (low, middle) if enough else (middle, high)
-        return float(self._column.base + high * self._column.tick)
+        return high
 
     def _completions(self, side: int, ticks: tuple[int, int], other_so_far: Weights) -> Weights:
         """For each last state of a side, the weights of the other side's states that bring it to between `ticks`."""
@@ -185,8 +192,8 @@ class CostLevels:
             found = self._shares(factors)
             if max(float(np.abs(share - 1 / len(share)).max()) for share in found) < BALANCED_WITHIN:
                 break
-            raised = [f / np.maximum(share, LEAST_SHARE) for f, share in zip(factors, found, strict=True)]
-            factors = tuple(f / f.max() for f in raised)
+            raised = [f / np.where(share > 0, share, 1) for f, share in zip(factors, found, strict=True)]
+            factors = tuple(np.maximum(f / f.max(), LEAST_FACTOR) for f in raised)
         return factors
 
 

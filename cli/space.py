@@ -1,0 +1,150 @@
+"""`nastool space`: what a search space holds, and how much of it fits."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.spaces.core import ChoiceBlock
+    from toolchain.survey import Survey
+
+MOST_CHOICES_SHOWN = 6
+MOST_WRITTEN_OUT = 10**15
+BAR_WIDTH = 32
+
+
+def space(
+    latency: options.Latency = None,
+    macs: options.Macs = None,
+    params: options.Params = None,
+    bitops: options.BitOps = None,
+    weight_bits: options.WeightBits = None,
+    space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    batch: options.BatchSize = None,
+    db: options.Db = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Show a search space: its blocks, size and costs, and how much of it fits the limits.
+
+    Nothing is trained or measured. Choices that are drawn more often than others are shown as well: among what
+    fits, and in the uniform constraint sampling that a supernet can be trained with.
+    """
+    from toolchain.config import load_config
+    from toolchain.search.budget import goals_of
+    from toolchain.spaces import load_space
+    from toolchain.survey import survey
+
+    given = options.flags(
+        space=space,
+        fix_ops=fix_ops,
+        widths=widths,
+        profile__device=device,
+        profile__backend=backend,
+        profile__batch=batch,
+        profile__db=db,
+        search__latency=latency,
+        search__macs=macs,
+        search__params=params,
+        search__bitops=bitops,
+        search__weight_bits=weight_bits,
+    )
+    settings = load_config(config, given)
+    chosen = load_space(settings.space, settings.fix_ops, settings.widths)
+    goals, costs = goals_of(settings, chosen)
+    found = survey(chosen, costs.all, [goal.budget for goal in goals])
+    if json:
+        console.answer_json(found.as_dict())
+        return
+    _show_blocks(found)
+    _show_costs(found)
+    _show_feasible(found)
+    _show_histogram(found)
+    if costs.latency is None:
+        console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")
+
+
+def _show_blocks(found: "Survey") -> None:
+    """The blocks, those alike in one line, with how often their choices occur: among what fits, and at levels."""
+    rows: list[tuple[object, ...]] = []
+    every = zip(found.space.blocks, *(f.marginals() for f in found.feasible), found.levels, strict=True)
+    for what, alike in groupby(enumerate(_block_row(block, marginals) for block, *marginals in every), itemgetter(1)):
+        numbers = [number for number, _ in alike]
+        rows.append((_span(numbers[0], numbers[-1]), *what))
+    sets = [f"{f.budget}" for f in found.feasible]
+    columns = ("", "block", "choices", *(f"{name}, %" for name in sets), f"at levels of {found.histogram.cost.name}, %")
+    console.answer_table(f"{found.space.name}: choice blocks, and how often each choice occurs", columns, rows)
+
+
+def _block_row(block: "ChoiceBlock", marginals: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    keys = [choice.key for choice in block.choices]
+    if len(keys) <= MOST_CHOICES_SHOWN:
+        shares = [" ".join(f"{100 * shares[key]:.1f}" for key in keys) for shares in marginals]
+        return (block.geometry, " ".join(keys), *shares)
+    ends = [(min(keys, key=shares.__getitem__), max(keys, key=shares.__getitem__)) for shares in marginals]
+    shares = [
+        " to ".join(f"{key} {100 * by_key[key]:.1f}" for key in pair)
+        for pair, by_key in zip(ends, marginals, strict=True)
+    ]
+    return (block.geometry, f"{len(keys)}, {keys[0]} to {keys[-1]}", *shares)
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _show_costs(found: "Survey") -> None:
+    rows = []
+    for cost in found.costs:
+        reach = found.reach[cost.name]
+        rows.append((cost.name, "least", cost.exact(reach.least), _runs(reach.cheapest.choices)))
+        rows.append(("", "greatest", cost.exact(reach.greatest), _runs(reach.dearest.choices)))
+    console.answer_table(f"{_number(found.space.size)} architectures cost", ("cost", "", "", "architecture"), rows)
+
+
+def _runs(choices: Sequence[str]) -> str:
+    """`choice_x, 3 choice_3, choice_x`: what comes several times in a row with its number."""
+    runs = [(key, len(list(alike))) for key, alike in groupby(choices)]
+    return ", ".join(key if times == 1 else f"{times} {key}" for key, times in runs)
+
+
+def _show_feasible(found: "Survey") -> None:
+    rows = []
+    for feasible in found.feasible:
+        about = "" if feasible.exact else "at least "
+        reaches = [
+            f"{limit.cost.name} {limit.cost.format(reach.least)} to {limit.cost.format(reach.greatest)}"
+            for limit in feasible.budget.limits
+            for reach in [feasible.range(limit.cost)]
+        ]
+        share = f"{about}{100 * feasible.share:.6g}%"
+        rows.append((feasible.budget, f"{about}{_number(feasible.count)}", share, ", ".join(reaches)))
+    console.answer_table("what fits", ("limits", "architectures", "share", "their costs"), rows)
+    for feasible in found.feasible:
+        if feasible.note:
+            console.say(f"{feasible.budget}: {feasible.note}")
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
+
+
+def _show_histogram(found: "Survey") -> None:
+    histogram, size = found.histogram, found.space.size
+    most = max(histogram.counts)
+    limits = [
+        limit.most for feasible in found.feasible for limit in feasible.budget.limits if limit.cost == histogram.cost
+    ]
+    rows = []
+    for low, high, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False):
+        marks = " ".join(f"<- limit {histogram.cost.format(limit)}" for limit in limits if low < limit <= high)
+        bar = "█" * round(BAR_WIDTH * count / most)
+        rows.append((histogram.cost.format(high), f"{100 * count / size:.3g}%", f"{bar} {marks}".strip()))
+    console.answer_table(f"{histogram.cost.name} over the space", ("up to", "share", ""), rows)

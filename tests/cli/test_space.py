@@ -1,0 +1,54 @@
+"""`nastool space`: blocks, size, costs and what fits, for people and for programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Least MACs of the paper's space: exact sums over all 4^20, as in tests/golden/test_feasible_numbers.py.
+LEAST = "270,359,360"
+
+
+def test_for_programs(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("space", "--space", "shufflenet_v2", "--macs", "300M", "--macs", "330M", "--json", cwd=tmp_path)
+    assert answer.code == 0
+    told = answer.json
+    assert (told["space"], told["size"], len(told["blocks"])) == ("shufflenet_v2", 4**20, 20)
+    assert told["blocks"][0] == {
+        "block": "16x112px->64s2",
+        "choices": ["choice_3", "choice_5", "choice_7", "choice_x"],
+    }
+    assert told["costs"].keys() == {"macs", "params", "bitops", "weight_bits"}
+    assert f"{told['costs']['macs']['least']:,}" == LEAST
+    assert [found["limits"] for found in told["feasible"]] == [{"macs": 300_000_000}, {"macs": 330_000_000}]
+    assert [found["exact"] for found in told["feasible"]] == [True, True]
+    assert list(tmp_path.iterdir()) == [], "counting writes nothing"
+
+
+def test_for_people(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("space", "--space", "shufflenet_v2", "--macs", "330M", cwd=tmp_path)
+    assert answer.code == 0
+    for part in ("1,099,511,627,776", LEAST, "398,609,216", "58.9193%", "<- limit 330.00M", "64x56px->160s2", "█"):
+        assert part in answer.stdout
+    assert "latency_ms: the parts are not measured" in answer.stderr
+
+
+def test_many_choices_and_a_note(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    """Too many different sums of two costs: the bounds are said, and that they are bounds."""
+    answer = nastool("space", "--space", "shufflenet_v2_joint", "--macs", "330M", "--params", "4M", cwd=tmp_path)
+    assert answer.code == 0
+    assert "1.268e+30 architectures" in answer.stdout
+    assert "at least" in answer.stdout
+    assert "counted on a grid of" in answer.stderr
+
+
+def test_what_fits_nothing_is_an_error(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("space", "--space", "shufflenet_v2", "--macs", "270M", cwd=tmp_path)
+    assert answer.code == 2
+    assert f"the least reachable is {LEAST}" in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_latency_needs_a_table(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("space", "--space", "shufflenet_v2", "--latency", "17ms", cwd=tmp_path)
+    assert answer.code == 2
+    assert "nastool profile" in answer.stderr
