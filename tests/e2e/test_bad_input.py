@@ -6,6 +6,7 @@ one is left. (A traceback would fail here by itself: the `nastool` fixture lets 
 
 import fcntl
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -145,6 +146,15 @@ TYPED = {
 def test_typed_wrong(mistake: str, job: Any, nastool: Nastool) -> None:
     words, expected = TYPED[mistake]
     refused(nastool, job.folder, words, *expected)
+
+
+def test_impossible_latency_names_what_is_reachable(job: Any, nastool: Nastool) -> None:
+    """The limit that it names can be met to the last digit, so it can be typed as it is."""
+    text = refused(nastool, job.folder, "search --latency 1us")
+    least = re.search(r"the least reachable is ([\d.]+) ms", text)
+    assert least is not None, text
+    answer = nastool("search", "--latency", f"{least[1]}ms", cwd=job.folder)
+    assert "least reachable" not in answer.stderr  # whether whole networks then measure within it, is another matter
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_no_space_at_all(command: str, disk: Disk, finished_job: Any, nastool: N
     before = disk.contents()
     failed = nastool(*words, cwd=disk.folder)
     assert failed.code == 2, failed
-    assert "can't write" in failed.stderr
+    assert "can't write runs/r/" in failed.stderr
     assert "No space left on device" in failed.stderr
     assert "Free some space" in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from toolchain.spaces.core import Architecture
 from toolchain.units import format_binary, format_count, format_ms
@@ -43,6 +44,10 @@ class TableCost:
     def exact(self, value: float) -> str:
         """`value` with its unit and all digits that matter for a limit."""
         return f"{value:.4f} ms" if self.unit == "ms" else f"{value:,.0f}"
+
+    def least_limit(self) -> str:
+        """The least cost that is reached, rounded up: typed as a limit, it can be met."""
+        return self.exact(ceil(self.least * 1e4) / 1e4 if self.unit == "ms" else self.least)
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def _no_limit(space: SearchSpace) -> Limit:
 def _beyond_reach(space: SearchSpace, limit: Limit) -> str:
     return (
         f"no architecture of {space.name} has {limit}: the least reachable is "
-        f"{limit.cost.exact(limit.cost.least)}. Give {limit.cost.name} a limit of at least that"
+        f"{limit.cost.least_limit()}. Give {limit.cost.name} a limit of at least that"
     )
 
 

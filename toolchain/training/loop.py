@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.tensorboard import SummaryWriter
 
 from toolchain.progress import Progress
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load
+from toolchain.training.curves import Curves
 from toolchain.training.data import Data
 from toolchain.training.optimiser import Slices, set_learning_rate, sgd
 from toolchain.training.optimiser import step as update
@@ -75,7 +75,7 @@ def train(
     model.train()
     task = progress.start(title, steps, done=start)
     sampler = StepSampler(data.fit, recipe.batch, schedule.seed, start, steps)
-    writer = SummaryWriter(str(schedule.tensorboard), purge_step=start)
+    curves = Curves(schedule.tensorboard, start)
     meter = _Meter(start)
     kept_at = time.monotonic()
     for step, (pixels, labels) in enumerate(
@@ -93,11 +93,10 @@ def train(
         if meter.due() or step + 1 == steps:
             lr = learning_rate(recipe, step, steps)
             task.advance(step + 1 - meter.logged_step, meter.note(lr))
-            meter.log(writer, step + 1, lr)
+            meter.log(curves, step + 1, lr)
         if time.monotonic() - kept_at > schedule.checkpoint_every_s and step + 1 < steps:
             keep(step + 1)
             kept_at = time.monotonic()
-    writer.close()
     keep(steps)
     return steps
 
@@ -142,8 +141,7 @@ class _Meter:
         v = self.values(lr)
         return f"loss {v['loss']:.3f}  top-1 {v['accuracy']:.1%}  {v['images_per_s']:.0f} images/s  lr {lr:.3g}"
 
-    def log(self, writer: SummaryWriter, step: int, lr: float) -> None:
-        for name, value in self.values(lr).items():
-            writer.add_scalar(name, value, step)
+    def log(self, curves: Curves, step: int, lr: float) -> None:
+        curves.add(step, self.values(lr))
         self.logged_step = step
         self._restart()
