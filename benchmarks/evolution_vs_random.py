@@ -78,11 +78,11 @@ def main() -> None:
 
 
 def strategies(config: Config, space: SearchSpace, budget: Budget, population: int) -> list[Strategy]:
-    sampler = FeasibleSet(space, budget)
+    feasible = FeasibleSet(space, budget)
     top_k = max(2, population // 5)  # the paper's 10 of 50
     return [
-        Evolution(space, budget, sampler, population, top_k, config.search.mutation),
-        RandomSearch(sampler, population),
+        Evolution(feasible, population, top_k, config.search.mutation),
+        RandomSearch(feasible, population),
     ]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import floor
 from typing import TypeVar
 
 from toolchain.errors import BadUnit
@@ -34,17 +35,18 @@ def parse_latency_ms(text: str) -> float:
 def parse_count(text: str, what: str = "count") -> int:
     """`330M` or `330000000` as an integer; `Ki`, `Mi` and `Gi` are powers of 2.
 
+    A prefix may leave a fraction of one, as in `6.32Gi`. It is cut off: no count between lies within the limit.
+
     Raises:
-        BadUnit: an unknown unit, a fraction of one, or not above 0.
+        BadUnit: an unknown unit, a fraction without one, or not 1 or more.
     """
     number, unit = _split(text, what, "330M")
     if unit not in COUNT_PER_UNIT:
         units = ", ".join(filter(None, COUNT_PER_UNIT))
         raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{what} 330M")
-    count = number * COUNT_PER_UNIT[unit]
-    if count.denominator != 1:
+    if not unit and number.denominator != 1:
         raise BadUnit(f"{what} {text!r} is no whole number. Write it as in --{what} 330M")
-    return int(_above_zero(count.numerator, text, what))
+    return int(_above_zero(floor(number * COUNT_PER_UNIT[unit]), text, what))
 
 
 def parse_percent(text: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from toolchain.costs.counters import bitops_cost
 from toolchain.spaces import load_space
@@ -65,3 +66,32 @@ def test_channels_of_blocks_that_a_search_found(finished_job: Any, nastool: Nast
     told = nastool("cost", *flags[:4], "--arch", " ".join(answer.json["architecture"]), "--json", cwd=tmp_path)
     assert told.json["macs"] == answer.json["macs"]
     assert json.loads((tmp_path / "runs/channels/search/best.json").read_text()) == answer.json
+
+
+def test_a_quantized_supernet_starts_from_float_weights(nastool: Nastool, tmp_path: Path) -> None:
+    space = (
+        "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
+        "stage_widths=4-8,stage_repeats=1-1"
+    )
+    (tmp_path / "nastool.toml").write_text(
+        f'space = "{space}"\ndata = "digits"\nholdout_per_class = 20\n'
+        '[train]\nrecipe = "quick"\nchanges = { epochs = 0.1 }\n[retrain]\nrecipe = "quick"\nchanges = { epochs = 1 }\n'
+    )
+    floats = f"{space},bits=float"
+    retrained = nastool("retrain", "--space", floats, "--arch", "basic basic", "--run", "float", "--json", cwd=tmp_path)
+    assert retrained.code == 0, retrained.stderr
+    (best,) = (tmp_path / "runs/float/retrain").glob("*/best.pt")
+    weights = torch.load(best, weights_only=True)["model"]
+    torch.save(weights, tmp_path / "float.pth")
+
+    answer = nastool("train", "--from", "float.pth", "--run", "bits", cwd=tmp_path)
+    assert answer.code == 0, answer.stderr
+    other = nastool("train", "--run", "bits", cwd=tmp_path)  # not the same supernet
+    assert other.code == 2
+    assert "start_from was" in other.stderr
+    torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "odd.pth")
+    for name, word in (("odd.pth", "conv1.weight"), ("nastool.toml", "can't read"), ("missing.pth", "missing.pth")):
+        refused = nastool("train", "--from", name, "--run", "refused", cwd=tmp_path)
+        assert refused.code == 2
+        assert word in refused.stderr
+        assert not (tmp_path / "runs/refused/supernet").exists()

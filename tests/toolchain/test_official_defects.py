@@ -147,12 +147,12 @@ def test_6_networks_over_the_budget_use_up_no_candidates(paper_space: SearchSpac
     """
     strategy = evolution(paper_space, share=0.08)
     drawn = (paper_space.draw(Random(seed)) for seed in range(3000))
-    assert sum(strategy.budget.allows(arch) for arch in drawn) == 0
-    cost = strategy.budget.limits[0].cost
+    assert sum(strategy.feasible.budget.allows(arch) for arch in drawn) == 0
+    cost = strategy.feasible.budget.limits[0].cost
     scores: list[Architecture] = []
 
     def evaluate(arch: Architecture) -> float:
-        assert strategy.budget.allows(arch)
+        assert strategy.feasible.budget.allows(arch)
         scores.append(arch)
         return cost.cost(arch) / 1e9
 
@@ -164,4 +164,4 @@ def evolution(space: SearchSpace, share: float) -> Evolution:
     """With a limit on MACs, `share` of the way from the least to the greatest."""
     cost = macs_cost(space)
     budget = Budget((Limit(cost, cost.least + share * (cost.greatest - cost.least)),))
-    return Evolution(space, budget, FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)
+    return Evolution(FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)

@@ -97,7 +97,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
             progress.say(f"budget {goal.budget}")
-        evolution: Strategy = Evolution(space, goal.budget, feasible, wanted.population, wanted.top_k, wanted.mutation)
+        evolution: Strategy = Evolution(feasible, wanted.population, wanted.top_k, wanted.mutation)
         found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
         baseline: tuple[Scored, ...] = ()
         if wanted.random_baseline:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from toolchain.costs.core import Budget
-from toolchain.costs.feasible import Sampler
-from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.costs.feasible import FeasibleSet
+from toolchain.spaces.core import Architecture
 
 TRIES = 100  # draws a wanted candidate before a source of candidates counts as exhausted
 
@@ -49,13 +48,13 @@ class Strategy(Protocol):
 class RandomSearch:
     """A population of new feasible architectures in every generation."""
 
-    sampler: Sampler
+    feasible: FeasibleSet
     population: int
     name: str = "random"
 
     def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
-        batch = _Batch({s.architecture for s in scored})
-        batch.fill(self.population, "random", lambda: self.sampler.draw(rng))
+        batch = _Batch({s.architecture for s in scored}, self.feasible)
+        batch.fill(self.population, "random", lambda: self.feasible.draw(rng))
         return batch.proposals
 
 
@@ -67,22 +66,20 @@ class Evolution:
     generation is filled up with random feasible candidates.
     """
 
-    space: SearchSpace
-    budget: Budget
-    sampler: Sampler
+    feasible: FeasibleSet
     population: int
     top_k: int
     mutation: float
     name: str = "evolution"
 
     def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
-        batch = _Batch({s.architecture for s in scored}, self.budget)
+        batch = _Batch({s.architecture for s in scored}, self.feasible)
         parents = [s.architecture for s in best_first(scored)[: self.top_k]]
         if parents:
             half = self.population // 2
             batch.fill(half, "crossover", lambda: self._cross(rng.choice(parents), rng.choice(parents), rng))
             batch.fill(self.population - half, "mutation", lambda: self._mutate(rng.choice(parents), rng))
-        batch.fill(self.population - len(batch.proposals), "random", lambda: self.sampler.draw(rng))
+        batch.fill(self.population - len(batch.proposals), "random", lambda: self.feasible.draw(rng))
         return batch.proposals
 
     def _cross(self, one: Architecture, other: Architecture, rng: Random) -> Architecture:
@@ -96,7 +93,7 @@ class Evolution:
             parent.space,
             tuple(
                 rng.choice(block.choices).key if rng.random() < self.mutation else key
-                for block, key in zip(self.space.blocks, parent.choices, strict=True)
+                for block, key in zip(self.feasible.space.blocks, parent.choices, strict=True)
             ),
         )
 
@@ -107,20 +104,21 @@ def best_first(scored: Sequence[Scored]) -> list[Scored]:
 
 
 class _Batch:
-    """Collects candidates that are new and within the budget."""
+    """Collects candidates that are new and within the budget, as all that were seen are."""
 
-    def __init__(self, seen: set[Architecture], budget: Budget | None = None) -> None:
+    def __init__(self, seen: set[Architecture], feasible: FeasibleSet) -> None:
         self.proposals: list[Proposal] = []
         self._seen = seen
-        self._budget = budget or Budget()
+        self._allows = feasible.budget.allows
+        self._left = feasible.most_count - len(seen)
 
     def fill(self, wanted: int, origin: str, draw: Callable[[], Architecture]) -> None:
-        """Add `wanted` candidates from `draw`, or as many as a bounded number of draws gives."""
-        most = len(self.proposals) + wanted
+        """Add `wanted` candidates from `draw`, or as many as are left or a bounded number of draws gives."""
+        most = min(len(self.proposals) + wanted, self._left)
         for _ in range(wanted * TRIES):
             if len(self.proposals) >= most:
                 return
             arch = draw()
-            if arch not in self._seen and self._budget.allows(arch):
+            if arch not in self._seen and self._allows(arch):
                 self._seen.add(arch)
                 self.proposals.append(Proposal(arch, origin))

@@ -1,5 +1,6 @@
 """Checkpoints that are whole or not there, and that say what they belong to."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,18 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], inside: st
             yield from _differences(old, new, f"{inside}{key}.")
         elif old != new:
             yield f"{inside}{key} was {old!r} and is now {new!r}"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file of weights.
+
+    Raises:
+        BadCheckpoint: it can't be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as problem:
+        raise BadCheckpoint(f"can't read the weights {path}: {problem.strerror}. Name a file of a state_dict") from None
 
 
 def read_state(path: Path) -> Mapping[str, Tensor]:

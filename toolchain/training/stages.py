@@ -1,6 +1,5 @@
 """The two trainings: the supernet, and the winner from scratch."""
 
-import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from toolchain.errors import BadCheckpoint, CheckFailed
 from toolchain.files import write_bytes, write_json
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialise
+from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.batches import mix
-from toolchain.training.checkpoint import load, require_same
+from toolchain.training.checkpoint import file_hash, load, read_state, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimiser import Slices
@@ -51,6 +51,8 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     """
     supernet = Supernet(space)
     initialise(supernet, torch.Generator().manual_seed(config.seed))
+    if config.train.start_from is not None:
+        load_float(read_state(config.train.start_from), supernet)
     _placed(supernet)
     draw = path_sampler(config.train.sampler, space)
 
@@ -163,7 +165,7 @@ def supernet_belongs(config: Config, space: SearchSpace) -> dict[str, Any]:
     start = config.train.start_from
     return _belongs(config, space, config.train, "supernet") | {
         "sampler": config.train.sampler,
-        "start_from": None if start is None else hashlib.sha256(start.read_bytes()).hexdigest(),
+        "start_from": None if start is None else file_hash(start),
     }
 
 

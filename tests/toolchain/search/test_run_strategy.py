@@ -42,7 +42,7 @@ class Scores:
 def strategy(space: SearchSpace, limit: float = 1.2) -> Evolution:
     cost = macs_cost(space)
     budget = Budget((Limit(cost, cost.least * limit),))
-    return Evolution(space, budget, FeasibleSet(space, budget), POPULATION, top_k=3, mutation=0.1)
+    return Evolution(FeasibleSet(space, budget), POPULATION, top_k=3, mutation=0.1)
 
 
 def run(space: SearchSpace, path: Path, evaluate: Callable[[Architecture], float], limit: float = 1.2) -> list[Scored]:
@@ -55,7 +55,7 @@ def test_scores_population_times_generations_each_within_the_budget(paper_space:
     found = run(paper_space, tmp_path / "j.jsonl", evaluate)
     assert [s.architecture for s in found] == evaluate.asked
     assert len(set(evaluate.asked)) == len(evaluate.asked) == GENERATIONS * POPULATION
-    assert all(strategy(paper_space).budget.allows(arch) for arch in evaluate.asked)
+    assert all(strategy(paper_space).feasible.budget.allows(arch) for arch in evaluate.asked)
     assert [s.generation for s in found] == [g for g in range(GENERATIONS) for _ in range(POPULATION)]
     lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()[1:]]
     assert [(tuple(line["architecture"]), line["accuracy"], line["generation"], line["origin"]) for line in lines] == [
@@ -94,7 +94,7 @@ def test_another_budget_shares_the_scores(paper_space: SearchSpace, tmp_path: Pa
 def test_random_search_on_the_same_journal_makes_as_many_evaluations(paper_space: SearchSpace, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.jsonl", CONTEXT)
     evolved = strategy(paper_space)
-    baseline = RandomSearch(evolved.sampler, POPULATION)
+    baseline = RandomSearch(evolved.feasible, POPULATION)
     histories = [run_strategy(s, GENERATIONS, 0, journal, Scores(), Quiet()) for s in (evolved, baseline)]
     assert len(histories[0]) == len(histories[1]) == GENERATIONS * POPULATION
     # both begin with the same draws, which are scored once

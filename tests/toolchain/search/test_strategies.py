@@ -25,7 +25,7 @@ def up_to(space: SearchSpace, share: float) -> Budget:
 def evolution(space: SearchSpace, budget: Budget | None = None, **changes: float) -> Evolution:
     numbers = {"population": 50, "top_k": 10, "mutation": 0.1} | changes
     budget = budget or up_to(space, 1.0)
-    return Evolution(space, budget, FeasibleSet(space, budget), **numbers)  # type: ignore[arg-type]
+    return Evolution(FeasibleSet(space, budget), **numbers)  # type: ignore[arg-type]
 
 
 def scored(*architectures: Architecture) -> list[Scored]:
