@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 # Least MACs of the paper's space: exact sums over all 4^20, as in tests/golden/test_feasible_numbers.py.
 LEAST = "270,359,360"
 
@@ -32,6 +34,7 @@ def test_for_people(nastool: Callable[..., Any], tmp_path: Path) -> None:
     assert "latency_ms: the parts are not measured" in answer.stderr
 
 
+@pytest.mark.long
 def test_many_choices_and_a_note(nastool: Callable[..., Any], tmp_path: Path) -> None:
     """Too many different sums of two costs: the bounds are said, and that they are bounds."""
     answer = nastool("space", "--space", "shufflenet_v2_joint", "--macs", "330M", "--params", "4M", cwd=tmp_path)

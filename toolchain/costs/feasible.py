@@ -8,6 +8,7 @@ set says so: `note` has the bounds. Draws are exactly uniform and within the lim
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -65,8 +66,9 @@ class FeasibleSet:
             self._halves = cut(space, self._limits)
         except NothingFits:
             raise BudgetInfeasible(_not_together(space, budget)) from None
-        self.most_count = self._count(self._halves.grid.room)
-        self.count = self._count(self._halves.grid.sure)
+        grid = self._halves.grid
+        self.most_count = self._cumulative[-1]
+        self.count = self.most_count if np.array_equal(grid.sure, grid.room) else self._count(grid.sure)
         if not self.most_count:
             raise BudgetInfeasible(_not_together(space, budget))
         self._drawings = tuple(Drawing(side, side.weights) for side in (self._halves.outer, self._halves.inner))
@@ -161,15 +163,15 @@ class FeasibleSet:
     @cached_property
     def _cumulative(self) -> list[int]:
         """The outer side's states, each with all it can be completed to, added up."""
-        outer = self._halves.outer.weights[-1].tolist()
-        return list(accumulate(map(mul, outer, self._ways_to_complete(self._halves.grid.room))))
+        return list(accumulate(self._ways_through(self._halves.grid.room)))
 
     def _count(self, room: Ints) -> int:
-        return sum(map(mul, self._halves.outer.weights[-1].tolist(), self._ways_to_complete(room)))
+        return sum(self._ways_through(room))
 
-    def _ways_to_complete(self, room: Ints) -> list[int]:
-        ways: list[int] = self._inner.sums(room - self._halves.outer.sums).tolist()
-        return ways
+    def _ways_through(self, room: Ints) -> Iterator[int]:
+        """For each outer state, its own ways times those to complete it; Python's integers, as products are large."""
+        outer = self._halves.outer
+        return map(mul, outer.weights[-1].tolist(), self._inner.sums(room - outer.sums).tolist())
 
     @cached_property
     def _inner(self) -> Points:
@@ -178,7 +180,7 @@ class FeasibleSet:
     def _end(self, cost: TableCost, sign: int) -> Architecture:
         """The architecture with the least cost (`sign` -1) or the greatest (1)."""
         grid, column = self._halves.grid, self._column(cost)
-        rooms = [grid.room, grid.sure] if self.count else [grid.room]
+        rooms = [grid.room, grid.sure] if 0 < self.count < self.most_count else [grid.room]
         known = [self._greatest(column, sign, room) for room in rooms]
         known.append(cheapest_of(self.space, cost) if sign < 0 else dearest_of(self.space, cost))
         fitting = [arch for arch in known if self.budget.allows(arch)]

@@ -17,6 +17,7 @@ from toolchain.spaces.core import Architecture, SearchSpace
 # too fine. With one cost a state is cheap; with two they are compared in about n * sqrt(n), with more in n * n.
 MOST_STATES = {1: 6_000_000, 2: 1_000_000, 3: 60_000}
 FIRST_CELLS = {1: 2**22, 2: 2**13, 3: 2**9}
+MOST_PAIRS = 2**28  # with three costs or more: what compares in about a second
 MOST_UNBEATEN = 4096
 
 
@@ -88,6 +89,8 @@ def _cut(space: SearchSpace, grid: Grid, most_states: int, coarse: bool) -> Halv
             stop -= 1
         if not len(first.sums) or not len(last.sums):
             raise NothingFits
+    if len(grid.columns) > 2 and len(first.sums) * len(last.sums) > MOST_PAIRS:
+        raise TooManyStates
     outer, inner = sorted((first, last), key=lambda side: len(side.sums))
     return Halves(space, grid, outer, inner, coarse)
 
