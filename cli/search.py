@@ -103,7 +103,9 @@ def search(
 
 def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
     (goal, _) = plan.goals[0]
-    counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
+    counts = {
+        c.name: f"{c.exact(best[c.name])} = {c.format(best[c.name])} ({c.convention})" for c in plan.costs.counted
+    }
     limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
     console.answer_facts(
         "winner",
@@ -134,6 +136,7 @@ def _answer_winners(winners: dict[str, dict[str, Any]]) -> None:
     ]
     columns = ("budget", "hold-out", "MACs", "predicted", "measured", "architecture")
     console.answer_table("winners (inherited weights)", columns, rows)
+    console.say(f"MACs: {next(iter(winners.values()))['conventions']['macs']}")
 
 
 def _ms(latency_ms: float | None) -> str:

@@ -36,6 +36,7 @@ def best_of(
         "measured_latency_ms": measured_ms,
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
         "context": context_id,
+        "conventions": {cost.name: cost.convention for cost in costs.all},
         "passed_over": [
             {
                 "architecture": list(other.scored.architecture.choices),
