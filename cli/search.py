@@ -7,6 +7,7 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
+    from toolchain.costs.core import TableCost
     from toolchain.runs import Run
     from toolchain.search.search import Plan
 
@@ -95,7 +96,7 @@ def search(
     if len(plan.goals) == 1:
         _answer_winner(searched.best, plan, folder)
     else:
-        _answer_winners(searched.winners)
+        _answer_winners(searched.winners, plan.varied)
     if searched.front:
         console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
     console.say(f"Next: nastool retrain --run {settings.run}" + (" --budget ..." if len(plan.goals) > 1 else ""))
@@ -122,21 +123,20 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
     )
 
 
-def _answer_winners(winners: dict[str, dict[str, Any]]) -> None:
+def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> None:
     rows = [
         (
             name,
             f"{best['holdout_accuracy']:.2%}",
-            f"{best['macs']:,}",
+            varied.format(best[varied.name]),
             _ms(best["latency_ms"]),
             _ms(best["measured_latency_ms"]),
-            " ".join(best["architecture"]),
         )
         for name, best in winners.items()
     ]
-    columns = ("budget", "hold-out", "MACs", "predicted", "measured", "architecture")
-    console.answer_table("winners (inherited weights)", columns, rows)
-    console.say(f"MACs: {next(iter(winners.values()))['conventions']['macs']}")
+    columns = ("budget", "hold-out", varied.name, "predicted", "measured")
+    console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
+    console.answer_facts("their architectures", {name: " ".join(b["architecture"]) for name, b in winners.items()})
 
 
 def _ms(latency_ms: float | None) -> str:

@@ -106,8 +106,9 @@ def format_count(count: float) -> str:
 
 
 def format_binary(count: float) -> str:
-    """A count in units of 2^30, as the paper prints BitOps: 6782189568 -> `6.316Gi`."""
-    return f"{count / COUNT_PER_UNIT['Gi']:.3f}Gi"
+    """A count in units of 2^30, as the paper prints BitOps, or of 2^20: 6782189568 -> `6.316Gi`."""
+    unit = "Gi" if count >= COUNT_PER_UNIT["Gi"] / 10 else "Mi"
+    return f"{count / COUNT_PER_UNIT[unit]:.3f}{unit}"
 
 
 def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:

@@ -46,6 +46,12 @@ class Plan:
     costs: Costs
     context_id: str
 
+    @property
+    def varied(self) -> TableCost:
+        """The cost whose limit differs from budget to budget; there are several."""
+        first, last = self.goals[0][0].budget.limits, self.goals[-1][0].budget.limits
+        return next(one.cost for one, other in zip(first, last, strict=True) if one.most != other.most)
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -122,7 +128,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         draw_search(run.budget(goal.name), space, found, baseline, goal.budget, plan.costs, best)
     if unmet:
         raise BudgetInfeasible("; ".join(unmet))
-    front = write_front(run.front, _varied(plan), scored, winners) if len(plan.goals) > 1 else []
+    front = write_front(run.front, plan.varied, scored, winners) if len(plan.goals) > 1 else []
     return Searched(winners, front)
 
 
@@ -177,12 +183,6 @@ def _journalled_measure(config: Config, space: SearchSpace, context_id: str, run
         journal.append({"architecture": list(arch.choices), "latency_ms": latency_ms, "context": context_id})
 
     return journalled(known, measure_whole, keep)
-
-
-def _varied(plan: Plan) -> TableCost:
-    """The cost whose limit differs from budget to budget."""
-    first, last = plan.goals[0][0].budget.limits, plan.goals[-1][0].budget.limits
-    return next(one.cost for one, other in zip(first, last, strict=True) if one.most != other.most)
 
 
 def _winner(
