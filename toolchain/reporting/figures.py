@@ -105,7 +105,7 @@ def draw_front(
         s=160,
         marker="*",
         color="#d1495b",
-        label="winners, measured",
+        label="winners",
         zorder=3,
     )
     for number, most in enumerate(limit for _, _, limit in winners if limit is not None):
@@ -113,7 +113,7 @@ def draw_front(
     axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)", title="Many budgets, one supernet")
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="lower right")
     _save(figure, path)
 
 
