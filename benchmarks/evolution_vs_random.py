@@ -54,7 +54,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         run = Run(Path(folder))
         train_supernet(config, space, data, run, Quiet())
-        supernet = load_supernet(config, space, run)
+        supernet = load_supernet(config, space, data, run, Quiet())
         macs = macs_cost(space)
         budget = Budget((Limit(macs, int(macs.least + args.share * (macs.greatest - macs.least))),))
         evaluate = Evaluator(supernet, data, config.search.bn_images, config.search.batch, config.seed)

@@ -21,6 +21,7 @@ def check(
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
+    threads: options.Threads = None,
     run: options.Run = None,
     runs: options.Runs = None,
     config: options.ConfigFile = None,
@@ -42,6 +43,7 @@ def check(
         profile__device=device,
         profile__backend=backend,
         profile__batch=batch,
+        profile__threads=threads,
         check__max_regression=max_regression,
     )
     settings = load_config(config, given)

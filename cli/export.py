@@ -14,6 +14,7 @@ def export(
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
+    threads: options.Threads = None,
     db: options.Db = None,
     run: options.Run = None,
     runs: options.Runs = None,
@@ -23,7 +24,7 @@ def export(
     """Export the retrained winner as ONNX, prove that it computes what torch does, and measure it."""
     from toolchain.config import load_config
     from toolchain.export import export as run_export
-    from toolchain.runs import chosen_architecture, open_run, run_of
+    from toolchain.runs import choose_architecture, open_run, run_of
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.stages import prepare_torch
@@ -39,12 +40,13 @@ def export(
         profile__device=device,
         profile__backend=backend,
         profile__batch=batch,
+        profile__threads=threads,
         profile__db=db,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
-    chosen = chosen_architecture(arch, budget, chosen_space, run_of(settings))
+    chosen = choose_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with open_run(settings) as folder, console.progress() as bars:
         manifest = run_export(settings, chosen_space, chosen, images, folder, bars)

@@ -42,6 +42,7 @@ BudgetName = Annotated[
 Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
 Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
 Db = Annotated[Path | None, typer.Option("--db", help="The table of measured latencies.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 

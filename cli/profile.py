@@ -14,7 +14,7 @@ def profile(
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
-    threads: Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")] = None,
+    threads: options.Threads = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
     db: options.Db = None,
     seed: options.Seed = None,

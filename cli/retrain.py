@@ -21,9 +21,10 @@ def retrain(
 ) -> None:
     """Train the winner from scratch and test it, once. Killed, the same command goes on."""
     from toolchain.config import load_config
-    from toolchain.runs import chosen_architecture, open_run, run_of
+    from toolchain.runs import choose_architecture, open_run, run_of
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
+    from toolchain.training.recipe import load_recipe
     from toolchain.training.stages import prepare_torch
     from toolchain.training.stages import retrain as run_retrain
 
@@ -42,8 +43,9 @@ def retrain(
     settings = load_config(config, given)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
-    winner = chosen_architecture(arch, budget, chosen_space, run_of(settings))
+    winner = choose_architecture(arch, budget, chosen_space, run_of(settings)).architecture
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     with open_run(settings, make=arch is not None) as folder, console.progress() as bars:
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)
     if json:

@@ -33,6 +33,7 @@ def search(
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
+    threads: options.Threads = None,
     db: options.Db = None,
     run: options.Run = None,
     runs: options.Runs = None,
@@ -45,6 +46,7 @@ def search(
     Killed, the same command goes on from its journal and ends with the same result.
     """
     from toolchain.config import load_config
+    from toolchain.errors import BudgetInfeasible
     from toolchain.runs import open_run
     from toolchain.search.search import plan_search
     from toolchain.search.search import search as run_search
@@ -66,6 +68,7 @@ def search(
         profile__device=device,
         profile__backend=backend,
         profile__batch=batch,
+        profile__threads=threads,
         profile__db=db,
         search__latency=latency,
         search__macs=macs,
@@ -90,15 +93,16 @@ def search(
                 f"but measured {other['measured_latency_ms']:.3f} ms ({name})"
             )
     if json:
-        several = {"winners": searched.winners, "front": searched.front}
+        several = {"winners": searched.winners, "front": searched.front, "unmet": list(searched.unmet)}
         console.answer_json(searched.best if len(plan.goals) == 1 else several)
-        return
-    if len(plan.goals) == 1:
+    elif len(plan.goals) == 1:
         _answer_winner(searched.best, plan, folder)
     else:
         _answer_winners(searched.winners, plan.varied)
     if searched.front:
         console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
+    if searched.unmet:
+        raise BudgetInfeasible("; ".join(searched.unmet))
     console.say(f"Next: nastool retrain --run {settings.run}" + (" --budget ..." if len(plan.goals) > 1 else ""))
 
 

@@ -37,7 +37,7 @@ def train(
     from toolchain.runs import open_run
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
-    from toolchain.training.stages import prepare_torch, train_supernet
+    from toolchain.training.stages import prepare_torch, supernet_belongs, train_supernet
 
     given = options.flags(
         space=space,
@@ -57,6 +57,7 @@ def train(
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
     with open_run(settings, make=True) as folder, console.progress() as bars:
         trained = train_supernet(settings, chosen_space, images, folder, bars)
     facts = {

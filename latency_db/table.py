@@ -57,7 +57,7 @@ class LatencyTable:
             c = self.context
             raise MissingLatency(
                 f"{key} was not measured on {c.device_model} ({c.backend} {c.backend_version}, batch {c.batch}, "
-                f"threads {c.threads}). Type nastool profile with the same --space, --device and --batch"
+                f"threads {c.threads}). Type nastool profile with the same --space, --device, --batch and --threads"
             )
         return self.rows[key].summary.latency_ms
 

@@ -17,9 +17,9 @@ from toolchain.files import unwritable
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import context_of, measure, usable_backend
 from toolchain.progress import Progress
-from toolchain.runs import Run
+from toolchain.runs import Chosen, Run
 from toolchain.search.budget import load_costs
-from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
 from toolchain.training.stages import load_retrained
@@ -29,7 +29,7 @@ PARITY_BATCHES = (1, 2, 32)
 
 
 def export(
-    config: Config, space: SearchSpace, arch: Architecture, data: Data, run: Run, progress: Progress
+    config: Config, space: SearchSpace, chosen: Chosen, data: Data, run: Run, progress: Progress
 ) -> dict[str, Any]:
     """Write export/model.onnx and its manifest, once the file is proven to compute what torch does.
 
@@ -41,9 +41,10 @@ def export(
         BadConfig: it is quantized.
         ParityFailed: file and torch differ on real images; nothing is written.
     """
+    arch = chosen.architecture
     if any(choice.quantized for choice in space.choices_of(arch)):
         raise BadConfig("networks with layers of 1 to 4 bits can't be exported yet. Export one of float layers")
-    net = load_retrained(space, arch, run)
+    net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     costs = load_costs(config, space, need_latency=False).of(arch)
     context = context_of(config.profile)
@@ -65,7 +66,7 @@ def export(
             manifest = {
                 **about,
                 "test_accuracy": result["test_accuracy"],
-                "limits": _limits_of(arch, run),
+                "limits": dict(chosen.limits),
                 "measured_latency_ms": latency_ms,
                 "context": context.as_dict(),
                 "graph_hash": graph_hash(file),
@@ -91,7 +92,8 @@ def prove(net: Network, file: Path, data: Data, config: Config) -> Parity:
     Raises:
         ParityFailed: they differ.
     """
-    pixels, _ = next(fixed_batches(data.train, data.holdout[:PARITY_IMAGES], PARITY_IMAGES))
+    every = max(1, len(data.holdout) // PARITY_IMAGES)  # indices are sorted by file, so by class: take all classes
+    pixels, _ = next(fixed_batches(data.train, data.holdout[::every][:PARITY_IMAGES], PARITY_IMAGES))
     images = data.preprocessing(pixels).contiguous().numpy()
     compiled = usable_backend(config.profile).compile(file, CompileSpec(batch=1, threads=config.profile.threads))
     try:
@@ -100,15 +102,6 @@ def prove(net: Network, file: Path, data: Data, config: Config) -> Parity:
         compiled.close()
     require(parity)
     return parity
-
-
-def _limits_of(arch: Architecture, run: Run) -> dict[str, float]:
-    """The limits that `arch` won under, if a search found it; one that was named by hand has none."""
-    if not run.best.exists():
-        return {}
-    best = run.read(run.best, "search")
-    limits: dict[str, float] = best["limits"] if best["architecture"] == list(arch.choices) else {}
-    return limits
 
 
 def read_manifest(run: Run) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.config import Config
-from toolchain.errors import MissingStage, RunFolderError
+from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
 from toolchain.spaces.core import Architecture, SearchSpace
 
@@ -134,20 +134,32 @@ def run_of(config: Config) -> Run:
     return Run(config.runs / config.run)
 
 
-def chosen_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Architecture:
+@dataclass(frozen=True)
+class Chosen:
+    """The architecture to go on with, and the limits that it won under; one named by hand has none."""
+
+    architecture: Architecture
+    limits: Mapping[str, float]
+
+
+def choose_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Chosen:
     """The architecture that a user named, or else the winner of a budget, or else of the last one searched for.
 
     Raises:
         BadArchitecture: what was named is none of the space's.
+        BadCheckpoint: the winner is one of another space.
         MissingStage: nothing was named and nothing searched.
     """
     if named is not None:
-        return space.architecture(named)
+        return Chosen(space.architecture(named), {})
     path = run.best if budget is None else run.budget(budget) / "best.json"
     if not path.exists() and run.best.exists():
         there = sorted(found.parent.name for found in run.best.parent.glob("*/best.json"))
         raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(there)}")
-    return space.architecture(run.read(path, "search")["architecture"])
+    best = run.read(path, "search")
+    if best["space_digest"] != space.digest:
+        raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, not of {space.name}. Give its --space")
+    return Chosen(space.architecture(best["architecture"]), best["limits"])
 
 
 def environment() -> dict[str, Any]:

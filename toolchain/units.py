@@ -16,7 +16,7 @@ COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 
 RANGE_STEPS = 5
 MOST = 10**13  # feasible sets are counted in int64, latencies there in units of 10 ns
 
-_AMOUNT = re.compile(r"([+-]?\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)")
+_AMOUNT = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?)\s*([A-Za-z]*)")
 
 
 def parse_latency_ms(text: str) -> float:
@@ -116,7 +116,7 @@ def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
         raise BadUnit(f"{what} {text!r} is not an amount. Write it as in {example}")
-    return Fraction(match[1]), match[2]
+    return Fraction(match[1].replace(",", "")), match[2]
 
 
 def _above_zero(value: float, text: str, what: str) -> float:

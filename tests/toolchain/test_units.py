@@ -54,6 +54,10 @@ def test_a_count_with_a_decimal_unit_loses_nothing(count: int, unit: str) -> Non
     assert parse_count(f"{whole}.{rest:0{digits}d}{unit}") == count
 
 
+def test_counts_read_back_as_they_are_printed() -> None:
+    assert parse_count("270,359,360") == 270_359_360
+
+
 def test_the_papers_bitops_can_be_typed() -> None:
     """Table 6 prints 6.32G and means 2^30 of them, which is no whole number."""
     assert parse_count("6.32Gi") == 6_786_048_327  # 6.32 * 1,073,741,824 = 6,786,048,327.68
@@ -80,6 +84,7 @@ def test_a_percentage_reads_back_from_its_digits(value: float) -> None:
         (parse_latency_ms, "9" * 5000 + "ms", "is not an amount"),
         (parse_count, "330m", "has the unknown unit 'm'. Write one of k, M, G, Ki, Mi, Gi, as in --count 330M"),
         (parse_count, "0.5", "'0.5' is no whole number"),
+        (parse_count, "270,35", "is not an amount"),
         (parse_count, "0.0005k", "is not above zero"),
         (parse_count, "0", "is not above zero"),
         (parse_count, str(MOST + 1), "more than anything"),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.costs.core import TableCost
+from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import builder_of
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
@@ -22,6 +23,8 @@ MACS = "multiply-adds of convolutions and classifier, batch 1"
 PARAMS = "weights, and scale and offset of batch normalisation"
 BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
 WEIGHT_BITS = "all parameters, packed at their bit widths"
+
+FREE = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.PReLU  # have weights and no MACs
 
 Shape = tuple[int, int, int]
 Count = Callable[[nn.Module, Shape], int]
@@ -82,6 +85,15 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
         found.append((layer, output.numel() * weight[0].numel()))
 
     counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    for layer in module.modules():
+        if (
+            not isinstance(layer, nn.Conv2d | nn.Linear | FREE)
+            and next(layer.parameters(recurse=False), None) is not None
+        ):
+            raise UnknownSpace(
+                f"MACs of {type(layer).__name__} are not counted, and none is taken for 0. Build the blocks of the "
+                f"space from Conv2d and Linear"
+            )
     handles = [layer.register_forward_hook(count) for layer in counted]
     with torch.no_grad():
         module.eval()(torch.empty(1, *input_shape, device="meta"))

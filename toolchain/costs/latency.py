@@ -14,18 +14,18 @@ def stem_key(space: SearchSpace) -> str:
     """`shufflenet_v2/stem:3x224px->16k3s2->16`"""
     stem = space.stem
     conv = f"{stem.conv_channels or stem.c_out}k{stem.kernel}s{stem.stride}{'p' if stem.pool else ''}"
-    return f"{space.family}/stem:{space.in_channels}x{space.size_px}px->{conv}->{stem.c_out}"
+    return f"{space.parts_of}/stem:{space.in_channels}x{space.size_px}px->{conv}->{stem.c_out}"
 
 
 def block_key(space: SearchSpace, spec: ChoiceBlock, choice: Choice) -> str:
     """`shufflenet_v2/choice_3:64x56px->160s2`; blocks with the same outside share their rows."""
-    return f"{space.family}/{choice.key}:{spec.geometry}"
+    return f"{space.parts_of}/{choice.key}:{spec.geometry}"
 
 
 def head_key(space: SearchSpace) -> str:
     """`shufflenet_v2/head:640x7px->1024->1000`"""
     last = space.blocks[-1]
-    return f"{space.family}/head:{last.c_out}x{last.out_px}px->{space.head.channels}->{space.classes}"
+    return f"{space.parts_of}/head:{last.c_out}x{last.out_px}px->{space.head.channels}->{space.classes}"
 
 
 def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:

@@ -59,6 +59,7 @@ class Searched:
 
     winners: dict[str, dict[str, Any]]
     front: list[dict[str, Any]]
+    unmet: tuple[str, ...]  # of each budget that nothing measures within, why
 
     @property
     def best(self) -> dict[str, Any]:
@@ -83,14 +84,14 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
 
     Raises:
         MissingStage, BadCheckpoint: no supernet or journal that fits the configuration.
-        BudgetInfeasible: for a budget, nothing that was scored measures within the latency limit; the winners of
-            the others are written all the same.
+        BudgetInfeasible: nothing that was scored measures within any budget's latency limit.
     """
-    supernet = load_supernet(config, space, run)
+    supernet = load_supernet(config, space, data, run, progress)
     wanted = config.search
     belongs = {
         "supernet_sha256": hashlib.sha256(run.supernet.read_bytes()).hexdigest(),
         "data": data.name,
+        "data_digest": data.digest,
         "holdout_per_class": config.holdout_per_class,
         "bn_images": wanted.bn_images,
         "batch": wanted.batch,
@@ -126,10 +127,10 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         write_json(run.budget(goal.name) / "best.json", best)
         write_json(run.best, best)
         draw_search(run.budget(goal.name), space, found, baseline, goal.budget, plan.costs, best)
-    if unmet:
+    if not winners:
         raise BudgetInfeasible("; ".join(unmet))
     front = write_front(run.front, plan.varied, scored, winners) if len(plan.goals) > 1 else []
-    return Searched(winners, front)
+    return Searched(winners, front, tuple(unmet))
 
 
 def run_strategy(

@@ -10,6 +10,7 @@ from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import Architecture
 
 MOST_MEASURED = 12
+NARROW_MISSES = 3
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,15 @@ def verify(
 
 
 def _ratio(passed_over: Sequence[Measured]) -> float:
-    """How much slower whole networks measured than their parts' sum; 1 before anything is known."""
+    """How much slower whole networks measured than their parts' sum; 1 before anything is known.
+
+    The median at first, since one measurement may be disturbed; after a few misses the greatest, so that narrow
+    misses don't go on and better candidates further down are reached.
+    """
     ratios = [m.measured_ms / m.predicted_ms for m in passed_over if m.predicted_ms]
-    return median(ratios) if ratios else 1.0
+    if not ratios:
+        return 1.0
+    return median(ratios) if len(ratios) <= NARROW_MISSES else max(ratios)
 
 
 def _quickest(

@@ -2,6 +2,7 @@
 from a file, `path/to/file.py:my_space`.
 """
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -101,7 +102,10 @@ def _own_space(path: Path, name: str, text: str) -> SearchSpace:
             f"{path} defines no SearchSpace {name!r}. It defines {', '.join(there) or 'none'}: "
             f"write --space {path}:{there[0] if there else 'my_space'}"
         )
-    return replace(space, name=text, builder=module if hasattr(module, "build_block") else None)
+    if not hasattr(module, "build_block"):
+        return replace(space, name=text)
+    source = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return replace(space, name=text, builder=module, builder_hash=source)
 
 
 def _run(path: Path, text: str) -> ModuleType:

@@ -106,6 +106,12 @@ class SearchSpace:
     blocks: tuple[ChoiceBlock, ...]
     head: Head
     builder: Any = field(default=None, compare=False, repr=False)
+    builder_hash: str = ""  # of the builder's source, since other modules have other weights and latencies
+
+    @property
+    def parts_of(self) -> str:
+        """What the keys of its measured parts begin with."""
+        return f"{self.family}#{self.builder_hash}" if self.builder_hash else self.family
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,15 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     except Exception as problem:  # torch names no set of errors for a damaged file
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise BadCheckpoint(f"can't read the weights {path}: {reason}. Name a file of a state_dict") from None
+    if isinstance(content, dict) and "belongs" in content:  # a best.pt of nastool retrain
+        content = content["model"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise BadCheckpoint(f"{path} holds no state_dict. Save one with torch.save(model.state_dict(), {path.name!r})")
     return content
 
 
-def load(path: Path, belongs: Mapping[str, Any]) -> Checkpoint:
-    """Read the checkpoint at `path`, which must belong to the same things.
+def load(path: Path, belongs: Mapping[str, Any], only: Collection[str] = ()) -> Checkpoint:
+    """Read the checkpoint at `path`, which must belong to the same things (of those, to `only` some).
 
     Raises:
         BadCheckpoint: truncated, or of another space, data set, recipe or seed; the field is named.
@@ -91,7 +93,8 @@ def load(path: Path, belongs: Mapping[str, Any]) -> Checkpoint:
         raise BadCheckpoint(
             f"can't read the checkpoint {path}: {reason}. Remove it to train anew, or put a copy back"
         ) from None
-    require_same(path, checkpoint.belongs, belongs)
+    found = {key: value for key, value in checkpoint.belongs.items() if not only or key in only}
+    require_same(path, found, belongs)
     return checkpoint
 
 

@@ -4,6 +4,7 @@ The hold-out on which candidates are scored is cut from the training images, the
 Sec. 4 "Dataset"). The test images are the data set's own, and are looked at once, after retraining.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,13 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, cut for training (`fit`), search (`holdout`) and the last test."""
+    """A data set, cut for training (`fit`), search (`holdout`) and the last test.
+
+    `digest` changes when an image is added, removed, renamed or resized: then the cut is another one as well.
+    """
 
     name: str
+    digest: str
     classes: tuple[str, ...]
     train: Images
     fit: tuple[int, ...]
@@ -95,7 +100,16 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     preprocessing = Preprocessing(
         space.size_px, GREY_MEAN if grey else IMAGENET_MEAN, GREY_STD if grey else IMAGENET_STD
     )
-    return Data(name, classes, train, fit, holdout, test, preprocessing)
+    return Data(name, _digest(train, test), classes, train, fit, holdout, test, preprocessing)
+
+
+def _digest(*parts: Images) -> str:
+    """16 hex digits of which images there are, and of which classes."""
+    found = hashlib.sha256()
+    for images in parts:
+        found.update(images.labels.numpy().tobytes())
+        found.update(images.identity())
+    return found.hexdigest()[:16]
 
 
 def split_holdout(labels: Tensor, per_class: int, seed: int, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -25,6 +25,9 @@ class Images(Protocol):
     def labels(self) -> Tensor:
         """int64 (N,)."""
 
+    def identity(self) -> bytes:
+        """What tells these images from others, without decoding them."""
+
     def fetch(self, indices: Sequence[int]) -> Tensor:
         """Images as they are evaluated: uint8 (len(indices), C, S, S)."""
 
@@ -46,6 +49,9 @@ class MemoryImages:
             pixels = tv.resize(pixels, [size_px, size_px], antialias=True)
         return cls(pixels.expand(-1, channels, -1, -1).contiguous(), labels)
 
+    def identity(self) -> bytes:
+        return self.pixels.numpy().tobytes()
+
     def fetch(self, indices: Sequence[int]) -> Tensor:
         return self.pixels[torch.as_tensor(indices)]
 
@@ -65,6 +71,10 @@ class FolderImages:
     labels: Tensor
     channels: int
     size_px: int
+
+    def identity(self) -> bytes:
+        """Names within their class folders, and sizes in bytes."""
+        return "".join(f"{p.parent.name}/{p.name} {p.stat().st_size}\n" for p in self.paths).encode()
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         return torch.stack([self._center(self._decode(index)) for index in indices])

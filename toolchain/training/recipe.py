@@ -14,7 +14,7 @@ Stage = Literal["supernet", "retrain"]
 class Augmentation(BaseModel):
     """Random changes of training images."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     random_resized_crop: bool = False
     crop_padding: int = Field(0, ge=0)  # pixels of zero around the image, then a random crop of its size
@@ -29,7 +29,7 @@ class Augmentation(BaseModel):
 class Recipe(BaseModel):
     """SGD with a linear or cosine decay to zero (the paper's: linear, no warm-up)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: float = Field(gt=0)
     batch: int = Field(gt=0)

@@ -32,6 +32,7 @@ from toolchain.training.recipe import Recipe, Stage, load_recipe
 
 Model = TypeVar("Model", bound=nn.Module)
 
+SCORED_ON = ("space_digest", "data", "data_digest", "holdout_per_class", "seed")  # the seed draws the hold-out
 RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the paper
 
 
@@ -67,23 +68,31 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
         data,
         recipe,
         _schedule(config, config.train, run.supernet, run.tensorboard("supernet")),
-        supernet_belongs(config, space),
+        supernet_belongs(config, space, data),
         progress,
         "train supernet",
     )
     return Trained(run.supernet, steps)
 
 
-def load_supernet(config: Config, space: SearchSpace, run: Run) -> Supernet:
-    """The supernet that `train_supernet` left, trained to its recipe's end or not.
+def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, progress: Progress) -> Supernet:
+    """The supernet that `train_supernet` left, however it was trained: to score on it, only space and data matter.
 
     Raises:
         MissingStage: there is none.
-        BadCheckpoint: it is damaged or belongs to other settings.
+        BadCheckpoint: it is damaged, or of another space, data set or cut.
     """
     run.require(run.supernet, "train")
+    wanted = supernet_belongs(config, space, data)
+    checkpoint = load(run.supernet, {key: wanted[key] for key in SCORED_ON}, only=SCORED_ON)
+    steps = Recipe(**checkpoint.belongs["recipe"]).steps(len(data.fit))
+    if checkpoint.step < steps:
+        progress.say(
+            f"this supernet is trained to step {checkpoint.step} of {steps}. nastool train goes on with it; a search "
+            f"after that begins anew"
+        )
     supernet = Supernet(space)
-    supernet.load_state_dict(load(run.supernet, supernet_belongs(config, space)).model)
+    supernet.load_state_dict(checkpoint.model)
     return _placed(supernet)
 
 
@@ -99,7 +108,7 @@ def retrain(
         BadCheckpoint, BadData, RunFolderError: see `loop.train`.
         CheckFailed: training diverged; the loss is not a number.
     """
-    belongs = _belongs(config, space, config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    belongs = _belongs(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
     folder = run.retrain(arch)
     if (folder / "result.json").exists():
         result = run.read(folder / "result.json", "retrain")
@@ -137,12 +146,12 @@ def retrain(
     return result
 
 
-def load_retrained(space: SearchSpace, arch: Architecture, run: Run) -> Network:
+def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run) -> Network:
     """The retrained `arch`, in eval mode.
 
     Raises:
         MissingStage: it was not retrained.
-        BadCheckpoint: the file is damaged, or of another space.
+        BadCheckpoint: the file is damaged, or of another space or data set.
     """
     path = run.retrain(arch) / "best.pt"
     run.require(path, "retrain")
@@ -155,15 +164,20 @@ def load_retrained(space: SearchSpace, arch: Architecture, run: Run) -> Network:
         raise BadCheckpoint(
             f"{path} is a network of the space {belongs['space']}, not of {space.name}. Give --space {belongs['space']}"
         )
+    if belongs["data_digest"] != data.digest:
+        raise BadCheckpoint(
+            f"{path} was trained on {belongs['data']}, and {data.name} is another data set, or has other images now. "
+            f"Give --data {belongs['data']}, or retrain"
+        )
     net = Network(space, arch, STANDALONE)
     net.load_state_dict(state)
     return net.eval()
 
 
-def supernet_belongs(config: Config, space: SearchSpace) -> dict[str, Any]:
+def supernet_belongs(config: Config, space: SearchSpace, data: Data) -> dict[str, Any]:
     """What a supernet's weights depend on; all of it must be the same to go on with them."""
     start = config.train.start_from
-    return _belongs(config, space, config.train, "supernet") | {
+    return _belongs(config, space, data, config.train, "supernet") | {
         "sampler": config.train.sampler,
         "start_from": None if start is None else file_hash(start),
     }
@@ -185,11 +199,12 @@ def _placed(model: Model) -> Model:
     return placed
 
 
-def _belongs(config: Config, space: SearchSpace, training: TrainConfig, stage: Stage) -> dict[str, Any]:
+def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:
     return {
         "space": space.name,
         "space_digest": space.digest,
-        "data": config.data_name(),
+        "data": data.name,
+        "data_digest": data.digest,
         "holdout_per_class": config.holdout_per_class,
         "seed": config.seed,
         "recipe": load_recipe(training.recipe, stage, training.changes).model_dump(),

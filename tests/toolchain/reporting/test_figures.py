@@ -90,6 +90,6 @@ def test_a_front_over_several_budgets(tmp_path: Path, drawn: list[Figure]) -> No
     (axes,) = drawn[0].axes
     assert axes.get_xlabel() == "MACs (M)"
     clouds = {str(cloud.get_label()): np.asarray(cloud.get_offsets()).tolist() for cloud in axes.collections}
-    assert clouds["winners, measured"] == [[2.0, 0.5], [3.0, 0.6]]
+    assert clouds["winners"] == [[2.0, 0.5], [3.0, 0.6]]
     lines = {str(line.get_label()): np.asarray(line.get_xdata()).tolist() for line in axes.lines}
     assert lines == {"front": [1.0, 2.0, 3.0], "budgets": pytest.approx([2.2, 2.2])}

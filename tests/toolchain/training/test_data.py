@@ -159,3 +159,18 @@ def test_fashion_mnist_files(tmp_path: Path) -> None:
     write_idx(tmp_path, "train", b"\0" * 100, b"\0")
     with pytest.raises(BadData, match=r"can't read .*train-images-idx3-ubyte.* fetch the data set again"):
         fashion_mnist.read(tmp_path, "train")
+
+
+def test_a_digest_tells_other_images_apart(tmp_path: Path, tiny_space: SearchSpace) -> None:
+    """One image more, and the hold-out is cut anew: what was trained on may be in it."""
+    space = load_space("shufflenet_v2_quick:size_px=16,classes=2")
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(4):
+                Image.new("L", (20, 20), i * 40).save(tmp_path / part / name / f"{i}.png")
+    before = load_data(f"folder:{tmp_path}", space, 1, 0).digest
+    assert load_data(f"folder:{tmp_path}", space, 1, 0).digest == before
+    Image.new("L", (20, 20), 7).save(tmp_path / "train" / "a" / "new.png")
+    assert load_data(f"folder:{tmp_path}", space, 1, 0).digest != before
+    assert load_data("digits", tiny_space, 20, 0).digest != before
