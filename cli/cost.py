@@ -53,5 +53,5 @@ def cost(
     console.answer_table("whole network", ("cost", "exact", "", "what is counted"), totals)
     if known:
         console.answer_facts("published", vars(known))
-    if costs.latency is None:
+    if costs.latency is None and not chosen_space.quantized:
         console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")

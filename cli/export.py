@@ -48,6 +48,7 @@ def export(
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     chosen = choose_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    chosen.require_data(images.name, images.digest)
     with open_run(settings) as folder, console.progress() as bars:
         manifest = run_export(settings, chosen_space, chosen, images, folder, bars)
     if json:

@@ -1,6 +1,7 @@
 """The options that several commands share."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -51,3 +52,25 @@ def flags(**given: Any) -> dict[str, Any]:
     """The options that were given, by their place in the configuration: `search__latency` is search.latency."""
     values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     return {key.replace("__", "."): value for key, value in values.items() if value not in (None, [])}
+
+
+def again(
+    space: str | None,
+    fix_ops: str | None,
+    widths: str | None,
+    data: str | None,
+    holdout_per_class: int | None,
+    runs: Path | None,
+    config: Path | None,
+) -> str:
+    """The flags that the next command needs as well, as they can be typed: ` --data digits`."""
+    given = {
+        "--config": config,
+        "--space": space,
+        "--fix-ops": fix_ops,
+        "--widths": widths,
+        "--data": data,
+        "--holdout-per-class": holdout_per_class,
+        "--runs": runs,
+    }
+    return "".join(f" {flag} {quote(str(value))}" for flag, value in given.items() if value is not None)

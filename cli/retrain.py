@@ -41,10 +41,13 @@ def retrain(
         retrain__changes__epochs=epochs,
     )
     settings = load_config(config, given)
+    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
-    winner = choose_architecture(arch, budget, chosen_space, run_of(settings)).architecture
+    chosen = choose_architecture(arch, budget, chosen_space, run_of(settings))
+    winner = chosen.architecture
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    chosen.require_data(images.name, images.digest)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     with open_run(settings, make=arch is not None) as folder, console.progress() as bars:
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)
@@ -55,9 +58,10 @@ def retrain(
         "retrained",
         {
             "architecture": " ".join(result["architecture"]),
+            "data": images.name,
             "test accuracy": f"{result['test_accuracy']:.2%}",
             "hold-out accuracy": f"{result['holdout_accuracy']:.2%}",
             "weights": folder.retrain(winner) / "best.pt",
         },
     )
-    console.say(f"Next: nastool export --run {settings.run}")
+    console.say(f"Next: nastool export --run {settings.run}{again}")

@@ -80,6 +80,7 @@ def search(
         search__random_baseline=baseline,
     )
     settings = load_config(config, given)
+    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
@@ -103,14 +104,12 @@ def search(
         console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
     if searched.unmet:
         raise BudgetInfeasible("; ".join(searched.unmet))
-    console.say(f"Next: nastool retrain --run {settings.run}" + (" --budget ..." if len(plan.goals) > 1 else ""))
+    console.say(f"Next: nastool retrain --run {settings.run}{again}" + (" --budget ..." if len(plan.goals) > 1 else ""))
 
 
 def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
     (goal, _) = plan.goals[0]
-    counts = {
-        c.name: f"{c.exact(best[c.name])} = {c.format(best[c.name])} ({c.convention})" for c in plan.costs.counted
-    }
+    counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
     limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
     console.answer_facts(
         "winner",
@@ -125,6 +124,8 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
+    for cost in plan.costs.counted:
+        console.say(f"{cost.name}: {cost.convention}")
 
 
 def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> None:

@@ -69,7 +69,7 @@ def space(
     _show_costs(found)
     _show_feasible(found)
     _show_histogram(found)
-    if costs.latency is None:
+    if costs.latency is None and not chosen.quantized:
         console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")
 
 

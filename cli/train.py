@@ -7,6 +7,8 @@ import typer
 
 from cli import console, options
 
+FEW_STEPS = 100
+
 
 def train(
     space: options.Space = None,
@@ -54,12 +56,20 @@ def train(
         train__start_from=start_from,
     )
     settings = load_config(config, given)
+    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
     with open_run(settings, make=True) as folder, console.progress() as bars:
         trained = train_supernet(settings, chosen_space, images, folder, bars)
+    if len(images.holdout) > len(images.fit):
+        console.say(
+            f"warning: {len(images.holdout)} images are held out for the search, and {len(images.fit)} are left to "
+            f"train on. A smaller --holdout-per-class leaves more"
+        )
+    if trained.steps < FEW_STEPS:
+        console.say(f"warning: {trained.steps} steps teach a supernet little. Give more --epochs, or a smaller batch")
     facts = {
         "space": chosen_space.name,
         "data": images.name,
@@ -72,4 +82,5 @@ def train(
         console.answer_json(facts)
     else:
         console.answer_facts("supernet", facts)
-        console.say(f"Next: nastool search --run {settings.run} --latency ... (or --macs ...)")
+        limit = "--bitops ..." if chosen_space.quantized else "--latency ... (or --macs ...)"
+        console.say(f"Next: nastool search --run {settings.run}{again} {limit}")

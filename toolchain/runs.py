@@ -140,6 +140,20 @@ class Chosen:
 
     architecture: Architecture
     limits: Mapping[str, float]
+    data: str | None = None
+    data_digest: str | None = None
+
+    def require_data(self, name: str, digest: str) -> None:
+        """A winner is one on the data that it was scored on.
+
+        Raises:
+            BadCheckpoint: this is other data.
+        """
+        if self.data_digest is not None and self.data_digest != digest:
+            raise BadCheckpoint(
+                f"this winner was searched for on {self.data}, and {name} is another data set, or has other images "
+                f"now. Give --data {self.data}, or search again; --arch trains any architecture on any data"
+            )
 
 
 def choose_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Chosen:
@@ -158,8 +172,11 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
         raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(there)}")
     best = run.read(path, "search")
     if best["space_digest"] != space.digest:
-        raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, not of {space.name}. Give its --space")
-    return Chosen(space.architecture(best["architecture"]), best["limits"])
+        same_name = best["space"] == space.name
+        remedy = "which has changed since. Search again" if same_name else f"not of {space.name}. Give its --space"
+        raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, {remedy}")
+    arch = space.architecture(best["architecture"])
+    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"))
 
 
 def environment() -> dict[str, Any]:

@@ -87,9 +87,8 @@ def compact(value: float, unit: str) -> str:
     """An amount in the fewest letters, for file names: `17ms`, `330M`, `6.32Gi`."""
     if unit == "ms":
         return f"{value:.5g}ms"
-    step, prefixes = (1024.0, ("", "Ki", "Mi", "Gi")) if unit == "BitOps" else (1000.0, ("", "k", "M", "G"))
-    power = max(i for i in range(4) if value >= step**i or i == 0)
-    return f"{value / step**power:.6g}{prefixes[power]}"
+    fitting = [prefix for prefix, size in COUNT_PER_UNIT.items() if value >= size or not prefix]
+    return min((f"{value / COUNT_PER_UNIT[prefix]:.6g}{prefix}" for prefix in fitting), key=len)
 
 
 def format_ms(ms: float) -> str:

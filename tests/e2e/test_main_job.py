@@ -290,3 +290,25 @@ def draw_classes(root: Path, part: str, images: int) -> None:
             mode = ("RGB", "L", "P")[number % 3]
             kind = "jpg" if number % 2 and mode != "P" else "png"
             image.convert(mode).save(folder / f"{number}.{kind}")
+
+
+def test_a_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> None:
+    """A flag that search had and retrain has not would train on the file's data set, and nobody would see it."""
+    for part in ("train", "val"):
+        for label in range(10):
+            (job.folder / "other" / part / str(label)).mkdir(parents=True)
+            for number in range(3):
+                image = Image.new("L", (16, 16), label * 20 + number)
+                image.save(job.folder / "other" / part / str(label) / f"{number}.png")
+    flags = ["--data", "folder:other", "--holdout-per-class", "1"]
+    for command in ("retrain", "export"):
+        answer = nastool(command, *flags, cwd=job.folder)
+        assert answer.code == 2
+        assert "searched for on digits" in answer.stderr
+    by_hand = nastool("retrain", *flags, "--arch", "0 1 2 3", "--run", "by_hand", "--json", cwd=job.folder)
+    assert by_hand.code == 0, by_hand.stderr
+
+
+def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) -> None:
+    answer = nastool("search", "--macs", "31k", "--data", "digits", "--holdout-per-class", "20", cwd=job.folder)
+    assert "Next: nastool retrain --run r --data digits --holdout-per-class 20\n" in answer.stderr

@@ -22,7 +22,7 @@ def best_of(
     costs: Costs,
     context_id: str,
 ) -> dict[str, Any]:
-    """The content of best.json, but for the number of evaluations.
+    """The content of best.json, but for the data and the number of evaluations.
 
     Args:
         measured_ms: None where the network has quantized layers, which no backend runs quicker.

@@ -123,6 +123,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         except BudgetInfeasible as problem:
             unmet.append(str(problem))
             continue
+        best |= {"data": data.name, "data_digest": data.digest}
         winners[goal.name] = best
         write_json(run.budget(goal.name) / "best.json", best)
         write_json(run.best, best)

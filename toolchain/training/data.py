@@ -80,7 +80,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     if space.in_channels not in (1, 3):
         raise BadData(
             f"images have 1 channel (grey) or 3 (colours), and the space {space.name} takes {space.in_channels}. "
-            f"Write --space {_with_option(space.name, 'in_channels', 3)}"
+            f"{_remedy(space.name, 'in_channels', 3)}"
         )
     if name == "digits":
         classes, train, test = _digits(space)
@@ -93,7 +93,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     if len(classes) != space.classes:
         raise BadData(
             f"{name} has {len(classes)} classes and the space {space.name} has {space.classes}. "
-            f"Write --space {_with_option(space.name, 'classes', len(classes))}"
+            f"{_remedy(space.name, 'classes', len(classes))}"
         )
     fit, holdout = split_holdout(train.labels, holdout_per_class, seed, name)
     grey = space.in_channels == 1
@@ -131,6 +131,12 @@ def split_holdout(labels: Tensor, per_class: int, seed: int, name: str) -> tuple
         held += members[:per_class]
     held_set = set(held)
     return tuple(i for i in range(len(labels)) if i not in held_set), tuple(sorted(held))
+
+
+def _remedy(name: str, option: str, value: int) -> str:
+    if ".py:" in name:  # a user's own space takes no options
+        return f"Write {option}={value} in the file {name.partition(':')[0]}"
+    return f"Write --space {_with_option(name, option, value)}"
 
 
 def _with_option(space_name: str, key: str, value: int) -> str:
