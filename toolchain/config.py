@@ -157,4 +157,5 @@ def parse_config(text: str, flags: Mapping[str, Any], where: str) -> Config:
     except ValidationError as problem:
         first = problem.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise BadConfig(f"{where}, {key}: {first['msg']} (given: {first['input']!r})") from None
+        source = "the command line" if any(key == flag or key.startswith(f"{flag}.") for flag in flags) else where
+        raise BadConfig(f"{source}, {key}: {first['msg']} (given: {first['input']!r})") from None
