@@ -5,7 +5,6 @@ has them, so a search that was killed ends as if it had not been. Scores do not 
 for other budgets on the same supernet share the journal.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from exporters.manifest import sha256
 from toolchain.config import Config
 from toolchain.costs.core import Limit, TableCost
 from toolchain.costs.feasible import FeasibleSet
@@ -89,7 +89,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     supernet = load_supernet(config, space, data, run, progress)
     wanted = config.search
     belongs = {
-        "supernet_sha256": hashlib.sha256(run.supernet.read_bytes()).hexdigest(),
+        "supernet_sha256": sha256(run.supernet),
         "data": data.name,
         "data_digest": data.digest,
         "holdout_per_class": config.holdout_per_class,

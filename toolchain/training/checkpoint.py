@@ -1,8 +1,8 @@
 """Checkpoints that are whole or not there, and that say what they belong to."""
 
-import hashlib
 import io
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exporters.manifest import sha256
 from toolchain.errors import BadCheckpoint
 from toolchain.files import write_bytes
 
@@ -45,16 +46,30 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], inside: st
             yield f"{inside}{key} was {old!r} and is now {new!r}"
 
 
+@contextmanager
+def reading(what: str, remedy: str) -> Iterator[None]:
+    """Any error inside becomes one that names `what`: torch names no set of errors for a damaged file.
+
+    Raises:
+        BadCheckpoint: with the reason, and `remedy`.
+    """
+    try:
+        yield
+    except BadCheckpoint:
+        raise
+    except Exception as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise BadCheckpoint(f"can't read {what}: {reason}. {remedy}") from None
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file of weights.
 
     Raises:
         BadCheckpoint: it can't be read.
     """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as problem:
-        raise BadCheckpoint(f"can't read the weights {path}: {problem.strerror}. Name a file of a state_dict") from None
+    with reading(f"the weights {path}", "Name a file of a state_dict"):
+        return sha256(path)
 
 
 def read_state(path: Path) -> Mapping[str, Tensor]:
@@ -63,11 +78,8 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     Raises:
         BadCheckpoint: missing, damaged, or no mapping of names to tensors.
     """
-    try:
+    with reading(f"the weights {path}", "Name a file of a state_dict"):
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch names no set of errors for a damaged file
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise BadCheckpoint(f"can't read the weights {path}: {reason}. Name a file of a state_dict") from None
     if isinstance(content, dict) and "belongs" in content:  # a best.pt of nastool retrain
         content = content["model"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -81,18 +93,11 @@ def load(path: Path, belongs: Mapping[str, Any], only: Collection[str] = ()) -> 
     Raises:
         BadCheckpoint: truncated, or of another space, data set, recipe or seed; the field is named.
     """
-    try:
+    with reading(f"the checkpoint {path}", "Remove it to train anew, or put a copy back"):
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") != FORMAT:
             raise BadCheckpoint(f"{path} is of another version of nastool. Remove it to train anew")
         checkpoint = Checkpoint(**content)
-    except BadCheckpoint:
-        raise
-    except Exception as problem:  # torch names no set of errors for a damaged file
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise BadCheckpoint(
-            f"can't read the checkpoint {path}: {reason}. Remove it to train anew, or put a copy back"
-        ) from None
     found = {key: value for key, value in checkpoint.belongs.items() if not only or key in only}
     require_same(path, found, belongs)
     return checkpoint

@@ -22,7 +22,7 @@ from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.batches import mix
-from toolchain.training.checkpoint import file_hash, load, read_state, require_same
+from toolchain.training.checkpoint import file_hash, load, read_state, reading, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimiser import Slices
@@ -155,11 +155,9 @@ def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run)
     """
     path = run.retrain(arch) / "best.pt"
     run.require(path, "retrain")
-    try:
+    with reading(str(path), "Remove it and type nastool retrain"):
         content = torch.load(path, map_location="cpu", weights_only=True)
         belongs, state = content["belongs"], content["model"]
-    except Exception as problem:  # torch names no set of errors for a damaged file
-        raise BadCheckpoint(f"can't read {path}: {problem}. Remove it and type nastool retrain") from None
     if belongs["space_digest"] != space.digest:
         raise BadCheckpoint(
             f"{path} is a network of the space {belongs['space']}, not of {space.name}. Give --space {belongs['space']}"
