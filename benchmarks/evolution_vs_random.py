@@ -21,8 +21,8 @@ from toolchain.costs.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.search.evaluate import Evaluator
+from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.search import run_strategy
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace

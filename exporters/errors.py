@@ -2,7 +2,8 @@
 
 Exception
 `-- ExporterError            base; ends a command with exit code 2
-    |-- BackendUnavailable   unknown, or it can't run on this machine
+    |-- UnknownBackend       no backend has that name
+    |-- BackendUnavailable   exit code 5: it can't run on this machine
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
     `-- ParityFailed         exit code 1: file and module compute different things
@@ -14,9 +15,17 @@ Every message says what happened, to which thing, and what to do next.
 class ExporterError(Exception):
     """Base of this package's errors."""
 
+    exit_code = 2
+
+
+class UnknownBackend(ExporterError):
+    """No backend has that name; the message lists those there are."""
+
 
 class BackendUnavailable(ExporterError):
-    """No backend of that name, or it can't run here; the message has the reason and the remedy."""
+    """It can't run here; the message has the reason and the remedy."""
+
+    exit_code = 5
 
 
 class NotOnnx(ExporterError):
@@ -29,3 +38,5 @@ class ExportFailed(ExporterError):
 
 class ParityFailed(ExporterError):
     """The exported file does not compute what the module does."""
+
+    exit_code = 1

@@ -12,20 +12,27 @@ from random import Random
 from statistics import median
 from typing import Protocol
 
-PROTOCOL_VERSION = 1  # a part of every measurement's context: other protocols give other figures
+PROTOCOL_VERSION = 2  # a part of every measurement's context: other protocols give other figures
 SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the clock's own cost is small
 SHORTEST_CALL_MS = 1e-4  # guards the division; a Python call takes about as long
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A model in one round, in ms a call."""
+    """A model in one round, in ms a call.
+
+    `wall` is the clock. `busy` is what the processor spent on it: the CPU time of the calling thread, or the time
+    between two events on a GPU. `raw_ms` are the busy times of the samples, in the order they were taken;
+    `disturbed` says why the round can't be trusted, and is empty where it can.
+    """
 
     calls: int
     wall_ms_min: float
     wall_ms_median: float
-    cpu_ms_min: float
-    cpu_ms_median: float
+    busy_ms_min: float
+    busy_ms_median: float
+    raw_ms: tuple[float, ...] = ()
+    disturbed: str = ""
 
 
 class Timed(Protocol):
@@ -48,7 +55,7 @@ def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3) ->
     while len(samples) < min_calls or time.perf_counter() < ends:
         samples.append(_sample(call, group))
     wall, cpu = zip(*samples, strict=True)
-    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu))
+    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), cpu)
 
 
 def interleaved(

@@ -24,6 +24,11 @@ class Context:
     os: str
     exporter: str
     protocol_version: int
+    device_kind: str  # cpu, gpu, or estimate
+    capability: str  # a GPU's compute capability, as "8.6"
+    driver: str  # "" where there is none to name
+    precision_found: str  # what the compiled network computes in; it should be what was asked
+    clocks: str  # as "governor performance, turbo on", "floating", "locked 1404 MHz"
 
     @cached_property
     def id(self) -> str:

@@ -5,14 +5,17 @@ Exception
     |-- NotADatabase            the file is no latency table
     |-- NewerSchema             it was written by a newer nastool
     |-- DatabaseUnwritable      read-only, or the disk is full
-    |-- UnknownDevice           nothing of that name is attached
+    |-- UnknownDevice           nobody knows a device of that name
+    |-- DeviceMissing           exit code 5: it is known, and not attached to this machine
     |-- MissingLatency          a part was not measured; it is never taken as 0
-    `-- ContextMismatch         two measurements come from different stacks
+    `-- ContextMismatch         exit code 4: two measurements come from different stacks
 """
 
 
 class LatencyDbError(Exception):
     """Base of this package's errors."""
+
+    exit_code = 2
 
 
 class NotADatabase(LatencyDbError):
@@ -28,7 +31,13 @@ class DatabaseUnwritable(LatencyDbError):
 
 
 class UnknownDevice(LatencyDbError):
-    """No device of that name is attached."""
+    """Nobody knows a device of that name."""
+
+
+class DeviceMissing(LatencyDbError):
+    """The device is known, and not attached to this machine."""
+
+    exit_code = 5
 
 
 class MissingLatency(LatencyDbError):
@@ -37,3 +46,5 @@ class MissingLatency(LatencyDbError):
 
 class ContextMismatch(LatencyDbError):
     """Two measurements come from different stacks; the message names the fields."""
+
+    exit_code = 4

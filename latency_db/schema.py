@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6E617374  # "nast": tells our files from other programs' SQLite files
 
 
@@ -36,6 +36,11 @@ class ContextRow(Base):
     os: Mapped[str]
     exporter: Mapped[str]
     protocol_version: Mapped[int]
+    device_kind: Mapped[str]
+    capability: Mapped[str]
+    driver: Mapped[str]
+    precision_found: Mapped[str]
+    clocks: Mapped[str]
     created_at: Mapped[str] = mapped_column(default=utc_now)
 
 
@@ -77,6 +82,8 @@ class SampleRow(Base):
     calls: Mapped[int]
     wall_ms_min: Mapped[float]
     wall_ms_median: Mapped[float]
-    cpu_ms_min: Mapped[float]
-    cpu_ms_median: Mapped[float]
+    busy_ms_min: Mapped[float]
+    busy_ms_median: Mapped[float]
+    raw_ms: Mapped[list[float]] = mapped_column(JSON)
+    disturbed: Mapped[str]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

@@ -267,7 +267,15 @@ def _is_ours(path: Path) -> bool:
 
 
 def _sample(row: SampleRow) -> Sample:
-    return Sample(row.calls, row.wall_ms_min, row.wall_ms_median, row.cpu_ms_min, row.cpu_ms_median)
+    return Sample(
+        row.calls,
+        row.wall_ms_min,
+        row.wall_ms_median,
+        row.busy_ms_min,
+        row.busy_ms_median,
+        tuple(row.raw_ms),
+        row.disturbed,
+    )
 
 
 def _unwritable(path: Path, problem: BaseException) -> DatabaseUnwritable:

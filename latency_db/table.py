@@ -10,13 +10,15 @@ from latency_db.errors import MissingLatency
 
 @dataclass(frozen=True)
 class Sample:
-    """One part in one round, in ms a call: clock time, and the CPU time of the calling thread."""
+    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`."""
 
     calls: int
     wall_ms_min: float
     wall_ms_median: float
-    cpu_ms_min: float
-    cpu_ms_median: float
+    busy_ms_min: float
+    busy_ms_median: float
+    raw_ms: tuple[float, ...] = ()
+    disturbed: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def summarise(samples: Sequence[Sample], threads: int) -> Summary:
     calls is the figure that repeats best there (docs/decisions). With more threads only the clock tells.
     """
     if threads == 1:
-        least, middles = min(s.cpu_ms_min for s in samples), [s.cpu_ms_median for s in samples]
+        least, middles = min(s.busy_ms_min for s in samples), [s.busy_ms_median for s in samples]
     else:
         least, middles = min(s.wall_ms_min for s in samples), [s.wall_ms_median for s in samples]
     middle = median(middles)

@@ -9,7 +9,8 @@ from latency_db.context import Context
 from latency_db.errors import ContextMismatch
 from toolchain.config import Config
 from toolchain.errors import BadConfig, MissingStage
-from toolchain.profiling.measure import context_of, measure
+from toolchain.profiling.measure import measure
+from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress
 from toolchain.units import format_ms, parse_percent
 

@@ -8,19 +8,22 @@
     |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
     |   |   |-- MissingStage               a command's input was not made yet
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
-    |   `-- CheckFailed                    exit 1: all ran, and the answer is no
-    |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file)
-    `-- exporters.errors.ExporterError     exit 2 (tree in that file), but ParityFailed: exit 1
+    |   |-- CheckFailed                    exit 1: all ran, and the answer is no
+    |   `-- Inconclusive                   exit 3: all ran, and the machine was too restless for an answer
+    |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file); ContextMismatch 4, DeviceMissing 5
+    `-- exporters.errors.ExporterError     exit 2 (tree in that file); ParityFailed 1, BackendUnavailable 5
 
 Each message says what happened, to which thing, and what to type next.
 """
 
-from exporters.errors import ExporterError, ParityFailed
+from exporters.errors import ExporterError
 from latency_db.errors import LatencyDbError
 
 
 class NastoolError(Exception):
     """Base of the errors that nastool raises on purpose."""
+
+    exit_code = 2
 
 
 class UserError(NastoolError):
@@ -66,10 +69,18 @@ class RunFolderError(UserError):
 class CheckFailed(NastoolError):
     """Everything ran, and the answer is no: over the budget, or slower than the baseline."""
 
+    exit_code = 1
+
+
+class Inconclusive(NastoolError):
+    """Everything ran, and the machine was too restless for an answer."""
+
+    exit_code = 3
+
 
 ON_PURPOSE = (NastoolError, LatencyDbError, ExporterError)
 
 
 def exit_code(error: Exception) -> int:
-    """1 for a check that failed, 2 for the user's mistake."""
-    return 1 if isinstance(error, CheckFailed | ParityFailed) else 2
+    """What a command ends with that raised one of `ON_PURPOSE`."""
+    return int(getattr(error, "exit_code", 2))

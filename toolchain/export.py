@@ -15,7 +15,8 @@ from toolchain.config import Config
 from toolchain.errors import BadConfig, MissingStage
 from toolchain.files import unwritable
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import context_of, measure, usable_backend
+from toolchain.profiling.measure import measure
+from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
 from toolchain.runs import Chosen, Run
 from toolchain.search.budget import load_costs

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.errors import BackendUnavailable
+from exporters.errors import UnknownBackend
 from exporters.timing import Timing
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -71,8 +71,8 @@ def load(name: str) -> Backend:
     """The backend of that name.
 
     Raises:
-        BackendUnavailable: there is none.
+        UnknownBackend: there is none.
     """
     if name not in names():
-        raise BackendUnavailable(f"unknown backend {name!r}. Known backends: {', '.join(names())}")
+        raise UnknownBackend(f"unknown backend {name!r}. Known backends: {', '.join(names())}")
     return cast(Backend, import_module(f"{__name__}.{name}").Backend())

@@ -19,5 +19,10 @@ def context() -> Context:
         affinity="0,1",
         os="Linux 6",
         exporter="torch 2",
-        protocol_version=1,
+        protocol_version=2,
+        device_kind="cpu",
+        capability="",
+        driver="",
+        precision_found="fp32",
+        clocks="",
     )

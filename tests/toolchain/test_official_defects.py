@@ -23,8 +23,8 @@ from toolchain.nets.network import Network, builder_of, initialise
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
+from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.search import run_strategy
 from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace

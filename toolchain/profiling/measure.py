@@ -4,37 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from exporters import backends
-from exporters.backends import Backend, CompileSpec
-from exporters.errors import BackendUnavailable
+from exporters.backends import CompileSpec
 from exporters.timing import interleaved
-from latency_db.context import Context
-from latency_db.devices import find
 from latency_db.table import Sample, summarise
 from toolchain.config import ProfileConfig
-from toolchain.profiling.context import make_context
+from toolchain.profiling.stack import usable_backend
 from toolchain.progress import Progress
-
-
-def usable_backend(config: ProfileConfig) -> Backend:
-    """The backend that the configuration names.
-
-    Raises:
-        BackendUnavailable: unknown, or it can't run here; the message has the reason and the remedy.
-    """
-    backend = backends.load(config.backend)
-    if reason := backend.why_not():
-        raise BackendUnavailable(f"the backend {config.backend} can't run here: {reason}")
-    return backend
-
-
-def context_of(config: ProfileConfig) -> Context:
-    """The stack that measurements under this configuration belong to.
-
-    Raises:
-        UnknownDevice, BackendUnavailable: it isn't here.
-    """
-    return make_context(find(config.device), usable_backend(config), config)
 
 
 def rounds_of(

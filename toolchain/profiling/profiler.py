@@ -15,7 +15,8 @@ from latency_db.table import LatencyTable
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
-from toolchain.profiling.measure import context_of, rounds_of
+from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.stack import context_of
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace

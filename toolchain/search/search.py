@@ -8,7 +8,6 @@ for other budgets on the same supernet share the journal.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,12 +19,14 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import context_of, measure
+from toolchain.profiling.measure import measure
 from toolchain.profiling.profiler import export_for_timing
-from toolchain.progress import Progress, Task
+from toolchain.profiling.stack import context_of
+from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.search.budget import Costs, Goal, goals_of
 from toolchain.search.evaluate import Evaluator
+from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
 from toolchain.search.results import best_of, draw_search, write_front
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
@@ -34,7 +35,6 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet
 
-Score = Callable[[Architecture], float]
 Measure = Callable[[Architecture], float]
 
 
@@ -132,38 +132,6 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         raise BudgetInfeasible("; ".join(unmet))
     front = write_front(run.front, plan.varied, scored, winners) if len(plan.goals) > 1 else []
     return Searched(winners, front, tuple(unmet))
-
-
-def run_strategy(
-    strategy: Strategy, generations: int, seed: int, journal: Journal, evaluate: Score, progress: Progress
-) -> tuple[Scored, ...]:
-    """All candidates of one search in the order they were scored; known scores come from the journal."""
-    known = {tuple(line["architecture"]): float(line["accuracy"]) for line in journal.lines}
-    scored: list[Scored] = []
-    task: Task | None = None
-    for generation in range(generations):
-        proposals = strategy.propose(scored, Random(f"{seed}:{generation}"))
-        task = task or progress.start(f"search ({strategy.name})", generations * len(proposals))
-        found = []
-        for proposal in proposals:
-            arch = proposal.architecture
-            accuracy = known.get(arch.choices)
-            if accuracy is None:
-                accuracy = known[arch.choices] = evaluate(arch)
-                journal.append(
-                    {
-                        "architecture": list(arch.choices),
-                        "accuracy": accuracy,
-                        "strategy": strategy.name,
-                        "generation": generation,
-                        "origin": proposal.origin,
-                    }
-                )
-            found.append(Scored(arch, accuracy, generation, proposal.origin))
-            best = max(s.accuracy for s in (*scored, *found))
-            task.advance(note=f"generation {generation + 1}  best {best:.2%}")
-        scored += found
-    return tuple(scored)
 
 
 def _journalled_measure(config: Config, space: SearchSpace, context_id: str, run: Run, progress: Progress) -> Measure:

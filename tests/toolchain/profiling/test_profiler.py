@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporters.backends import fake
-from exporters.errors import BackendUnavailable
+from exporters.errors import UnknownBackend
 from latency_db.errors import MissingLatency, UnknownDevice
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
@@ -179,6 +179,6 @@ def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
 def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> None:
     with pytest.raises(UnknownDevice, match="'orin' is not attached"):
         profile(on_fake(config, config.profile.db, device="orin"), space, Quiet())
-    with pytest.raises(BackendUnavailable, match="unknown backend 'none'"):
+    with pytest.raises(UnknownBackend, match="unknown backend 'none'"):
         profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
     assert not config.profile.db.exists()

@@ -11,8 +11,8 @@ from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
 from toolchain.costs.feasible import FeasibleSet
 from toolchain.progress import Quiet
+from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.search import run_strategy
 from toolchain.search.strategies import Evolution, RandomSearch, Scored
 from toolchain.spaces.core import Architecture, SearchSpace
 
