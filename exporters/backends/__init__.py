@@ -21,7 +21,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class CompileSpec:
-    """How a file is to run: images a batch when timed, CPU threads, arithmetic."""
+    """How a file is to run: images a batch when timed, CPU threads, and the precision that the file must be of."""
 
     batch: int
     threads: int = 1
@@ -58,6 +58,7 @@ class Backend(Protocol):
 
         Raises:
             NotOnnx: the file can't be read.
+            WrongPrecision: the file is of another precision than the spec says (`exporters.precision`).
             BackendUnavailable: the runtime can't run here, or not in this precision.
         """
 
