@@ -44,7 +44,10 @@ Device = Annotated[str | None, typer.Option("--device", help="What to measure on
 Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
-Db = Annotated[Path | None, typer.Option("--db", help="The table of measured latencies.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", help="The table of measured latencies: a file, or postgresql+psycopg://user@host/database."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 
 

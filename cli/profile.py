@@ -50,7 +50,7 @@ def profile(
         console.answer_json(
             {
                 "space": chosen_space.name,
-                "db": str(profiled.db),
+                "db": profiled.db,
                 "context": profiled.context.as_dict(),
                 "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
             }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
 
 from toolchain.errors import BadConfig
 
@@ -32,7 +32,14 @@ class ProfileConfig(_Section):
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
-    db: Path = Path("latency.sqlite")
+    db: str = "latency.sqlite"  # or a PostgreSQL URL
+
+    @field_serializer("db")
+    def _db_without_password(self, db: str) -> str:
+        """A run folder is copied about; the server's password is not to be in it."""
+        from latency_db.where import shown
+
+        return shown(db)
 
 
 class TrainConfig(_Section):

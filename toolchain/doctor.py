@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from pathlib import Path
 
 from exporters import backends
 from exporters.backends.onnxruntime import Backend as OnnxRuntime
 from latency_db.devices import attached
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
+from latency_db.where import exists, shown
 from toolchain.training import fashion_mnist
 
 OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
@@ -25,7 +25,7 @@ class Finding:
     detail: str
 
 
-def examine(db: Path) -> tuple[Finding, ...]:
+def examine(db: str) -> tuple[Finding, ...]:
     """Look at backends, devices, data sets, the latency table and the installation."""
     return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
 
@@ -71,22 +71,21 @@ def _data() -> list[Finding]:
     ]
 
 
-def _table(db: Path) -> Finding:
-    what = f"latency table {db}"
-    if not db.exists():
-        return Finding(what, False, "nothing measured yet. Type nastool profile")
-    return _tried(what, lambda: _describe(db))
+def _table(db: str) -> Finding:
+    what = f"latency table {shown(db)}"
+    return _tried(what, lambda: _describe(db) if exists(db) else None)
 
 
-def _describe(db: Path) -> str:
+def _describe(db: str) -> str:
     with open_store(db) as store:
         stacks = store.contexts()
     return "; ".join(f"{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows" for c, rows in stacks) or "empty"
 
 
-def _tried(what: str, describe: Callable[[], str]) -> Finding:
+def _tried(what: str, describe: Callable[[], str | None]) -> Finding:
     try:
-        return Finding(what, True, describe())
+        described = describe()
+        return Finding(what, described is not None, described or "nothing measured yet. Type nastool profile")
     except LatencyDbError as problem:
         return Finding(what, False, str(problem))
 

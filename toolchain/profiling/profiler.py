@@ -12,6 +12,7 @@ from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.context import Context
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
+from latency_db.where import exists, shown
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
@@ -28,7 +29,7 @@ class Profiled:
 
     table: LatencyTable
     context: Context
-    db: Path
+    db: str  # where it is, without a password
 
 
 def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
@@ -55,15 +56,15 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
         for number, samples in rounds_of(files, config.profile, config.seed, start, progress, "time parts"):
             store.add_round(run_id, number, samples)
         store.finish_run(run_id)
-        return Profiled(store.table(context, files), context, config.profile.db)
+        return Profiled(store.table(context, files), context, store.name)
 
 
 def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
     """What was measured before on this stack if it is whole, else `profile`."""
-    if config.profile.db.exists():
+    if exists(config.profile.db):
         table = load_table(config, space)
         if all(variant.key in table.rows for variant in variants(space)):
-            return Profiled(table, table.context, config.profile.db)
+            return Profiled(table, table.context, shown(config.profile.db))
     return profile(config, space, progress)
 
 

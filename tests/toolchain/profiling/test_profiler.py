@@ -59,8 +59,8 @@ class Log(Quiet):
         self.lines.append(text)
 
 
-def on_fake(config: Config, db: Path, **changes: object) -> Config:
-    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": db} | changes)
+def on_fake(config: Config, db: Path | str, **changes: object) -> Config:
+    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": str(db)} | changes)
     return config.model_copy(update={"profile": profile})
 
 
@@ -99,7 +99,7 @@ def profiled(first: Profiled, config: Config) -> Config:
     return config
 
 
-def rows(db: Path, query: str) -> list[tuple[object, ...]]:
+def rows(db: str, query: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(db)
     try:
         return connection.execute(query).fetchall()
@@ -181,4 +181,4 @@ def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> N
         profile(on_fake(config, config.profile.db, device="orin"), space, Quiet())
     with pytest.raises(UnknownBackend, match="unknown backend 'none'"):
         profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
-    assert not config.profile.db.exists()
+    assert not Path(config.profile.db).exists()
