@@ -23,6 +23,10 @@ def search(
     baseline: Annotated[
         bool | None, typer.Option("--baseline/--no-baseline", help="Also run random search, for comparison.")
     ] = None,
+    race: Annotated[
+        bool | None,
+        typer.Option("--race/--no-race", help="Stop candidates early that have clearly lost (search.race_error)."),
+    ] = None,
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
@@ -78,6 +82,7 @@ def search(
         search__population=population,
         search__generations=generations,
         search__random_baseline=baseline,
+        search__race=race,
     )
     settings = load_config(config, given)
     again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)

@@ -72,6 +72,8 @@ class SearchConfig(_Section):
     bn_images: int = Field(20_000, gt=0)
     batch: int = Field(250, gt=0)
     random_baseline: bool = True
+    race: bool = False
+    race_error: float = Field(0.05, gt=0, lt=1)
 
 
 class CheckConfig(_Section):

@@ -37,6 +37,10 @@ class Run:
     def candidates(self) -> Path:
         return self.folder / "search" / "candidates.jsonl"
 
+    def under_way(self, rank: int) -> Path:
+        """What process `rank` has computed of the generation under way."""
+        return self.folder / "search" / f"under_way_{rank}.pt"
+
     @property
     def measured(self) -> Path:
         return self.folder / "search" / "measured.jsonl"

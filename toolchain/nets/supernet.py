@@ -6,6 +6,7 @@ that is profiled, retrained and exported.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,13 @@ class SharedBlock(nn.Module):
         """The weights of one choice by their names in its plain block; slices share the supernet's memory."""
         shared, cut = dict(self.ops[self._op[key]].named_parameters()), self._cut[key]
         return {name: shared[name][cut[name]] if name in cut else shared[name] for name in self._names[key]}
+
+    def plain(self, key: str) -> nn.Module:
+        """One choice as its plain block, which computes with the supernet's own weights: they are not copied."""
+        block = deepcopy(self._plain[key])
+        weights = {name: weight.detach() for name, weight in self.weights(key).items()}
+        block.load_state_dict(weights, assign=True)
+        return block
 
     def cut(self, key: str) -> dict[str, Slices]:
         """The weights of which a choice takes a part only, by their names in this module, with that part."""

@@ -27,9 +27,13 @@ from toolchain.runs import Run
 from toolchain.search.budget import Costs, Goal, goals_of
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.generations import run_strategy
-from toolchain.search.journal import Journal
+from toolchain.search.journal import Journal, open_journal
+from toolchain.search.race import Race
+from toolchain.search.ranks import rank
 from toolchain.search.results import best_of, draw_search, write_front
-from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
+from toolchain.search.spread import Spread
+from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first, complete
+from toolchain.search.under_way import UnderWay
 from toolchain.search.verify import Measured, journalled, verify
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
@@ -97,20 +101,28 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         "batch": wanted.batch,
         "seed": config.seed,
     }
-    journal = Journal(run.candidates, belongs)
-    evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
+    if wanted.race:
+        belongs["race_error"] = wanted.race_error
+    journal = open_journal(run.candidates, belongs)
+    under_way = UnderWay(run.under_way(rank()), belongs)
+    race = Race(wanted.race_error) if wanted.race else None
+    evaluate = Spread(
+        Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, race, under_way)
+    )
+    race_with = wanted.top_k if wanted.race else None
     measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
     histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
     for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
             progress.say(f"budget {goal.budget}")
         evolution: Strategy = Evolution(feasible, wanted.population, wanted.top_k, wanted.mutation)
-        found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress)
+        found = run_strategy(evolution, wanted.generations, config.seed, journal, evaluate, progress, race_with)
         baseline: tuple[Scored, ...] = ()
         if wanted.random_baseline:
             plain = RandomSearch(feasible, wanted.population)
-            baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress)
-        histories.append((found, baseline))
+            baseline = run_strategy(plain, wanted.generations, config.seed, journal, evaluate, progress, race_with)
+        histories.append((complete(found), complete(baseline)))
+    under_way.remove()
     known: dict[Architecture, Scored] = {}
     for candidate in (candidate for pair in histories for found in pair for candidate in found):
         known.setdefault(candidate.architecture, candidate)

@@ -19,14 +19,19 @@ def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Itera
         yield images.fetch(chosen), images.labels[chosen]
 
 
-def recalibration_batches(data: Data, images: int, batch: int, seed: int) -> Iterator[Tensor]:
-    """A random subset of the training images, without the hold-out, for BN recalibration: uint8 (N, C, S, S).
+def recalibration_indices(data: Data, images: int, batch: int, seed: int) -> tuple[int, ...]:
+    """A random subset of the training images, without the hold-out, for BN recalibration.
 
     Whole batches only, if there is one: in the mean of the batches' statistics each counts the same, and a last
     batch of a few images would weigh each of them many times over.
     """
     count = min(images, len(data.fit))
-    drawn = tuple(Random(seed).sample(data.fit, count // batch * batch or count))
+    return tuple(Random(seed).sample(data.fit, count // batch * batch or count))
+
+
+def recalibration_batches(data: Data, images: int, batch: int, seed: int) -> Iterator[Tensor]:
+    """The images of `recalibration_indices`: uint8 (N, C, S, S)."""
+    drawn = recalibration_indices(data, images, batch, seed)
     return (pixels for pixels, _ in fixed_batches(data.train, drawn, batch))
 
 

@@ -16,9 +16,20 @@ def recalibrate(net: nn.Module, pixel_batches: Iterable[Tensor], preprocessing: 
     as in the official code, remembers only the last twenty batches. Nothing but the statistics changes, and no
     random number is drawn.
     """
-    net.eval()
     device = next(net.parameters()).device
-    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    forget_statistics(net, device)
+    for pixels in pixel_batches:
+        net(preprocessing(pixels.to(device)))
+    net.eval()
+
+
+def forget_statistics(module: nn.Module, device: torch.device) -> None:
+    """Make `module` ready for recalibration: each forward pass adds its batch's statistics to the mean.
+
+    Only batch normalisations are in train mode then. `eval()` ends it, and they use what they have gathered.
+    """
+    module.eval()
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = True
         norm.running_mean = torch.zeros(norm.num_features, device=device)
@@ -26,6 +37,3 @@ def recalibrate(net: nn.Module, pixel_batches: Iterable[Tensor], preprocessing: 
         norm.num_batches_tracked = torch.tensor(0, device=device)
         norm.momentum = None  # torch's word for a cumulative mean
         norm.train()
-    for pixels in pixel_batches:
-        net(preprocessing(pixels.to(device)))
-    net.eval()
