@@ -24,6 +24,8 @@ FOLDER_VARIABLE = "NASTOOL_LOCKS"  # a folder, for containers that share a devic
 def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) -> Iterator[None]:
     """Hold the lock file of a device, which every user of this machine shares; the kernel frees it after a kill.
 
+    A process that holds it already goes on: what it measures, it measures one after the other.
+
     Raises:
         DeviceBusy: another process kept it for longer than `wait_s` seconds.
         DatabaseUnwritable: the file can't be made.
@@ -37,10 +39,14 @@ def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) 
             f"another folder in the environment variable {FOLDER_VARIABLE}"
         ) from None
     try:
-        _patiently(lambda: _taken(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {node()}".encode(), 0)
-        yield
+        mine = _patiently(lambda: _taken(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
+        if mine:
+            os.pwrite(descriptor, _me().encode(), 0)
+        try:
+            yield
+        finally:
+            if mine:
+                os.ftruncate(descriptor, 0)  # before it is let go of: who holds it next has yet to write its name
     finally:
         os.close(descriptor)  # the file stays: removed, two could each hold "the" lock
 
@@ -67,14 +73,14 @@ def on_the_server(engine: Engine, device: str, waiting: Callable[[str], None], w
                 "AND (l.classid::bigint << 32) + l.objid::bigint = :key"
             )
             name = str(connection.scalar(text(holds), {"key": key}) or "")
-            found = re.fullmatch(r"nastool (\d+) (.+)", name)
-            return f"process {found[1]} on {found[2]}" if found else name or "another command"
+            return name.removeprefix("nastool ") or "another command"
 
-        _patiently(taken, holder, device, waiting, wait_s)
+        mine = _patiently(taken, holder, device, waiting, wait_s)
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            if mine:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
 
 def lock_folder() -> Path:
@@ -119,10 +125,17 @@ def _holder(descriptor: int) -> str:
 
 def _patiently(
     taken: Callable[[], bool], holder: Callable[[], str], device: str, waiting: Callable[[str], None], wait_s: float
-) -> None:
+) -> bool:
+    """True once the lock was taken, False where this process has it already.
+
+    Raises:
+        DeviceBusy: it could not be had in time.
+    """
     began, told = time.monotonic(), ""
     while not taken():
         who = holder()
+        if who == _me():
+            return False
         if time.monotonic() - began >= wait_s:
             raise DeviceBusy(
                 f"the device {device} was measured on by {who} for all of {wait_s:.0f} s, and only one command at a "
@@ -132,3 +145,8 @@ def _patiently(
             waiting(f"waiting for {who}, which measures on this device")
             told = who
         time.sleep(LOOK_EVERY_S)
+    return True
+
+
+def _me() -> str:
+    return f"process {os.getpid()} on {node()}"

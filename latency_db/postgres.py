@@ -26,7 +26,10 @@ def open_server(url: URL) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=True,  # a server may have been started anew between two rounds of a long profile
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"nastool {os.getpid()} {node()}"},
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "application_name": f"nastool process {os.getpid()} on {node()}",
+            },
         )
     except ImportError:
         raise DatabaseUnreachable(

@@ -9,6 +9,7 @@ from exporters.timing import interleaved
 from latency_db.table import Sample, summarise
 from toolchain.config import ProfileConfig
 from toolchain.profiling.stack import usable_backend
+from toolchain.profiling.turns import device_turn
 from toolchain.progress import Progress
 
 
@@ -19,6 +20,7 @@ def rounds_of(
     backend = usable_backend(config)
     spec = CompileSpec(batch=config.batch, threads=config.threads)
     with ExitStack() as stack:
+        stack.enter_context(device_turn(config, progress))
         compiled = {}
         for key, file in files.items():
             compiled[key] = backend.compile(file, spec)

@@ -10,6 +10,7 @@ from torch import nn
 
 from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.context import Context
+from latency_db.devices import find
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.where import exists, shown
@@ -104,4 +105,5 @@ def _begin_or_resume(
     run_id = store.unfinished_run(context, parts, rounds)
     if run_id is not None:
         return run_id, store.rounds_done(run_id)
-    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool")), 0
+    state = find(config.profile.device).conditions()
+    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool"), state=state), 0
