@@ -6,7 +6,7 @@ that is profiled, retrained and exported.
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class SharedBlock(nn.Module):
 
     def plain(self, key: str) -> nn.Module:
         """One choice as its plain block, which computes with the supernet's own weights: they are not copied."""
-        block = deepcopy(self._plain[key])
+        block = twin(self._plain[key])
         weights = {name: weight.detach() for name, weight in self.weights(key).items()}
         block.load_state_dict(weights, assign=True)
         return block
@@ -134,3 +134,15 @@ class Supernet(nn.Module):
             weights |= {f"blocks.{position}.{name}": value for name, value in block.weights(key).items()}
         net.load_state_dict({name: value.detach().clone() for name, value in weights.items()}, assign=True)
         return net.train(self.training)
+
+
+def twin(module: nn.Module) -> nn.Module:
+    """A copy of `module` whose buffers can be set by themselves and whose weights are the same tensors.
+
+    As torch's DataParallel makes its replicas: ten times quicker than `deepcopy`, and a search makes thousands.
+    """
+    other = copy(module)
+    other._parameters = dict(module._parameters)
+    other._buffers = dict(module._buffers)
+    other._modules = {name: child and twin(child) for name, child in module._modules.items()}
+    return other

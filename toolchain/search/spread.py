@@ -48,6 +48,8 @@ class Spread:
 
 def subtrees(archs: Sequence[Architecture], parts: int) -> list[list[int]]:
     """Numbers of architectures in `parts` parts of about as many blocks to compute, neighbours in the trie together."""
+    if not archs:
+        return [[] for _ in range(parts)]
     order = sorted(range(len(archs)), key=lambda number: archs[number].choices)
     choices = [archs[number].choices for number in order]
     shared = [0, *(_common(*pair) for pair in pairwise(choices))]  # with the one before

@@ -7,13 +7,12 @@ the tensors that it would see if each candidate were run by itself, so nothing i
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets.supernet import SharedBlock, Supernet
+from toolchain.nets.supernet import SharedBlock, Supernet, twin
 from toolchain.spaces.core import Architecture
 from toolchain.training.recalibrate import forget_statistics
 
@@ -48,7 +47,7 @@ class Trie:
         # A space's own modules may change their input in place, which other children of the node need as it is.
         self._spare_inputs = supernet.space.builder is not None
         self._plain: dict[tuple[int, str], nn.Module] = {}
-        self.root = Node(self._own(supernet.stem))
+        self.root = Node(twin(supernet.stem))
         for number in sorted(range(len(archs)), key=lambda number: archs[number].choices):
             self._add(number, archs[number])
 
@@ -93,11 +92,11 @@ class Trie:
         node = self.root
         for position, key in enumerate(arch.choices):
             if key not in node.children:
-                node.children[key] = Node(self._own(self._block(position, key)))
+                node.children[key] = Node(twin(self._block(position, key)))
             node = node.children[key]
         if "head" in node.children:
             raise ValueError(f"{arch} is there twice")
-        node.children["head"] = Node(self._own(self._supernet.head), leaf=number)
+        node.children["head"] = Node(twin(self._supernet.head), leaf=number)
 
     def _block(self, position: int, key: str) -> nn.Module:
         if (position, key) not in self._plain:
@@ -105,10 +104,6 @@ class Trie:
             assert isinstance(shared, SharedBlock)
             self._plain[position, key] = shared.plain(key)
         return self._plain[position, key]
-
-    def _own(self, module: nn.Module) -> nn.Module:
-        """A copy of `module` whose statistics are its own and whose weights are the same tensors."""
-        return deepcopy(module, {id(weight): weight for weight in module.parameters()}).eval()
 
 
 def _prune(node: Node, leaves: frozenset[int]) -> bool:

@@ -20,7 +20,6 @@ from toolchain.training.accuracy import fixed_batches, recalibration_batches, to
 from toolchain.training.data import Data
 from toolchain.training.recalibrate import recalibrate
 
-
 Evolved = Callable[[SearchSpace, int], list[Architecture]]
 
 
@@ -73,7 +72,7 @@ def test_leaves_the_supernets_weights_alone(supernet: Supernet, tiny_space: Sear
 def test_many_have_the_scores_that_each_has_by_itself(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
 ) -> None:
-    archs = evolved(tiny_space, 12)
+    archs = evolved(tiny_space, 6)
     told: list[int] = []
     scores = evaluator(supernet, digits).many(archs, advance=told.append)
     assert [score.accuracy for score in scores] == [evaluator(supernet, digits)(arch) for arch in archs]
@@ -91,9 +90,19 @@ def test_images_that_are_read_anew_give_the_same_scores(
     assert kept.many(archs) == streamed.many(archs) == streamed.many(archs)
 
 
-def reference_of(supernet: Supernet, digits: Data, archs: list[Architecture], place: int) -> Reference:
-    scores = evaluator(supernet, digits, race=Race(0.4)).many(archs)
-    found = sorted(scores, key=lambda score: -score.accuracy)[place]
+@pytest.fixture(scope="module")
+def candidates(tiny_space: SearchSpace, evolved: Evolved) -> list[Architecture]:
+    return evolved(tiny_space, 8)
+
+
+@pytest.fixture(scope="module")
+def in_full(supernet: Supernet, digits: Data, candidates: list[Architecture]) -> list[Score]:
+    return evaluator(supernet, digits, race=Race(0.4)).many(candidates)
+
+
+@pytest.fixture(scope="module")
+def best(in_full: list[Score]) -> Reference:
+    found = max(in_full, key=lambda score: score.accuracy)
     assert found.right is not None
     return Reference(found.accuracy, found.right)
 
@@ -104,21 +113,19 @@ def same(one: Score, other: Score) -> bool:
     return one.accuracy == other.accuracy and one.images == other.images and np.array_equal(one.right, other.right)
 
 
-@pytest.mark.parametrize("batches", range(1, 6))
+@pytest.mark.parametrize("batches", [1, 2, 3, 5])
 @pytest.mark.parametrize("raced", [False, True])
 def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     batches: int,
     raced: bool,
     supernet: Supernet,
-    tiny_space: SearchSpace,
     digits: Data,
-    evolved: Evolved,
+    candidates: list[Architecture],
+    best: Reference,
     tmp_path: Path,
 ) -> None:
-    archs = evolved(tiny_space, 8)
-    race = Race(0.4) if raced else None
-    reference = reference_of(supernet, digits, archs, 0) if raced else None
-    expected = evaluator(supernet, digits, race=race).many(archs, reference)
+    race, reference = (Race(0.4), best) if raced else (None, None)
+    expected = evaluator(supernet, digits, race=race).many(candidates, reference)
     assert any(not score.complete for score in expected) == raced
     done = 0
 
@@ -134,13 +141,13 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
         return evaluator(supernet, digits, race=race, under_way=UnderWay(path, {"a": 1}, every_s=0.0))
 
     with pytest.raises(Killed):
-        resumable().many(archs, reference, die)
+        resumable().many(candidates, reference, die)
     assert path.exists()
     told: list[int] = []
-    again = resumable().many(archs, reference, told.append)
+    again = resumable().many(candidates, reference, told.append)
     assert all(map(same, again, expected))
     assert len(told) == 1 + 6 - batches  # what was done before at once, then each batch
-    assert sum(told) == len(archs)
+    assert sum(told) == len(candidates)
 
 
 def test_what_is_under_way_belongs_to_its_candidates_and_settings(
@@ -160,24 +167,23 @@ def test_what_is_under_way_belongs_to_its_candidates_and_settings(
 
 
 def test_a_race_stops_candidates_and_leaves_the_scores_of_others(
-    supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
+    supernet: Supernet, digits: Data, candidates: list[Architecture], in_full: list[Score], best: Reference
 ) -> None:
-    archs = evolved(tiny_space, 12)
-    racing = evaluator(supernet, digits, race=Race(0.4))
-    full = racing.many(archs)
-    assert all(score.complete for score in full)  # nobody to race with
-    raced = racing.many(archs, reference_of(supernet, digits, archs, 0))
+    assert all(score.complete for score in in_full)  # they had nobody to race with
+    raced = evaluator(supernet, digits, race=Race(0.4)).many(candidates, best)
     stopped = [number for number, score in enumerate(raced) if not score.complete]
-    assert 0 < len(stopped) < len(archs)
+    assert 0 < len(stopped) < len(candidates)
     assert all(raced[number].images in (64, 128, 192) for number in stopped)  # ends of batches
-    assert all(same(raced[n], full[n]) for n in range(len(archs)) if n not in stopped)
+    assert all(same(raced[n], in_full[n]) for n in range(len(candidates)) if n not in stopped)
     for number in stopped:
-        right = full[number].right
+        right = in_full[number].right
         assert right is not None
         assert raced[number].accuracy == right[: raced[number].images].mean()
 
 
-def test_in_a_race_the_first_images_are_of_all_classes(supernet: Supernet, tiny_space: SearchSpace, digits: Data) -> None:
+def test_in_a_race_the_first_images_are_of_all_classes(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data
+) -> None:
     """A hold-out is sorted by its index, which in a folder is by class."""
     racing = evaluator(supernet, digits, race=Race(0.4))
     batch = next(racing._holdout.after(0))
