@@ -43,6 +43,7 @@ def search(
     runs: options.Runs = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
+    nproc: options.Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Search by evolution under hard limits; the winner is compiled whole and measured.
@@ -50,12 +51,14 @@ def search(
     Killed, the same command goes on from its journal and ends with the same result.
     """
     from toolchain.config import load_config
+    from toolchain.distributed import joined
     from toolchain.errors import BudgetInfeasible
     from toolchain.runs import open_run
     from toolchain.search.search import plan_search
     from toolchain.search.search import search as run_search
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
+    from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch
 
     given = options.flags(
@@ -85,12 +88,14 @@ def search(
         search__race=race,
     )
     settings = load_config(config, given)
+    if options.in_processes(nproc):
+        return
     again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
-    with open_run(settings) as folder, console.progress() as bars:
+    with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
     for name, best in searched.winners.items():
         for other in best["passed_over"]:

@@ -47,6 +47,9 @@ class TrainConfig(_Section):
 
     recipe: str = "imagenet"
     checkpoint_every_s: float = Field(300.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
     changes: dict[str, Any] = {}
 
 

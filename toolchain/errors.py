@@ -66,6 +66,24 @@ class RunFolderError(UserError):
     """The run folder can't be written, is in use by another command, or the disk is full."""
 
 
+class NoDevice(UserError):
+    """The device to train on is not in this machine."""
+
+    exit_code = 5
+
+
+class RankLost(NastoolError):
+    """Another process of the same training has ended, or can't be reached."""
+
+
+class RankFailed(NastoolError):
+    """One of the processes that `--nproc` started failed; it has that one's exit code."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class CheckFailed(NastoolError):
     """Everything ran, and the answer is no: over the budget, or slower than the baseline."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from toolchain.config import Config
 from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
+from toolchain.ranks import rank
 from toolchain.spaces.core import Architecture, SearchSpace
 
 NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
@@ -101,13 +102,17 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
-    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was. Of several
+    processes that do one command, the first alone locks and writes.
 
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
     """
     run = run_of(config)
+    if rank() > 0:
+        yield run
+        return
     if not make and not run.folder.exists():
         raise MissingStage(f"there is no run {run.folder} yet. Type nastool train --run {config.run} first")
     try:

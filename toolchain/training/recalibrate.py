@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from toolchain.distributed import sum_over_ranks
 from toolchain.training.data import Preprocessing
 
 
@@ -37,3 +38,26 @@ def forget_statistics(module: nn.Module, device: torch.device) -> None:
         norm.num_batches_tracked = torch.tensor(0, device=device)
         norm.momentum = None  # torch's word for a cumulative mean
         norm.train()
+
+
+@torch.no_grad()
+def average_statistics(net: nn.Module) -> None:
+    """Make the statistics those of all batches that the processes saw, after each recalibrated on its own.
+
+    A batch counts the same whichever process it was in. Statistics don't act on each other while they are
+    taken, so this is what one process with all batches gets, but for the order of sums.
+    """
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    if not norms:
+        return
+    counts = [norm.num_batches_tracked.to(torch.float32) for norm in norms]  # type: ignore[union-attr]
+    sums = [
+        statistic * count
+        for norm, count in zip(norms, counts, strict=True)
+        for statistic in (norm.running_mean, norm.running_var)
+        if statistic is not None
+    ]
+    sum_over_ranks([*sums, *counts])
+    for norm, count, mean, var in zip(norms, counts, sums[::2], sums[1::2], strict=True):
+        norm.running_mean, norm.running_var = mean / count, var / count
+        norm.num_batches_tracked = count.to(torch.int64)
