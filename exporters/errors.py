@@ -4,6 +4,7 @@ Exception
 `-- ExporterError            base; ends a command with exit code 2
     |-- UnknownBackend       no backend has that name
     |-- BackendUnavailable   exit code 5: it can't run on this machine
+    |-- WrongPrecision       a file computes in another precision than it is said to
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
     |-- EngineFailed         no engine can be built of a file, or an engine can't be loaded
@@ -27,6 +28,10 @@ class BackendUnavailable(ExporterError):
     """It can't run here; the message has the reason and the remedy."""
 
     exit_code = 5
+
+
+class WrongPrecision(ExporterError):
+    """The file computes in another precision than was asked for."""
 
 
 class NotOnnx(ExporterError):

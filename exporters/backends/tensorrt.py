@@ -22,8 +22,8 @@ from exporters.backends import Arrays, CompileSpec
 from exporters.engine import CURRENT, BatchRange, Engine, build_engine, is_classic, logger_of
 from exporters.errors import BackendUnavailable, EngineFailed
 from exporters.gpu_timing import GpuTimer
-from exporters.graph_precision import require_precision
 from exporters.memory import CaptureFailed, DeviceMemory, Enqueue
+from exporters.precision import check_precision
 from exporters.timing import Timing
 from exporters.to_onnx import load_model
 
@@ -71,11 +71,12 @@ class Backend:
         Raises:
             NotOnnx: the file can't be read.
             EngineFailed: the parser or the builder refuses it.
-            BackendUnavailable: nothing can be built here, or the file is of another precision than the spec's.
+            BackendUnavailable: nothing can be built here.
+            WrongPrecision: the file is of another precision than the spec's.
         """
         if reason := self.why_no_build():
             raise BackendUnavailable(f"{self.name} can't build {onnx.name} here: {reason}")
-        require_precision(load_model(onnx), onnx.name, spec.precision)
+        check_precision(onnx, spec.precision)
         batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
         engine = build_engine(self._trt(), onnx, batch, capability, self._timing_cache(), detailed=True)
         return replace(engine, capability=self._capability()) if capability == CURRENT else engine

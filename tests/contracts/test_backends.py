@@ -92,6 +92,11 @@ def test_an_unknown_backend_is_named() -> None:
         backends.load("tensorflow")
 
 
+def test_settings_are_for_a_backend_that_takes_them() -> None:
+    with pytest.raises(UnknownBackend, match="the backend onnxruntime takes no settings \\(given: 'noise=1'\\)"):
+        backends.load("onnxruntime:noise=1")
+
+
 def test_the_folder_is_the_list() -> None:
     folder = Path(str(backends.__file__)).parent
     assert set(backends.names()) == {file.stem for file in folder.glob("*.py")} - {"__init__"}

@@ -17,7 +17,7 @@ def rounds_of(
 ) -> Iterator[tuple[int, dict[str, Sample]]]:
     """Compile each file, then time all of them once a round in random order, from round `start` on."""
     backend = usable_backend(config)
-    spec = CompileSpec(batch=config.batch, threads=config.threads)
+    spec = CompileSpec(batch=config.batch, threads=config.threads, precision=config.precision)
     with ExitStack() as stack:
         compiled = {}
         for key, file in files.items():
