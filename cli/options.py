@@ -45,6 +45,11 @@ BudgetName = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
 Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
+Estimate = Annotated[
+    bool | None,
+    typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
+]
+Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
 Db = Annotated[

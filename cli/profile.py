@@ -12,7 +12,9 @@ def profile(
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
+    precision: options.Precision = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
@@ -22,6 +24,8 @@ def profile(
     json: options.Json = False,
 ) -> None:
     """Benchmark every distinct choice block, the stem and the head, into the latency table.
+
+    With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates.
 
     Killed, the same command goes on with the round that it was in.
     """
@@ -35,7 +39,9 @@ def profile(
         widths=widths,
         seed=seed,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
+        profile__precision=precision,
         profile__batch=batch,
         profile__threads=threads,
         profile__rounds=rounds,
@@ -51,15 +57,18 @@ def profile(
             {
                 "space": chosen_space.name,
                 "db": profiled.db,
+                "estimate": profiled.context.estimate,
                 "context": profiled.context.as_dict(),
                 "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
             }
         )
         return
     context = profiled.context
+    threads = f"{context.threads} thread{'s' if context.threads > 1 else ''}"
     console.answer_table(
-        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
-        f"{context.threads} thread{'s' if context.threads > 1 else ''}",
+        f"{'estimate, nothing was measured: ' if context.estimate else ''}{context.device_model}, {context.backend} "
+        f"{context.backend_version}, {context.precision}, batch {context.batch}"
+        f"{'' if context.estimate else f', {threads}'}",
         ("part", "latency ms", "median", "MAD", "samples"),
         [
             (key, f"{s.latency_ms:.3f}", f"{s.median_ms:.3f}", f"{s.mad_ms:.3f}", s.n)

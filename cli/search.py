@@ -35,7 +35,9 @@ def search(
     recipe: options.Recipe = None,
     epochs: options.Epochs = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
+    precision: options.Precision = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     db: options.Db = None,
@@ -73,7 +75,9 @@ def search(
         train__recipe=recipe,
         train__changes__epochs=epochs,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
+        profile__precision=precision,
         profile__batch=batch,
         profile__threads=threads,
         profile__db=db,
@@ -127,14 +131,14 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "architecture": " ".join(best["architecture"]),
             "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
             **counts,
-            "latency, predicted": _ms(best["latency_ms"]),
+            f"latency, {'estimate' if best['estimate'] else 'predicted'}": _ms(best["latency_ms"]),
             "latency, measured": _ms(best["measured_latency_ms"]),
             "limits": ", ".join(limits) or "none",
             "evaluations": best["evaluations"],
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
-    for cost in plan.costs.counted:
+    for cost in plan.costs.all if plan.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
 
 
@@ -149,7 +153,8 @@ def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> 
         )
         for name, best in winners.items()
     ]
-    columns = ("budget", "hold-out", varied.name, "predicted", "measured")
+    predicted = "estimate" if any(best["estimate"] for best in winners.values()) else "predicted"
+    columns = ("budget", "hold-out", varied.name, predicted, "measured")
     console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
     console.answer_facts("their architectures", {name: " ".join(b["architecture"]) for name, b in winners.items()})
 

@@ -7,6 +7,7 @@ Exception
     |-- WrongPrecision       a file computes in another precision than it is said to
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
+    |-- EngineFailed         no engine can be built of a file, or an engine can't be loaded
     `-- ParityFailed         exit code 1: file and module compute different things
 
 Every message says what happened, to which thing, and what to do next.
@@ -39,6 +40,10 @@ class NotOnnx(ExporterError):
 
 class ExportFailed(ExporterError):
     """The module can't be exported as it is."""
+
+
+class EngineFailed(ExporterError):
+    """TensorRT can't build an engine of the file, or can't load it; the message has the node and the remedy."""
 
 
 class ParityFailed(ExporterError):

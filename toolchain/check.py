@@ -54,6 +54,11 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
     if limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     context = context_of(config.profile)
+    if context.estimate:
+        raise BadConfig(
+            f"a check measures, and {config.profile.device} is only estimated here. Take estimate = true out of "
+            f"nastool.toml, or check where the device is"
+        )
     baseline_ms = read_baseline(baseline, context) if baseline else None
     slack = parse_percent(config.check.max_regression)
     best_ms = float("inf")

@@ -27,7 +27,9 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
-    backend: str = "onnxruntime"
+    estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
+    backend: str = "auto"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     batch: int = Field(32, gt=0)
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)

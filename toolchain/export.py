@@ -63,12 +63,19 @@ def export(
             metadata = {f"nastool.{key}": json.dumps(value) for key, value in about.items()}
             export_onnx(net, torch.zeros(2, *space.input_shape), file, metadata)
             parity = prove(net, file, data, config)
-            latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")["model"]
+            latency_ms = None
+            if context.estimate:
+                progress.say(f"ESTIMATE: the file is not measured, since {config.profile.device} is not here")
+            else:
+                latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")[
+                    "model"
+                ]
             manifest = {
                 **about,
                 "test_accuracy": result["test_accuracy"],
                 "limits": dict(chosen.limits),
                 "measured_latency_ms": latency_ms,
+                "estimate": context.estimate,
                 "context": context.as_dict(),
                 "graph_hash": graph_hash(file),
                 "parity": {

@@ -21,11 +21,15 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class CompileSpec:
-    """How a file is to run: images a batch when timed, CPU threads, and the precision that the file must be of."""
+    """How a file is to run: images a batch when timed, CPU threads, and the precision that the file must be of.
+
+    An engine that is to take several batches has `batches`: the least, the one it is tuned for, the most.
+    """
 
     batch: int
     threads: int = 1
     precision: str = "fp32"
+    batches: tuple[int, int, int] | None = None
 
 
 class Compiled(Protocol):

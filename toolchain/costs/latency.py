@@ -37,5 +37,6 @@ def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:
     fixed = table.latency_ms(stem_key(space)) + table.latency_ms(head_key(space))
     rows = tuple({c.key: table.latency_ms(block_key(space, b, c)) for c in b.choices} for b in space.blocks)
     context = table.context
-    convention = f"sum of measured parts, batch {context.batch}, on {context.device_model} ({context.backend})"
+    what = "estimate, not measured: sum of estimated parts" if context.estimate else "sum of measured parts"
+    convention = f"{what}, batch {context.batch}, on {context.device_model} ({context.backend})"
     return TableCost("latency_ms", "ms", fixed, rows, convention)

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
+from exporters.folding import fold_batch_norm
 from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.context import Context
 from latency_db.devices import find
@@ -48,9 +49,17 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             f"{space.name} has layers of 1 to 4 bits, and no runtime here runs those any quicker than 8 bits: they "
             f"have no latency of their own. Search it with --bitops, or profile it with the option bits=float"
         )
+    if config.profile.precision == "int8":
+        raise BadConfig(
+            "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
+            "images. Profile in fp32 or fp16, and measure int8 files with nastool check --precision int8"
+        )
     context = context_of(config.profile)
+    if config.profile.estimate:  # one round says all
+        once = config.profile.model_copy(update={"rounds": 1})
+        config = config.model_copy(update={"profile": once})
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
-        files = _export(variants(space), config.profile.batch, Path(folder), progress)
+        files = _export(variants(space), config.profile.precision, Path(folder), progress)
         run_id, start = _begin_or_resume(store, context, space, files, config)
         if start:
             progress.say(f"going on with round {start + 1} of {config.profile.rounds}")
@@ -80,18 +89,26 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
         return store.table(context, [variant.key for variant in variants(space)])
 
 
-def export_for_timing(module: nn.Module, input_shape: tuple[int, int, int], path: Path) -> None:
-    """Export `module` with drawn weights, as it would ship; latency does not depend on their values."""
+def export_for_timing(
+    module: nn.Module, input_shape: tuple[int, int, int], path: Path, precision: str = "fp32"
+) -> None:
+    """Export `module` with drawn weights, as it would ship; latency does not depend on their values.
+
+    In fp16, what comes in and goes out is fp16 too, as between the blocks of a network.
+    """
     initialise(module, torch.Generator().manual_seed(0))
-    export_onnx(module.eval(), torch.zeros(2, *input_shape), path)
+    example = torch.zeros(2, *input_shape)
+    if precision == "fp16":
+        module, example = fold_batch_norm(module).half(), example.half()  # folded in fp32, which is exact
+    export_onnx(module.eval(), example, path)
 
 
-def _export(parts: tuple[Variant, ...], batch: int, folder: Path, progress: Progress) -> dict[str, Path]:
+def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Path]:
     task = progress.start("export parts", len(parts))
     files = {}
     for number, part in enumerate(parts):
         files[part.key] = folder / f"{number}.onnx"
-        export_for_timing(part.build(), part.input_shape, files[part.key])
+        export_for_timing(part.build(), part.input_shape, files[part.key], precision)
         task.advance(note=part.key)
     return files
 

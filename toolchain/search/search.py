@@ -49,6 +49,7 @@ class Plan:
     goals: tuple[tuple[Goal, FeasibleSet], ...]
     costs: Costs
     context_id: str
+    estimate: bool = False  # latencies are computed from a device's rates, and no winner is measured
 
     @property
     def varied(self) -> TableCost:
@@ -80,7 +81,8 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
     """
     goals, costs = goals_of(config, space)
     feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
-    return Plan(feasible, costs, context_of(config.profile).id)
+    context = context_of(config.profile)
+    return Plan(feasible, costs, context.id, context.estimate)
 
 
 def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run, progress: Progress) -> Searched:
@@ -111,6 +113,10 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     )
     race_with = wanted.top_k if wanted.race else None
     measure_whole = _journalled_measure(config, space, plan.context_id, run, progress)
+    if plan.estimate:
+        progress.say(
+            f"ESTIMATE: latencies are computed from the rates of {config.profile.device}. No winner is measured"
+        )
     histories: list[tuple[tuple[Scored, ...], tuple[Scored, ...]]] = []
     for goal, feasible in plan.goals:
         if len(plan.goals) > 1:
@@ -176,9 +182,9 @@ def _winner(
     limit: Limit | None = next((limit for limit in goal.budget.limits if limit.cost is latency), None)
     winner, measured_ms = best_first(fitting)[0], None
     passed_over: tuple[Measured, ...] = ()
-    if not space.quantized:
+    if not space.quantized and not plan.estimate:
         verified = verify(fitting, limit, latency.cost if latency else None, measure_whole)
         winner, measured_ms = verified.winner.scored, verified.winner.measured_ms
         passed_over = verified.passed_over
     best = best_of(space, winner, measured_ms, passed_over, goal.budget, plan.costs, plan.context_id)
-    return best | {"evaluations": len(fitting)}
+    return best | {"evaluations": len(fitting), "estimate": plan.estimate}
