@@ -57,7 +57,7 @@ def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
         with _contact():
             dist.all_reduce(flat)
-        for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+        for tensor, part in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
 
@@ -69,6 +69,16 @@ def gather_over_ranks(tensor: Tensor) -> Tensor:
     with _contact():
         dist.all_gather(list(found.unbind(0)), tensor.contiguous())
     return found
+
+
+def gather_objects(mine: T) -> list[T]:
+    """What each process has, in the order of ranks, in all of them."""
+    if world() == 1:
+        return [mine]
+    found: list[T | None] = [None] * world()
+    with _contact():
+        dist.all_gather_object(found, mine)
+    return found  # type: ignore[return-value]
 
 
 def from_first(make: Callable[[], T]) -> T:

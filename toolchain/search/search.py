@@ -23,13 +23,13 @@ from toolchain.profiling.measure import measure
 from toolchain.profiling.profiler import export_for_timing
 from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress
+from toolchain.ranks import rank
 from toolchain.runs import Run
 from toolchain.search.budget import Costs, Goal, goals_of
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal, open_journal
 from toolchain.search.race import Race
-from toolchain.search.ranks import rank
 from toolchain.search.results import best_of, draw_search, write_front
 from toolchain.search.spread import Spread
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first, complete

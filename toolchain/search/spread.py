@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise, takewhile
 from operator import eq
 
+from toolchain.distributed import gather_objects
+from toolchain.ranks import rank, world
 from toolchain.search.evaluate import Advance, Evaluator, unseen
-from toolchain.search.ranks import gather, rank, world
 from toolchain.search.scores import Reference, Score
 from toolchain.spaces.core import Architecture
 
@@ -36,7 +37,7 @@ class Spread:
             advance(now - told)
             told = now
 
-        found = gather(self._evaluator.many([archs[number] for number in mine], reference, tell))
+        found = gather_objects(self._evaluator.many([archs[number] for number in mine], reference, tell))
         advance(len(archs) - told)
         scores = {
             number: score

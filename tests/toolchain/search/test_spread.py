@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from toolchain.costs.core import Budget
 from toolchain.costs.feasible import FeasibleSet
+from toolchain.distributed import joined
 from toolchain.nets.network import initialise
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
+from toolchain.ranks import rank
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.generations import run_strategy
 from toolchain.search.journal import open_journal
@@ -30,31 +31,29 @@ from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.training.data import load_data
 
-space_name, folder, rank, world = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])
+space_name, folder = sys.argv[1], Path(sys.argv[2])
 torch.set_num_threads(1)
-if world > 1:
-    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=world)
 space = load_space(space_name)
 supernet = Supernet(space)
 initialise(supernet, torch.Generator().manual_seed(0))
 data = load_data("digits", space, 20, 0)
 evolution = Evolution(FeasibleSet(space, Budget(())), population=6, top_k=3, mutation=0.2)
-for name, race, race_with in (("plain", None, None), ("raced", Race(0.4), 3)):
-    evaluate = Spread(Evaluator(supernet, data, 128, 64, seed=0, race=race))
-    journal = open_journal(folder / f"{name}.jsonl", {"seed": 0})
-    found = run_strategy(evolution, 3, 0, journal, evaluate, Quiet(), race_with)
-    (folder / f"{name}_{rank}").write_text(repr(found))
-if world > 1:
-    dist.destroy_process_group()
+with joined(torch.device("cpu")):
+    for name, race, race_with in (("plain", None, None), ("raced", Race(0.4), 3)):
+        evaluate = Spread(Evaluator(supernet, data, 128, 64, seed=0, race=race))
+        journal = open_journal(folder / f"{name}.jsonl", {"seed": 0})
+        found = run_strategy(evolution, 3, 0, journal, evaluate, Quiet(), race_with)
+        (folder / f"{name}_{rank()}").write_text(repr(found))
 """
 
 
 def search(folder: Path, space: SearchSpace, world: int) -> None:
-    words = [sys.executable, "-c", SEARCH, space.name, str(folder)]
-    processes = [subprocess.Popen([*words, str(rank), str(world)], stderr=subprocess.PIPE) for rank in range(world)]
-    for process in processes:
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr.decode()
+    script = folder / "search.py"
+    script.write_text(SEARCH)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+    subprocess.run(
+        [sys.executable, *torchrun, script, space.name, folder], check=True, timeout=240, stderr=subprocess.DEVNULL
+    )
 
 
 def test_one_process_and_two_leave_the_same_journal(tiny_space: SearchSpace, tmp_path: Path) -> None:
