@@ -209,10 +209,11 @@ class EngineSession:
     def _execution_context(self) -> Any:
         if is_classic(self._trt):
             return self._engine.create_execution_context()
-        config = self._engine.create_runtime_config()
+        runtime_config = self._engine.create_runtime_config()
         # lazily, kernels would be replaced by quicker ones while the first calls are timed
-        config.dynamic_shapes_kernel_specialization_strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        return self._engine.create_execution_context(config)
+        strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        runtime_config.dynamic_shapes_kernel_specialization_strategy = strategy
+        return self._engine.create_execution_context(runtime_config)
 
     def _bind(self) -> None:
         """Inputs of drawn images, since zeros would be quicker than real ones, and memory for the outputs."""
