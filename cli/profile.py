@@ -64,11 +64,10 @@ def profile(
         )
         return
     context = profiled.context
-    threads = f"{context.threads} thread{'s' if context.threads > 1 else ''}"
+    runs_on = "" if context.estimate else f", {context.threads} thread{'s' if context.threads > 1 else ''}"
     console.answer_table(
         f"{'estimate, nothing was measured: ' if context.estimate else ''}{context.device_model}, {context.backend} "
-        f"{context.backend_version}, {context.precision}, batch {context.batch}"
-        f"{'' if context.estimate else f', {threads}'}",
+        f"{context.backend_version}, {context.precision}, batch {context.batch}{runs_on}",
         ("part", "latency ms", "median", "MAD", "samples"),
         [
             (key, f"{s.latency_ms:.3f}", f"{s.median_ms:.3f}", f"{s.mad_ms:.3f}", s.n)

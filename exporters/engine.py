@@ -152,7 +152,7 @@ def logger_of(trt: ModuleType) -> Any:
     It keeps warnings and errors until `clear`.
     """
 
-    class Log(trt.ILogger):  # type: ignore[misc]  # the module has no types
+    class Log(trt.ILogger):  # type: ignore[misc, name-defined]  # the module is an argument
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []

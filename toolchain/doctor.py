@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 
 from exporters import backends
+from exporters.backends.onnxruntime import CUDA
 from exporters.backends.onnxruntime import Backend as OnnxRuntime
+from exporters.backends.tensorrt import Backend as TensorRT
 from latency_db.devices import attached
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
@@ -40,16 +41,12 @@ def _backends() -> list[Finding]:
         backend = backends.load(name)
         reason = backend.why_not()
         found.append(Finding(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}"))
-    for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
-        reason = OnnxRuntime(provider).why_not()
-        found.append(Finding(f"onnxruntime with {provider}", reason is None, reason or "ready"))
-    for module, remedy in (
-        ("tensorrt", "pip install 'nastool[gpu]' on a machine with an NVIDIA GPU"),
-        ("tensorrt_rtx", "pip install tensorrt-rtx-cu13"),
-    ):
-        there = find_spec(module) is not None
-        detail = f"{module} is installed" if there else f"{module} is not installed. Type {remedy}"
-        found.append(Finding(f"engines through {module}", there, detail))
+    reason = OnnxRuntime(CUDA).why_not()
+    found.append(Finding(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
+    for module in ("tensorrt", "tensorrt_rtx"):
+        builder = TensorRT(module)
+        reason = builder.why_no_build()
+        found.append(Finding(f"building engines with {module}", reason is None, reason or builder.version()))
     return found
 
 

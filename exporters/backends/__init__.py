@@ -49,7 +49,10 @@ class Backend(Protocol):
     """A runtime on a kind of device."""
 
     name: str
-    provider: str
+
+    @property
+    def provider(self) -> str:
+        """What of the runtime does the work; a part of the stack that a latency belongs to."""
 
     def why_not(self) -> str | None:
         """Why it can't run here and what to do about it, or None if it can."""

@@ -246,7 +246,8 @@ class EngineSession:
         return tuple(self._context.get_tensor_shape(name))
 
     def _type(self, name: str) -> np.dtype[Any]:
-        return np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
+        kind: np.dtype[Any] = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
+        return kind
 
     def _require_precision(self, asked: str) -> None:
         """An engine that was built elsewhere may compute in anything; its layers tell, where they tell at all."""

@@ -8,14 +8,19 @@ import torch
 from torch import nn
 
 from exporters import backends
-from exporters.backends import Backend, CompileSpec
-from exporters.errors import NotOnnx, UnknownBackend
+from exporters.backends import Backend, CompileSpec, roofline
+from exporters.errors import BackendUnavailable, NotOnnx, UnknownBackend
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx
+
+
+def load(name: str) -> Backend:
+    """By its name; the one that estimates a device, with that device's rates."""
+    return roofline.Backend(roofline.Rates(2e12, 2e11)) if name == "roofline" else backends.load(name)
 
 
 @pytest.fixture(params=backends.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
-    found = backends.load(request.param)
+    found = load(request.param)
     if reason := found.why_not():
         pytest.skip(reason)
     return found
@@ -71,6 +76,18 @@ def test_refuses_what_is_no_onnx(backend: Backend, tmp_path: Path) -> None:
     for path in (broken, tmp_path / "missing.onnx"):
         with pytest.raises(NotOnnx, match=path.name):
             backend.compile(path, CompileSpec(batch=1))
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_where_it_can_not_run_it_refuses_with_its_reason(name: str, file: Path) -> None:
+    found = load(name)
+    reason = found.why_not()
+    if reason is None:
+        pytest.skip("it runs here")
+    with pytest.raises(BackendUnavailable) as refused:
+        found.compile(file, CompileSpec(batch=8))
+    assert reason in str(refused.value)
+    assert refused.value.exit_code == 5
 
 
 @pytest.mark.parametrize("name", backends.names())
