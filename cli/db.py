@@ -180,10 +180,12 @@ def prune(
     yes: Yes = False, db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False
 ) -> None:
     """Remove runs of which every part was measured again since on the same stack."""
+    from datetime import UTC, datetime
+
     from latency_db.prune import superseded
 
     with _opened(db, config) as store:
-        old, kept = superseded(store), len(store.runs())
+        old, kept = superseded(store, datetime.now(UTC)), len(store.runs())
         kept -= len(old)
         if old and not yes:
             console.say_table("runs to remove", RUN_COLUMNS, [_run_row(run) for run in old])

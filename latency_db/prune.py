@@ -1,7 +1,7 @@
 """Old runs, of which nothing is read any more."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from latency_db.records import Run
 from latency_db.store import Store
@@ -9,13 +9,13 @@ from latency_db.store import Store
 RESUMABLE = timedelta(days=1)  # an unfinished run may be gone on with, or be under way
 
 
-def superseded(store: Store) -> tuple[Run, ...]:
+def superseded(store: Store, now: datetime) -> tuple[Run, ...]:
     """The runs of which each part has a newer finished measurement on the same stack.
 
-    An unfinished run counts as well once it is a day old.
+    An unfinished run counts as well once it is a day old at the time `now`, which is in UTC.
     """
     keys = store.keys_by_run()
-    return _old(store.runs(), keys, datetime.now(UTC))
+    return _old(store.runs(), keys, now)
 
 
 def _old(runs: tuple[Run, ...], keys: Mapping[int, frozenset[str]], now: datetime) -> tuple[Run, ...]:
