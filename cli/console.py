@@ -44,10 +44,12 @@ def answer_text(text: str) -> None:
 
 def answer_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; numbers should come formatted."""
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    _out.print(table)
+    _out.print(_table(title, columns, rows))
+
+
+def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for the person who is to decide."""
+    _err.print(_table(title, columns, rows))
 
 
 def answer_facts(title: str, facts: Mapping[str, object]) -> None:
@@ -69,6 +71,15 @@ def error(text: str) -> None:
     """Why the command ends here. The launcher of several processes shows the one that matters."""
     if not launched():
         _err.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # an id that is cut off can't be typed
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
 
 
 class Bars:

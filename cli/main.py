@@ -11,7 +11,22 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import typer
 
-from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, space, train
+from cli import (
+    check,
+    console,
+    cost,
+    db,
+    devices,
+    doctor,
+    export,
+    init,
+    profile,
+    quickstart,
+    retrain,
+    search,
+    space,
+    train,
+)
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
 from toolchain.launch import leave_word
 
@@ -30,6 +45,7 @@ commands = typer.Typer(
 commands.command("quickstart")(quickstart.quickstart)
 commands.command("init")(init.init)
 commands.command("doctor")(doctor.doctor)
+commands.command("devices")(devices.devices)
 commands.command("profile")(profile.profile)
 commands.command("train")(train.train)
 commands.command("search")(search.search)
@@ -38,6 +54,7 @@ commands.command("export")(export.export)
 commands.command("check")(check.check)
 commands.command("cost")(cost.cost)
 commands.command("space")(space.space)
+commands.add_typer(db.app, name="db")
 
 
 def app() -> None:

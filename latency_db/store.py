@@ -247,6 +247,16 @@ class Store:
             parts = session.scalars(select(PartRow).where(PartRow.run_id == run_id).order_by(PartRow.key))
             return tuple(Part(part.key, part.graph_hash, tuple(taken[part.key])) for part in parts)
 
+    def keys_by_run(self) -> dict[int, frozenset[str]]:
+        """The parts of every run."""
+        keys: dict[int, set[str]] = defaultdict(set)
+        with self._session(reading=True) as session:
+            for run_id in session.scalars(select(ProfileRun.id)):
+                keys[run_id] = set()
+            for run_id, key in session.execute(select(PartRow.run_id, PartRow.key)):
+                keys[run_id].add(key)
+        return {run_id: frozenset(found) for run_id, found in keys.items()}
+
     # The device
 
     @contextmanager
