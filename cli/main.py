@@ -14,6 +14,7 @@ import typer
 from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, space, train
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
 from toolchain.launch import leave_word
+from toolchain.ranks import end_with_launcher
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
@@ -42,6 +43,7 @@ commands.command("space")(space.space)
 
 def app() -> None:
     """Run the command line."""
+    end_with_launcher()
     try:
         commands()
     except ON_PURPOSE as problem:
