@@ -29,6 +29,7 @@ from cli import (
 )
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
 from toolchain.launch import leave_word
+from toolchain.ranks import end_with_launcher
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
@@ -59,6 +60,7 @@ commands.add_typer(db.app, name="db")
 
 def app() -> None:
     """Run the command line."""
+    end_with_launcher()
     try:
         commands()
     except ON_PURPOSE as problem:

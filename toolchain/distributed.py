@@ -4,9 +4,6 @@ All calls are collective: every process makes the same ones in the same order. W
 does nothing, so callers need no second way.
 """
 
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -19,7 +16,6 @@ from toolchain.errors import RankLost
 from toolchain.ranks import rank, world
 
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
-PARENT_CHECKED_EVERY_S = 0.5
 T = TypeVar("T")
 
 
@@ -35,7 +31,6 @@ def joined(device: torch.device) -> Iterator[None]:
     if world() == 1:
         yield
         return
-    _end_with_parent()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
@@ -123,18 +118,3 @@ def _contact() -> Iterator[None]:
             f"process {rank()} of {world()} lost the others: {str(problem).splitlines()[0]}. What is in the run "
             f"folder is whole: type the same again, and it goes on from the last checkpoint"
         ) from None
-
-
-def _end_with_parent() -> None:
-    """End this process when the launcher has died, which (killed by SIGKILL) can't end it any more.
-
-    Else it would train on with nobody to watch it, and hold the run's lock.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECKED_EVERY_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

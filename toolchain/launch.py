@@ -34,7 +34,6 @@ def launch(words: Sequence[str], nproc: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it tells, we tell
     with TemporaryDirectory(prefix="nastool-") as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -48,7 +47,8 @@ def launch(words: Sequence[str], nproc: int) -> None:
             monitor_interval=0.1,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
-        os.environ[LAUNCHED] = "1"
+        os.environ[LAUNCHED] = str(os.getpid())
+        logging.disable()  # what the launcher tells, we tell
         try:
             elastic_launch(config, sys.executable)("-P", "-m", "cli.main", *words)  # -P: a folder cli/ here is not ours
         except ChildFailedError as ended:
@@ -61,6 +61,7 @@ def launch(words: Sequence[str], nproc: int) -> None:
             ) from None
         finally:
             del os.environ[LAUNCHED]
+            logging.disable(logging.NOTSET)
 
 
 def leave_word(text: str, exit_code: int, lost: bool) -> None:
@@ -69,7 +70,7 @@ def leave_word(text: str, exit_code: int, lost: bool) -> None:
     `lost` says that it only lost contact with another one, which is then the one to ask.
     """
     if path := os.environ.get(ERROR_FILE):
-        content = {"message": text, "extraInfo": {"py_callstack": "", "timestamp": str(int(time.time()))}}
+        content = {"message": text, "extraInfo": {"py_callstack": text, "timestamp": str(int(time.time()))}}
         Path(path).write_text(json.dumps({"message": content, "exit_code": exit_code, "lost": lost}), encoding="utf-8")
 
 

@@ -1,9 +1,13 @@
 """Which of several processes this one is. torchrun tells by the environment, so nothing is loaded here."""
 
 import os
+import signal
+import threading
+import time
 
 TOLD_BY = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets them, and so do most schedulers
-LAUNCHED = "NASTOOL_LAUNCHED"  # set by `launch`, which shows the errors of its processes itself
+LAUNCHED = "NASTOOL_LAUNCHER"  # the process that started this one, and shows its errors: `launch` sets it
+LAUNCHER_CHECKED_EVERY_S = 0.5
 
 
 def rank() -> int:
@@ -29,6 +33,24 @@ def local_world() -> int:
 def launched() -> bool:
     """Whether `nastool --nproc` started this process."""
     return LAUNCHED in os.environ and world() > 1
+
+
+def end_with_launcher() -> None:
+    """End this process by the launcher's Ctrl-C, without a word, and also when the launcher itself was killed.
+
+    Else it would train on with nobody to watch it, and hold the run's lock.
+    """
+    if not launched():
+        return
+    launcher = int(os.environ[LAUNCHED])
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(LAUNCHER_CHECKED_EVERY_S)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _told(name: str, alone: int) -> int:

@@ -18,7 +18,7 @@ from toolchain.ranks import rank, world
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load
 from toolchain.training.curves import Curves
-from toolchain.training.data import Data
+from toolchain.training.data import Data, Preprocessing
 from toolchain.training.optimiser import Slices, Update, moved, set_learning_rate, sgd
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
@@ -39,6 +39,33 @@ class Schedule:
     workers: int
     seed: int
     precision: Precision = FP32
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """One update: forward, loss, backward, sums over the processes, weights."""
+
+    forward: Forward
+    preprocessing: Preprocessing
+    optimiser: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+    precision: Precision
+    label_smoothing: float
+
+    def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Take images uint8 (N, C, S, S); of all processes' images, the mean loss and how many are right: (2,)."""
+        with self.precision.autocast(pixels.device):
+            logits, slices = self.forward(self.preprocessing(pixels), step)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing) / world()
+        self.optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
+        sum_over_ranks([*moved(self.optimiser, slices), seen])
+        update = Update(self.optimiser, slices)
+        self.scaler.unscale_(update)  # type: ignore[arg-type]
+        self.scaler.step(update)  # type: ignore[arg-type]
+        self.scaler.update()
+        return seen
 
 
 def train(
@@ -69,6 +96,7 @@ def train(
     steps = recipe.steps(len(data.fit))
     sampler_of = _sampler(data, recipe, schedule.seed, steps)
     scaler = schedule.precision.scaler(device)
+    stepper = Stepper(forward, data.preprocessing, optimiser, scaler, schedule.precision, recipe.label_smoothing)
     start = 0
     checkpoint = from_first(lambda: load(schedule.checkpoint, belongs) if schedule.checkpoint.exists() else None)
     if checkpoint is not None:
@@ -93,18 +121,7 @@ def train(
     for step, (pixels, labels) in enumerate(batches, start):
         torch.manual_seed(mix(schedule.seed, step) + rank())  # dropout draws from the global state
         set_learning_rate(optimiser, learning_rate(recipe, step, steps))
-        with schedule.precision.autocast(device):
-            logits, slices = forward(data.preprocessing(pixels), step)
-            loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing) / world()
-        optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
-        sum_over_ranks([*moved(optimiser, slices), seen])
-        update = Update(optimiser, slices)
-        scaler.unscale_(update)  # type: ignore[arg-type]
-        scaler.step(update)  # type: ignore[arg-type]
-        scaler.update()
-        meter.add(seen, recipe.batch)
+        meter.add(stepper(pixels, labels, step), recipe.batch)
         if curves and (meter.due() or step + 1 == steps):
             lr = learning_rate(recipe, step, steps)
             task.advance(step + 1 - meter.logged_step, meter.note(lr))
