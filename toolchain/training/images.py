@@ -86,22 +86,23 @@ class FolderImages:
             [seeded(augment, prepare(self._decode(i)), seed) for i, seed in zip(indices, seeds, strict=True)]
         )
 
-    def _decode(self, index: int) -> Tensor:
+    def _decode(self, index: int) -> Image.Image:
         path = self.paths[index]
         try:
             with Image.open(path) as image:
-                pixels: Tensor = tv.pil_to_tensor(_of_8_bits(image).convert("L" if self.channels == 1 else "RGB"))
-                return pixels
+                return _of_8_bits(image).convert("L" if self.channels == 1 else "RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
             raise unreadable(path, problem) from None
 
-    def _center(self, image: Tensor) -> Tensor:
-        resized = tv.resize(image, [round(self.size_px * RESIZE_RATIO)], antialias=True)
-        center: Tensor = tv.center_crop(resized, [self.size_px, self.size_px])
+    def _center(self, image: Image.Image) -> Tensor:
+        # scaled by pillow, not as a tensor: a service that has pillow and no torch gets the same pixels
+        resized = tv.resize(image, [round(self.size_px * RESIZE_RATIO)])
+        center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [self.size_px, self.size_px]))
         return center
 
-    def _as_is(self, image: Tensor) -> Tensor:
-        return image
+    def _as_is(self, image: Image.Image) -> Tensor:
+        pixels: Tensor = tv.pil_to_tensor(image)
+        return pixels
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
