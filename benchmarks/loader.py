@@ -69,7 +69,8 @@ def main() -> None:
         print(f"{name:<42}{found[rate]:>10.0f}{found[cpu]:>18.2f}")
     print()
     print(
-        f"loader / bare: {found['loader_share_of_bare']:.1%}; / side by side: {found['loader_share_of_side_by_side']:.1%}"
+        f"loader / bare: {found['loader_share_of_bare']:.1%}; "
+        f"/ side by side: {found['loader_share_of_side_by_side']:.1%}"
     )
 
 

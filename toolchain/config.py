@@ -19,6 +19,16 @@ PRESETS = ("quick", "imagenet")
 Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
+def _names(given: Any) -> Any:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+        return given  # pydantic says what is wrong with it
+    return tuple(dict.fromkeys(name.strip() for text in listed for name in text.split(",")))
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -81,6 +91,15 @@ class SearchConfig(_Section):
     race_error: float = Field(0.05, gt=0, lt=1)
 
 
+class ExportConfig(_Section):
+    """What is written beside the file of the network's own precision."""
+
+    precision: Names = ()
+    static: bool = False
+    sm: tuple[int, ...] = ()
+    largest_batch: int = Field(32, gt=0)
+
+
 class CheckConfig(_Section):
     """When a check fails."""
 
@@ -104,6 +123,7 @@ class Config(_Section):
     train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
     retrain: TrainConfig = TrainConfig()
+    export: ExportConfig = ExportConfig()
     check: CheckConfig = CheckConfig()
 
     def data_name(self) -> str:

@@ -145,12 +145,16 @@ def run_of(config: Config) -> Run:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The architecture to go on with, and the limits that it won under; one named by hand has none."""
+    """The architecture to go on with, and the limits that it won under; one named by hand has none.
+
+    `context` is the id of the stack that a latency limit is for.
+    """
 
     architecture: Architecture
     limits: Mapping[str, float]
     data: str | None = None
     data_digest: str | None = None
+    context: str | None = None
 
     def require_data(self, name: str, digest: str) -> None:
         """A winner is one on the data that it was scored on.
@@ -185,7 +189,7 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
         remedy = "which has changed since. Search again" if same_name else f"not of {space.name}. Give its --space"
         raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, {remedy}")
     arch = space.architecture(best["architecture"])
-    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"))
+    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"), best.get("context"))
 
 
 def environment() -> dict[str, Any]:

@@ -122,14 +122,15 @@ def test_exported_file_says_what_it_is(finished_job: Any) -> None:
 
 def test_manifest_matches_the_file(finished_job: Any) -> None:
     folder = finished_job.folder / "runs/r/export"
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.onnx"]
+    names = ["labels.txt", "manifest.json", "model.onnx", "predict.py", "preprocessing.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     manifest = json.loads((folder / "manifest.json").read_text())
     content = (folder / "model.onnx").read_bytes()
     listed = manifest["files"]["model.onnx"]
     assert listed == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     assert manifest["parity"]["top1_agreement"] == 1.0
     assert manifest["parity"]["batches"] == [1, 2, 32]
-    assert {key: manifest[key] for key in manifest if key != "files"} == finished_job.answers["export"].json
+    assert manifest == finished_job.answers["export"].json
 
 
 def test_check_passes_at_the_budget_it_was_searched_for(finished_job: Any) -> None:

@@ -60,7 +60,7 @@ class _Normalise(torch.autograd.Function):
         return torch.addcmul(_wide(shift, x), x, _wide(scale, x)).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = gradients
         x, weight, mean, inverse_std = ctx.saved_tensors
         g = g.to(x.dtype)

@@ -92,7 +92,7 @@ class FolderImages:
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
         return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
 
-    def _decode(self, index: int) -> Tensor:
+    def _decode(self, index: int) -> Image.Image:
         path = self.paths[index]
         try:
             content = path.read_bytes()
@@ -101,7 +101,7 @@ class FolderImages:
         return decode(content, str(path), self.channels)
 
 
-Decode = Callable[[int], Tensor]  # the number of an image -> its pixels, uint8 (C, H, W) of any size
+Decode = Callable[[int], Image.Image]  # the number of an image -> the image, of any size, grey or RGB
 
 
 def fetch_decoded(decode: Decode, indices: Sequence[int], size_px: int) -> Tensor:
@@ -122,26 +122,27 @@ def fetch_changed(
         for index, seed in zip(indices, seeds, strict=True):
             image = decode(index)
             torch.manual_seed(seed)
-            found.append(change(image if augmentation.random_resized_crop else _center(image, size_px)))
+            whole = augmentation.random_resized_crop
+            found.append(change(tv.pil_to_tensor(image) if whole else _center(image, size_px)))
     return torch.stack(found)
 
 
-def _center(image: Tensor, size_px: int) -> Tensor:
-    resized = tv.resize(image, [round(size_px * RESIZE_RATIO)], antialias=True)
-    center: Tensor = tv.center_crop(resized, [size_px, size_px])
+def _center(image: Image.Image, size_px: int) -> Tensor:
+    # scaled by pillow, not as a tensor: a service that has pillow and no torch gets the same pixels
+    resized = tv.resize(image, [round(size_px * RESIZE_RATIO)])
+    center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [size_px, size_px]))
     return center
 
 
-def decode(content: bytes, name: str, channels: int) -> Tensor:
-    """The pixels of an image file, uint8 (channels, H, W).
+def decode(content: bytes, name: str, channels: int) -> Image.Image:
+    """The image in a file, grey for one channel and RGB for three.
 
     Raises:
         BadData: it is damaged or no image; `name` is named.
     """
     try:
         with Image.open(BytesIO(content)) as image:
-            converted: Tensor = tv.pil_to_tensor(_of_8_bits(image).convert("L" if channels == 1 else "RGB"))
-            return converted
+            return _of_8_bits(image).convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise unreadable(name, problem) from None
 

@@ -150,11 +150,10 @@ def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: 
     for _ in islice(loader, first):
         pass
     began = time.perf_counter()
-    pixels = None
-    for pixels, _ in loader:  # to the end: then all that the workers did has arrived
+    for _ in loader:  # to the end: then all that the workers did has arrived
         pass
-    if pixels is not None and pixels.device.type == "cuda":
-        torch.cuda.synchronize(pixels.device)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     wall_s = time.perf_counter() - began
     return Rate(wall_s / (steps * size), (_cpu_s() - cpu) / ((first + steps) * size))
 
