@@ -64,6 +64,11 @@ def error(text: str) -> None:
     _err.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
 
 
+def annotate(line: str) -> None:
+    """A workflow command for GitHub, as it is; it reads both streams, and stdout is for answers."""
+    sys.stderr.write(line + "\n")
+
+
 class Bars:
     """Progress bars with time left; on a pipe, a plain line every few seconds."""
 
