@@ -82,6 +82,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     return table
 
 
+def annotate(line: str) -> None:
+    """A workflow command for GitHub, as it is; it reads both streams, and stdout is for answers."""
+    sys.stderr.write(line + "\n")
+
+
 class Bars:
     """Progress bars with time left; on a pipe, a plain line every few seconds."""
 

@@ -96,6 +96,6 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
     took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['context']['batch']}"
     return (
         f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
-        f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} on {parity['images']} images "
-        f"at batch {', '.join(map(str, parity['batches']))}; convolutions in ONNX Runtime: {counts}"
+        f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
+        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; convolutions in ONNX Runtime: {counts}"
     )

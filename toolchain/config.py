@@ -101,9 +101,12 @@ class ExportConfig(_Section):
 
 
 class CheckConfig(_Section):
-    """When a check fails."""
+    """When a check fails, and how long it may take."""
 
     max_regression: str = "5%"
+    confidence: str = "99%"
+    max_seconds: float = Field(60.0, gt=0)
+    on_inconclusive: Literal["fail", "warn", "pass"] = "fail"
 
 
 class Config(_Section):

@@ -58,6 +58,10 @@ class BadCheckpoint(UserError):
     """A checkpoint can't be read, or belongs to another space or recipe."""
 
 
+class BadModel(UserError):
+    """A model's file can't be timed or evaluated as it was asked."""
+
+
 class MissingStage(UserError):
     """A command needs what an earlier command writes, and it isn't there."""
 

@@ -27,7 +27,7 @@ def augment(pixels: Tensor, augmentation: Augmentation, seeds: Sequence[int]) ->
     if augmentation.nothing:
         return pixels
     u = draws(torch.tensor(seeds, device=pixels.device), CROP_DRAWS + JITTER_DRAWS + 1)
-    crop, jitter, flip = torch.split(u, (CROP_DRAWS, JITTER_DRAWS, 1), dim=1)
+    crop, jitter, flip = torch.split(u, [CROP_DRAWS, JITTER_DRAWS, 1], dim=1)
     if augmentation.random_resized_crop:
         pixels = _rounded(resized_crops(pixels, *crop_boxes(crop, pixels.shape[-1])))
     elif augmentation.crop_padding:
