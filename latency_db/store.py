@@ -161,6 +161,18 @@ class Store:
             }
         return LatencyTable(context, rows)
 
+    def networks(self, context: Context, prefix: str) -> LatencyTable:
+        """The whole networks whose keys begin with `prefix`, as `table`."""
+        with self._session() as session:
+            finished = select(ProfileRun.id).where(
+                ProfileRun.context_id == context.id, ProfileRun.finished_at.is_not(None)
+            )
+            parts = select(PartRow.key).where(
+                PartRow.run_id.in_(finished), PartRow.key.startswith(prefix, autoescape=True)
+            )
+            keys = session.scalars(parts.distinct()).all()
+        return self.table(context, keys)
+
     def contexts(self) -> list[tuple[Context, int]]:
         """Every stack with the number of its parts that were measured to the end."""
         with self._session() as session:

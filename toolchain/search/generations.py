@@ -1,6 +1,6 @@
 """The generations of a search: proposals in, scores and journal out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from toolchain.progress import Progress, Task
@@ -12,13 +12,25 @@ Score = Callable[[Architecture], float]
 
 
 def run_strategy(
-    strategy: Strategy, generations: int, seed: int, journal: Journal, evaluate: Score, progress: Progress
+    strategy: Strategy,
+    generations: int,
+    seed: int,
+    journal: Journal,
+    evaluate: Score,
+    progress: Progress,
+    earlier: Sequence[Scored] = (),
+    first: int = 0,
 ) -> tuple[Scored, ...]:
-    """All candidates of one search in the order they were scored; known scores come from the journal."""
+    """All candidates of one search in the order they were scored; known scores come from the journal.
+
+    Args:
+        earlier: candidates that an earlier search left; the first generation already has parents among them.
+        first: the number of the first generation, where others went before.
+    """
     known = {tuple(line["architecture"]): float(line["accuracy"]) for line in journal.lines}
-    scored: list[Scored] = []
+    scored = list(earlier)
     task: Task | None = None
-    for generation in range(generations):
+    for generation in range(first, first + generations):
         proposals = strategy.propose(scored, Random(f"{seed}:{generation}"))
         task = task or progress.start(f"search ({strategy.name})", generations * len(proposals))
         found = []

@@ -60,7 +60,9 @@ class Log(Quiet):
 
 
 def on_fake(config: Config, db: Path, **changes: object) -> Config:
-    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": db} | changes)
+    profile = config.profile.model_copy(
+        update={"backend": "fake", "rounds": 3, "batch": 8, "networks": 0, "db": db} | changes
+    )
     return config.model_copy(update={"profile": profile})
 
 
