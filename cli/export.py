@@ -97,5 +97,6 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
     return (
         f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
         f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
-        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; convolutions in ONNX Runtime: {counts}"
+        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
+        f"convolutions in ONNX Runtime: {counts}"
     )

@@ -18,6 +18,9 @@ def profile(
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
+    networks: Annotated[
+        int | None, typer.Option("--networks", help="Whole networks timed as well; 0: the sum is not calibrated.")
+    ] = None,
     db: options.Db = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
@@ -25,11 +28,13 @@ def profile(
 ) -> None:
     """Benchmark every distinct choice block, the stem and the head, into the latency table.
 
+    Whole networks are timed as well, and the sum of the parts is calibrated on them.
     With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates.
 
     Killed, the same command goes on with the round that it was in.
     """
     from toolchain.config import load_config
+    from toolchain.costs.latency import latency_model, network_prefix
     from toolchain.profiling.profiler import profile as run_profile
     from toolchain.spaces import load_space
 
@@ -45,13 +50,17 @@ def profile(
         profile__batch=batch,
         profile__threads=threads,
         profile__rounds=rounds,
+        profile__networks=networks,
         profile__db=db,
     )
     settings = load_config(config, given)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
-    rows = profiled.table.rows
+    calibration = latency_model(chosen_space, profiled.table).calibration
+    prefix = network_prefix(chosen_space)
+    rows = {key: row for key, row in profiled.table.rows.items() if not key.startswith(prefix)}
+    whole = {key.removeprefix(prefix): row for key, row in profiled.table.rows.items() if key.startswith(prefix)}
     if json:
         console.answer_json(
             {
@@ -60,6 +69,8 @@ def profile(
                 "estimate": profiled.context.estimate,
                 "context": profiled.context.as_dict(),
                 "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
+                "networks": [{"architecture": arch.split(), **vars(r.summary)} for arch, r in whole.items()],
+                "calibration": vars(calibration),
             }
         )
         return
@@ -74,4 +85,8 @@ def profile(
             for key, s in sorted((row.key, row.summary) for row in rows.values())
         ],
     )
-    console.say(f"{len(rows)} rows in {profiled.db}. Next: nastool train, then nastool search --latency ...")
+    console.say(f"a network's latency is the {calibration}")
+    console.say(
+        f"{len(rows)} parts and {len(whole)} whole networks in {profiled.db}. "
+        f"Next: nastool train, then nastool search --latency ..."
+    )

@@ -9,7 +9,7 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
-    from toolchain.search.search import Plan
+    from toolchain.search.goals import Plan
 
 
 def search(
@@ -105,7 +105,7 @@ def search(
         for other in best["passed_over"]:
             console.say(
                 f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
-                f"but measured {other['measured_latency_ms']:.3f} ms ({name})"
+                f"but measured {_measured(other)} ({name})"
             )
     if json:
         several = {"winners": searched.winners, "front": searched.front, "unmet": list(searched.unmet)}
@@ -131,15 +131,17 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "architecture": " ".join(best["architecture"]),
             "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
             **counts,
-            f"latency, {'estimate' if best['estimate'] else 'predicted'}": _ms(best["latency_ms"]),
-            "latency, measured": _ms(best["measured_latency_ms"]),
+            f"latency, {'estimate' if best['estimate'] else 'predicted'}": _predicted(best),
+            "latency, measured": _measured(best),
             "limits": ", ".join(limits) or "none",
             "evaluations": best["evaluations"],
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
-    for cost in plan.costs.all if plan.estimate else plan.costs.counted:
+    for cost in plan.costs.all if plan.context.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
+    if best["calibration"]:
+        console.say(f"latency_ms: {best['calibration']['in_words']}")
 
 
 def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> None:
@@ -149,14 +151,28 @@ def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> 
             f"{best['holdout_accuracy']:.2%}",
             varied.format(best[varied.name]),
             _ms(best["latency_ms"]),
-            _ms(best["measured_latency_ms"]),
+            _ms(best["latency_upper_ms"]),
+            _measured(best),
         )
         for name, best in winners.items()
     ]
     predicted = "estimate" if any(best["estimate"] for best in winners.values()) else "predicted"
-    columns = ("budget", "hold-out", varied.name, predicted, "measured")
+    columns = ("budget", "hold-out", varied.name, predicted, "at most", "measured")
     console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
     console.answer_facts("their architectures", {name: " ".join(b["architecture"]) for name, b in winners.items()})
+
+
+def _predicted(best: dict[str, Any]) -> str:
+    if best["latency_ms"] is None:
+        return "its parts are not measured"
+    bound = f"at most {_ms(best['latency_upper_ms'])} with a margin of {best['latency_margin']:.1%}"
+    return f"{_ms(best['latency_ms'])}, {bound}"
+
+
+def _measured(best: dict[str, Any]) -> str:
+    if best["measured_latency_ms"] is None:
+        return "not measured: the device is an estimate" if best.get("estimate") else "not measured"
+    return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds"
 
 
 def _ms(latency_ms: float | None) -> str:

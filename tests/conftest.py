@@ -50,7 +50,7 @@ def tiny_config(tmp_path: Path) -> Config:
         "threads": 1,
         "train.changes": {"epochs": 1, "batch": 32},
         "retrain.changes": {"epochs": 1, "batch": 32},
-        "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "db": str(tmp_path / "latency.sqlite")},
+        "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "networks": 3, "db": str(tmp_path / "latency.sqlite")},
         "search": {"population": 6, "generations": 3, "top_k": 3, "bn_images": 128, "batch": 64},
     }
     return parse_config(preset_text("quick"), flags, "test")

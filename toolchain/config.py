@@ -44,6 +44,7 @@ class ProfileConfig(_Section):
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
+    networks: int = Field(30, ge=0)
     db: str = "latency.sqlite"  # or a PostgreSQL URL
 
     @field_serializer("db")

@@ -28,6 +28,7 @@ holdout_per_class = 20
 batch = 8
 rounds = 40
 min_ms = 5.0
+networks = 3
 
 [train]
 recipe = "quick"

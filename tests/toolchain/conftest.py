@@ -1,10 +1,11 @@
-"""A real data set for the tiny space, and several real processes."""
+"""A real data set for the tiny space, several real processes, and a stack that nothing was measured on."""
 
 import os
 import socket
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from latency_db.context import Context
 from toolchain.distributed import joined
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data, load_data
@@ -68,3 +70,9 @@ def _be_a_rank(work: Callable[..., Any], answer: Path, arguments: tuple[Any, ...
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+@pytest.fixture(scope="session")
+def context() -> Context:
+    blank = {field.name: 1 if field.type is int else field.name for field in fields(Context)}
+    return Context.from_dict(blank | {"device_kind": "cpu", "batch": 8, "device_model": "Some CPU", "backend": "fake"})

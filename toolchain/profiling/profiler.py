@@ -1,6 +1,6 @@
 """`nastool profile`: every distinct part of a space, timed on the device, into the latency table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +16,11 @@ from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.where import exists, shown
 from toolchain.config import Config
+from toolchain.costs.latency import network_prefix
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
 from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.networks import networks
 from toolchain.profiling.stack import context_of
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
@@ -59,34 +61,40 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
         once = config.profile.model_copy(update={"rounds": 1})
         config = config.model_copy(update={"profile": once})
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
-        files = _export(variants(space), config.profile.precision, Path(folder), progress)
+        timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
+        files = _export(timed, config.profile.precision, Path(folder), progress)
         run_id, start = _begin_or_resume(store, context, space, files, config)
         if start:
             progress.say(f"going on with round {start + 1} of {config.profile.rounds}")
         for number, samples in rounds_of(files, config.profile, config.seed, start, progress, "time parts"):
             store.add_round(run_id, number, samples)
         store.finish_run(run_id)
-        return Profiled(store.table(context, files), context, store.name)
+        return Profiled(load_table(config, space), context, store.name)
 
 
 def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
     """What was measured before on this stack if it is whole, else `profile`."""
     if exists(config.profile.db):
         table = load_table(config, space)
-        if all(variant.key in table.rows for variant in variants(space)):
+        networks_there = sum(key.startswith(network_prefix(space)) for key in table.rows)
+        wanted = min(config.profile.networks, space.size)
+        if all(variant.key in table.rows for variant in variants(space)) and networks_there >= wanted:
             return Profiled(table, table.context, shown(config.profile.db))
     return profile(config, space, progress)
 
 
 def load_table(config: Config, space: SearchSpace) -> LatencyTable:
-    """What was measured of `space` on the device, backend and batch of the configuration.
+    """What was measured of `space`, parts and whole networks, on the device, backend and batch of the configuration.
 
     Raises:
         LatencyDbError: the database can't be used. Parts that were not measured raise when they are asked for.
     """
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
-        return store.table(context, [variant.key for variant in variants(space)])
+        table = store.table(context, [variant.key for variant in variants(space)])
+        return replace(
+            table, rows={**table.rows, **{row.key: row for row in store.networks(context, network_prefix(space))}}
+        )
 
 
 def export_for_timing(

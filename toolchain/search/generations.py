@@ -29,16 +29,20 @@ def run_strategy(
     evaluate: Evaluate,
     progress: Progress,
     race_with: int | None = None,
+    earlier: Sequence[Scored] = (),
+    first: int = 0,
 ) -> tuple[Scored, ...]:
     """All candidates of one search in the order of their proposal; known scores come from the journal.
 
     Args:
         race_with: the k of the k-th best so far, with whom later generations must keep up; None: no race.
+        earlier: candidates that an earlier search left; the first generation already has parents among them.
+        first: the number of the first generation, where others went before.
     """
     known = Known(journal)
-    scored: list[Scored] = []
+    scored = list(earlier)
     task: Task | None = None
-    for generation in range(generations):
+    for generation in range(first, first + generations):
         proposals = strategy.propose(scored, Random(f"{seed}:{generation}"))
         task = task or progress.start(f"search ({strategy.name})", generations * len(proposals))
         reference = _reference(scored, known, race_with) if race_with else None

@@ -60,7 +60,9 @@ class Log(Quiet):
 
 
 def on_fake(config: Config, db: Path | str, **changes: object) -> Config:
-    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": str(db)} | changes)
+    profile = config.profile.model_copy(
+        update={"backend": "fake", "rounds": 3, "batch": 8, "networks": 0, "db": str(db)} | changes
+    )
     return config.model_copy(update={"profile": profile})
 
 
