@@ -22,6 +22,7 @@ from cli import (
     init,
     profile,
     quickstart,
+    rank,
     retrain,
     search,
     space,
@@ -53,6 +54,7 @@ commands.command("search")(search.search)
 commands.command("retrain")(retrain.retrain)
 commands.command("export")(export.export)
 commands.command("check")(check.check)
+commands.command("rank")(rank.rank)
 commands.command("cost")(cost.cost)
 commands.command("space")(space.space)
 commands.add_typer(db.app, name="db")

@@ -65,6 +65,15 @@ class Run:
         return self.folder / "retrain" / hashlib.sha256(str(arch).encode()).hexdigest()[:8]
 
     @property
+    def ranked(self) -> Path:
+        """The networks that a ranking has trained from scratch."""
+        return self.folder / "rank" / "networks.jsonl"
+
+    def repeat(self, number: int) -> "Run":
+        """Where a ranking keeps its networks: trained for it, with a seed for each repeat."""
+        return Run(self.folder / "rank" / f"repeat_{number}")
+
+    @property
     def onnx(self) -> Path:
         return self.folder / "export" / "model.onnx"
 

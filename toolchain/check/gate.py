@@ -93,10 +93,10 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     terms = terms_of(config, limit_ms)
     context = context_of(config.profile)
-    if context.device_kind == "estimate":
+    if context.estimate:
         raise BadConfig(
-            f"the backend {context.backend} only estimates, and an estimate can't be checked: it says the same "
-            f"whatever the device does. Check on the device, with --backend onnxruntime"
+            f"a check measures, and {config.profile.device} is only estimated here. Take estimate = true out of "
+            f"nastool.toml, or check where the device is"
         )
     compared = None if baseline is None else read_baseline(baseline, context)
     for path in (file, *([compared.build] if compared and compared.build else [])):

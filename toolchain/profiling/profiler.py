@@ -92,9 +92,8 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
         table = store.table(context, [variant.key for variant in variants(space)])
-        return replace(
-            table, rows={**table.rows, **{row.key: row for row in store.networks(context, network_prefix(space))}}
-        )
+        whole = {row.key: row for row in store.networks(context, network_prefix(space))}
+    return replace(table, rows={**table.rows, **whole})
 
 
 def export_for_timing(

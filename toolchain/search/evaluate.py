@@ -3,7 +3,7 @@
 Every candidate sees the same images in the same batches, so that scores differ by the architecture alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from toolchain.search.scores import Reference, Score
 from toolchain.search.trie import Trie
 from toolchain.search.under_way import State, UnderWay
 from toolchain.spaces.core import Architecture
-from toolchain.training.accuracy import recalibration_indices
+from toolchain.training.accuracy import Batch, recalibration_indices
 from toolchain.training.data import Data
 
 Advance = Callable[[int], None]
@@ -106,6 +106,14 @@ class Evaluator:
         self._look_at_holdout(work)
         return [self._score(work, number) for number in range(len(archs))]
 
+    def recalibration_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that candidates are recalibrated on, as network inputs and labels, on the device."""
+        return self._inputs(self._recalibration.after(0))
+
+    def holdout_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that candidates are scored on, as network inputs and labels, on the device."""
+        return self._inputs(self._holdout.after(0))
+
     def _begin(self, archs: Sequence[Architecture], reference: Reference | None, advance: Advance) -> _Work:
         trie = Trie(self._supernet, archs)
         trie.begin()
@@ -124,8 +132,8 @@ class Evaluator:
 
     def _recalibrate(self, work: _Work) -> None:
         """Give each layer the mean of the batches' statistics, as `training.recalibrate` does for one network."""
-        for pixels, _ in self._recalibration.after(work.recalibrated):
-            for _ in work.trie.run(self._input(pixels)):
+        for x, _ in self._inputs(self._recalibration.after(work.recalibrated)):
+            for _ in work.trie.run(x):
                 pass
             work.recalibrated += 1
             self._done(work)
@@ -134,9 +142,8 @@ class Evaluator:
     def _look_at_holdout(self, work: _Work) -> None:
         seen = work.scored * self._holdout.batch
         looks = self._race.points(len(self._holdout)) if self._race else ()
-        for pixels, labels in self._holdout.after(work.scored):
-            labels = labels.to(self._device)
-            for number, logits in work.trie.run(self._input(pixels)):
+        for x, labels in self._inputs(self._holdout.after(work.scored)):
+            for number, logits in work.trie.run(x):
                 work.right[number, seen : seen + len(labels)] = logits.argmax(1) == labels
             seen += len(labels)
             work.scored += 1
@@ -165,5 +172,6 @@ class Evaluator:
         right = work.right[number, :images].cpu().numpy()
         return Score(int(right.sum()) / len(right), images, right if self._race and images is None else None)
 
-    def _input(self, pixels: Tensor) -> Tensor:
-        return self._preprocessing(pixels.to(self._device))
+    def _inputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in batches:
+            yield self._preprocessing(pixels.to(self._device)), labels.to(self._device)

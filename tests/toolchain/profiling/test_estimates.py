@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from latency_db.table import LatencyTable
-from toolchain.check import check
+from toolchain.check.gate import check
 from toolchain.config import Config
 from toolchain.costs.latency import latency_cost
 from toolchain.errors import BadConfig
