@@ -209,13 +209,6 @@ def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
         check(config, file, None, tmp_path / "old.onnx", Quiet())
 
 
-def test_an_estimate_is_refused(file: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = check(config, file, 1e9, None, Quiet()).context
-    monkeypatch.setattr(gate, "context_of", lambda profile: replace(context, device_kind="estimate"))
-    with pytest.raises(BadConfig, match="only estimates, and an estimate can't be checked"):
-        check(config, file, 1e9, None, Quiet())
-
-
 @pytest.mark.parametrize("confidence", ["49%", "100%", "99.995%"])
 def test_a_confidence_that_can_not_be_had(confidence: str, config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"confidence": confidence})})
