@@ -78,7 +78,13 @@ def _table(db: Path) -> Finding:
 def _describe(db: Path) -> str:
     with open_store(db) as store:
         stacks = store.contexts()
-    return "; ".join(f"{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows" for c, rows in stacks) or "empty"
+    return (
+        "; ".join(
+            f"{'estimate of ' if c.estimate else ''}{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows"
+            for c, rows in stacks
+        )
+        or "empty"
+    )
 
 
 def _tried(what: str, describe: Callable[[], str]) -> Finding:
