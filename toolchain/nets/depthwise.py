@@ -69,7 +69,7 @@ class _Convolve(torch.autograd.Function):
         return nn.functional.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
         (g,) = gradients
         x, weight = ctx.saved_tensors
         to_x = None

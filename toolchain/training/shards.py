@@ -16,6 +16,7 @@ from itertools import islice, product
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from toolchain.errors import BadData
@@ -53,7 +54,7 @@ class ShardImages:
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
         return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
 
-    def _decode(self, index: int) -> Tensor:
+    def _decode(self, index: int) -> Image.Image:
         shard, offset = self.shards[int(self.groups[index])], int(self.offsets[index])
         content = shard.read(offset, int(self.sizes[index]))
         return decode(content, f"at byte {offset} of {shard.url}", self.channels)
@@ -131,7 +132,8 @@ def _read(urls: tuple[str, ...], channels: int, size_px: int) -> ShardImages:
     if not rows:
         raise BadData(f"the shards {urls[0]} to {urls[-1]} have no images. Name others")
     groups, offsets, sizes, labels = torch.tensor(rows, dtype=torch.int64).unbind(1)
-    return ShardImages(shards, *(column.contiguous() for column in (groups, offsets, sizes, labels)), channels, size_px)
+    groups, offsets, sizes, labels = (column.contiguous() for column in (groups, offsets, sizes, labels))
+    return ShardImages(shards, groups, offsets, sizes, labels, channels, size_px)
 
 
 def _index(shard: ShardFile) -> Index:

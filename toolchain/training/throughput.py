@@ -151,7 +151,7 @@ def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: 
     deque(islice(loader, first), maxlen=0)
     began = time.perf_counter()
     deque(loader, maxlen=0)  # to the end: then all that the workers did has arrived
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s = time.perf_counter() - began
     return Rate(wall_s / (steps * size), (_cpu_s() - cpu) / ((first + steps) * size))
