@@ -16,6 +16,9 @@ def profile(
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
+    quiet_timeout: Annotated[
+        str | None, typer.Option("--quiet-timeout", help="Longest wait, in all, for a busy machine: 60s.")
+    ] = None,
     db: options.Db = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
@@ -23,11 +26,13 @@ def profile(
 ) -> None:
     """Benchmark every distinct choice block, the stem and the head, into the latency table.
 
+    Parts whose times can't be trusted are timed again, and marked where that doesn't help.
     Killed, the same command goes on with the round that it was in.
     """
     from toolchain.config import load_config
     from toolchain.profiling.profiler import profile as run_profile
     from toolchain.spaces import load_space
+    from toolchain.units import parse_seconds
 
     given = options.flags(
         space=space,
@@ -39,6 +44,7 @@ def profile(
         profile__batch=batch,
         profile__threads=threads,
         profile__rounds=rounds,
+        profile__quiet_timeout_s=None if quiet_timeout is None else parse_seconds(quiet_timeout),
         profile__db=db,
     )
     settings = load_config(config, given)
@@ -56,14 +62,25 @@ def profile(
             }
         )
         return
-    context = profiled.context
+    context, unstable = profiled.context, profiled.table.unstable()
+    summaries = {key: rows[key].summary for key in sorted(rows)}
+    families = {key.partition("/")[0] for key in summaries}
+    family = f"{families.pop()}/" if len(families) == 1 else ""  # said once, above; the table stays narrow
     console.answer_table(
-        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
-        f"{context.threads} thread{'s' if context.threads > 1 else ''}",
-        ("part", "latency ms", "median", "MAD", "samples"),
+        f"{family}... on {context.device_model}, {context.backend} {context.backend_version}, "
+        f"batch {context.batch}, {context.threads} thread{'s' if context.threads > 1 else ''}, in ms",
+        ("part", "latency", "median", "min", "p90", "MAD", "n"),
         [
-            (key, f"{s.latency_ms:.3f}", f"{s.median_ms:.3f}", f"{s.mad_ms:.3f}", s.n)
-            for key, s in sorted((row.key, row.summary) for row in rows.values())
+            (
+                key.removeprefix(family),
+                f"{s.latency_ms:.3f}{' !' if s.unstable else ''}",
+                *(f"{ms:.3f}" for ms in (s.median_ms, s.min_ms, s.p90_ms, s.mad_ms)),
+                s.n,
+            )
+            for key, s in summaries.items()
         ],
     )
+    if unstable:
+        named = ", ".join(f"{key} ({why})" for key, why in unstable.items())
+        console.say(f"warning: unstable (! in the table): {named}. Type the same command again on a quieter machine")
     console.say(f"{len(rows)} rows in {profiled.db}. Next: nastool train, then nastool search --latency ...")

@@ -120,6 +120,15 @@ class Store:
             rounds = select(func.count(func.distinct(SampleRow.round))).where(SampleRow.run_id == run_id)
             return session.scalar(rounds) or 0
 
+    def samples(self, run_id: int) -> dict[int, dict[str, Sample]]:
+        """What is stored of a run: by round, then by part."""
+        rounds: dict[int, dict[str, Sample]] = defaultdict(dict)
+        with self._session() as session:
+            rows = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.round, SampleRow.key)
+            for row in session.scalars(rows):
+                rounds[row.round][row.key] = _sample(row)
+        return dict(rounds)
+
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
         """Store one round of a run, from 0, in one transaction.
 
@@ -155,10 +164,10 @@ class Store:
                     newest[part.key] = part
             for row in session.scalars(select(SampleRow).where(SampleRow.run_id.in_(run_ids))):
                 samples[row.run_id, row.key].append(_sample(row))
-            rows = {
-                key: Row(key, summarise(samples[part.run_id, key], context.threads), part.graph_hash, part.run_id)
-                for key, part in newest.items()
-            }
+            rows = {}
+            for key, part in newest.items():
+                summary = summarise(samples[part.run_id, key], context.threads, context.device_kind)
+                rows[key] = Row(key, summary, part.graph_hash, part.run_id)
         return LatencyTable(context, rows)
 
     def contexts(self) -> list[tuple[Context, int]]:
@@ -275,6 +284,7 @@ def _sample(row: SampleRow) -> Sample:
         row.busy_ms_median,
         tuple(row.raw_ms),
         row.disturbed,
+        row.reference_ms,
     )
 
 

@@ -32,6 +32,7 @@ class ProfileConfig(_Section):
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
+    quiet_timeout_s: float = Field(60.0, ge=0)
     db: Path = Path("latency.sqlite")
 
 

@@ -63,7 +63,7 @@ class Backend:
         _share_memory()
         try:
             session = ort.InferenceSession(str(onnx), _options(spec), providers=[self.provider])
-            return Session(session, spec.batch)
+            return Session(session, spec.batch, one_thread=spec.threads == 1 and self.provider == CPU)
         except Exception as problem:  # onnxruntime's errors share no base of their own
             reason = str(problem).splitlines()[0]
             raise NotOnnx(f"onnxruntime can't run {onnx}: {reason}. Export it again") from None
@@ -72,9 +72,10 @@ class Backend:
 class Session:
     """One loaded file, with a drawn batch of inputs, and its outputs' memory, in place on the device."""
 
-    def __init__(self, session: ort.InferenceSession, batch: int) -> None:
+    def __init__(self, session: ort.InferenceSession, batch: int, one_thread: bool) -> None:
         self._session: ort.InferenceSession | None = session
         self._binding, self._inputs = _bind(session, batch)
+        self._one_thread = one_thread
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
         session = self._open()
@@ -85,7 +86,7 @@ class Session:
 
     def time(self, min_ms: float) -> Timing:
         session, binding = self._open(), self._binding
-        return time_calls(lambda: session.run_with_iobinding(binding), min_ms)
+        return time_calls(lambda: session.run_with_iobinding(binding), min_ms, one_thread=self._one_thread)
 
     def close(self) -> None:
         self._session = self._binding = None

@@ -56,6 +56,8 @@ TYPED = {
         ["'shufflenet_v2:classes=many'", "'many' is no value for classes"],
     ),
     "odd stage width": ("train --space shufflenet_v2:stage_widths=64-161,stage_repeats=1-1", ["must be even"]),
+    "patience without a unit": ("profile --quiet-timeout 60", ["time '60' has no unit", "60s"]),
+    "unknown dial": ("profile --backend fake:noize=1", ["the backend fake has no dial 'noize'", "Its dials:", "noise"]),
     "unknown device": (
         "profile --device gpu7",
         ["the device 'gpu7' is not attached", "Attached: cpu", "Type --device cpu"],
