@@ -10,7 +10,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import typer
 
-from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, space, train
+from cli import check, console, cost, db_fit, doctor, export, init, profile, quickstart, retrain, search, space, train
 from toolchain.errors import ON_PURPOSE, exit_code
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
@@ -36,6 +36,9 @@ commands.command("export")(export.export)
 commands.command("check")(check.check)
 commands.command("cost")(cost.cost)
 commands.command("space")(space.space)
+db = typer.Typer(help="Look into the table of measured latencies.", no_args_is_help=True)
+db.command("fit")(db_fit.fit)
+commands.add_typer(db, name="db")
 
 
 def app() -> None:

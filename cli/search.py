@@ -156,7 +156,7 @@ def _predicted(best: dict[str, Any]) -> str:
 
 def _measured(best: dict[str, Any]) -> str:
     if best["measured_latency_ms"] is None:
-        return "not measured: the device is an estimate" if best.get("estimate") else "not measured"
+        return "not measured"
     return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds"
 
 

@@ -13,12 +13,13 @@ from latency_db.context import Context
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from toolchain.config import Config
-from toolchain.costs.latency import network_prefix
+from toolchain.costs.latency import network_prefix, position_keys
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
+from toolchain.profiling.fitted import REGRESSION
 from toolchain.profiling.measure import rounds_of
 from toolchain.profiling.networks import networks
-from toolchain.profiling.stack import context_of
+from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -48,7 +49,7 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             f"{space.name} has layers of 1 to 4 bits, and no runtime here runs those any quicker than 8 bits: they "
             f"have no latency of their own. Search it with --bitops, or profile it with the option bits=float"
         )
-    context = context_of(config.profile)
+    context, _ = context_of(config.profile), usable_backend(config.profile)
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
         files = _export(timed, config.profile.batch, Path(folder), progress)
@@ -80,7 +81,10 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     """
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
-        table = store.table(context, [variant.key for variant in variants(space)])
+        keys = [variant.key for variant in variants(space)]
+        if context.backend == REGRESSION:
+            keys += position_keys(space)
+        table = store.table(context, keys)
         return replace(table, rows={**table.rows, **store.networks(context, network_prefix(space)).rows})
 
 

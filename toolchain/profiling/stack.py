@@ -12,6 +12,7 @@ from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
 from latency_db.devices import Device, find
 from toolchain.config import ProfileConfig
+from toolchain.profiling.fitted import REGRESSION, fitted_context
 
 
 def usable_backend(config: ProfileConfig) -> Backend:
@@ -20,6 +21,11 @@ def usable_backend(config: ProfileConfig) -> Backend:
     Raises:
         BackendUnavailable: unknown, or it can't run here; the message has the reason and the remedy.
     """
+    if config.backend == REGRESSION:
+        raise BackendUnavailable(
+            "tables of the backend regression are fitted to networks that were measured elsewhere, and nothing can be "
+            "measured with it here. Type nastool db fit, or give another --backend"
+        )
     backend = backends.load(config.backend)
     if reason := backend.why_not():
         raise BackendUnavailable(f"the backend {config.backend} can't run here: {reason}")
@@ -32,6 +38,8 @@ def context_of(config: ProfileConfig) -> Context:
     Raises:
         UnknownDevice, BackendUnavailable: it isn't here.
     """
+    if config.backend == REGRESSION:
+        return fitted_context(config)
     return make_context(find(config.device), usable_backend(config), config)
 
 

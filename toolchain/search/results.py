@@ -9,6 +9,7 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
 from toolchain.search.budget import Costs
+from toolchain.search.goals import why_unmeasured
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Candidate, Verified, fitting
 from toolchain.spaces.core import SearchSpace
@@ -31,7 +32,7 @@ def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, 
         **costs.of(arch),
         **_latencies(winner),
         "calibration": None if calibration is None else vars(calibration) | {"in_words": str(calibration)},
-        "estimate": context.device_kind == "estimate",
+        "not_measured": why_unmeasured(space, context),
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
         "context": context.id,
         "conventions": {cost.name: cost.convention for cost in costs.all},

@@ -19,7 +19,7 @@ from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.search.budget import goals_of
 from toolchain.search.evaluate import Evaluator
-from toolchain.search.goals import Plan, Search, run_goals
+from toolchain.search.goals import Plan, Search, run_goals, why_unmeasured
 from toolchain.search.journal import Journal
 from toolchain.search.results import best_of, draw_search, write_front
 from toolchain.search.strategies import Scored
@@ -100,9 +100,10 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
 def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress: Progress) -> Measure | None:
     """Whole networks, compiled and timed; what was measured on this stack before is not measured again.
 
-    None where there is nothing to time: no runtime runs quantized layers quicker, and an estimate has no device.
+    None where nothing is to be timed; it is said why.
     """
-    if space.quantized or plan.context.device_kind == "estimate":
+    if reason := why_unmeasured(space, plan.context):
+        progress.say(f"the winner is not measured: {reason}")
         return None
     journal = Journal(run.measured, {"space_digest": space.digest})
     known = {
