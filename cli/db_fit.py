@@ -28,6 +28,7 @@ def fit(
 
     Its error is that on networks left out of the fit. Searches use it with --backend regression.
     """
+    from latency_db.where import shown
     from toolchain.config import load_config
     from toolchain.profiling.fit import TARGET
     from toolchain.profiling.fitted import REGRESSION, fit_table
@@ -50,7 +51,7 @@ def fit(
         console.answer_json(
             {
                 "space": chosen.name,
-                "db": str(settings.profile.db),
+                "db": shown(settings.profile.db),
                 "context": fitted.context.as_dict(),
                 "networks": fitted.networks,
                 "coefficients": found.coefficients,
@@ -80,8 +81,9 @@ def fit(
         },
     )
     console.say(
-        f"{len(found.rows)} rows in {settings.profile.db}. Next: nastool search --device {settings.profile.device} "
-        f"--backend {REGRESSION} --batch {settings.profile.batch} --latency ..."
+        f"{len(found.rows)} rows in {shown(settings.profile.db)}. "
+        f"Next: nastool search --device {settings.profile.device} --backend {REGRESSION} "
+        f"--batch {settings.profile.batch} --latency ..."
     )
 
 

@@ -1,4 +1,8 @@
-"""`nastool export`: write the file that ships."""
+"""`nastool export`: write the files that ship."""
+
+from typing import Annotated, Any
+
+import typer
 
 from cli import console, options
 
@@ -6,12 +10,20 @@ from cli import console, options
 def export(
     arch: options.Arch = None,
     budget: options.BudgetName = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="Files to write beside the network's own precision: fp16, int8."),
+    ] = None,
+    static: Annotated[
+        bool | None, typer.Option("--static", help="Files for exactly --batch images, not for any number.")
+    ] = None,
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
@@ -21,13 +33,17 @@ def export(
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Export the retrained winner as ONNX, prove that it computes what torch does, and measure it."""
+    """Export the retrained winner as ONNX, prove that it computes what torch does, and measure it.
+
+    Exit code 0: it does, within the budget. 1: it does not, or is over the budget; nothing is written.
+    """
     from toolchain.config import load_config
     from toolchain.export import export as run_export
     from toolchain.runs import choose_architecture, open_run, run_of
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.stages import prepare_torch
+    from toolchain.units import format_ms
 
     given = options.flags(
         space=space,
@@ -38,10 +54,13 @@ def export(
         run=run,
         runs=runs,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
         profile__batch=batch,
         profile__threads=threads,
         profile__db=db,
+        export__precision=precision,
+        export__static=static,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
@@ -54,16 +73,30 @@ def export(
     if json:
         console.answer_json(manifest)
         return
-    parity = manifest["parity"]
+    predicted = manifest["costs"]["latency_ms"]
     console.answer_facts(
         "exported",
         {
-            "file": folder.onnx,
-            "manifest": folder.manifest,
-            "parity": f"relative error {parity['relative_error']:.1e}, top-1 agreement {parity['top1_agreement']:.2%} "
-            f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}",
-            "latency, measured": f"{manifest['measured_latency_ms']:.3f} ms a batch of {settings.profile.batch}",
+            "folder": folder.onnx.parent,
             "test accuracy": f"{manifest['test_accuracy']:.2%}",
+            "hold-out accuracy": f"{manifest['holdout_accuracy']:.2%} in torch",
+            f"latency, {'estimate' if manifest['estimate'] else 'predicted'}": (
+                "none in the table" if predicted is None else format_ms(predicted)
+            ),
+            **{name: _line(name, manifest) for name in manifest["models"]},
         },
     )
     console.say(f"Next: nastool check --run {settings.run}")
+
+
+def _line(name: str, manifest: dict[str, Any]) -> str:
+    model, parity = manifest["models"][name], manifest["models"][name]["parity"]
+    counts = ", ".join(f"{count} in {precision}" for precision, count in model["convolutions"].items())
+    latency_ms = model["measured_latency_ms"]
+    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['context']['batch']}"
+    return (
+        f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
+        f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
+        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
+        f"convolutions in ONNX Runtime: {counts}"
+    )

@@ -12,7 +12,9 @@ def profile(
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
+    precision: options.Precision = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
@@ -27,6 +29,7 @@ def profile(
     """Benchmark every distinct choice block, the stem and the head, into the latency table.
 
     Whole networks are timed as well, and the sum of the parts is calibrated on them.
+    With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates.
 
     Killed, the same command goes on with the round that it was in.
     """
@@ -41,7 +44,9 @@ def profile(
         widths=widths,
         seed=seed,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
+        profile__precision=precision,
         profile__batch=batch,
         profile__threads=threads,
         profile__rounds=rounds,
@@ -60,7 +65,8 @@ def profile(
         console.answer_json(
             {
                 "space": chosen_space.name,
-                "db": str(profiled.db),
+                "db": profiled.db,
+                "estimate": profiled.context.estimate,
                 "context": profiled.context.as_dict(),
                 "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
                 "networks": [{"architecture": arch.split(), **vars(r.summary)} for arch, r in whole.items()],
@@ -69,9 +75,10 @@ def profile(
         )
         return
     context = profiled.context
+    runs_on = "" if context.estimate else f", {context.threads} thread{'s' if context.threads > 1 else ''}"
     console.answer_table(
-        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
-        f"{context.threads} thread{'s' if context.threads > 1 else ''}",
+        f"{'estimate, nothing was measured: ' if context.estimate else ''}{context.device_model}, {context.backend} "
+        f"{context.backend_version}, {context.precision}, batch {context.batch}{runs_on}",
         ("part", "latency ms", "median", "MAD", "samples"),
         [
             (key, f"{s.latency_ms:.3f}", f"{s.median_ms:.3f}", f"{s.mad_ms:.3f}", s.n)

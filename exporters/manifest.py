@@ -19,12 +19,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(path: Path, content: Mapping[str, Any], files: Iterable[Path] = ()) -> None:
+def write_manifest(path: Path, content: Mapping[str, Any], files: Iterable[Path] = ()) -> dict[str, Any]:
     """Write `content` as JSON, with the size and digest of each of `files`; whole or not at all.
+
+    Returns:
+        what was written.
 
     Raises:
         OSError: a file can't be read, or the manifest can't be written; what was there stays.
     """
     listed = {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files}
-    text = json.dumps({**content, "files": listed}, indent=2) + "\n"
-    write_whole(path, text.encode())
+    whole = {**content, "files": listed}
+    write_whole(path, (json.dumps(whole, indent=2) + "\n").encode())
+    return whole

@@ -3,10 +3,14 @@
 Both are run on real images, with batch normalisation statistics from real images. A fresh network's
 statistics normalise nothing, so its activations shrink from layer to layer and any absolute tolerance lets
 everything pass. So the error is relative to the largest logit, and each image's highest logit must agree.
+
+A file of fewer bits is meant to compute something slightly else; each precision has a tolerance of its own, and
+where rounding is coarse, what counts is the accuracy on labelled images.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,7 +23,36 @@ from exporters.to_onnx import INPUT, OUTPUT
 
 RELATIVE_ERROR = 1e-4  # float32 sums in another order differ by about 1e-6, weights 1 % off by about 1e-2
 TOP1_AGREEMENT = 1.0
+ANY_DROP = 1.0
 SAMPLED_BATCHES = 4  # of each size but the largest, which sees all images
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from its module, and how much accuracy it may lose (a share of the images, 0..1)."""
+
+    relative_error: float = RELATIVE_ERROR
+    top1_agreement: float = TOP1_AGREEMENT
+    accuracy_drop: float = ANY_DROP
+
+
+TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(
+    {
+        "fp32": Tolerance(),  # what agrees on every image has the same accuracy
+        # float16 has 11 bits: 5e-4 of a value, and about as much of the logits was seen on four families
+        "fp16": Tolerance(5e-3, 0.99, 0.01),
+        # 7 and 8 bits: 1e-2 of the logits was seen, and 1e-1 after a training of seconds, where logits lie so close
+        # that 7 % of the images change class and the accuracy stays. It is the accuracy that is held: a point at most
+        "int8": Tolerance(0.2, 0.9, 0.01),
+    }
+)
+
+ROUNDING = 1e-9  # of the difference of two shares
+REPORT = "Report this with your versions of torch and onnxruntime"
+REMEDIES = {
+    "fp16": "Its values are too large or too small for 16 bits: ship fp32",
+    "int8": "8 bits are too few for this network as it was trained: ship fp32 or fp16, or retrain it for longer",
+}
 
 Logits = NDArray[np.float32]
 
@@ -66,18 +99,37 @@ def compare(
     return Parity(_relative_error(expected, found), agreement, len(images), batches)
 
 
-def require(parity: Parity) -> None:
-    """Let a file pass that computes what its module does.
+def require(parity: Parity, precision: str = "fp32") -> None:
+    """Let a file pass that computes what its module does, as well as its precision lets it.
 
     Raises:
         ParityFailed: it doesn't; the message has the figures.
     """
-    if not parity.passes():
+    allowed = TOLERANCES[precision]
+    if not parity.passes(allowed.relative_error, allowed.top1_agreement):
         raise ParityFailed(
-            f"the exported file does not compute what the network does: relative error "
-            f"{parity.relative_error:.1e} ({RELATIVE_ERROR:.0e} allowed), top-1 agreement "
-            f"{parity.top1_agreement:.2%} on {parity.images} images. Nothing was exported. Report this with "
-            f"your versions of torch and onnxruntime"
+            f"the exported {precision} file does not compute what the network does: relative error "
+            f"{parity.relative_error:.1e} ({allowed.relative_error:.0e} allowed), top-1 agreement "
+            f"{parity.top1_agreement:.2%} ({allowed.top1_agreement:.0%} demanded) on {parity.images} images. "
+            f"Nothing was exported. {REMEDIES.get(precision, REPORT)}"
+        )
+
+
+def require_accuracy(before: float, after: float, precision: str) -> None:
+    """Let a file pass that is about as accurate as its module on the same images.
+
+    Args:
+        before, after: top-1 accuracy of module and file, 0..1.
+
+    Raises:
+        ParityFailed: the file loses more than its precision may.
+    """
+    allowed = TOLERANCES[precision].accuracy_drop
+    if before - after > allowed + ROUNDING:
+        raise ParityFailed(
+            f"the exported {precision} file is less accurate than the network: {after:.2%} of the hold-out, and "
+            f"{before:.2%} in torch ({allowed:.1%} less allowed). Nothing was exported. "
+            f"{REMEDIES.get(precision, REPORT)}"
         )
 
 

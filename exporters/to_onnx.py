@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import onnx
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor, nn
 from exporters.errors import ExportFailed, NotOnnx
 from exporters.files import write_whole
 from exporters.folding import fold_batch_norm
+from exporters.half import Half
 from exporters.torch_onnx import quick, quiet
 
 OPSET = 20
 EXPORTER = f"dynamo opset {OPSET}"
 INPUT, OUTPUT = "images", "logits"
+Precision = Literal["fp32", "fp16"]
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _Type = onnx.TensorProto
 WEIGHT_TYPES = (_Type.FLOAT, _Type.FLOAT16, _Type.BFLOAT16, _Type.DOUBLE)
@@ -27,32 +30,49 @@ def export_onnx(
     example: Tensor,
     path: Path,
     metadata: Mapping[str, str] = NO_METADATA,
+    precision: Precision = "fp32",
+    batch: int | None = None,
 ) -> None:
-    """Write `module` as one ONNX file with a dynamic batch, its batch normalisation folded.
+    """Write `module` as one ONNX file, its batch normalisation folded.
 
     Args:
         module: takes `images` (N, C, H, W) and returns one tensor, `logits`; it is left as it was.
         example: an input (N, C, H, W) of any batch size; its values do not matter.
         metadata: text that travels in the file.
+        precision: of weights and sums; images and logits are float32 in any.
+        batch: how many images the file takes at once; any number if None.
 
     Raises:
         ExportFailed: the module can't be exported.
         OSError: the file can't be written; what was there stays.
     """
-    model = _to_model(fold_batch_norm(module), example)
+    folded = fold_batch_norm(module)
+    write_model(_to_model(Half(folded) if precision == "fp16" else folded, example, batch), path, metadata)
+
+
+def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str] = NO_METADATA) -> None:
+    """Write a model as one file, with `metadata` in place of what it had under those keys.
+
+    Raises:
+        ExportFailed: it is no valid ONNX.
+        OSError: the file can't be written; what was there stays.
+    """
+    kept = [entry for entry in model.metadata_props if entry.key not in metadata]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
     try:
         onnx.checker.check_model(model)
         content = model.SerializeToString()
     except Exception as problem:  # checker and protobuf each have errors of their own
-        raise ExportFailed(f"torch made a file for {path.name} that is no valid ONNX: {problem}") from problem
+        raise ExportFailed(f"what was made for {path.name} is no valid ONNX: {problem}") from problem
     write_whole(path, content)
 
 
-def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
-    if len(example) == 1:  # torch would take a batch of 1 for a constant
-        example = torch.cat((example, example))
+def _to_model(module: nn.Module, example: Tensor, batch: int | None) -> onnx.ModelProto:
+    # torch would take a batch of 1 for a constant
+    example = example[:1].expand(batch or 2, *example.shape[1:]).contiguous()
     with quiet(), quick():
         try:
             program = torch.onnx.export(
@@ -62,7 +82,7 @@ def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) if batch is None else None,
                 verbose=False,
             )
         except Exception as problem:  # the exporter passes on whatever its passes raise
@@ -71,7 +91,10 @@ def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
                 f"with a dynamic batch: no branches on values, no batch size written as a number"
             ) from problem
     assert program is not None
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
+        del part.metadata_props[:]  # where in whose folders each node was traced: as large as the weights, and private
+    return model
 
 
 def load_model(path: Path) -> onnx.ModelProto:

@@ -56,6 +56,14 @@ def tiny_config(tmp_path: Path) -> Config:
     return parse_config(preset_text("quick"), flags, "test")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests don't wait for whoever measures on this machine, nor for other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASTOOL_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Layers this small gain nothing from a second thread, and lose ten times where both cores are taken."""

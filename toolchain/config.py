@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
 
 from toolchain.errors import BadConfig
 
@@ -19,6 +19,16 @@ PRESETS = ("quick", "imagenet")
 Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
+def _names(given: Any) -> Any:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+        return given  # pydantic says what is wrong with it
+    return tuple(dict.fromkeys(name.strip() for text in listed for name in text.split(",")))
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -27,13 +37,22 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
-    backend: str = "onnxruntime"
+    estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
+    backend: str = "auto"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     batch: int = Field(32, gt=0)
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
     networks: int = Field(30, ge=0)
-    db: Path = Path("latency.sqlite")
+    db: str = "latency.sqlite"  # or a PostgreSQL URL
+
+    @field_serializer("db")
+    def _db_without_password(self, db: str) -> str:
+        """A run folder is copied about; the server's password is not to be in it."""
+        from latency_db.where import shown
+
+        return shown(db)
 
 
 class TrainConfig(_Section):
@@ -41,6 +60,9 @@ class TrainConfig(_Section):
 
     recipe: str = "imagenet"
     checkpoint_every_s: float = Field(300.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
     changes: dict[str, Any] = {}
 
 
@@ -66,12 +88,26 @@ class SearchConfig(_Section):
     bn_images: int = Field(20_000, gt=0)
     batch: int = Field(250, gt=0)
     random_baseline: bool = True
+    race: bool = False
+    race_error: float = Field(0.05, gt=0, lt=1)
+
+
+class ExportConfig(_Section):
+    """What is written beside the file of the network's own precision."""
+
+    precision: Names = ()
+    static: bool = False
+    sm: tuple[int, ...] = ()
+    largest_batch: int = Field(32, gt=0)
 
 
 class CheckConfig(_Section):
-    """When a check fails."""
+    """When a check fails, and how long it may take."""
 
     max_regression: str = "5%"
+    confidence: str = "99%"
+    max_seconds: float = Field(60.0, gt=0)
+    on_inconclusive: Literal["fail", "warn", "pass"] = "fail"
 
 
 class Config(_Section):
@@ -91,6 +127,7 @@ class Config(_Section):
     train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
     retrain: TrainConfig = TrainConfig()
+    export: ExportConfig = ExportConfig()
     check: CheckConfig = CheckConfig()
 
     def data_name(self) -> str:

@@ -1,108 +1,218 @@
-"""`nastool export`: the retrained winner as an ONNX file that computes what was trained."""
+"""`nastool export`: the retrained winner as files that compute what was trained, and say what they cost."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnx
 import torch
 
-from exporters.backends import CompileSpec
+from exporters.int8 import quantize
 from exporters.manifest import write_manifest
-from exporters.parity import Parity, compare, require
-from exporters.to_onnx import export_onnx, graph_hash
-from toolchain.config import Config
-from toolchain.errors import BadConfig, MissingStage
+from exporters.optimised import convolutions
+from exporters.to_onnx import export_onnx, graph_hash, write_model
+from latency_db.context import Context
+from latency_db.errors import ContextMismatch
+from latency_db.store import open_store
+from latency_db.where import exists
+from toolchain.config import Config, ExportConfig, ProfileConfig
+from toolchain.errors import BadConfig, CheckFailed, MissingStage
 from toolchain.files import unwritable
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import measure
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
-from toolchain.runs import Chosen, Run
+from toolchain.proof import Proof, holdout_images, prove
+from toolchain.runs import Chosen, Run, environment
 from toolchain.search.budget import load_costs
+from toolchain.shipped import preprocessing_of, write_companions
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
 from toolchain.training.stages import load_retrained
+from toolchain.units import format_ms
 
-PARITY_IMAGES = 256
-PARITY_BATCHES = (1, 2, 32)
+CONFIRMATIONS = 2  # too slow counts only if it is measured again and again
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """One file of a network in one precision."""
+
+    file: Path
+    precision: str
+    proof: Proof
 
 
 def export(
     config: Config, space: SearchSpace, chosen: Chosen, data: Data, run: Run, progress: Progress
 ) -> dict[str, Any]:
-    """Write export/model.onnx and its manifest, once the file is proven to compute what torch does.
+    """Write the run's export/: the network in each precision asked for, once it is proven and within its budget.
 
     Returns:
         the manifest.
 
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
-        BadConfig: it is quantized.
-        ParityFailed: file and torch differ on real images; nothing is written.
+        BadConfig: a precision that there is none of.
+        ContextMismatch: the winner's latency limit is for another stack than this one.
+        ParityFailed: a file and torch differ on real images; nothing is written.
+        CheckFailed: the file measures over the winner's budget; nothing is written.
     """
     arch = chosen.architecture
     if any(choice.quantized for choice in space.choices_of(arch)):
         raise BadConfig("networks with layers of 1 to 4 bits can't be exported yet. Export one of float layers")
+    precisions = _precisions(config.export)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
-    costs = load_costs(config, space, need_latency=False).of(arch)
     context = context_of(config.profile)
+    _require_stack(chosen, context, config.profile)
     about = {
         "space": space.name,
         "architecture": list(arch.choices),
-        "costs": costs,
+        "costs": load_costs(config, space, need_latency=False).of(arch),
         "classes": list(data.classes),
-        "preprocessing": data.preprocessing.as_dict(),
+        "preprocessing": preprocessing_of(data),
     }
+    folder = run.onnx.parent
     try:
-        run.onnx.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=run.onnx.parent) as folder:  # the same disk, so that a rename is enough
-            file, manifest_file = Path(folder) / run.onnx.name, Path(folder) / run.manifest.name
-            metadata = {f"nastool.{key}": json.dumps(value) for key, value in about.items()}
-            export_onnx(net, torch.zeros(2, *space.input_shape), file, metadata)
-            parity = prove(net, file, data, config)
-            latency_ms = measure({"model": file}, config.profile, config.seed, progress, "measure the file")["model"]
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as kept:  # the same disk, so that a rename is enough
+            made = _write(net, Path(kept), precisions, about, space, data, config.export, config.profile)
+            shipped = [
+                Shipped(file, precision, _prove(net, result["holdout_accuracy"], file, precision, data, config))
+                for precision, file in made.items()
+            ]
+            measured: Mapping[str, float | None] = dict.fromkeys(each.file.name for each in shipped)
+            if context.estimate:
+                progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
+            else:
+                measured = _measured(shipped, chosen.limits.get("latency_ms"), config, progress)
+            companions = write_companions(Path(kept), data)
             manifest = {
                 **about,
+                "run": run.folder.name,
                 "test_accuracy": result["test_accuracy"],
+                "holdout_accuracy": result["holdout_accuracy"],
                 "limits": dict(chosen.limits),
-                "measured_latency_ms": latency_ms,
+                "measured_latency_ms": measured[run.onnx.name],
+                "estimate": context.estimate,
                 "context": context.as_dict(),
-                "graph_hash": graph_hash(file),
-                "parity": {
-                    "relative_error": parity.relative_error,
-                    "top1_agreement": parity.top1_agreement,
-                    "images": parity.images,
-                    "batches": list(parity.batches),
-                },
+                "versions": environment(),
+                "parity": shipped[0].proof.as_dict(),
+                "models": {each.file.name: _described(each, measured[each.file.name]) for each in shipped},
             }
-            write_manifest(manifest_file, manifest, files=[file])
-            run.manifest.unlink(missing_ok=True)  # a manifest never stands beside another file than its own
-            file.replace(run.onnx)
-            manifest_file.replace(run.manifest)
+            written = [*made.values(), *companions]
+            manifest = write_manifest(Path(kept) / run.manifest.name, manifest, files=written)
+            _replace(folder, run, [*written, Path(kept) / run.manifest.name])
     except OSError as problem:
         raise unwritable(run.onnx, problem) from problem
     return manifest
 
 
-def prove(net: Network, file: Path, data: Data, config: Config) -> Parity:
-    """Compare file and network on hold-out images at several batch sizes.
+def _precisions(wanted: ExportConfig) -> tuple[str, ...]:
+    """The network's own precision first: what was searched, and what the others are compared with."""
+    known = ("fp32", "fp16", "int8")
+    for name in wanted.precision:
+        if name not in known:
+            raise BadConfig(f"unknown precision {name!r}. A float network is exported as {', '.join(known)}")
+    return ("fp32", *(name for name in wanted.precision if name != "fp32"))
+
+
+def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> None:
+    """A latency limit holds for the stack that the winner was searched for, and proves nothing on another."""
+    if "latency_ms" not in chosen.limits or chosen.context in (None, context.id):
+        return
+    there: tuple[str, ...] = ()
+    if exists(profile.db):
+        with open_store(profile.db) as store:
+            known = [found for found, _ in store.contexts() if found.id == chosen.context]
+        there = context.differences(known[0]) if known else ()
+    raise ContextMismatch(
+        f"this winner's latency limit is for another stack: {'; '.join(there) or f'context {chosen.context}'}. "
+        f"Export with the --device, --backend, --batch and --threads of the search, or search again on this one"
+    )
+
+
+def _write(
+    net: Network,
+    folder: Path,
+    precisions: tuple[str, ...],
+    about: Mapping[str, Any],
+    space: SearchSpace,
+    data: Data,
+    wanted: ExportConfig,
+    profile: ProfileConfig,
+) -> dict[str, Path]:
+    """The files by precision; the first is model.onnx, another one model.PRECISION.onnx."""
+    made: dict[str, Path] = {}
+    example, batch = torch.zeros(2, *space.input_shape), profile.batch if wanted.static else None
+    for precision in precisions:
+        file = folder / ("model.onnx" if not made else f"model.{precision}.onnx")
+        metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
+        if precision == "int8":
+            write_model(quantize(onnx.load(made["fp32"]), holdout_images(data)), file, metadata)
+        else:
+            export_onnx(net, example, file, metadata, "fp16" if precision == "fp16" else "fp32", batch)
+        made[precision] = file
+    return made
+
+
+def _prove(net: Network, holdout_accuracy: float, file: Path, precision: str, data: Data, config: Config) -> Proof:
+    batch = config.profile.batch if config.export.static else None
+    backend, threads = usable_backend(config.profile), config.profile.threads
+    return prove(net, holdout_accuracy, file, precision, data, backend, threads, batch)
+
+
+def _measured(shipped: list[Shipped], limit_ms: float | None, config: Config, progress: Progress) -> dict[str, float]:
+    """The latency of each file in ms a batch; the first one's is within the limit.
 
     Raises:
-        ParityFailed: they differ.
+        CheckFailed: it is not, measured again and again: a busy machine only ever makes a file look slower.
     """
-    every = max(1, len(data.holdout) // PARITY_IMAGES)  # indices are sorted by file, so by class: take all classes
-    pixels, _ = next(fixed_batches(data.train, data.holdout[::every][:PARITY_IMAGES], PARITY_IMAGES))
-    images = data.preprocessing(pixels).contiguous().numpy()
-    compiled = usable_backend(config.profile).compile(file, CompileSpec(batch=1, threads=config.profile.threads))
-    try:
-        parity = compare(net, compiled, images, batches=PARITY_BATCHES)
-    finally:
-        compiled.close()
-    require(parity)
-    return parity
+    files = {each.file.name: each.file for each in shipped}
+    measured = measure(files, config.profile, config.seed, progress, "measure the files")
+    name = shipped[0].file.name
+    for attempt in range(1, CONFIRMATIONS + 1):
+        if limit_ms is None or measured[name] <= limit_ms:
+            return measured
+        again = measure({name: files[name]}, config.profile, config.seed + attempt, progress, "measure again")
+        measured[name] = min(measured[name], again[name])
+    if limit_ms is not None and measured[name] > limit_ms:
+        raise CheckFailed(
+            f"over the budget by {measured[name] / limit_ms - 1:.1%}: {format_ms(measured[name])} measured, "
+            f"{format_ms(limit_ms)} allowed. Nothing was exported. Search again with a lower --latency, or on a "
+            f"quieter machine if this one is busy"
+        )
+    return measured
+
+
+def _described(each: Shipped, latency_ms: float | None) -> dict[str, Any]:
+    return {
+        "precision": each.precision,
+        "convolutions": convolutions(each.file),
+        "holdout_accuracy": each.proof.holdout_accuracy,
+        "parity": each.proof.as_dict(),
+        "measured_latency_ms": latency_ms,
+        "graph_hash": graph_hash(each.file),
+    }
+
+
+def _replace(folder: Path, run: Run, written: list[Path]) -> None:
+    """Move what was written into place; of an earlier export nothing stays that isn't written anew."""
+    earlier: list[str] = []
+    if run.manifest.exists():
+        try:
+            earlier = list(json.loads(run.manifest.read_text())["files"])
+        except (ValueError, KeyError, TypeError):  # damaged: then its files are replaced as far as names agree
+            earlier = []
+        run.manifest.unlink()  # a manifest never stands beside other files than its own
+    for name in earlier:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    for file in written:
+        file.replace(folder / file.name)
 
 
 def read_manifest(run: Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from toolchain.config import Config
 from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
+from toolchain.ranks import rank
 from toolchain.spaces.core import Architecture, SearchSpace
 
 NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
@@ -37,6 +38,10 @@ class Run:
     def candidates(self) -> Path:
         return self.folder / "search" / "candidates.jsonl"
 
+    def under_way(self, rank: int) -> Path:
+        """What process `rank` has computed of the generation under way."""
+        return self.folder / "search" / f"under_way_{rank}.pt"
+
     @property
     def measured(self) -> Path:
         return self.folder / "search" / "measured.jsonl"
@@ -58,6 +63,15 @@ class Run:
     def retrain(self, arch: Architecture) -> Path:
         """Each retrained architecture has a folder of its own: checkpoint.pt, best.pt, result.json."""
         return self.folder / "retrain" / hashlib.sha256(str(arch).encode()).hexdigest()[:8]
+
+    @property
+    def ranked(self) -> Path:
+        """The networks that a ranking has trained from scratch."""
+        return self.folder / "rank" / "networks.jsonl"
+
+    def repeat(self, number: int) -> "Run":
+        """Where a ranking keeps its networks: trained for it, with a seed for each repeat."""
+        return Run(self.folder / "rank" / f"repeat_{number}")
 
     @property
     def onnx(self) -> Path:
@@ -97,13 +111,17 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
-    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was. Of several
+    processes that do one command, the first alone locks and writes.
 
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
     """
     run = run_of(config)
+    if rank() > 0:
+        yield run
+        return
     if not make and not run.folder.exists():
         raise MissingStage(f"there is no run {run.folder} yet. Type nastool train --run {config.run} first")
     try:
@@ -136,12 +154,16 @@ def run_of(config: Config) -> Run:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The architecture to go on with, and the limits that it won under; one named by hand has none."""
+    """The architecture to go on with, and the limits that it won under; one named by hand has none.
+
+    `context` is the id of the stack that a latency limit is for.
+    """
 
     architecture: Architecture
     limits: Mapping[str, float]
     data: str | None = None
     data_digest: str | None = None
+    context: str | None = None
 
     def require_data(self, name: str, digest: str) -> None:
         """A winner is one on the data that it was scored on.
@@ -176,7 +198,7 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
         remedy = "which has changed since. Search again" if same_name else f"not of {space.name}. Give its --space"
         raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, {remedy}")
     arch = space.architecture(best["architecture"])
-    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"))
+    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"), best.get("context"))
 
 
 def environment() -> dict[str, Any]:

@@ -20,11 +20,11 @@ Nastool = Callable[..., Any]
 ARCH = ("--arch", "0 1 2 3")
 
 
-def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str) -> str:
+def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str, code: int = 2) -> str:
     """Type it; it must be refused with `expected` in its text, and leave all files as they were. Returns the text."""
     before = contents(folder)
     answer = nastool(*(words.split() if isinstance(words, str) else words), cwd=folder)
-    assert answer.code == 2, answer
+    assert answer.code == code, answer
     assert answer.stdout == "", "an error is no answer"
     text = " ".join(answer.stderr.split())
     assert "error:" in text
@@ -389,6 +389,13 @@ def test_baseline_of_another_stack(job: Any, nastool: Nastool) -> None:
         "Raspberry Pi 5 there",
         "threads: 1 here, 4 there",
         "Measure a baseline on this one",
+        code=4,
+    )
+
+
+def test_budget_for_another_batch(job: Any, nastool: Nastool) -> None:
+    refused(
+        nastool, job.folder, "check --batch 4", "manifest.json is for batches of 8, and 4 were asked for", "--latency"
     )
 
 

@@ -122,14 +122,15 @@ def test_exported_file_says_what_it_is(finished_job: Any) -> None:
 
 def test_manifest_matches_the_file(finished_job: Any) -> None:
     folder = finished_job.folder / "runs/r/export"
-    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "model.onnx"]
+    names = ["labels.txt", "manifest.json", "model.onnx", "predict.py", "preprocessing.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     manifest = json.loads((folder / "manifest.json").read_text())
     content = (folder / "model.onnx").read_bytes()
     listed = manifest["files"]["model.onnx"]
     assert listed == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     assert manifest["parity"]["top1_agreement"] == 1.0
     assert manifest["parity"]["batches"] == [1, 2, 32]
-    assert {key: manifest[key] for key in manifest if key != "files"} == finished_job.answers["export"].json
+    assert manifest == finished_job.answers["export"].json
 
 
 def test_check_passes_at_the_budget_it_was_searched_for(finished_job: Any) -> None:
@@ -151,12 +152,26 @@ def test_check_fails_over_the_budget(finished_job: Any, nastool: Nastool) -> Non
 def test_check_against_a_baseline(job: Any, nastool: Nastool) -> None:
     baseline = job.folder / "baseline.json"
     verdict = job.answers["check"].json
-    baseline.write_text(json.dumps(verdict | {"measured_latency_ms": verdict["measured_latency_ms"] * 1000}))
+
+    def write_baseline(times: float) -> None:
+        rounds = [[ms * times, reference] for ms, reference in verdict["rounds_ms"]]
+        baseline.write_text(json.dumps(verdict | {"rounds_ms": rounds}))
+
+    write_baseline(1000)
     assert nastool("check", "--baseline", baseline, cwd=job.folder).code == 0
-    baseline.write_text(json.dumps(verdict | {"measured_latency_ms": verdict["measured_latency_ms"] / 1000}))
-    answer = nastool("check", "--baseline", baseline, cwd=job.folder)
+    write_baseline(1 / 1000)
+    answer = nastool("check", "--baseline", baseline, "--max-seconds", "5", cwd=job.folder)
     assert answer.code == 1
     assert "slower than the baseline by" in answer.stderr
+
+
+def test_check_against_another_build(finished_job: Any, nastool: Nastool) -> None:
+    """The run's export beside itself: whatever the machine does, it does to both."""
+    flags = ("--baseline", "runs/r/export/model.onnx", "--max-regression", "100%", "--json")
+    answer = nastool("check", *flags, cwd=finished_job.folder)
+    assert answer.code == 0, answer
+    assert [finding["about"] for finding in answer.json["findings"]] == ["budget", "regression"]
+    assert answer.json["ratio_interval"][0] <= answer.json["ratio"] <= answer.json["ratio_interval"][1] <= 2.0
 
 
 def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:

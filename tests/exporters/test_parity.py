@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend, Session
 from exporters.errors import ParityFailed
-from exporters.parity import Parity, compare, require
+from exporters.parity import Parity, compare, require, require_accuracy
 from exporters.timing import Timing
 from exporters.to_onnx import export_onnx
 
@@ -74,19 +74,29 @@ def change_eps(net: nn.Sequential) -> None:
             layer.eps = 1e-3
 
 
+def unfolded(net: nn.Sequential) -> None:
+    """The normalisations left out, as if they had been folded into the convolutions and were not."""
+    for place, layer in enumerate(net):
+        if isinstance(layer, nn.BatchNorm2d):
+            net[place] = nn.Identity()
+
+
 def other_statistics(net: nn.Sequential) -> None:
     net.train()(torch.from_numpy(pictures(8)))
     net.eval()
 
 
-@pytest.mark.parametrize("damage", [scale_weights, swap_channels, change_eps, other_statistics])
+@pytest.mark.parametrize("damage", [scale_weights, swap_channels, change_eps, unfolded, other_statistics])
 def test_a_broken_export_is_caught(net: nn.Sequential, tmp_path: Path, damage: Damage) -> None:
     broken = deepcopy(net)
     damage(broken)
     parity = compare(net, compiled(broken, tmp_path), pictures(64))
     assert not parity.passes()
-    with pytest.raises(ParityFailed, match=r"error \d\.\de[-+]\d\d \(1e-04 allowed\), top-1 .* 64 images"):
+    with pytest.raises(ParityFailed, match=r"fp32 file .* error \d\.\de[-+]\d\d \(1e-04 allowed\), top-1 .* 64 images"):
         require(parity)
+    if damage is not change_eps:  # less than float16 rounds; the fp32 file, which is always proven, shows it
+        with pytest.raises(ParityFailed, match=r"fp16 file .*ship fp32"):
+            require(parity, "fp16")
 
 
 def test_an_absolute_tolerance_sees_nothing_on_a_fresh_network(tmp_path: Path) -> None:
@@ -136,3 +146,12 @@ def test_thresholds_can_be_chosen() -> None:
     parity = Parity(relative_error=1e-3, top1_agreement=0.99, images=100, batches=(1,))
     assert not parity.passes()
     assert parity.passes(relative_error=1e-2, top1_agreement=0.95)
+
+
+def test_accuracy_may_fall_by_as_much_as_the_precision_explains() -> None:
+    require_accuracy(0.90, 0.89, "int8")
+    require_accuracy(0.90, 0.95, "int8")
+    with pytest.raises(
+        ParityFailed, match=r"int8 file is less accurate.*88\.50% of the hold-out, and 90\.00% in torch"
+    ):
+        require_accuracy(0.90, 0.885, "int8")

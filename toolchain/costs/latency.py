@@ -70,7 +70,8 @@ def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:
         {choice.key: _block_ms(space, table, number, choice) for choice in block.choices}
         for number, block in enumerate(space.blocks)
     )
-    return TableCost("latency_ms", "ms", fixed, rows, f"sum of measured parts, {_where(table.context)}")
+    what = "estimate, not measured: sum of estimated parts" if table.context.estimate else "sum of measured parts"
+    return TableCost("latency_ms", "ms", fixed, rows, f"{what}, {_where(table.context)}")
 
 
 @dataclass(frozen=True)

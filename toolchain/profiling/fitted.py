@@ -12,7 +12,8 @@ from io import StringIO
 from pathlib import Path
 
 from latency_db.context import Context
-from latency_db.devices import attached
+from latency_db.devices import Device, find
+from latency_db.known import KnownDevice, look_up
 from latency_db.store import open_store
 from latency_db.table import Sample
 from toolchain.config import Config, ProfileConfig
@@ -36,26 +37,29 @@ class Fitted:
 
 
 def fitted_context(config: ProfileConfig) -> Context:
-    """The stack of tables that were fitted for the device of that name; nothing of this machine is in it."""
-    here = {device.name: device for device in attached()}
-    device = here.get(config.device)
+    """The stack of tables that were fitted for the device of that name; nothing of this machine is in it.
+
+    Raises:
+        UnknownDevice: it is neither known nor attached.
+    """
+    device: Device | KnownDevice = look_up(config.device) or find(config.device)
     return Context(
-        device_model=device.model if device else config.device,
+        device_model=device.model,
         device_cores=0,
         backend=REGRESSION,
         backend_version="1",
         provider="whole networks",
-        precision="fp32",
+        precision=config.precision,
         batch=config.batch,
-        threads=config.threads,
+        threads=1,
         affinity="",
         os="",
         exporter="",
         protocol_version=0,
-        device_kind=device.kind if device else "gpu",
+        device_kind=device.kind,
         capability="",
         driver="",
-        precision_found="fp32",
+        precision_found=config.precision,
         clocks="",
     )
 
@@ -64,17 +68,21 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
     """Fit the networks in the CSV file `path`, and store them with the fitted rows.
 
     Raises:
+        UnknownDevice: the device is neither known nor attached.
         BadData: the file can't be read, or lines of it are wrong; they are named, and nothing is stored.
         LatencyDbError: the database can't be used.
     """
+    context = fitted_context(config.profile)
     measured = read_networks(path, space)
     found = fit(space, list(measured), list(measured.values()))
-    context = fitted_context(config.profile)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     rows = {**found.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
     with open_store(config.profile.db) as store:
-        origin = f"fit of {path.name} sha256 {digest[:16]}"
-        run_id = store.begin_run(context, space.name, space.digest, dict.fromkeys(rows, origin), 1, version("nastool"))
+        origin = f"{path.name}, SHA-256 {digest[:16]}"
+        graphs = dict.fromkeys(rows, "")  # nothing was exported
+        run_id = store.begin_run(
+            context, space.name, space.digest, graphs, 1, version("nastool"), kind="fit", origin=origin, state={}
+        )
         store.add_round(run_id, 0, {key: Sample(1, ms, ms, ms, ms) for key, ms in rows.items()})
         store.finish_run(run_id)
     return Fitted(found, len(measured), context)

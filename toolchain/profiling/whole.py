@@ -34,7 +34,7 @@ def measure_network(
     """Time the network of `arch` as the latency table's rows are timed."""
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"
-        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, config.precision)
         return measure_whole(file, config, seed, progress)
 
 

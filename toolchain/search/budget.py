@@ -7,6 +7,7 @@ from statistics import median
 
 from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable
+from latency_db.where import exists
 from toolchain.config import Config
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
@@ -60,7 +61,7 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
         MissingLatency: latency is needed and a part was not measured on this stack.
     """
     try:
-        wanted = need_latency or config.profile.db.exists()
+        wanted = need_latency or exists(config.profile.db)
         latency = held_out(space, latency_model(space, load_table(config, space))) if wanted else None
     except MissingLatency:
         if need_latency:

@@ -17,9 +17,9 @@ from toolchain.profiling.fitted import REGRESSION
 from toolchain.profiling.whole import Measurement
 from toolchain.progress import Progress
 from toolchain.search.budget import Costs, Goal
-from toolchain.search.generations import Score, run_strategy
+from toolchain.search.generations import Evaluate, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.strategies import Evolution, RandomSearch, Scored
+from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, complete
 from toolchain.search.verify import Measure, Verified, Verifier, candidate, fitting
 from toolchain.spaces.core import Architecture, SearchSpace
 
@@ -71,7 +71,7 @@ class Search:
     config: SearchConfig
     seed: int
     journal: Journal
-    evaluate: Score
+    evaluate: Evaluate
     progress: Progress
 
     def evolve(
@@ -80,22 +80,38 @@ class Search:
         """Algorithm 1 in `feasible`."""
         wanted = self.config
         evolution = Evolution(feasible, wanted.population, wanted.top_k, wanted.mutation)
-        return run_strategy(
-            evolution, generations, self.seed, self.journal, self.evaluate, self.progress, earlier, first
-        )
+        return self._run(evolution, generations, earlier, first)
 
     def baseline(self, feasible: FeasibleSet) -> tuple[Scored, ...]:
         """Random search at the same number of evaluations, if it is wanted."""
         if not self.config.random_baseline:
             return ()
-        plain = RandomSearch(feasible, self.config.population)
-        return run_strategy(plain, self.config.generations, self.seed, self.journal, self.evaluate, self.progress)
+        return self._run(RandomSearch(feasible, self.config.population), self.config.generations)
 
     def go_on(self, feasible: FeasibleSet, earlier: Sequence[Scored], searches: int) -> tuple[Scored, ...]:
         """Half as many generations again, from the best of those that were scored before."""
         more = max(1, self.config.generations // 2)
         self.progress.say(f"whole networks are slower than was predicted; the search goes on under {feasible.budget}")
         return self.evolve(feasible, more, earlier, self.config.generations + searches * more)
+
+    def _run(
+        self, strategy: Strategy, generations: int, earlier: Sequence[Scored] = (), first: int = 0
+    ) -> tuple[Scored, ...]:
+        """The candidates that were scored in full: one that lost a race is nobody's winner."""
+        race_with = self.config.top_k if self.config.race else None
+        return complete(
+            run_strategy(
+                strategy,
+                generations,
+                self.seed,
+                self.journal,
+                self.evaluate,
+                self.progress,
+                race_with,
+                earlier,
+                first,
+            )
+        )
 
 
 def run_goals(search: Search, plan: Plan, measure: Measure | None) -> tuple[Outcome, ...]:

@@ -11,18 +11,23 @@ from typing import Any
 from exporters.manifest import sha256
 from toolchain.config import Config
 from toolchain.costs.feasible import FeasibleSet
+from toolchain.distributed import from_first
 from toolchain.errors import BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.profiling.stack import context_of
 from toolchain.profiling.whole import Measurement, measure_network
 from toolchain.progress import Progress
+from toolchain.ranks import rank
 from toolchain.runs import Run
 from toolchain.search.budget import goals_of
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.goals import Plan, Search, run_goals, why_unmeasured
-from toolchain.search.journal import Journal
+from toolchain.search.journal import open_journal
+from toolchain.search.race import Race
 from toolchain.search.results import best_of, draw_search, write_front
+from toolchain.search.spread import Spread
 from toolchain.search.strategies import Scored
+from toolchain.search.under_way import UnderWay
 from toolchain.search.verify import Measure, journalled
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
@@ -73,10 +78,21 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         "batch": wanted.batch,
         "seed": config.seed,
     }
-    journal = Journal(run.candidates, belongs)
-    evaluate = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed)
+    if wanted.race:
+        belongs["race_error"] = wanted.race_error
+    journal = open_journal(run.candidates, belongs)
+    under_way = UnderWay(run.under_way(rank()), belongs)
+    race = Race(wanted.race_error) if wanted.race else None
+    evaluate = Spread(
+        Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, race, under_way)
+    )
+    if plan.context.estimate:
+        progress.say(
+            f"ESTIMATE: latencies are computed from the rates of {config.profile.device}. No winner is measured"
+        )
     searching = Search(space, wanted, config.seed, journal, evaluate, progress)
     outcomes = run_goals(searching, plan, _measure(config, space, plan, run, progress))
+    under_way.remove()
     winners: dict[str, dict[str, Any]] = {}
     scored: dict[Architecture, Scored] = {}
     for outcome in outcomes:
@@ -102,10 +118,9 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
 
     None where nothing is to be timed; it is said why.
     """
-    if reason := why_unmeasured(space, plan.context):
-        progress.say(f"the winner is not measured: {reason}")
+    if why_unmeasured(space, plan.context):
         return None
-    journal = Journal(run.measured, {"space_digest": space.digest})
+    journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {
         (space.architecture(line["architecture"]), int(line["time"])): Measurement(
             float(line["latency_ms"]), float(line["upper_ms"])
@@ -115,7 +130,8 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
     }
 
     def measure(arch: Architecture, time: int) -> Measurement:
-        return measure_network(space, arch, config.profile, config.seed + time, progress)
+        # of several processes one measures, while the others wait
+        return from_first(lambda: measure_network(space, arch, config.profile, config.seed + time, progress))
 
     def keep(arch: Architecture, time: int, found: Measurement) -> None:
         line = {"architecture": list(arch.choices), "time": time, **vars(found), "context": plan.context.id}

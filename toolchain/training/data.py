@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,17 +40,6 @@ class Preprocessing:
         std = torch.tensor(self.std, device=pixels.device).view(shape)
         scaled = pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
         return scaled.contiguous(memory_format=torch.channels_last)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What a user's service must do, in words that JSON holds."""
-        return {
-            "size_px": self.size_px,
-            "resize": "short side to size_px * 256 / 224, then the centre (folder data); else straight to size_px",
-            "scale": "pixel / 255",
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "layout": "NCHW float32",
-        }
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from exporters.backends import fake
 from exporters.errors import UnknownBackend
-from latency_db.errors import MissingLatency, UnknownDevice
+from latency_db.errors import DeviceMissing, MissingLatency, UnknownDevice
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.nets.blocks import STANDALONE
@@ -59,9 +59,9 @@ class Log(Quiet):
         self.lines.append(text)
 
 
-def on_fake(config: Config, db: Path, **changes: object) -> Config:
+def on_fake(config: Config, db: Path | str, **changes: object) -> Config:
     profile = config.profile.model_copy(
-        update={"backend": "fake", "rounds": 3, "batch": 8, "networks": 0, "db": db} | changes
+        update={"backend": "fake", "rounds": 3, "batch": 8, "networks": 0, "db": str(db)} | changes
     )
     return config.model_copy(update={"profile": profile})
 
@@ -101,7 +101,7 @@ def profiled(first: Profiled, config: Config) -> Config:
     return config
 
 
-def rows(db: Path, query: str) -> list[tuple[object, ...]]:
+def rows(db: str, query: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(db)
     try:
         return connection.execute(query).fetchall()
@@ -179,8 +179,10 @@ def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
 
 
 def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> None:
-    with pytest.raises(UnknownDevice, match="'orin' is not attached"):
-        profile(on_fake(config, config.profile.db, device="orin"), space, Quiet())
+    with pytest.raises(UnknownDevice, match="'tpu' is not attached"):
+        profile(on_fake(config, config.profile.db, device="tpu"), space, Quiet())
+    with pytest.raises(DeviceMissing, match=r"titanxp \(NVIDIA TITAN Xp\) is not attached"):
+        profile(on_fake(config, config.profile.db, device="titanxp"), space, Quiet())
     with pytest.raises(UnknownBackend, match="unknown backend 'none'"):
         profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
-    assert not config.profile.db.exists()
+    assert not Path(config.profile.db).exists()

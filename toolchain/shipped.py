@@ -1,0 +1,48 @@
+"""What lies beside a shipped network, so that a service needs nothing of nastool: preprocessing, labels, an example."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from exporters.files import write_whole
+from toolchain.training.data import Data
+from toolchain.training.images import RESIZE_RATIO
+
+PREPROCESSING, LABELS, EXAMPLE = "preprocessing.json", "labels.txt", "predict.py"
+
+
+def preprocessing_of(data: Data) -> dict[str, Any]:
+    """From an image file to the network's input, as numbers that a program can follow.
+
+    `short_side_px` is what the short side is scaled to before the centre is cut out; where it is None, images are
+    scaled to the square as they are.
+    """
+    how = data.preprocessing
+    from_files = data.name.startswith("folder:")
+    return {
+        "mode": "L" if len(how.mean) == 1 else "RGB",
+        "short_side_px": round(how.size_px * RESIZE_RATIO) if from_files else None,
+        "size_px": how.size_px,
+        "resample": "bilinear, as pillow's",
+        "scale": "pixel / 255",
+        "mean": list(how.mean),
+        "std": list(how.std),
+        "layout": "NCHW float32",
+    }
+
+
+def write_companions(folder: Path, data: Data) -> tuple[Path, ...]:
+    """Write them into `folder`; gives their paths.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    contents = {
+        PREPROCESSING: json.dumps(preprocessing_of(data), indent=2) + "\n",
+        LABELS: "\n".join(data.classes) + "\n",
+        EXAMPLE: (resources.files("toolchain") / "templates" / EXAMPLE).read_text(),
+    }
+    for name, text in contents.items():
+        write_whole(folder / name, text.encode())
+    return tuple(folder / name for name in contents)

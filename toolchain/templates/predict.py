@@ -1,0 +1,36 @@
+"""The class of each image: python predict.py model.onnx IMAGE...  (needs onnxruntime, numpy and pillow)."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+HERE = Path(__file__).parent
+HOW = json.loads((HERE / "preprocessing.json").read_text())
+LABELS = (HERE / "labels.txt").read_text().splitlines()
+
+
+def prepare(path):
+    """An image file -> float32 (channels, size, size), the same as where the network was tested."""
+    image = Image.open(path)
+    if image.mode.startswith("I"):  # grey values of 16 bits, which convert() would cut off at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
+    image, size, short = image.convert(HOW["mode"]), HOW["size_px"], HOW["short_side_px"]
+    if short:
+        width, height = (int(short * side / min(image.size)) for side in image.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        image = image.resize((width, height), Image.BILINEAR).crop((left, top, left + size, top + size))
+    image = image.resize((size, size), Image.BILINEAR)
+    pixels = np.asarray(image, np.float32).reshape(size, size, -1) / np.float32(255)
+    return ((pixels - np.float32(HOW["mean"])) / np.float32(HOW["std"])).transpose(2, 0, 1)
+
+
+if __name__ == "__main__":
+    model, *images = sys.argv[1:]
+    session = onnxruntime.InferenceSession(HERE / model, providers=["CPUExecutionProvider"])
+    for path in images:
+        (logits,) = session.run(None, {"images": prepare(path)[None]})
+        print(path, LABELS[int(logits.argmax())], sep="\t")
