@@ -68,10 +68,8 @@ def main() -> None:
     for name, rate, cpu in lines:
         print(f"{name:<42}{found[rate]:>10.0f}{found[cpu]:>18.2f}")
     print()
-    print(
-        f"loader / bare: {found['loader_share_of_bare']:.1%}; "
-        f"/ side by side: {found['loader_share_of_side_by_side']:.1%}"
-    )
+    print(f"loader / bare          {found['loader_share_of_bare']:.1%}")
+    print(f"loader / side by side  {found['loader_share_of_side_by_side']:.1%}")
 
 
 def make_folder(folder: Path, images: int, seed: int) -> list[int]:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console, db_fit, options
+from cli.stacks import RUN_COLUMNS, SHORT, estimate, run_row, show_run
 
 if TYPE_CHECKING:
-    from latency_db.context import Context
-    from latency_db.records import Run
     from latency_db.store import Store
-
-SHORT = 8  # of an id's 16 digits: enough to tell stacks apart, and to type
 
 app = typer.Typer(
     help="Look into the table of measured latencies, carry it about, compare, and clear it up.",
@@ -43,7 +40,7 @@ def list_stacks(db: options.Db = None, config: options.ConfigFile = None, json: 
         (
             context.id[:SHORT],
             context.device_model,
-            f"{context.backend} {context.backend_version} {context.precision_found}{_estimate(context)}",
+            f"{context.backend} {context.backend_version} {context.precision_found}{estimate(context)}",
             context.batch,
             context.threads,
             parts,
@@ -68,7 +65,7 @@ def show(
     with _opened(db, config) as store:
         context = store.context(stack)
         if run is not None:
-            _show_run(store, context, run, json)
+            show_run(store, context, run, json)
             return
         runs, rows = store.runs(context), store.networks(context, "")
     if json:
@@ -81,8 +78,8 @@ def show(
             }
         )
         return
-    console.answer_facts(f"stack {context.id}{_estimate(context)}", context.as_dict())
-    console.answer_table("runs", RUN_COLUMNS, [_run_row(one) for one in runs])
+    console.answer_facts(f"stack {context.id}{estimate(context)}", context.as_dict())
+    console.answer_table("runs", RUN_COLUMNS, [run_row(one) for one in runs])
     console.answer_table(
         "rows, ms a batch",
         ("part", "latency", "median", "p90", "MAD", "samples", "run"),
@@ -190,51 +187,11 @@ def prune(
         old, kept = superseded(store, datetime.now(UTC)), len(store.runs())
         kept -= len(old)
         if old and not yes:
-            console.say_table("runs to remove", RUN_COLUMNS, [_run_row(run) for run in old])
+            console.say_table("runs to remove", RUN_COLUMNS, [run_row(run) for run in old])
             typer.confirm(f"Remove {len(old)} of {len(old) + kept} runs from {store.name}?", abort=True, err=True)
         store.remove_runs(run.id for run in old)
         name = store.name
     _answer("pruned", {"db": name, "runs_removed": len(old), "runs_kept": kept}, json)
-
-
-RUN_COLUMNS = ("run", "kind", "space", "host", "begun", "remarks")
-
-
-def _run_row(run: "Run") -> tuple[object, ...]:
-    remarks = [f"{name} {value}" for name, value in run.conditions.items()]
-    if run.finished_at is None:
-        remarks.append("NOT FINISHED")
-    if run.origin:
-        remarks.append(run.origin)
-    return (run.id, run.kind, run.space, run.host, run.started_at[:16].replace("T", " "), ", ".join(remarks))
-
-
-def _show_run(store: "Store", context: "Context", number: int, json: bool) -> None:
-    from toolchain.errors import BadConfig
-
-    run = store.run(number)
-    if run.context_id != context.id:
-        raise BadConfig(f"run {number} is of the stack {run.context_id}, not of {context.id}")
-    parts = store.parts(number)
-    if json:
-        console.answer_json({**asdict(run), "parts": [asdict(part) for part in parts]})
-        return
-    console.answer_table(f"stack {context.id}{_estimate(context)}", RUN_COLUMNS, [_run_row(run)])
-    console.answer_table(
-        "rounds, ms a call",
-        ("part", "round", "calls", "busy min", "busy median", "wall min", "wall median", "disturbed"),
-        [
-            (part.key, t.round, t.sample.calls, *(f"{ms:.3f}" for ms in figures), t.sample.disturbed)
-            for part in parts
-            for t in part.taken
-            for s in (t.sample,)
-            for figures in ((s.busy_ms_min, s.busy_ms_median, s.wall_ms_min, s.wall_ms_median),)
-        ],
-    )
-
-
-def _estimate(context: "Context") -> str:
-    return " (an ESTIMATE, not measured)" if context.device_kind == "estimate" else ""
 
 
 def _answer(title: str, facts: dict[str, Any], json: bool) -> None:

@@ -30,8 +30,9 @@ def fit(
     """
     from latency_db.where import shown
     from toolchain.config import load_config
+    from toolchain.costs.latency import REGRESSION
     from toolchain.profiling.fit import TARGET
-    from toolchain.profiling.fitted import REGRESSION, fit_table
+    from toolchain.profiling.fitted import fit_table
     from toolchain.spaces import load_space
 
     given = options.flags(

@@ -57,8 +57,10 @@ def side(text: str, db: str) -> Side:
         UnknownContext: there is no such stack, or several.
         LatencyDbError: the file or database can't be used.
     """
-    place, _, wanted = text.rpartition("#") if "#" in text else (text, "", "")
-    if not where.exists(place) or (Path(place).is_dir() and "://" not in place):
+    place, wanted = text, ""
+    if not _is_there(text) and "#" in text:  # a file's name may have one as well
+        place, _, wanted = text.rpartition("#")
+    if not _is_there(place):
         place, wanted = db, text
     with _opened(place) as store:
         context = store.context(wanted) if wanted else _only(store, text)
@@ -102,6 +104,11 @@ def _opened(place: str) -> Iterator[Store]:
     with TemporaryDirectory(prefix="nastool-") as folder, open_store(Path(folder) / "export.sqlite") as store:
         take_in(store, path)
         yield store
+
+
+def _is_there(place: str) -> bool:
+    path = where.parse(place)
+    return path.is_file() if isinstance(path, Path) else "#" not in place
 
 
 def _is_export(path: Path) -> bool:

@@ -134,6 +134,8 @@ def _looked_into(path: Path) -> str | None:
     except sqlite3.OperationalError as problem:
         raise _unwritable(path, problem) from None
     except sqlite3.DatabaseError as problem:
+        if problem.sqlite_errorcode == sqlite3.SQLITE_CORRUPT:  # it is a database, and might be ours
+            raise explain(path, problem) from None
         raise NotADatabase(f"{path} is no latency table ({problem}). Name another file with --db") from None
 
 

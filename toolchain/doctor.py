@@ -76,7 +76,13 @@ def _table(db: str) -> Finding:
 def _describe(db: str) -> str:
     with open_store(db) as store:
         stacks = store.contexts()
-    return "; ".join(f"{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows" for c, rows in stacks) or "empty"
+    return (
+        "; ".join(
+            f"{'estimate of ' if c.estimate else ''}{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows"
+            for c, rows in stacks
+        )
+        or "empty"
+    )
 
 
 def _tried(what: str, describe: Callable[[], str | None]) -> Finding:

@@ -17,6 +17,7 @@ from exporters.kernels import kernels_of
 from exporters.timing import Timing
 from exporters.to_onnx import load_model
 
+LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero
 VERSION = "1"  # of the formula, and of the fusions that exporters/kernels.py assumes
 
 
@@ -88,7 +89,7 @@ class Estimate:
 
     def time(self, min_ms: float) -> Timing:
         """The estimate, at once: nothing is measured."""
-        ms = self._call_ms
+        ms = max(self._call_ms, LEAST_MS)
         return Timing(1, ms, ms, ms, ms, (ms,))
 
     def close(self) -> None:

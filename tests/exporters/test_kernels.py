@@ -8,6 +8,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from exporters.backends import CompileSpec
+from exporters.backends.roofline import Backend, Rates
 from exporters.errors import NotOnnx
 from exporters.kernels import kernels_of
 from exporters.to_onnx import export_onnx, load_model
@@ -79,6 +81,12 @@ def test_an_activation_of_two_readers_is_not_taken_twice(tmp_path: Path) -> None
 
 def test_a_network_without_nodes_costs_nothing(tmp_path: Path) -> None:
     assert kernels_of(exported(nn.Identity(), (2, 3, 3), tmp_path), batch=1) == ()
+
+
+def test_a_skip_is_estimated_as_next_to_nothing_but_not_as_zero(tmp_path: Path) -> None:
+    exported(nn.Identity(), (2, 3, 3), tmp_path)
+    compiled = Backend(Rates(2e12, 2e11)).compile(tmp_path / "net.onnx", CompileSpec(batch=8))
+    assert 0 < compiled.time(1.0).busy_ms_min < 1e-5
 
 
 def test_an_unknown_shape_is_named() -> None:

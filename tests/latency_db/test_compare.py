@@ -50,7 +50,7 @@ def test_ratios_and_spread_row_by_row(db: Path, context: Context) -> None:
 
 
 def test_files_are_compared_as_well(db: Path, context: Context, tmp_path: Path) -> None:
-    alone, exported = tmp_path / "alone.sqlite", tmp_path / "exported.json"
+    alone, exported = tmp_path / "alone #1.sqlite", tmp_path / "exported.json"
     measure(alone, context, {"stem": (1.0, 1.0, 1.0)})
     with open_store(db) as store:
         exported.write_text(json.dumps(pack(store, [context])))

@@ -16,6 +16,8 @@ from toolchain.costs.calibration import Calibration, calibrate
 from toolchain.costs.core import TableCost
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
+REGRESSION = "regression"  # the backend of tables that were fitted to networks measured elsewhere
+
 
 def stem_key(space: SearchSpace) -> str:
     """`shufflenet_v2/stem:3x224px->16k3s2->16`"""
@@ -116,6 +118,8 @@ class LatencyModel:
     def _corrected(self, factor: float, convention: str) -> TableCost:
         scale, offset_ms = factor * self.calibration.scale, factor * self.calibration.offset_ms
         rows = tuple({key: scale * ms for key, ms in row.items()} for row in self.parts.rows)
+        if self.context.estimate:
+            convention = f"estimate, not measured: {convention}"
         return TableCost("latency_ms", "ms", scale * self.parts.fixed + offset_ms, rows, convention)
 
 
@@ -139,4 +143,5 @@ def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choi
 
 
 def _where(context: Context) -> str:
-    return f"batch {context.batch}, on {context.device_model} ({context.backend})"
+    fitted = ": fitted to networks that were measured elsewhere" if context.backend == REGRESSION else ""
+    return f"batch {context.batch}, on {context.device_model} ({context.backend}{fitted})"

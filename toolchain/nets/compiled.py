@@ -8,7 +8,7 @@ from toolchain.nets.supernet import SharedBlock
 RECOMPILE_LIMIT = 1024  # dynamo's own, 8, is of one function, and all blocks of a family run the same
 
 
-def compile_parts(model: nn.Module) -> None:
+def compile_parts(model: nn.Module, backend: str = "inductor") -> None:
     """Compile stem, head and each choice of each block by itself, each when it is first used.
 
     A path of a supernet is made of such parts, so a new path of known choices compiles nothing. Blocks of the same
@@ -19,4 +19,4 @@ def compile_parts(model: nn.Module) -> None:
     for name, part in model.named_children():
         for piece in part.children() if name == "blocks" else (part,):
             for module in piece.parts() if isinstance(piece, SharedBlock) else (piece,):
-                module.compile(dynamic=False)
+                module.compile(backend=backend, dynamic=False)

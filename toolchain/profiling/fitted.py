@@ -17,12 +17,11 @@ from latency_db.known import KnownDevice, look_up
 from latency_db.store import open_store
 from latency_db.table import Sample
 from toolchain.config import Config, ProfileConfig
-from toolchain.costs.latency import LatencyModel, network_key
+from toolchain.costs.latency import REGRESSION, LatencyModel, network_key
 from toolchain.errors import BadArchitecture, BadData
 from toolchain.profiling.fit import FEWEST, Fit, fit
 from toolchain.spaces.core import Architecture, SearchSpace
 
-REGRESSION = "regression"  # what the backend of a fitted table is called
 COLUMNS = ("architecture", "latency_ms")
 MOST_NAMED = 3  # bad lines
 

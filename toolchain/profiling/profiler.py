@@ -16,10 +16,9 @@ from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.where import exists, shown
 from toolchain.config import Config
-from toolchain.costs.latency import network_prefix, position_keys
+from toolchain.costs.latency import REGRESSION, network_prefix, position_keys
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
-from toolchain.profiling.fitted import REGRESSION
 from toolchain.profiling.measure import rounds_of
 from toolchain.profiling.networks import networks
 from toolchain.profiling.stack import context_of, usable_backend
@@ -133,5 +132,6 @@ def _begin_or_resume(
     run_id = store.unfinished_run(context, parts, rounds)
     if run_id is not None:
         return run_id, store.rounds_done(run_id)
-    state = find(config.profile.device).conditions()
-    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool"), state=state), 0
+    kind, state = ("estimate", {}) if context.estimate else ("profile", find(config.profile.device).conditions())
+    code = version("nastool")
+    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state), 0

@@ -15,9 +15,10 @@ from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
 from latency_db.devices import Device, find
 from toolchain.config import ProfileConfig
+from toolchain.costs.latency import REGRESSION
 from toolchain.profiling.clocks import cpu_clocks
 from toolchain.profiling.estimates import rates_of
-from toolchain.profiling.fitted import REGRESSION, fitted_context
+from toolchain.profiling.fitted import fitted_context
 
 AUTO = "auto"
 # What runs on what. A backend that isn't listed (fake, or one of your own) runs on anything.

@@ -46,7 +46,8 @@ def run_strategy(
         proposals = strategy.propose(scored, Random(f"{seed}:{generation}"))
         task = task or progress.start(f"search ({strategy.name})", generations * len(proposals))
         reference = _reference(scored, known, race_with) if race_with else None
-        new = [proposal for proposal in proposals if known.find(proposal.architecture, reference) is None]
+        once = {proposal.architecture: proposal for proposal in reversed(proposals)}  # of equals the first
+        new = [p for p in proposals if once[p.architecture] is p and known.find(p.architecture, reference) is None]
         task.advance(len(proposals) - len(new))
         if new:
             scores = evaluate.many([proposal.architecture for proposal in new], reference, task.advance)

@@ -12,8 +12,8 @@ from latency_db.context import Context
 from toolchain.config import SearchConfig
 from toolchain.costs.core import TableCost
 from toolchain.costs.feasible import FeasibleSet
+from toolchain.costs.latency import REGRESSION
 from toolchain.errors import BudgetInfeasible
-from toolchain.profiling.fitted import REGRESSION
 from toolchain.profiling.whole import Measurement
 from toolchain.progress import Progress
 from toolchain.search.budget import Costs, Goal

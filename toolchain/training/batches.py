@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 from toolchain.errors import BadData
 from toolchain.training.images import Images, MemoryImages
 from toolchain.training.recipe import Augmentation
+from toolchain.training.shards import SHARDS_OPEN, Ahead, ShardImages
 
 Position = tuple[int, int]  # (how many images were served before it, index into the training images)
 Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), int64 (N,)
 T = TypeVar("T")
 
 CPU = torch.device("cpu")
-SHARDS_OPEN = 8  # shards that are mixed with each other
 PREFETCHED = 4  # batches a worker decodes ahead: a step of the supernet takes now more, now less time
 
 
@@ -123,11 +123,26 @@ def training_batches(
         prefetch_factor=PREFETCHED if workers else None,
         pin_memory=device.type == "cuda",
     )
-    for batch in loader:
-        if isinstance(batch, BadData):
-            raise batch
-        pixels, labels = batch
-        yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    ahead = _ahead(images, sampler, workers)
+    try:
+        for step, batch in enumerate(loader):
+            if isinstance(batch, BadData):
+                raise batch
+            pixels, labels = batch
+            if ahead:
+                ahead.at(step)
+            yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    finally:
+        if ahead:
+            ahead.close()
+
+
+def _ahead(images: Images, sampler: StepSampler, workers: int) -> Ahead | None:
+    """Fetches so early that the workers' own batches and two shards more are there."""
+    if not isinstance(images, ShardImages) or not any(shard.remote for shard in images.shards):
+        return None
+    two_shards = 2 * len(images.labels) // (len(images.shards) * sampler.batch)
+    return Ahead(images, sampler, PREFETCHED * workers + two_shards + 1)
 
 
 def mix(seed: int, number: int) -> int:

@@ -65,7 +65,7 @@ def precision_of(wanted: str, device: torch.device, quantized: bool) -> Precisio
     if device.type != "cuda":
         if wanted != "auto":
             raise BadConfig(
-                f'{wanted} is slower than fp32 on a CPU, which emulates it. Write precision = "auto", or train on a GPU'
+                f'a CPU emulates {wanted}, which is slower than fp32. Write precision = "auto", or train on a GPU'
             )
         return FP32
     if wanted != "auto":

@@ -16,6 +16,7 @@ from toolchain.errors import BadCheckpoint, CheckFailed
 from toolchain.files import write_bytes, write_json
 from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
 from toolchain.nets.compiled import compile_parts
+from toolchain.nets.depthwise import quicken_depthwise
 from toolchain.nets.network import Network, initialise
 from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
@@ -60,8 +61,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     if config.train.start_from is not None:
         load_float(read_state(config.train.start_from), supernet)
     _placed(supernet, device)
-    if config.train.compile:
-        compile_parts(supernet)
+    _made_quick(supernet, device, config.train)
     draw = path_sampler(config.train.sampler, space)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
@@ -125,8 +125,7 @@ def retrain(
     net = Network(space, arch, shared_by(STANDALONE, world()))
     initialise(net, torch.Generator().manual_seed(config.seed))
     _placed(net, device)
-    if config.retrain.compile:
-        compile_parts(net)
+    _made_quick(net, device, config.retrain)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         return net(images), {}
@@ -207,6 +206,14 @@ def _placed(model: Model, device: torch.device) -> Model:
     """On the device, with weights in channels_last: 1.4 times faster on CPUs (docs/decisions)."""
     placed: Model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
+
+
+def _made_quick(model: nn.Module, device: torch.device, training: TrainConfig) -> None:
+    """What makes steps quicker and changes nothing but rounding."""
+    if training.compile:
+        compile_parts(model)
+    elif device.type == "cpu":
+        quicken_depthwise(model)
 
 
 def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -147,11 +148,9 @@ def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: 
     first, steps = 2 * workers, max(4, round(ROUND_S * max(1, workers) / (bare.wall_s * size)))
     cpu = _cpu_s()
     loader = batches(first + steps)
-    for _ in islice(loader, first):
-        pass
+    deque(islice(loader, first), maxlen=0)
     began = time.perf_counter()
-    for _ in loader:  # to the end: then all that the workers did has arrived
-        pass
+    deque(loader, maxlen=0)  # to the end: then all that the workers did has arrived
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s = time.perf_counter() - began

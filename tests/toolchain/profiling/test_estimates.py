@@ -28,7 +28,7 @@ def space() -> SearchSpace:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     db = tmp_path_factory.mktemp("db") / "latency.sqlite"
-    return Config(profile={"device": "titanxp", "estimate": True, "batch": 8, "db": db})
+    return Config(profile={"device": "titanxp", "estimate": True, "batch": 8, "db": str(db)})
 
 
 @pytest.fixture(scope="module")
