@@ -38,7 +38,7 @@ def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool])
     for row, graph_hash in session.execute(query):
         samples[row.key, graph_hash, row.run_id].append(sample_of(row))
     return {
-        key: Row(key, summarise(found, context.threads), graph_hash, run_id)
+        key: Row(key, summarise(found, context.threads, context.device_kind), graph_hash, run_id)
         for (key, graph_hash, run_id), found in samples.items()
     }
 

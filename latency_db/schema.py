@@ -101,4 +101,5 @@ class SampleRow(Base):
     busy_ms_median: Mapped[float]
     raw_ms: Mapped[list[float]] = mapped_column(JSON)
     disturbed: Mapped[str]
+    reference_ms: Mapped[float]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

@@ -182,6 +182,15 @@ class Store:
             rounds = select(func.count(func.distinct(SampleRow.round))).where(SampleRow.run_id == run_id)
             return session.scalar(rounds) or 0
 
+    def samples(self, run_id: int) -> dict[int, dict[str, Sample]]:
+        """What is stored of a run: by round, then by part."""
+        rounds: dict[int, dict[str, Sample]] = defaultdict(dict)
+        with self._session(reading=True) as session:
+            rows = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.round, SampleRow.key)
+            for row in session.scalars(rows):
+                rounds[row.round][row.key] = queries.sample_of(row)
+        return dict(rounds)
+
     def table(self, context: Context, keys: Iterable[str]) -> LatencyTable:
         """The parts `keys` as far as they were measured on this stack, each from its newest finished run."""
         wanted = sorted(set(keys))

@@ -45,6 +45,7 @@ class ProfileConfig(_Section):
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
     networks: int = Field(30, ge=0)
+    quiet_timeout_s: float = Field(60.0, ge=0)
     db: str = "latency.sqlite"  # or a PostgreSQL URL
 
     @field_serializer("db")

@@ -10,7 +10,7 @@ from functools import cache
 from math import ceil, comb, exp, inf, log, log2
 from statistics import median
 
-from latency_db.table import Sample, summarise
+from latency_db.table import Sample, round_ms, summarise
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], error: float)
     return median_interval([log(a / b) for a, b in zip(above, below, strict=True)], error).map(exp)
 
 
-def latency_interval(samples: Sequence[Sample], threads: int, error: float) -> Interval:
+def latency_interval(samples: Sequence[Sample], threads: int, error: float, kind: str = "cpu") -> Interval:
     """The latency in ms of a file over its rounds, by the latency table's own statistic.
 
     Where that is the least of all rounds, the upper end is the bootstrap's, whose draws miss the k least of n values
     with probability (1 - k/n)**n. Another round can be below all that were seen, and resampling can't; so the lower
     end is as far below (the basic bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 5.2).
     """
-    middle = summarise(samples, threads).latency_ms
-    rounds = sorted(summarise([sample], threads).latency_ms for sample in samples)
+    middle = summarise(samples, threads, kind).latency_ms
+    rounds = sorted(round_ms(sample, threads, kind) for sample in samples)
     if len(rounds) < least_rounds(error):
         return Interval(-inf, middle, inf)
     if middle <= rounds[0]:

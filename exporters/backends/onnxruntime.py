@@ -67,7 +67,7 @@ class Backend:
             gpu = None if self.provider == CPU else open_memory()
             chosen = (self.provider, _provider_options(self.provider, gpu))
             session = ort.InferenceSession(str(onnx), _options(spec), providers=[chosen])
-            return Session(session, spec.batch, gpu)
+            return Session(session, spec.batch, spec.threads, gpu)
         except Exception as problem:  # onnxruntime's errors share no base of their own
             reason = str(problem).splitlines()[0]
             raise NotOnnx(f"onnxruntime can't run {onnx}: {reason}. Export it again") from None
@@ -76,11 +76,14 @@ class Backend:
 class Session:
     """One loaded file, with a drawn batch of inputs, and its outputs' memory, in place on the device."""
 
-    def __init__(self, session: ort.InferenceSession, batch: int, gpu: DeviceMemory | None = None) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, batch: int, threads: int = 1, gpu: DeviceMemory | None = None
+    ) -> None:
         self._session: ort.InferenceSession | None = session
         self._gpu = gpu
         self._timer: GpuTimer | None = None
         self._binding, self._inputs = _bind(session, batch)
+        self._one_thread = threads == 1  # only then the CPU time of this thread is all there is
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
         session = self._open()
@@ -92,7 +95,7 @@ class Session:
     def time(self, min_ms: float) -> Timing:
         session, binding = self._open(), self._binding
         if self._gpu is None:
-            return time_calls(lambda: session.run_with_iobinding(binding), min_ms)
+            return time_calls(lambda: session.run_with_iobinding(binding), min_ms, one_thread=self._one_thread)
         if self._timer is None:
             self._timer = GpuTimer(self._gpu, lambda: session.run_with_iobinding(binding))
         return self._timer.time(min_ms)

@@ -56,6 +56,8 @@ TYPED = {
         ["'shufflenet_v2:classes=many'", "'many' is no value for classes"],
     ),
     "odd stage width": ("train --space shufflenet_v2:stage_widths=64-161,stage_repeats=1-1", ["must be even"]),
+    "patience without a unit": ("profile --quiet-timeout 60", ["time '60' has no unit", "60s"]),
+    "unknown dial": ("profile --backend fake:noize=1", ["the backend fake has no dial 'noize'", "Its dials:", "noise"]),
     "unknown device": (
         "profile --device gpu7",
         ["the device 'gpu7' is not attached", "Attached: cpu", "Type --device cpu"],
@@ -102,7 +104,7 @@ TYPED = {
     "no search to retrain from": ("retrain --run other", ["best.json is not there yet", "Type nastool search"]),
     "no export to check": ("check --run other", ["model.onnx is not there yet", "Type nastool export --run other"]),
     "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Type nastool export first"]),
-    "not ONNX": ("check nastool.toml --latency 1s", ["can't run nastool.toml", "Export it again"]),
+    "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is no ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",
         ["nastool.toml is no baseline", "--json > nastool.toml"],

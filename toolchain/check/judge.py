@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp, inf, log
 
+from exporters.timing import INTERRUPTED
 from latency_db.errors import ContextMismatch
 from latency_db.table import Sample, summarise
 from toolchain.intervals import Interval, error_of_look, latency_interval, least_rounds, median_interval, ratio_interval
@@ -130,9 +131,10 @@ class Seen:
     def add(self, round_: Round) -> None:
         """One more."""
         self.last = round_
-        reason = max(sample.disturbed for sample in round_.values())
-        if reason:
-            self.disturbed.append(reason)
+        # an interruption costs candidate and baseline alike, and what is compared is their busy time
+        reasons = {sample.disturbed for sample in round_.values()} - {"", INTERRUPTED}
+        if reasons:
+            self.disturbed.append(max(reasons))
             return
         self.counted.append(round_)
         for key, sample in round_.items():

@@ -126,13 +126,17 @@ class LatencyModel:
 def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
     """The calibrated latency of `space`, from the rows of its parts and of its whole networks.
 
+    Networks that could not be measured steadily are left out, as long as at least as many others remain.
+
     Raises:
         MissingLatency: a part of the space was not measured.
     """
-    prefix = network_prefix(space)
+    prefix, unstable = network_prefix(space), table.unstable()
     keys = [key for key in table.rows if key.startswith(prefix)]
-    measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in keys}
-    return LatencyModel(latency_cost(space, table), measured, table.context)
+    steady = [key for key in keys if key not in unstable]
+    chosen = steady if 2 * len(steady) >= len(keys) else keys
+    measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
+    return LatencyModel(latency_cost(space, table), measured, table.context, tuple(unstable))
 
 
 def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choice) -> float:

@@ -19,7 +19,7 @@ from toolchain.config import Config
 from toolchain.costs.latency import REGRESSION, network_prefix, position_keys
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
-from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.measure import trusted_rounds
 from toolchain.profiling.networks import networks
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.profiling.variants import Variant, variants
@@ -37,7 +37,7 @@ class Profiled:
 
 
 def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """Time the parts of `space`, a round at a time; a round is stored as a whole.
+    """Time the parts of `space`, a round at a time, until they can be trusted; a round is stored as a whole.
 
     A profile that was killed goes on with the round that it was in.
 
@@ -63,11 +63,14 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
         files = _export(timed, config.profile.precision, Path(folder), progress)
-        run_id, start = _begin_or_resume(store, context, space, files, config)
-        if start:
-            progress.say(f"going on with round {start + 1} of {config.profile.rounds}")
-        for number, samples in rounds_of(files, config.profile, config.seed, start, progress, "time parts"):
-            store.add_round(run_id, number, samples)
+        run_id = _begin_or_resume(store, context, space, files, config)
+        done = store.samples(run_id)
+        if done:
+            planned = config.profile.rounds
+            progress.say(f"going on with round {len(done) + 1}" + (f" of {planned}" if len(done) < planned else ""))
+        for number, samples in trusted_rounds(files, config.profile, config.seed, done, progress, "time parts"):
+            # the reference network is no part of a space; its time is in every sample
+            store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)
         return Profiled(load_table(config, space), context, store.name)
 
@@ -123,15 +126,13 @@ def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: 
     return files
 
 
-def _begin_or_resume(
-    store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config
-) -> tuple[int, int]:
-    """The run to write to and its first round without samples."""
+def _begin_or_resume(store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config) -> int:
+    """The run to write to."""
     parts = {key: graph_hash(path) for key, path in files.items()}
     rounds = config.profile.rounds
     run_id = store.unfinished_run(context, parts, rounds)
     if run_id is not None:
-        return run_id, store.rounds_done(run_id)
+        return run_id
     kind, state = ("estimate", {}) if context.estimate else ("profile", find(config.profile.device).conditions())
     code = version("nastool")
-    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state), 0
+    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state)

@@ -2,30 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
 
-from latency_db.table import Sample, summarise
+from latency_db.table import Sample, round_ms, summarise
 from toolchain.config import ProfileConfig
+from toolchain.intervals import latency_interval
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.measure import trusted_rounds
 from toolchain.profiling.profiler import export_for_timing
+from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress
 from toolchain.spaces.core import Architecture, SearchSpace
 
-RESAMPLES = 400
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval."""
+    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval.
+
+    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower.
+    """
 
     latency_ms: float
     upper_ms: float
+    unstable: str = ""
 
 
 def measure_network(
@@ -40,17 +43,15 @@ def measure_network(
 
 def measure_whole(file: Path, config: ProfileConfig, seed: int, progress: Progress) -> Measurement:
     """Time an exported file."""
-    rounds = rounds_of({"network": file}, config, seed, 0, progress, "measure candidate")
-    return measurement([samples["network"] for _, samples in rounds], config.threads)
+    kind = context_of(config).device_kind
+    rounds = trusted_rounds({"network": file}, config, seed, {}, progress, "measure candidate")
+    return measurement([samples["network"] for _, samples in rounds if "network" in samples], config.threads, kind)
 
 
-def measurement(rounds: Sequence[Sample], threads: int) -> Measurement:
-    """The headline figure of the rounds, and how far up it might have come out.
-
-    The rounds are drawn anew with replacement, and the same statistic is taken of each draw (the bootstrap of Efron,
-    1979): a machine whose rounds differ leaves a wide interval, one whose rounds agree leaves none.
-    """
-    latency_ms = summarise(rounds, threads).latency_ms
-    rng = Random(0)
-    drawn = sorted(summarise(rng.choices(rounds, k=len(rounds)), threads).latency_ms for _ in range(RESAMPLES))
-    return Measurement(latency_ms, max(latency_ms, drawn[ceil(LEVEL * RESAMPLES) - 1]))
+def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:
+    """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
+    a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
+    good = [sample for sample in rounds if not sample.disturbed] or rounds
+    found = latency_interval(good, threads, 2 * (1 - LEVEL), kind)
+    upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
+    return Measurement(found.middle, upper_ms, summarise(rounds, threads, kind).unstable)

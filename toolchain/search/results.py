@@ -49,7 +49,7 @@ def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, 
     }
 
 
-def _latencies(candidate: Candidate) -> dict[str, float | None]:
+def _latencies(candidate: Candidate) -> dict[str, float | str | None]:
     measured = candidate.measured
     return {
         "latency_ms": candidate.predicted_ms,
@@ -57,6 +57,7 @@ def _latencies(candidate: Candidate) -> dict[str, float | None]:
         "latency_upper_ms": candidate.bound_ms,
         "measured_latency_ms": measured.latency_ms if measured else None,
         "measured_upper_ms": measured.upper_ms if measured else None,
+        "measured_unstable": measured.unstable if measured else "",
     }
 
 

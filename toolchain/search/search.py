@@ -33,6 +33,8 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet
 
+MOST_NAMED = 3  # unstable rows
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -90,6 +92,11 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         progress.say(
             f"ESTIMATE: latencies are computed from the rates of {config.profile.device}. No winner is measured"
         )
+    if plan.costs.latency and (unstable := plan.costs.latency.unstable):
+        named = ", ".join(unstable[:MOST_NAMED]) + (
+            f" and {rest} more" if (rest := len(unstable) - MOST_NAMED) > 0 else ""
+        )
+        progress.say(f"{len(unstable)} rows of the latency table are unstable, type nastool profile again: {named}")
     searching = Search(space, wanted, config.seed, journal, evaluate, progress)
     outcomes = run_goals(searching, plan, _measure(config, space, plan, run, progress))
     under_way.remove()
@@ -123,7 +130,7 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
     journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {
         (space.architecture(line["architecture"]), int(line["time"])): Measurement(
-            float(line["latency_ms"]), float(line["upper_ms"])
+            float(line["latency_ms"]), float(line["upper_ms"]), line.get("unstable", "")
         )
         for line in journal.lines
         if line["context"] == plan.context.id and "upper_ms" in line
