@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import console, options
+from cli import console, db_fit, options
 from cli.stacks import RUN_COLUMNS, SHORT, estimate, run_row, show_run
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ app = typer.Typer(
     help="Look into the table of measured latencies, carry it about, compare, and clear it up.",
     no_args_is_help=True,
 )
+
+app.command("fit")(db_fit.fit)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]

@@ -171,8 +171,9 @@ def _predicted(best: dict[str, Any]) -> str:
 
 def _measured(best: dict[str, Any]) -> str:
     if best["measured_latency_ms"] is None:
-        return "not measured: the device is an estimate" if best.get("estimate") else "not measured"
-    return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds"
+        return "not measured"
+    unstable = f" (unstable: {best['measured_unstable']})" if best["measured_unstable"] else ""
+    return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds{unstable}"
 
 
 def _ms(latency_ms: float | None) -> str:

@@ -7,7 +7,7 @@ and kept nowhere, so that it can't be out of date.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from latency_db.context import Context
@@ -15,6 +15,8 @@ from latency_db.table import LatencyTable
 from toolchain.costs.calibration import Calibration, calibrate
 from toolchain.costs.core import TableCost
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
+
+REGRESSION = "regression"  # the backend of tables that were fitted to networks measured elsewhere
 
 
 def stem_key(space: SearchSpace) -> str:
@@ -27,6 +29,20 @@ def stem_key(space: SearchSpace) -> str:
 def block_key(space: SearchSpace, spec: ChoiceBlock, choice: Choice) -> str:
     """`shufflenet_v2/choice_3:64x56px->160s2`; blocks with the same outside share their rows."""
     return f"{space.parts_of}/{choice.key}:{spec.geometry}"
+
+
+def position_key(key: str, position: int) -> str:
+    """`fbnet/k3e3:16x112px->24s2#3`: of one choice block alone, which only a regression on whole networks tells."""
+    return f"{key}#{position}"
+
+
+def position_keys(space: SearchSpace) -> list[str]:
+    """All such keys of a space."""
+    return [
+        position_key(block_key(space, block, choice), number)
+        for number, block in enumerate(space.blocks)
+        for choice in block.choices
+    ]
 
 
 def head_key(space: SearchSpace) -> str:
@@ -52,7 +68,10 @@ def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:
         MissingLatency: a part of the space was not measured; an unmeasured part is never taken as 0.
     """
     fixed = table.latency_ms(stem_key(space)) + table.latency_ms(head_key(space))
-    rows = tuple({c.key: table.latency_ms(block_key(space, b, c)) for c in b.choices} for b in space.blocks)
+    rows = tuple(
+        {choice.key: _block_ms(space, table, number, choice) for choice in block.choices}
+        for number, block in enumerate(space.blocks)
+    )
     what = "estimate, not measured: sum of estimated parts" if table.context.estimate else "sum of measured parts"
     return TableCost("latency_ms", "ms", fixed, rows, f"{what}, {_where(table.context)}")
 
@@ -66,16 +85,18 @@ class LatencyModel:
         measured_ms: the whole networks that it is calibrated on.
         context: the stack that all was measured on.
         unstable: keys of the rows that could not be measured steadily.
+        sums_ms: what stands for the sum of parts in the calibration, where the parts themselves were fitted on it.
     """
 
     parts: TableCost
     measured_ms: Mapping[Architecture, float]
     context: Context
     unstable: tuple[str, ...] = ()
+    sums_ms: Mapping[Architecture, float] = field(default_factory=dict)
 
     @cached_property
     def calibration(self) -> Calibration:
-        sums = [self.parts.cost(arch) for arch in self.measured_ms]
+        sums = [self.sums_ms.get(arch, self.parts.cost(arch)) for arch in self.measured_ms]
         return calibrate(sums, list(self.measured_ms.values()), self.parts.fixed)
 
     @cached_property
@@ -97,20 +118,34 @@ class LatencyModel:
     def _corrected(self, factor: float, convention: str) -> TableCost:
         scale, offset_ms = factor * self.calibration.scale, factor * self.calibration.offset_ms
         rows = tuple({key: scale * ms for key, ms in row.items()} for row in self.parts.rows)
+        if self.context.estimate:
+            convention = f"estimate, not measured: {convention}"
         return TableCost("latency_ms", "ms", scale * self.parts.fixed + offset_ms, rows, convention)
 
 
 def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
     """The calibrated latency of `space`, from the rows of its parts and of its whole networks.
 
+    Networks that could not be measured steadily are left out, as long as at least as many others remain.
+
     Raises:
         MissingLatency: a part of the space was not measured.
     """
-    prefix = network_prefix(space)
+    prefix, unstable = network_prefix(space), table.unstable()
     keys = [key for key in table.rows if key.startswith(prefix)]
-    measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in keys}
-    return LatencyModel(latency_cost(space, table), measured, table.context)
+    steady = [key for key in keys if key not in unstable]
+    chosen = steady if 2 * len(steady) >= len(keys) else keys
+    measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
+    return LatencyModel(latency_cost(space, table), measured, table.context, tuple(unstable))
+
+
+def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choice) -> float:
+    """Of one choice at one position: the row of just that position if there is one, else that of all alike."""
+    key = block_key(space, space.blocks[number], choice)
+    own = position_key(key, number)
+    return table.latency_ms(own if own in table.rows else key)
 
 
 def _where(context: Context) -> str:
-    return f"batch {context.batch}, on {context.device_model} ({context.backend})"
+    fitted = ": fitted to networks that were measured elsewhere" if context.backend == REGRESSION else ""
+    return f"batch {context.batch}, on {context.device_model} ({context.backend}{fitted})"

@@ -16,12 +16,12 @@ from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.where import exists, shown
 from toolchain.config import Config
-from toolchain.costs.latency import network_prefix
+from toolchain.costs.latency import REGRESSION, network_prefix, position_keys
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
 from toolchain.profiling.measure import trusted_rounds
 from toolchain.profiling.networks import networks
-from toolchain.profiling.stack import context_of
+from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -56,7 +56,7 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
             "images. Profile in fp32 or fp16, and measure int8 files with nastool check --precision int8"
         )
-    context = context_of(config.profile)
+    context, _ = context_of(config.profile), usable_backend(config.profile)
     if config.profile.estimate:  # one round says all
         once = config.profile.model_copy(update={"rounds": 1})
         config = config.model_copy(update={"profile": once})
@@ -94,7 +94,10 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     """
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
-        table = store.table(context, [variant.key for variant in variants(space)])
+        keys = [variant.key for variant in variants(space)]
+        if context.backend == REGRESSION:
+            keys += position_keys(space)
+        table = store.table(context, keys)
         whole = {row.key: row for row in store.networks(context, network_prefix(space))}
     return replace(table, rows={**table.rows, **whole})
 
@@ -130,5 +133,6 @@ def _begin_or_resume(store: Store, context: Context, space: SearchSpace, files: 
     run_id = store.unfinished_run(context, parts, rounds)
     if run_id is not None:
         return run_id
-    state = {} if config.profile.estimate else find(config.profile.device).conditions()
-    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool"), state=state)
+    kind, state = ("estimate", {}) if context.estimate else ("profile", find(config.profile.device).conditions())
+    code = version("nastool")
+    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state)

@@ -15,8 +15,10 @@ from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
 from latency_db.devices import Device, find
 from toolchain.config import ProfileConfig
+from toolchain.costs.latency import REGRESSION
 from toolchain.profiling.clocks import cpu_clocks
 from toolchain.profiling.estimates import rates_of
+from toolchain.profiling.fitted import fitted_context
 
 AUTO = "auto"
 # What runs on what. A backend that isn't listed (fake, or one of your own) runs on anything.
@@ -45,6 +47,11 @@ def usable_backend(config: ProfileConfig) -> Backend:
     """
     if config.estimate:
         backend: Backend = Roofline(rates_of(config.device).rates)
+    elif config.backend == REGRESSION:
+        raise BackendUnavailable(
+            "tables of the backend regression are fitted to networks that were measured elsewhere, and nothing can be "
+            "measured with it here. Type nastool db fit, or give another --backend"
+        )
     else:
         device = find(config.device)
         backend = _default(device) if config.backend == AUTO else _named(config.backend, device)
@@ -60,6 +67,8 @@ def context_of(config: ProfileConfig) -> Context:
     Raises:
         as `usable_backend`.
     """
+    if config.backend == REGRESSION and not config.estimate:
+        return fitted_context(config)
     backend = usable_backend(config)
     if config.estimate:
         return _estimate_context(backend, config)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from latency_db.table import Sample, round_ms
+from latency_db.table import Sample, round_ms, summarise
 from toolchain.config import ProfileConfig
 from toolchain.intervals import latency_interval
 from toolchain.nets.blocks import STANDALONE
@@ -21,10 +21,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval."""
+    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval.
+
+    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower.
+    """
 
     latency_ms: float
     upper_ms: float
+    unstable: str = ""
 
 
 def measure_network(
@@ -33,7 +37,7 @@ def measure_network(
     """Time the network of `arch` as the latency table's rows are timed."""
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"
-        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, config.precision)
         return measure_whole(file, config, seed, progress)
 
 
@@ -49,4 +53,5 @@ def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Me
     a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
     good = [sample for sample in rounds if not sample.disturbed] or rounds
     found = latency_interval(good, threads, 2 * (1 - LEVEL), kind)
-    return Measurement(found.middle, min(found.high, max(round_ms(sample, threads, kind) for sample in good)))
+    upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
+    return Measurement(found.middle, upper_ms, summarise(rounds, threads, kind).unstable)

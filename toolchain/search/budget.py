@@ -13,6 +13,7 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.errors import BadConfig
+from toolchain.profiling.fitted import held_out
 from toolchain.profiling.profiler import load_table
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.units import compact, expand, parse_count, parse_latency_ms
@@ -61,7 +62,7 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
     """
     try:
         wanted = need_latency or exists(config.profile.db)
-        latency = latency_model(space, load_table(config, space)) if wanted else None
+        latency = held_out(space, latency_model(space, load_table(config, space))) if wanted else None
     except MissingLatency:
         if need_latency:
             raise

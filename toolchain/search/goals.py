@@ -12,6 +12,7 @@ from latency_db.context import Context
 from toolchain.config import SearchConfig
 from toolchain.costs.core import TableCost
 from toolchain.costs.feasible import FeasibleSet
+from toolchain.costs.latency import REGRESSION
 from toolchain.errors import BudgetInfeasible
 from toolchain.profiling.whole import Measurement
 from toolchain.progress import Progress
@@ -38,6 +39,17 @@ class Plan:
         return self.costs.named(
             next(one.cost.name for one, other in zip(first, last, strict=True) if one.most != other.most)
         )
+
+
+def why_unmeasured(space: SearchSpace, context: Context) -> str:
+    """Why no winner is measured on this stack; empty where winners are."""
+    if space.quantized:
+        return "no runtime here runs layers of 1 to 4 bits any quicker"
+    if context.device_kind == "estimate":
+        return f"{context.device_model} is not here, and its latencies are estimates"
+    if context.backend == REGRESSION:
+        return f"latencies on {context.device_model} are fitted to networks that were measured elsewhere"
+    return ""
 
 
 @dataclass(frozen=True)

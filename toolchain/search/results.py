@@ -9,6 +9,7 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
 from toolchain.search.budget import Costs
+from toolchain.search.goals import why_unmeasured
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Candidate, Verified, fitting
 from toolchain.spaces.core import SearchSpace
@@ -32,6 +33,7 @@ def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, 
         **_latencies(winner),
         "calibration": None if calibration is None else vars(calibration) | {"in_words": str(calibration)},
         "estimate": context.estimate,
+        "not_measured": why_unmeasured(space, context),
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
         "context": context.id,
         "conventions": {cost.name: cost.convention for cost in costs.all},
@@ -47,7 +49,7 @@ def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, 
     }
 
 
-def _latencies(candidate: Candidate) -> dict[str, float | None]:
+def _latencies(candidate: Candidate) -> dict[str, float | str | None]:
     measured = candidate.measured
     return {
         "latency_ms": candidate.predicted_ms,
@@ -55,6 +57,7 @@ def _latencies(candidate: Candidate) -> dict[str, float | None]:
         "latency_upper_ms": candidate.bound_ms,
         "measured_latency_ms": measured.latency_ms if measured else None,
         "measured_upper_ms": measured.upper_ms if measured else None,
+        "measured_unstable": measured.unstable if measured else "",
     }
 
 

@@ -21,7 +21,7 @@ from toolchain.ranks import rank
 from toolchain.runs import Run
 from toolchain.search.budget import goals_of
 from toolchain.search.evaluate import Evaluator
-from toolchain.search.goals import Plan, Search, run_goals
+from toolchain.search.goals import Plan, Search, run_goals, why_unmeasured
 from toolchain.search.journal import open_journal
 from toolchain.search.race import Race
 from toolchain.search.results import best_of, draw_search, write_front
@@ -32,6 +32,8 @@ from toolchain.search.verify import Measure, journalled
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet
+
+MOST_NAMED = 3  # unstable rows
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         progress.say(
             f"ESTIMATE: latencies are computed from the rates of {config.profile.device}. No winner is measured"
         )
+    if plan.costs.latency and (unstable := plan.costs.latency.unstable):
+        named = ", ".join(unstable[:MOST_NAMED]) + (
+            f" and {rest} more" if (rest := len(unstable) - MOST_NAMED) > 0 else ""
+        )
+        progress.say(f"{len(unstable)} rows of the latency table are unstable, type nastool profile again: {named}")
     searching = Search(space, wanted, config.seed, journal, evaluate, progress)
     outcomes = run_goals(searching, plan, _measure(config, space, plan, run, progress))
     under_way.remove()
@@ -116,14 +123,14 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
 def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress: Progress) -> Measure | None:
     """Whole networks, compiled and timed; what was measured on this stack before is not measured again.
 
-    None where there is nothing to time: no runtime runs quantized layers quicker, and an estimate has no device.
+    None where nothing is to be timed; it is said why.
     """
-    if space.quantized or plan.context.estimate:
+    if why_unmeasured(space, plan.context):
         return None
     journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {
         (space.architecture(line["architecture"]), int(line["time"])): Measurement(
-            float(line["latency_ms"]), float(line["upper_ms"])
+            float(line["latency_ms"]), float(line["upper_ms"]), line.get("unstable", "")
         )
         for line in journal.lines
         if line["context"] == plan.context.id and "upper_ms" in line
