@@ -44,8 +44,7 @@ class _Work:
         """A batch is done for all candidates, which is a part of each."""
         done = self.recalibrated + self.scored
         before, now = ((count * len(self.archs)) // self.batches for count in (done - 1, done))
-        if now > before:
-            self.advance(now - before)
+        self.advance(now - before)
 
     def state(self) -> State:
         statistics = [tensor.cpu() for tensor in self.trie.statistics()]

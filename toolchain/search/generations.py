@@ -47,9 +47,8 @@ def run_strategy(
         new = [p for p in proposals if once[p.architecture] is p and known.find(p.architecture, reference) is None]
         best = max((s.accuracy for s in scored if s.complete), default=None)
         note = f"generation {generation + 1}" + (f"  best {best:.2%}" if best is not None else "")
-        advance = partial(task.advance, note=note)
-        if len(new) < len(proposals):
-            advance(len(proposals) - len(new))
+        advance = partial(_advance, task, note)
+        advance(len(proposals) - len(new))
         if new:
             scores = evaluate.many([proposal.architecture for proposal in new], reference, advance)
             known.add(new, scores, reference, strategy.name, generation)
@@ -58,6 +57,11 @@ def run_strategy(
             assert score is not None
             scored.append(Scored(proposal.architecture, score.accuracy, generation, proposal.origin, score.complete))
     return tuple(scored)
+
+
+def _advance(task: Task, note: str, steps: int) -> None:
+    if steps:  # a plain log has a line for each call
+        task.advance(steps, note)
 
 
 def _reference(scored: Sequence[Scored], known: Known, k: int) -> Reference | None:

@@ -33,13 +33,11 @@ class Spread:
             """All processes are about as far as this one."""
             nonlocal told
             now = min(len(archs), told + steps * world())
-            if now > told:
-                advance(now - told)
+            advance(now - told)
             told = now
 
         found = gather(self._evaluator.many([archs[number] for number in mine], reference, tell))
-        if told < len(archs):
-            advance(len(archs) - told)
+        advance(len(archs) - told)
         scores = {
             number: score
             for part, scored in zip(parts, found, strict=True)
