@@ -82,7 +82,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     }
     if wanted.race:
         belongs["race_error"] = wanted.race_error
-    journal = open_journal(run.candidates, belongs)
+    journal = open_journal(run.raced if wanted.race else run.candidates, belongs)
     under_way = UnderWay(run.under_way(rank()), belongs)
     race = Race(wanted.race_error) if wanted.race else None
     evaluate = Spread(
