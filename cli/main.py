@@ -10,7 +10,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import typer
 
-from cli import check, console, cost, doctor, export, init, profile, quickstart, retrain, search, space, train
+from cli import bench, check, console, cost, doctor, export, init, profile, quickstart, retrain, search, space, train
 from toolchain.errors import ON_PURPOSE, exit_code
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
@@ -34,6 +34,7 @@ commands.command("search")(search.search)
 commands.command("retrain")(retrain.retrain)
 commands.command("export")(export.export)
 commands.command("check")(check.check)
+commands.command("bench")(bench.bench)
 commands.command("cost")(cost.cost)
 commands.command("space")(space.space)
 
