@@ -53,7 +53,7 @@ def check(
     from toolchain.check import ci
     from toolchain.config import load_config
     from toolchain.errors import ON_PURPOSE
-    from toolchain.files import write_bytes
+    from toolchain.files import require_writable, write_bytes
 
     given = options.flags(
         run=run,
@@ -69,7 +69,7 @@ def check(
     )
     settings = load_config(config, given)
     if junit:
-        ci.require_writable(junit)
+        require_writable(junit, "--junit latency.xml")
     inconclusive = settings.check.on_inconclusive
     try:
         verdict = _verdict(settings, file, latency, baseline)

@@ -1,7 +1,6 @@
 """`nastool check`: does the file still fit its budget, and is it as quick as before?"""
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from toolchain.check.judge import Judged, Outcome, Terms
 from toolchain.check.measure import Request, measure_afresh, measure_here
 from toolchain.config import Config
 from toolchain.errors import BadConfig
-from toolchain.intervals import Interval
+from toolchain.intervals import ends
 from toolchain.models import require_batch
 from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress
@@ -59,12 +58,12 @@ class Verdict:
             "file": str(self.file),
             "graph_hash": self.graph_hash,
             "measured_latency_ms": self.latency_ms,
-            "latency_interval_ms": _ends(judged.latency_ms),
+            "latency_interval_ms": ends(judged.latency_ms),
             "limit_ms": terms.limit_ms,
             "baseline": None if self.baseline is None else self.baseline.name,
             "baseline_ms": judged.baseline_ms,
             "ratio": None if judged.ratio is None else judged.ratio.middle,
-            "ratio_interval": None if judged.ratio is None else _ends(judged.ratio),
+            "ratio_interval": None if judged.ratio is None else ends(judged.ratio),
             "max_regression": terms.slack,
             "confidence": terms.confidence,
             "findings": [vars(finding) for finding in judged.findings],
@@ -126,7 +125,3 @@ def terms_of(config: Config, limit_ms: float | None) -> Terms:
     if not 0.5 <= confidence <= 0.9999:
         raise BadConfig(f"a confidence of {asked.confidence} can't be had. Write one of 50% to 99.99%, as 99%")
     return Terms(limit_ms, parse_percent(asked.max_regression), confidence, asked.max_seconds)
-
-
-def _ends(interval: Interval) -> list[float | None]:
-    return [end if isfinite(end) else None for end in (interval.low, interval.high)]

@@ -17,7 +17,9 @@ from pydantic import TypeAdapter
 from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
 from toolchain.config import ProfileConfig
 from toolchain.errors import Inconclusive
+from toolchain.intervals import figure_of
 from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress, Quiet
 
 
@@ -55,7 +57,7 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
             (round_ for _, round_ in rounds),
             request.terms,
             request.stored,
-            profile.threads,
+            figure_of(profile.threads, context_of(profile).device_kind),
             tell=tell,
         )
     task.advance(seconds - shown)
