@@ -79,6 +79,7 @@ def export(
             "test accuracy": f"{manifest['test_accuracy']:.2%}",
             "hold-out accuracy": f"{manifest['holdout_accuracy']:.2%} in torch",
             "latency, predicted": "not measured" if predicted is None else format_ms(predicted),
+            **_bits(manifest),
             **{name: _line(name, manifest) for name in manifest["models"]},
         },
     )
@@ -94,3 +95,16 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
         f"{parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} on {parity['images']} images "
         f"at batch {', '.join(map(str, parity['batches']))}; convolutions in ONNX Runtime: {counts}"
     )
+
+
+def _bits(manifest: dict[str, Any]) -> dict[str, str]:
+    """Of a network of 1 to 4 bits, what the files' bytes and milliseconds don't show."""
+    from toolchain.units import format_binary
+
+    if manifest["models"]["model.onnx"]["precision"] != "exact":
+        return {}
+    return {
+        "BitOps": format_binary(manifest["costs"]["bitops"]),
+        "packed at its bits": f"{manifest['costs']['weight_bits'] / 8e6:.2f} MB; the files hold 8 bits a weight",
+        "latency": "that of 8 bits or of float32: below 8 bits nothing runs faster on these runtimes",
+    }
