@@ -83,6 +83,7 @@ def export(
             f"latency, {'estimate' if manifest['estimate'] else 'predicted'}": (
                 "none in the table" if predicted is None else format_ms(predicted)
             ),
+            **_bits(manifest),
             **{name: _line(name, manifest) for name in manifest["models"]},
         },
     )
@@ -100,3 +101,16 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
         f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
         f"convolutions in ONNX Runtime: {counts}"
     )
+
+
+def _bits(manifest: dict[str, Any]) -> dict[str, str]:
+    """Of a network of 1 to 4 bits, what the files' bytes and milliseconds don't show."""
+    from toolchain.units import format_binary
+
+    if manifest["models"]["model.onnx"]["precision"] != "exact":
+        return {}
+    return {
+        "BitOps": format_binary(manifest["costs"]["bitops"]),
+        "packed at its bits": f"{manifest['costs']['weight_bits'] / 8e6:.2f} MB; the files hold 8 bits a weight",
+        "latency": "that of 8 bits or of float32: below 8 bits nothing runs faster on these runtimes",
+    }
