@@ -49,6 +49,12 @@ Estimate = Annotated[
     bool | None,
     typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
 ]
+Stack = Annotated[
+    str | None,
+    typer.Option(
+        "--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."
+    ),
+]
 Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]

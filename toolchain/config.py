@@ -37,6 +37,7 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
+    stack: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
     estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
     backend: str = "auto"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
