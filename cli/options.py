@@ -51,9 +51,7 @@ Estimate = Annotated[
 ]
 Stack = Annotated[
     str | None,
-    typer.Option(
-        "--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."
-    ),
+    typer.Option("--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."),
 ]
 Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
