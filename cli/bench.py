@@ -123,6 +123,7 @@ def _answer(found: "Bench") -> None:
         ratio, accuracy = entry.ratio, entry.accuracy
         return (
             entry.name,
+            entry.precision,
             format_ms(entry.latency_ms.middle),
             f"{entry.mad_ms / entry.median_ms:.1%}",
             f"{ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
@@ -135,7 +136,7 @@ def _answer(found: "Bench") -> None:
         f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
         f"threads {context.threads}; {found.rounds} rounds, {len(found.disturbed)} disturbed, "
         f"intervals of {found.confidence * 100:.4g} %",
-        ("file", "latency", "spread", "ratio to the first", "MB", "accuracy"),
+        ("file", "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
         [row(entry) for entry in found.entries],
     )
     for name, note in {entry.name: entry.accuracy_note for entry in found.entries if entry.accuracy_note}.items():
