@@ -85,8 +85,14 @@ def _bench_data(settings: "Config", json: bool) -> None:
     if json:
         console.answer_json(found)
     else:
-        shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in found.items()}
-        console.answer_facts("images a second", {key.replace("_", " "): value for key, value in shown.items()})
+        shown = {key.replace("_", " "): _digits(value) for key, value in found.items()}
+        console.answer_facts("images a second", shown)
+
+
+def _digits(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _bench_files(
