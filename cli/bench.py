@@ -85,8 +85,14 @@ def _bench_data(settings: "Config", json: bool) -> None:
     if json:
         console.answer_json(found)
     else:
-        shown = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in found.items()}
-        console.answer_facts("images a second", {key.replace("_", " "): value for key, value in shown.items()})
+        shown = {key.replace("_", " "): _digits(value) for key, value in found.items()}
+        console.answer_facts("images a second", shown)
+
+
+def _digits(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _bench_files(
@@ -123,6 +129,7 @@ def _answer(found: "Bench") -> None:
         ratio, accuracy = entry.ratio, entry.accuracy
         return (
             entry.name,
+            entry.precision,
             format_ms(entry.latency_ms.middle),
             f"{entry.mad_ms / entry.median_ms:.1%}",
             f"{ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
@@ -135,7 +142,7 @@ def _answer(found: "Bench") -> None:
         f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
         f"threads {context.threads}; {found.rounds} rounds, {len(found.disturbed)} disturbed, "
         f"intervals of {found.confidence * 100:.4g} %",
-        ("file", "latency", "spread", "ratio to the first", "MB", "accuracy"),
+        ("file", "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
         [row(entry) for entry in found.entries],
     )
     for name, note in {entry.name: entry.accuracy_note for entry in found.entries if entry.accuracy_note}.items():

@@ -34,6 +34,7 @@ def test_commands_are_all_here() -> None:
         "init",
         "profile",
         "quickstart",
+        "rank",
         "retrain",
         "search",
         "space",

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from exporters.backends import CompileSpec
+from exporters.precision import precision_of
 from exporters.to_onnx import read_metadata
 from toolchain.bench.subjects import Subject
 from toolchain.config import Config
@@ -106,7 +107,7 @@ def _score(
     images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
     batch = config.profile.batch
     compiled = usable_backend(config.profile).compile(
-        subject.file, CompileSpec(batch=batch, threads=config.profile.threads)
+        subject.file, CompileSpec(batch, config.profile.threads, precision_of(subject.file))
     )
     task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
     try:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.table import summarise
@@ -36,6 +37,7 @@ class Entry:
 
     name: str
     graph_hash: str
+    precision: str
     file_bytes: int
     latency_ms: Interval
     median_ms: float
@@ -50,6 +52,7 @@ class Entry:
         return {
             "name": self.name,
             "graph_hash": self.graph_hash,
+            "precision": self.precision,
             "file_bytes": self.file_bytes,
             "latency_ms": self.latency_ms.middle,
             "latency_interval_ms": ends(self.latency_ms),
@@ -111,14 +114,17 @@ def bench(
             f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {least_rounds(error)} or more"
         )
     context = context_of(config)
-    if context.device_kind == "estimate":
-        raise BadConfig(f"the backend {context.backend} only estimates, and nothing is timed. Name a backend that runs")
+    if context.estimate:
+        raise BadConfig(
+            f"a bench measures, and {config.device} is only estimated here. Take estimate = true out of "
+            f"nastool.toml, or type this where the device is"
+        )
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
     figure = figure_of(config.threads, context.device_kind)
     seen = Seen(figure)
     files = {key: subject.file for key, subject in keys.items()}
     profile = config.model_copy(update={"rounds": rounds})
-    with closing(rounds_of(files, profile, seed, 0, progress, "time files")) as timed:  # type: ignore[type-var]
+    with closing(rounds_of(files, profile, seed, 0, progress, "time files", own_precision=True)) as timed:  # type: ignore[type-var]
         for _, round_ in timed:
             seen.add(round_)
     if len(seen.counted) < least_rounds(error):
@@ -129,11 +135,12 @@ def bench(
     entries = []
     for key, subject in keys.items():
         samples = [round_[key] for round_ in seen.counted]
-        summary, accuracy = summarise(samples, config.threads), accuracies.get(subject.name, "")
+        summary, accuracy = summarise(samples, config.threads, context.device_kind), accuracies.get(subject.name, "")
         entries.append(
             Entry(
                 name=subject.name,
                 graph_hash=graph_hash(subject.file),
+                precision=precision_of(subject.file),
                 file_bytes=subject.file.stat().st_size,
                 latency_ms=latency_interval(samples, figure, error),
                 median_ms=summary.median_ms,

@@ -15,6 +15,7 @@ from toolchain.bench.subjects import Subject
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.progress import Quiet
+from toolchain.shipped import preprocessing_of
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches, top1
 from toolchain.training.data import Data, load_data
@@ -39,7 +40,7 @@ def net(data: Data) -> nn.Module:
 
 
 def write(net: nn.Module, data: Data, space: SearchSpace, path: Path, changes: dict[str, Any] | None = None) -> Subject:
-    about = {"space": space.name, "classes": list(data.classes), "preprocessing": data.preprocessing.as_dict()}
+    about = {"space": space.name, "classes": list(data.classes), "preprocessing": preprocessing_of(data)}
     metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, **(changes or {})}.items()}
     export_onnx(net, torch.zeros(2, *space.input_shape), path, metadata)
     return Subject(str(path), path)

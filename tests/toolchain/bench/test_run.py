@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,17 +68,16 @@ def test_too_few_rounds_bound_nothing(subjects: tuple[Subject, ...]) -> None:
         benched(subjects, rounds=7)
 
 
-def test_an_estimate_is_no_timing(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    context = benched(subjects).context
-    monkeypatch.setattr(run, "context_of", lambda profile: replace(context, device_kind="estimate"))
-    with pytest.raises(BadConfig, match="only estimates, and nothing is timed"):
-        benched(subjects)
+def test_an_estimate_is_no_timing(subjects: tuple[Subject, ...]) -> None:
+    estimate = ProfileConfig(device="titanxp", estimate=True)
+    with pytest.raises(BadConfig, match="titanxp is only estimated here"):
+        bench(subjects, estimate, 9, 0.99, 0, Quiet(), {})
 
 
 def test_disturbed_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three rounds are throttled, and ten times as slow; of 30 that leaves 10, of 9 too few."""
 
-    def rounds_of(files: dict[str, Path], *_: object) -> Iterator[tuple[int, dict[str, Sample]]]:
+    def rounds_of(files: dict[str, Path], *_: object, **__: object) -> Iterator[tuple[int, dict[str, Sample]]]:
         for number in range(30):
             slow, why = (10.0, "throttled") if number % 3 else (1.0, "")
             yield number, {key: Sample(1, slow, slow, slow, slow, (slow,), why) for key in files}
@@ -88,6 +86,6 @@ def test_disturbed_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatc
     found = benched(subjects, rounds=30)
     assert (found.rounds, len(found.disturbed)) == (10, 20)
     assert found.entries[0].latency_ms.middle == 1.0
-    monkeypatch.setattr(run, "rounds_of", lambda *given: (pair for pair in rounds_of(*given) if pair[0] < 9))
+    monkeypatch.setattr(run, "rounds_of", lambda *given, **_: (pair for pair in rounds_of(*given) if pair[0] < 9))
     with pytest.raises(Inconclusive, match=r"6 of 9 rounds were disturbed \(the last: throttled\)"):
         benched(subjects, rounds=9)
