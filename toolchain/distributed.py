@@ -49,10 +49,14 @@ def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
     if world() == 1:
         return
     for bucket in _buckets(tensors):
+        if len(bucket) == 1 and bucket[0].is_contiguous():
+            with _contact():
+                dist.all_reduce(bucket[0])
+            continue
         flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
         with _contact():
             dist.all_reduce(flat)
-        for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+        for tensor, part in zip(bucket, torch.split(flat, [tensor.numel() for tensor in bucket]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
 
