@@ -22,7 +22,7 @@ FixOps = Annotated[
     typer.Option("--fix-ops", help="Search the widths alone: the ops of this architecture, or of a best.json."),
 ]
 Widths = Annotated[str | None, typer.Option("--widths", help="Mid channels to choose from, as multiples: 0.6-0.8-1.0.")]
-Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist or folder:PATH.")]
+Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist, folder:PATH or wds:SHARDS.")]
 Holdout = Annotated[
     int | None,
     typer.Option("--holdout-per-class", help="Training images a class that candidates are scored on."),

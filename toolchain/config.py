@@ -139,7 +139,7 @@ class Config(_Section):
             BadConfig: none was named.
         """
         if self.data is None:
-            raise BadConfig("no data set was named. Write --data fashion-mnist, digits or folder:PATH")
+            raise BadConfig("no data set was named. Write --data fashion-mnist, digits, folder:PATH or wds:SHARDS")
         return self.data
 
     def as_toml(self) -> str:
