@@ -29,8 +29,8 @@ from toolchain.nets.supernet import Slices, Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.optimiser import sgd, step
+from toolchain.training.precision import compute_device
 from toolchain.training.recipe import Recipe, load_recipe
-from toolchain.training.stages import compute_device
 
 LEARNING_RATE = 1e-3  # drawn images have nothing to learn from: small, so that weights stay as they are
 SUPERNET, PATH = "supernet", "its path alone"

@@ -1,23 +1,41 @@
 """`nastool check`: the latency regression gate."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.check.ci import Case, OnInconclusive
+    from toolchain.check.gate import Verdict
+    from toolchain.config import Config
 
 
 def check(
     file: Annotated[Path | None, typer.Argument(help="An ONNX file; the run's export where none is named.")] = None,
     latency: Annotated[str | None, typer.Option("--latency", help="The most a batch may take: 17ms.")] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="An earlier answer of nastool check --json.")
+        Path | None,
+        typer.Option("--baseline", help="An earlier answer of nastool check --json, or another build: an ONNX file."),
     ] = None,
     max_regression: Annotated[
         str | None,
         typer.Option("--max-regression", help="How much slower than the baseline is let pass, as 5%."),
     ] = None,
+    confidence: Annotated[
+        str | None, typer.Option("--confidence", help="How sure a verdict is, as 99%. More takes more rounds.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="After these an answer is due, clear or not.")
+    ] = None,
+    on_inconclusive: Annotated[
+        str | None,
+        typer.Option("--on-inconclusive", help="What no clear answer ends with: fail (exit code 3), warn or pass."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict there as JUnit XML.")] = None,
     device: options.Device = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
@@ -29,13 +47,13 @@ def check(
 ) -> None:
     """Measure the exported file against its budget, and against a baseline.
 
-    Exit code 0: it fits. 1: over the budget, or slower than the baseline. 2: it could not be checked.
+    Exit code 0: it fits. 1: over the budget, or slower than the baseline. 2: the request is wrong. 3: too restless
+    to tell. 4: the baseline is of another stack. 5: the device or its runtime is missing.
     """
-    from toolchain.check import check as run_check
+    from toolchain.check import ci
     from toolchain.config import load_config
-    from toolchain.export import read_manifest
-    from toolchain.runs import Run
-    from toolchain.units import format_ms, parse_latency_ms
+    from toolchain.errors import ON_PURPOSE
+    from toolchain.files import write_bytes
 
     given = options.flags(
         run=run,
@@ -45,29 +63,93 @@ def check(
         profile__batch=batch,
         profile__threads=threads,
         check__max_regression=max_regression,
+        check__confidence=confidence,
+        check__max_seconds=max_seconds,
+        check__on_inconclusive=on_inconclusive,
     )
     settings = load_config(config, given)
-    folder = Run(settings.runs / settings.run)
+    if junit:
+        ci.require_writable(junit)
+    inconclusive = settings.check.on_inconclusive
+    try:
+        verdict = _verdict(settings, file, latency, baseline)
+    except ON_PURPOSE as problem:
+        case = ci.case_of_error(problem)
+        if junit:
+            write_bytes(junit, ci.junit([case], str(file or settings.run)))
+        _tell_github([case], inconclusive, ci.markdown_of_error(problem))
+        raise
+    cases = ci.cases_of(verdict, inconclusive)
+    if junit:
+        write_bytes(junit, ci.junit(cases, str(verdict.file)))
+    _tell_github(cases, inconclusive, ci.markdown(verdict))
+    _answer(verdict, json)
+    if code := ci.exit_code_of(verdict, inconclusive):
+        raise typer.Exit(code)
+
+
+def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
+    from toolchain.check.gate import check as run_check
+    from toolchain.errors import BadConfig
+    from toolchain.export import read_manifest
+    from toolchain.runs import run_of
+    from toolchain.units import parse_latency_ms
+
     limit_ms = parse_latency_ms(latency) if latency else None
     if file is None:
-        manifest = read_manifest(folder)
-        file = folder.onnx
-        limit_ms = limit_ms or manifest["limits"].get("latency_ms")
+        folder = run_of(settings)
+        manifest, file = read_manifest(folder), folder.onnx
+        if limit_ms is None and (limit_ms := manifest["limits"].get("latency_ms")) is not None:
+            searched, batch = manifest["context"]["batch"], settings.profile.batch
+            if searched != batch:
+                raise BadConfig(
+                    f"the budget of {folder.manifest} is for batches of {searched}, and {batch} were asked for. "
+                    f"Give --batch {searched}, or a budget for {batch} with --latency"
+                )
     with console.progress() as bars:
-        verdict = run_check(settings, file, limit_ms, baseline, bars)
+        return run_check(settings, file, limit_ms, baseline, bars)
+
+
+def _answer(verdict: "Verdict", json: bool) -> None:
+    from toolchain.check.judge import Outcome
+    from toolchain.units import format_ms
+
+    judged = verdict.judged
     if json:
-        console.answer_json({"file": str(file), **verdict.as_dict()})
+        console.answer_json(verdict.as_dict())
     else:
+        titles = {
+            Outcome.PASS: "check passed",
+            Outcome.FAIL: "check failed",
+            Outcome.INCONCLUSIVE: "check inconclusive",
+        }
         console.answer_facts(
-            "check failed" if verdict.problems else "check passed",
+            titles[verdict.outcome],
             {
-                "file": file,
+                "file": verdict.file,
                 "measured": format_ms(verdict.latency_ms),
-                "budget": "none" if verdict.limit_ms is None else format_ms(verdict.limit_ms),
-                "baseline": "none" if verdict.baseline_ms is None else format_ms(verdict.baseline_ms),
+                "budget": "none" if verdict.terms.limit_ms is None else format_ms(verdict.terms.limit_ms),
+                "baseline": "none" if judged.baseline_ms is None else format_ms(judged.baseline_ms),
+                **{finding.about: finding.text for finding in judged.findings if finding.outcome is Outcome.PASS},
+                "rounds": f"{len(judged.rounds)} in {judged.seconds:.1f} s, {len(judged.disturbed)} disturbed",
             },
         )
     for problem in verdict.problems:
-        console.error(problem)
-    if verdict.problems:
-        raise typer.Exit(1)
+        if verdict.outcome is Outcome.FAIL:
+            console.error(problem)
+        else:
+            console.say(problem)
+
+
+def _tell_github(cases: "list[Case] | tuple[Case, ...]", inconclusive: "OnInconclusive", summary: str) -> None:
+    """Annotations and the job's summary, where this is a job of GitHub's."""
+    from toolchain.check import ci
+
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in ci.annotations(cases, inconclusive):
+            console.annotate(line)
+    if place := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            ci.append(Path(place), summary)
+        except OSError as problem:
+            console.say(f"can't write the job's summary to {place}: {problem.strerror}")

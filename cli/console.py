@@ -1,4 +1,7 @@
-"""The only place that prints. Answers go to stdout, as tables or as one JSON document; all else to stderr."""
+"""The only place that prints. Answers go to stdout, as tables or as one JSON document; all else to stderr.
+
+Of several processes that do one command together, the first alone prints.
+"""
 
 import json
 import sys
@@ -20,28 +23,33 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from toolchain.ranks import launched, rank
+
 PLAIN_LINE_EVERY_S = 5.0
 
-_out = Console(soft_wrap=True)  # looks sys.stdout up when it prints
-_err = Console(stderr=True, soft_wrap=True)
+_out = Console(soft_wrap=True, quiet=rank() > 0)  # looks sys.stdout up when it prints
+_err = Console(stderr=True, soft_wrap=True, quiet=rank() > 0)
 
 
 def answer_json(content: Mapping[str, Any]) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    answer_text(json.dumps(content, indent=2))
 
 
 def answer_text(text: str) -> None:
     """Text on stdout, as it is."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    if rank() == 0:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def answer_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; numbers should come formatted."""
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    _out.print(table)
+    _out.print(_table(title, columns, rows))
+
+
+def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for the person who is to decide."""
+    _err.print(_table(title, columns, rows))
 
 
 def answer_facts(title: str, facts: Mapping[str, object]) -> None:
@@ -60,8 +68,23 @@ def say(text: str) -> None:
 
 
 def error(text: str) -> None:
-    """Why the command ends here."""
-    _err.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+    """Why the command ends here. The launcher of several processes shows the one that matters."""
+    if not launched():
+        _err.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # an id that is cut off can't be typed
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def annotate(line: str) -> None:
+    """A workflow command for GitHub, as it is; it reads both streams, and stdout is for answers."""
+    sys.stderr.write(line + "\n")
 
 
 class Bars:

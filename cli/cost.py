@@ -18,6 +18,9 @@ def cost(
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
+    device: options.Device = None,
+    estimate: options.Estimate = None,
+    batch: options.BatchSize = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
@@ -28,14 +31,25 @@ def cost(
 
     from toolchain.config import load_config
     from toolchain.nets import baselines
+    from toolchain.profiling.estimates import estimate_network, rates_of
     from toolchain.search.budget import load_costs
     from toolchain.spaces import load_space
 
-    settings = load_config(config, options.flags(space=space, fix_ops=fix_ops, widths=widths, profile__db=db))
+    given = options.flags(
+        space=space,
+        fix_ops=fix_ops,
+        widths=widths,
+        profile__device=device,
+        profile__estimate=estimate,
+        profile__batch=batch,
+        profile__db=db,
+    )
+    settings = load_config(config, given)
     known = baselines.published(published) if published else None
     chosen_space = load_space(known.space) if known else load_space(settings.space, settings.fix_ops, settings.widths)
     chosen = chosen_space.architecture(known.architecture if known else arch or "")
     costs = load_costs(settings, chosen_space, need_latency=False)
+    estimated_ms = estimate_network(settings.profile, chosen_space, chosen) if settings.profile.estimate else None
     macs = costs.named("macs")
     blocks = [
         {"block": block.geometry, "choice": key, "macs": int(row[key])}
@@ -45,7 +59,8 @@ def cost(
         head = {"space": chosen_space.name, "architecture": list(chosen.choices), **costs.of(chosen)}
         conventions = {found.name: found.convention for found in costs.all}
         body = {"fixed_macs": int(macs.fixed), "blocks": blocks, "conventions": conventions}
-        console.answer_json({**head, **body, "published": vars(known) if known else None})
+        figures = {"estimate": settings.profile.estimate, "estimated_latency_ms": estimated_ms}
+        console.answer_json({**head, **body, **figures, "published": vars(known) if known else None})
         return
     rows = [(n, b["block"], b["choice"], f"{b['macs']:,}") for n, b in enumerate(blocks)]
     console.answer_table(f"{chosen_space.name}: choice blocks", ("", "block", "choice", "MACs"), rows)
@@ -53,5 +68,12 @@ def cost(
     console.answer_table("whole network", ("cost", "exact", "", "what is counted"), totals)
     if known:
         console.answer_facts("published", vars(known))
-    if costs.latency is None and not chosen_space.quantized:
+    if estimated_ms is not None:
+        told = rates_of(settings.profile.device)
+        batch_of = f"a batch of {settings.profile.batch}"
+        console.answer_facts(
+            "estimate, not measured",
+            {"latency": f"{estimated_ms:.2f} ms {batch_of} on {told.model}", "rates": told.source},
+        )
+    elif costs.latency is None and not chosen_space.quantized:
         console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")

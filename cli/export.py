@@ -23,6 +23,7 @@ def export(
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
@@ -53,6 +54,7 @@ def export(
         run=run,
         runs=runs,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
         profile__batch=batch,
         profile__threads=threads,
@@ -78,7 +80,9 @@ def export(
             "folder": folder.onnx.parent,
             "test accuracy": f"{manifest['test_accuracy']:.2%}",
             "hold-out accuracy": f"{manifest['holdout_accuracy']:.2%} in torch",
-            "latency, predicted": "not measured" if predicted is None else format_ms(predicted),
+            f"latency, {'estimate' if manifest['estimate'] else 'predicted'}": (
+                "none in the table" if predicted is None else format_ms(predicted)
+            ),
             **_bits(manifest),
             **{name: _line(name, manifest) for name in manifest["models"]},
         },
@@ -89,11 +93,13 @@ def export(
 def _line(name: str, manifest: dict[str, Any]) -> str:
     model, parity = manifest["models"][name], manifest["models"][name]["parity"]
     counts = ", ".join(f"{count} in {precision}" for precision, count in model["convolutions"].items())
+    latency_ms = model["measured_latency_ms"]
+    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['context']['batch']}"
     return (
-        f"{model['measured_latency_ms']:.3f} ms a batch of {manifest['context']['batch']}, "
-        f"{manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; top-1 agreement "
-        f"{parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} on {parity['images']} images "
-        f"at batch {', '.join(map(str, parity['batches']))}; convolutions in ONNX Runtime: {counts}"
+        f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
+        f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
+        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
+        f"convolutions in ONNX Runtime: {counts}"
     )
 
 

@@ -1,10 +1,13 @@
 """The options that several commands share."""
 
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
 import typer
+
+from toolchain.ranks import world
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration; ./nastool.toml if there is one.")]
 Run = Annotated[str | None, typer.Option("--run", help="Name of the run.", rich_help_panel="Run")]
@@ -42,9 +45,21 @@ BudgetName = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
 Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
+Estimate = Annotated[
+    bool | None,
+    typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
+]
+Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
-Db = Annotated[Path | None, typer.Option("--db", help="The table of measured latencies.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", help="The table of measured latencies: a file, or postgresql+psycopg://user@host/database."),
+]
+Nproc = Annotated[
+    int | None,
+    typer.Option("--nproc", min=1, help="Processes on this machine, one a GPU.", rich_help_panel="Run"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 
 
@@ -74,3 +89,13 @@ def again(
         "--runs": runs,
     }
     return "".join(f" {flag} {quote(str(value))}" for flag, value in given.items() if value is not None)
+
+
+def in_processes(nproc: int | None) -> bool:
+    """Do what was typed in `nproc` processes, if it is more than one and this is not one of them already."""
+    if nproc is None or nproc == 1 or world() > 1:
+        return False
+    from toolchain.launch import launch
+
+    launch(sys.argv[1:], nproc)
+    return True

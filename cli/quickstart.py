@@ -58,7 +58,8 @@ def _data_at_hand() -> str:
 
 
 def _whole_job(settings: "Config") -> dict[str, Any]:
-    from toolchain.check import check
+    from toolchain.check.gate import check
+    from toolchain.check.judge import Outcome
     from toolchain.errors import CheckFailed
     from toolchain.export import export
     from toolchain.profiling.profiler import profile_if_missing
@@ -91,8 +92,10 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
             manifest = export(settings, space, Chosen(arch, best["limits"]), data, run, bars)
             console.say("6 of 6: check")
             verdict = check(settings, run.onnx, limit_ms, None, bars)
-    if verdict.problems:
+    if verdict.outcome is Outcome.FAIL:
         raise CheckFailed("; ".join(verdict.problems))
+    for problem in verdict.problems:
+        console.say(problem)
     return {
         **{key: best[key] for key in ("architecture", "macs", "params", "latency_ms", "holdout_accuracy")},
         "measured_latency_ms": verdict.latency_ms,

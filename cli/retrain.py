@@ -17,13 +17,16 @@ def retrain(
     runs: options.Runs = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
+    nproc: options.Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Train the winner from scratch and test it, once. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.distributed import joined
     from toolchain.runs import choose_architecture, open_run, run_of
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
+    from toolchain.training.precision import compute_device
     from toolchain.training.recipe import load_recipe
     from toolchain.training.stages import prepare_torch
     from toolchain.training.stages import retrain as run_retrain
@@ -41,6 +44,8 @@ def retrain(
         retrain__changes__epochs=epochs,
     )
     settings = load_config(config, given)
+    if options.in_processes(nproc):
+        return
     again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
@@ -49,7 +54,11 @@ def retrain(
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     chosen.require_data(images.name, images.digest)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
-    with open_run(settings, make=arch is not None) as folder, console.progress() as bars:
+    with (
+        joined(compute_device(settings.retrain.device)),
+        open_run(settings, make=arch is not None) as folder,
+        console.progress() as bars,
+    ):
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)
     if json:
         console.answer_json(result)

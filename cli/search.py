@@ -9,7 +9,7 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
-    from toolchain.search.search import Plan
+    from toolchain.search.goals import Plan
 
 
 def search(
@@ -23,6 +23,10 @@ def search(
     baseline: Annotated[
         bool | None, typer.Option("--baseline/--no-baseline", help="Also run random search, for comparison.")
     ] = None,
+    race: Annotated[
+        bool | None,
+        typer.Option("--race/--no-race", help="Stop candidates early that have clearly lost (search.race_error)."),
+    ] = None,
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
@@ -31,7 +35,9 @@ def search(
     recipe: options.Recipe = None,
     epochs: options.Epochs = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
+    precision: options.Precision = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     db: options.Db = None,
@@ -39,6 +45,7 @@ def search(
     runs: options.Runs = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
+    nproc: options.Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Search by evolution under hard limits; the winner is compiled whole and measured.
@@ -46,12 +53,14 @@ def search(
     Killed, the same command goes on from its journal and ends with the same result.
     """
     from toolchain.config import load_config
+    from toolchain.distributed import joined
     from toolchain.errors import BudgetInfeasible
     from toolchain.runs import open_run
     from toolchain.search.search import plan_search
     from toolchain.search.search import search as run_search
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
+    from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch
 
     given = options.flags(
@@ -66,7 +75,9 @@ def search(
         train__recipe=recipe,
         train__changes__epochs=epochs,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
+        profile__precision=precision,
         profile__batch=batch,
         profile__threads=threads,
         profile__db=db,
@@ -78,20 +89,23 @@ def search(
         search__population=population,
         search__generations=generations,
         search__random_baseline=baseline,
+        search__race=race,
     )
     settings = load_config(config, given)
+    if options.in_processes(nproc):
+        return
     again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
-    with open_run(settings) as folder, console.progress() as bars:
+    with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
     for name, best in searched.winners.items():
         for other in best["passed_over"]:
             console.say(
                 f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
-                f"but measured {other['measured_latency_ms']:.3f} ms ({name})"
+                f"but measured {_measured(other)} ({name})"
             )
     if json:
         several = {"winners": searched.winners, "front": searched.front, "unmet": list(searched.unmet)}
@@ -117,15 +131,17 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "architecture": " ".join(best["architecture"]),
             "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
             **counts,
-            "latency, predicted": _ms(best["latency_ms"]),
-            "latency, measured": _ms(best["measured_latency_ms"]),
+            f"latency, {'estimate' if best['estimate'] else 'predicted'}": _predicted(best),
+            "latency, measured": _measured(best),
             "limits": ", ".join(limits) or "none",
             "evaluations": best["evaluations"],
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
-    for cost in plan.costs.counted:
+    for cost in plan.costs.all if plan.context.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
+    if best["calibration"]:
+        console.say(f"latency_ms: {best['calibration']['in_words']}")
 
 
 def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> None:
@@ -135,13 +151,29 @@ def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> 
             f"{best['holdout_accuracy']:.2%}",
             varied.format(best[varied.name]),
             _ms(best["latency_ms"]),
-            _ms(best["measured_latency_ms"]),
+            _ms(best["latency_upper_ms"]),
+            _measured(best),
         )
         for name, best in winners.items()
     ]
-    columns = ("budget", "hold-out", varied.name, "predicted", "measured")
+    predicted = "estimate" if any(best["estimate"] for best in winners.values()) else "predicted"
+    columns = ("budget", "hold-out", varied.name, predicted, "at most", "measured")
     console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
     console.answer_facts("their architectures", {name: " ".join(b["architecture"]) for name, b in winners.items()})
+
+
+def _predicted(best: dict[str, Any]) -> str:
+    if best["latency_ms"] is None:
+        return "its parts are not measured"
+    bound = f"at most {_ms(best['latency_upper_ms'])} with a margin of {best['latency_margin']:.1%}"
+    return f"{_ms(best['latency_ms'])}, {bound}"
+
+
+def _measured(best: dict[str, Any]) -> str:
+    if best["measured_latency_ms"] is None:
+        return "not measured"
+    unstable = f" (unstable: {best['measured_unstable']})" if best["measured_unstable"] else ""
+    return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds{unstable}"
 
 
 def _ms(latency_ms: float | None) -> str:

@@ -26,7 +26,9 @@ def space(
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
+    estimate: options.Estimate = None,
     backend: options.Backend = None,
+    precision: options.Precision = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     db: options.Db = None,
@@ -48,7 +50,9 @@ def space(
         fix_ops=fix_ops,
         widths=widths,
         profile__device=device,
+        profile__estimate=estimate,
         profile__backend=backend,
+        profile__precision=precision,
         profile__batch=batch,
         profile__threads=threads,
         profile__db=db,
@@ -69,7 +73,11 @@ def space(
     _show_costs(found)
     _show_feasible(found)
     _show_histogram(found)
-    if costs.latency is None and not chosen.quantized:
+    if costs.latency is not None:
+        console.say(f"latency_ms: {costs.latency.predicted.convention}")
+        if any(limit.cost.name == "latency_ms" for goal in goals for limit in goal.budget.limits):
+            console.say(f"a limit on latency_ms holds its upper bound: {costs.latency.upper.remark}")
+    elif not chosen.quantized:
         console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")
 
 

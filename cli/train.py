@@ -32,13 +32,16 @@ def train(
     runs: options.Runs = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
+    nproc: options.Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Train the supernet, one path a step. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.distributed import joined
     from toolchain.runs import open_run
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
+    from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch, supernet_belongs, train_supernet
 
     given = options.flags(
@@ -56,12 +59,18 @@ def train(
         train__start_from=start_from,
     )
     settings = load_config(config, given)
+    if options.in_processes(nproc):
+        return
     again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
-    with open_run(settings, make=True) as folder, console.progress() as bars:
+    with (
+        joined(compute_device(settings.train.device)),
+        open_run(settings, make=True) as folder,
+        console.progress() as bars,
+    ):
         trained = train_supernet(settings, chosen_space, images, folder, bars)
     if len(images.holdout) > len(images.fit):
         console.say(

@@ -4,8 +4,10 @@ Exception
 `-- ExporterError            base; ends a command with exit code 2
     |-- UnknownBackend       no backend has that name
     |-- BackendUnavailable   exit code 5: it can't run on this machine
+    |-- WrongPrecision       a file computes in another precision than it is said to
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
+    |-- EngineFailed         no engine can be built of a file, or an engine can't be loaded
     `-- ParityFailed         exit code 1: file and module compute different things
 
 Every message says what happened, to which thing, and what to do next.
@@ -28,12 +30,20 @@ class BackendUnavailable(ExporterError):
     exit_code = 5
 
 
+class WrongPrecision(ExporterError):
+    """The file computes in another precision than was asked for."""
+
+
 class NotOnnx(ExporterError):
     """The file is missing, truncated, or no ONNX."""
 
 
 class ExportFailed(ExporterError):
     """The module can't be exported as it is."""
+
+
+class EngineFailed(ExporterError):
+    """TensorRT can't build an engine of the file, or can't load it; the message has the node and the remedy."""
 
 
 class ParityFailed(ExporterError):

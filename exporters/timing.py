@@ -3,6 +3,10 @@
 A round times each model once, in an order of its own, so that a machine that slows down for a while slows all
 of them and not one. Both clock time and the CPU time of the calling thread are kept: on a busy machine the
 clock also counts the waiting. (With several threads the CPU time is the calling thread's share, no more.)
+
+CPU time doesn't count the waiting, but it does count what comes after it: a thread that was interrupted finds its
+caches full of another's data. So a round in which every call was interrupted is told as disturbed
+(docs/decisions/0016-trusted-rounds.md has the measurements).
 """
 
 import time
@@ -15,6 +19,10 @@ from typing import Protocol
 PROTOCOL_VERSION = 2  # a part of every measurement's context: other protocols give other figures
 SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the clock's own cost is small
 SHORTEST_CALL_MS = 1e-4  # guards the division; a Python call takes about as long
+WARM = 1.05  # two windows in a row that differ by less are warm: what a call varies by on a machine in use
+MOST_WINDOWS = 5  # of a warm-up; on a busy machine no two may ever agree
+INTERRUPTED = "interrupted"  # the word in `Timing.disturbed`
+UNINTERRUPTED = 1.05  # clock time over CPU time of a sample during which its thread was not made to wait
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,8 @@ class Timing:
     """A model in one round, in ms a call.
 
     `wall` is the clock. `busy` is what the processor spent on it: the CPU time of the calling thread, or the time
-    between two events on a GPU. `raw_ms` are the busy times of the samples, in the order they were taken;
-    `disturbed` says why the round can't be trusted, and is empty where it can.
+    between two events on a GPU. `raw_ms` are the times that count (see `time_calls`) of the samples, in the order they
+    were taken; `disturbed` says in a few words why the round can't be trusted, and is empty where it can.
     """
 
     calls: int
@@ -42,20 +50,47 @@ class Timed(Protocol):
         """Warm up with a call, then time calls for about `min_ms` milliseconds."""
 
 
-def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3) -> Timing:
+def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3, *, one_thread: bool = True) -> Timing:
     """Warm up, then sample until `min_ms` milliseconds have passed and `min_calls` samples are taken.
 
     A sample is one call, or the mean of a group of calls where one is too short for the clock.
+
+    Args:
+        one_thread: all of the work is done by the calling thread: its CPU time counts, and tells whether it was
+            interrupted. Else only the clock tells anything.
     """
-    call()  # the first call is slower: caches are cold, memory is claimed
-    once_ms, _ = _sample(call, 1)
-    group = max(1, round(SHORTEST_SAMPLE_MS / max(once_ms, SHORTEST_CALL_MS)))
+    group = max(1, round(SHORTEST_SAMPLE_MS / max(_warm_up(call), SHORTEST_CALL_MS)))
     samples: list[tuple[float, float]] = []
     ends = time.perf_counter() + min_ms / 1e3
     while len(samples) < min_calls or time.perf_counter() < ends:
         samples.append(_sample(call, group))
     wall, cpu = zip(*samples, strict=True)
-    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), cpu)
+    disturbed = _interrupted(samples) if one_thread else ""
+    raw = cpu if one_thread else wall
+    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), raw, disturbed)
+
+
+def _warm_up(call: Callable[[], object]) -> float:
+    """Call until two windows in a row agree; returns the least clock milliseconds of a call.
+
+    The first call is slower: caches are cold, memory is claimed.
+    """
+    least_ms, before = float("inf"), float("inf")
+    for _ in range(MOST_WINDOWS):
+        group = max(1, round(SHORTEST_SAMPLE_MS / max(least_ms, SHORTEST_CALL_MS)))
+        wall, cpu = _sample(call, group)
+        least_ms = min(least_ms, wall)
+        if before / WARM < cpu < before * WARM:
+            break
+        before = cpu
+    return least_ms
+
+
+def _interrupted(samples: list[tuple[float, float]]) -> str:
+    """Why the samples of one thread can't be trusted: it was made to wait during each of them."""
+    if any(wall <= cpu * UNINTERRUPTED for wall, cpu in samples):
+        return ""
+    return INTERRUPTED
 
 
 def interleaved(
@@ -91,4 +126,4 @@ def _sample(call: Callable[[], object], group: int) -> tuple[float, float]:
     for _ in range(group):
         call()
     cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
-    return wall / group / 1e6, cpu / group / 1e6
+    return round(wall / group / 1e6, 7), round(cpu / group / 1e6, 7)  # to a tenth of a nanosecond: rows keep these

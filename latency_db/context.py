@@ -30,6 +30,11 @@ class Context:
     precision_found: str  # what the compiled network computes in; it should be what was asked
     clocks: str  # as "governor performance, turbo on", "floating", "locked 1404 MHz"
 
+    @property
+    def estimate(self) -> bool:
+        """Whether its figures were computed from a device's rates; then nothing of it was measured."""
+        return self.device_kind == "estimate"
+
     @cached_property
     def id(self) -> str:
         """16 hex digits that change when any field does."""

@@ -5,8 +5,12 @@ Exception
     |-- NotADatabase            the file is no latency table
     |-- NewerSchema             it was written by a newer nastool
     |-- DatabaseUnwritable      read-only, or the disk is full
+    |-- DatabaseUnreachable     a server that does not answer or let us in, or a URL that can't be read
+    |-- BadTransfer             a file that is no export, or a damaged one
+    |-- UnknownContext          no stack or run of that id
     |-- UnknownDevice           nobody knows a device of that name
     |-- DeviceMissing           exit code 5: it is known, and not attached to this machine
+    |-- DeviceBusy              exit code 5: another command did not let go of it in time
     |-- MissingLatency          a part was not measured; it is never taken as 0
     `-- ContextMismatch         exit code 4: two measurements come from different stacks
 """
@@ -30,12 +34,30 @@ class DatabaseUnwritable(LatencyDbError):
     """The database can't be made or written."""
 
 
+class DatabaseUnreachable(LatencyDbError):
+    """The server does not answer or does not let us in, or the URL can't be read."""
+
+
+class BadTransfer(LatencyDbError):
+    """The file is no export of a latency table, or a damaged one."""
+
+
+class UnknownContext(LatencyDbError):
+    """No stack or run of that id, or several."""
+
+
 class UnknownDevice(LatencyDbError):
     """Nobody knows a device of that name."""
 
 
 class DeviceMissing(LatencyDbError):
     """The device is known, and not attached to this machine."""
+
+    exit_code = 5
+
+
+class DeviceBusy(LatencyDbError):
+    """Another command measures on the device, and did not let go of it in time."""
 
     exit_code = 5
 

@@ -1,11 +1,17 @@
-"""The tables. Runs are appended and never changed; a newer run of a part hides an older one when it is read."""
+"""The tables. Runs are appended and never changed; a newer run of a part hides an older one when it is read.
+
+A change here needs a migration in `latency_db/migrations`; a test holds the two together.
+"""
 
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+KINDS = ("profile", "verify", "fit", "import", "estimate")  # of runs
+SCHEMA_VERSION = 2  # SQLite's user_version; the migration of that number made the schema
 APPLICATION_ID = 0x6E617374  # "nast": tells our files from other programs' SQLite files
 
 
@@ -44,13 +50,22 @@ class ContextRow(Base):
     created_at: Mapped[str] = mapped_column(default=utc_now)
 
 
+def new_uid() -> str:
+    """A name for a run that is the same in every database that it is copied to."""
+    return uuid4().hex
+
+
 class ProfileRun(Base):
-    """One `nastool profile`: what it was to measure, and when it was done."""
+    """What was to be measured at one go, by whom, in what state the machine was, and when it was done."""
 
     __tablename__ = "profile_runs"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    context_id: Mapped[str] = mapped_column(ForeignKey("contexts.id"))
+    uid: Mapped[str] = mapped_column(default=new_uid, index=True, unique=True)
+    context_id: Mapped[str] = mapped_column(ForeignKey("contexts.id"), index=True)
+    kind: Mapped[str]  # one of KINDS
+    origin: Mapped[str]  # where figures come from that were not measured here: a file with its digest, a fit
+    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)  # of the machine at the start: `latency_db.conditions`
     space: Mapped[str]
     space_digest: Mapped[str]
     host: Mapped[str]
@@ -86,4 +101,5 @@ class SampleRow(Base):
     busy_ms_median: Mapped[float]
     raw_ms: Mapped[list[float]] = mapped_column(JSON)
     disturbed: Mapped[str]
+    reference_ms: Mapped[float]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

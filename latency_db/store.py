@@ -1,61 +1,59 @@
-"""The database, opened in one place. ORM objects never leave this file."""
+"""The database, opened in one place. ORM objects never leave this file and `queries.py`."""
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from platform import node
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Engine, create_engine, event, func, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from latency_db import locks, queries
+from latency_db.conditions import conditions
 from latency_db.context import Context
-from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
-from latency_db.schema import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    Base,
-    ContextRow,
-    PartRow,
-    ProfileRun,
-    SampleRow,
-    utc_now,
-)
-from latency_db.table import LatencyTable, Row, Sample, summarise
+from latency_db.errors import LatencyDbError, UnknownContext
+from latency_db.postgres import explain as explain_server
+from latency_db.postgres import open_server
+from latency_db.records import Part, Run, Taken
+from latency_db.schema import ContextRow, PartRow, ProfileRun, SampleRow, new_uid, utc_now
+from latency_db.sqlite import explain as explain_file
+from latency_db.sqlite import open_file
+from latency_db.table import LatencyTable, Row, Sample
+from latency_db.where import parse, without_password
 
-BUSY_TIMEOUT_S = 60
+KEYS_A_QUERY = 500  # both databases take some tens of thousands of values in one question, and no more
 
 
-def open_store(path: Path) -> "Store":
-    """The latency table at `path`, made if it isn't there. One on a read-only or full disk can still be read.
+def open_store(where: str | Path) -> "Store":
+    """The latency table at a path or behind a PostgreSQL URL, made if it isn't there.
+
+    A file of an older schema is brought up to date; one on a read-only or full disk can still be read.
 
     Raises:
         NotADatabase, NewerSchema: the file is not ours, or of a newer nastool; it is left as it is.
-        DatabaseUnwritable: it can't be made.
+        DatabaseUnwritable: it can't be made or brought up to date.
+        DatabaseUnreachable: the server does not answer or let us in, or the URL can't be read.
     """
-    complete = _is_ours(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _unwritable(path, problem) from None
-    if complete and not _takes_a_lock(path):
-        return Store(path, _reading_engine(path))
-    store = Store(path, _engine(path))
-    if not complete:  # a table that is only read stays byte for byte as it is
-        store.create_tables()
-    return store
+    place = parse(where)
+    if isinstance(place, Path):
+        return Store(str(place), open_file(place), partial(explain_file, place))
+    return Store(without_password(place), open_server(place), partial(explain_server, place))
 
 
 class Store:
-    """Writes runs, reads tables. Close it, or use it in a `with`."""
+    """Writes runs, reads tables. Close it, or use it in a `with`. `name` says where it is, without a password."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self._path = path
+    def __init__(self, name: str, engine: Engine, explain: Callable[[BaseException], LatencyDbError]) -> None:
+        self.name = name
         self._engine = engine
+        self._explain = explain
 
     def __enter__(self) -> Self:
         return self
@@ -66,13 +64,7 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
-    def create_tables(self) -> None:
-        """Make the tables of schema 1 where there are none."""
-        with self._session() as session:
-            connection = session.connection()
-            Base.metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    # Writing
 
     def begin_run(
         self,
@@ -82,17 +74,27 @@ class Store:
         parts: Mapping[str, str],
         rounds: int,
         code_version: str,
+        kind: str = "profile",
+        origin: str = "",
+        state: Mapping[str, Any] | None = None,
     ) -> int:
-        """Note that `parts` (key -> graph hash) are to be measured `rounds` times; returns the run's id."""
+        """Note that `parts` (key -> graph hash) are to be measured `rounds` times; returns the run's id.
+
+        `kind` is one of `schema.KINDS`; `origin` says where figures come from that are not measured here; `state` is
+        the machine's, and looked up if it isn't given.
+        """
         with self._session() as session:
-            if session.get(ContextRow, context.id) is None:
-                session.add(ContextRow(id=context.id, **context.as_dict()))
+            self._add_context(session, context)
             run = ProfileRun(
+                uid=new_uid(),
                 context_id=context.id,
+                kind=kind,
+                origin=origin,
                 space=space,
                 space_digest=space_digest,
                 host=node(),
                 code_version=code_version,
+                conditions=dict(conditions() if state is None else state),
                 planned_rounds=rounds,
             )
             session.add(run)
@@ -100,9 +102,69 @@ class Store:
             session.add_all(PartRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in parts.items())
             return run.id
 
+    def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
+        """Store one round of a run, from 0, in one transaction.
+
+        A round that is there stays: two commands with the same work may have gone on with the same run.
+
+        Raises:
+            UnknownContext: there is no such run; `prune` took it away.
+        """
+        with self._session() as session:
+            self._locked_run(session, run_id)
+            there = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
+            if session.scalars(there.limit(1)).first() is not None:
+                return
+            session.add_all(
+                SampleRow(run_id=run_id, key=key, round=number, **queries.sample_columns(sample))
+                for key, sample in samples.items()
+            )
+
+    def finish_run(self, run_id: int) -> None:
+        """From now on the run's figures are read."""
+        with self._session() as session:
+            self._locked_run(session, run_id).finished_at = utc_now()
+
+    def add_copy(self, run: Run, context: Context, parts: Sequence[Part]) -> bool:
+        """Store a run of another database, as it is there; False, and nothing done, if it is here already."""
+        with self._session() as session:
+            self._add_context(session, context)
+            values = {name: getattr(run, name) for name in queries.RUN_FIELDS if name != "id"}
+            row = self._insert(ProfileRun).values(**values | {"conditions": dict(run.conditions)})
+            added = session.execute(row.on_conflict_do_nothing(index_elements=["uid"]).returning(ProfileRun.id))
+            run_id = added.scalar()
+            if run_id is None:
+                return False
+            session.add_all(PartRow(run_id=run_id, key=part.key, graph_hash=part.graph_hash) for part in parts)
+            session.flush()
+            for part in parts:
+                session.add_all(
+                    SampleRow(
+                        run_id=run_id,
+                        key=part.key,
+                        round=t.round,
+                        taken_at=t.taken_at,
+                        **queries.sample_columns(t.sample),
+                    )
+                    for t in part.taken
+                )
+            return True
+
+    def remove_runs(self, run_ids: Iterable[int]) -> None:
+        """Take runs away with all that was measured in them, and the stacks that are left without any."""
+        with self._session() as session:
+            for run_id in run_ids:
+                self._locked_run(session, run_id)
+                session.execute(delete(SampleRow).where(SampleRow.run_id == run_id))
+                session.execute(delete(PartRow).where(PartRow.run_id == run_id))
+                session.execute(delete(ProfileRun).where(ProfileRun.id == run_id))
+            session.execute(delete(ContextRow).where(ContextRow.id.not_in(select(ProfileRun.context_id))))
+
+    # Reading
+
     def unfinished_run(self, context: Context, parts: Mapping[str, str], rounds: int) -> int | None:
         """The newest run that was begun for just these parts and rounds on this stack, and not finished."""
-        with self._session() as session:
+        with self._session(reading=True) as session:
             runs = select(ProfileRun.id).where(
                 ProfileRun.context_id == context.id,
                 ProfileRun.finished_at.is_(None),
@@ -116,171 +178,148 @@ class Store:
 
     def rounds_done(self, run_id: int) -> int:
         """How many rounds of a run are stored; a round is stored as a whole."""
-        with self._session() as session:
+        with self._session(reading=True) as session:
             rounds = select(func.count(func.distinct(SampleRow.round))).where(SampleRow.run_id == run_id)
             return session.scalar(rounds) or 0
 
-    def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
-        """Store one round of a run, from 0, in one transaction.
-
-        A round that is there stays: two commands with the same work may have gone on with the same run.
-        """
-        with self._session() as session:
-            there = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
-            if session.scalars(there.limit(1)).first() is not None:
-                return
-            session.add_all(
-                SampleRow(run_id=run_id, key=key, round=number, **vars(sample)) for key, sample in samples.items()
-            )
-
-    def finish_run(self, run_id: int) -> None:
-        """From now on the run's figures are read."""
-        with self._session() as session:
-            session.get_one(ProfileRun, run_id).finished_at = utc_now()
+    def samples(self, run_id: int) -> dict[int, dict[str, Sample]]:
+        """What is stored of a run: by round, then by part."""
+        rounds: dict[int, dict[str, Sample]] = defaultdict(dict)
+        with self._session(reading=True) as session:
+            rows = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.round, SampleRow.key)
+            for row in session.scalars(rows):
+                rounds[row.round][row.key] = queries.sample_of(row)
+        return dict(rounds)
 
     def table(self, context: Context, keys: Iterable[str]) -> LatencyTable:
         """The parts `keys` as far as they were measured on this stack, each from its newest finished run."""
-        wanted = set(keys)
-        newest: dict[str, PartRow] = {}
-        samples: dict[tuple[int, str], list[Sample]] = defaultdict(list)
-        finished = (
-            select(ProfileRun.id)
-            .where(ProfileRun.context_id == context.id, ProfileRun.finished_at.is_not(None))
-            .order_by(ProfileRun.id)
-        )
-        with self._session() as session:
-            run_ids = session.scalars(finished).all()
-            for part in session.scalars(select(PartRow).where(PartRow.run_id.in_(run_ids)).order_by(PartRow.run_id)):
-                if part.key in wanted:
-                    newest[part.key] = part
-            for row in session.scalars(select(SampleRow).where(SampleRow.run_id.in_(run_ids))):
-                samples[row.run_id, row.key].append(_sample(row))
-            rows = {
-                key: Row(key, summarise(samples[part.run_id, key], context.threads), part.graph_hash, part.run_id)
-                for key, part in newest.items()
-            }
+        wanted = sorted(set(keys))
+        rows: dict[str, Row] = {}
+        with self._session(reading=True) as session:
+            for start in range(0, len(wanted), KEYS_A_QUERY):
+                some = PartRow.key.in_(wanted[start : start + KEYS_A_QUERY])
+                rows |= queries.newest_rows(session, context, some)
         return LatencyTable(context, rows)
+
+    def networks(self, context: Context, prefix: str) -> tuple[Row, ...]:
+        """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space."""
+        with self._session(reading=True) as session:
+            rows = queries.newest_rows(session, context, func.substr(PartRow.key, 1, len(prefix)) == prefix)
+        return tuple(rows[key] for key in sorted(rows))
 
     def contexts(self) -> list[tuple[Context, int]]:
         """Every stack with the number of its parts that were measured to the end."""
-        with self._session() as session:
-            found = []
-            for row in session.scalars(select(ContextRow).order_by(ContextRow.created_at)):
-                measured = (
-                    select(func.count(func.distinct(PartRow.key)))
-                    .join(ProfileRun, ProfileRun.id == PartRow.run_id)
-                    .where(ProfileRun.context_id == row.id, ProfileRun.finished_at.is_not(None))
-                )
-                values = {name: getattr(row, name) for name in Context.__dataclass_fields__}
-                found.append((Context.from_dict(values), session.scalar(measured) or 0))
-            return found
+        with self._session(reading=True) as session:
+            return [(queries.context_of(row), parts) for row, parts in session.execute(queries.stacks_with_parts())]
+
+    def context(self, beginning: str) -> Context:
+        """The stack whose id begins so.
+
+        Raises:
+            UnknownContext: there is none, or several.
+        """
+        with self._session(reading=True) as session:
+            begins = func.substr(ContextRow.id, 1, len(beginning)) == beginning
+            found = [
+                queries.context_of(row)
+                for row in session.scalars(select(ContextRow).where(begins).order_by(ContextRow.id))
+            ]
+        if len(found) == 1:
+            return found[0]
+        what = f"{len(found)} stacks begin with" if found else "no stack begins with"
+        raise UnknownContext(f"{what} {beginning!r} in {self.name}. Type nastool db list, which shows their ids")
+
+    def runs(self, context: Context | None = None) -> tuple[Run, ...]:
+        """All runs, or those of one stack, in the order in which they were begun."""
+        query = select(ProfileRun).order_by(ProfileRun.id)
+        if context is not None:
+            query = query.where(ProfileRun.context_id == context.id)
+        with self._session(reading=True) as session:
+            return tuple(queries.run_of(row) for row in session.scalars(query))
+
+    def run(self, run_id: int) -> Run:
+        """One run.
+
+        Raises:
+            UnknownContext: there is none of that number.
+        """
+        with self._session(reading=True) as session:
+            return queries.run_of(self._run_row(session, run_id))
+
+    def parts(self, run_id: int) -> tuple[Part, ...]:
+        """What one run measured, in full, by key."""
+        taken: dict[str, list[Taken]] = defaultdict(list)
+        with self._session(reading=True) as session:
+            samples = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.key, SampleRow.round)
+            for row in session.scalars(samples):
+                taken[row.key].append(Taken(row.round, row.taken_at, queries.sample_of(row)))
+            parts = session.scalars(select(PartRow).where(PartRow.run_id == run_id).order_by(PartRow.key))
+            return tuple(Part(part.key, part.graph_hash, tuple(taken[part.key])) for part in parts)
+
+    def keys_by_run(self) -> dict[int, frozenset[str]]:
+        """The parts of every run."""
+        keys: dict[int, set[str]] = defaultdict(set)
+        with self._session(reading=True) as session:
+            for run_id in session.scalars(select(ProfileRun.id)):
+                keys[run_id] = set()
+            for run_id, key in session.execute(select(PartRow.run_id, PartRow.key)):
+                keys[run_id].add(key)
+        return {run_id: frozenset(found) for run_id, found in keys.items()}
+
+    # The device
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
-        """One transaction; a failure of the disk becomes an error that says what to do."""
+    def device_lock(
+        self, device: str, waiting: Callable[[str], None], wait_s: float = locks.LONGEST_WAIT_S
+    ) -> Iterator[None]:
+        """Be the only one who measures on a device: on this machine, and for all that share a server.
+
+        `device` names it everywhere (`Device.uid`). While another one measures, `waiting` is told who, once.
+
+        Raises:
+            DeviceBusy: it was not let go of in `wait_s` seconds.
+        """
+        with ExitStack() as held:
+            held.enter_context(locks.on_this_machine(device, waiting, wait_s))
+            if self._engine.dialect.name == "postgresql":
+                try:
+                    held.enter_context(locks.on_the_server(self._engine, device, waiting, wait_s))
+                except DBAPIError as problem:
+                    raise self._explain(problem) from None
+            yield
+
+    # Inside
+
+    def _add_context(self, session: Session, context: Context) -> None:
+        row = self._insert(ContextRow).values(id=context.id, **context.as_dict())
+        session.execute(row.on_conflict_do_nothing(index_elements=["id"]))
+
+    def _insert(self, table: type[Any]) -> Any:
+        """An INSERT that can do nothing where the row is there: two may begin their first runs at the same time."""
+        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
+
+    def _locked_run(self, session: Session, run_id: int) -> ProfileRun:
+        """On a server, others who write to the same run wait here; SQLite has one writer at a time anyway."""
+        return self._run_row(session, run_id, lock=True)
+
+    def _run_row(self, session: Session, run_id: int, lock: bool = False) -> ProfileRun:
+        row = session.get(ProfileRun, run_id, with_for_update=lock or None)
+        if row is None:
+            raise UnknownContext(f"there is no run {run_id} in {self.name}. Type nastool db list, which shows them")
+        return row
+
+    @contextmanager
+    def _session(self, reading: bool = False) -> Iterator[Session]:
+        """One transaction; a failure of the disk or server becomes an error that says what to do.
+
+        Several questions of one reading see the same state: SQLite's transactions do so by themselves.
+        """
         try:
             with Session(self._engine) as session, session.begin():
+                if reading and self._engine.dialect.name == "postgresql":
+                    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
                 yield session
-        except OperationalError as problem:
-            raise _unwritable(self._path, problem.orig or problem) from None
-        except sqlite3.OperationalError as problem:  # from the PRAGMAs of a new connection, which come unwrapped
-            raise _unwritable(self._path, problem) from None
-        except DatabaseError as problem:
-            raise NotADatabase(
-                f"{self._path} is damaged ({problem.orig}). Put a copy back, or remove it and type nastool profile"
-            ) from None
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would come too late and too weak
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        # A transaction that reads first and then writes fails at once when another one writes in between;
-        # one that asks to write from the start waits for its turn.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _takes_a_lock(path: Path) -> bool:
-    """Whether SQLite can make the files beside `path` by which readers and writers know of each other."""
-    engine = _engine(path)
-    try:
-        with engine.begin():
-            return True
-    except (OperationalError, sqlite3.OperationalError):
-        return _has_log(path)  # somebody writes: it is no matter of the disk, and must not be read past them
-    finally:
-        engine.dispose()
-
-
-def _reading_engine(path: Path) -> Engine:
-    """For a file that nobody can write: without locks. Whoever writes all the same gets SQLite's refusal."""
-    query = {"immutable": "1", "uri": "true"}
-    return create_engine(URL.create("sqlite", database=path.absolute().as_uri(), query=query))
-
-
-def _has_log(path: Path) -> bool:
-    """Whether a write-ahead log holds more than the file: while somebody writes, or after a kill."""
-    log = path.with_name(path.name + "-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether `path` has our tables; looks into an existing file without changing a byte of it.
-
-    Raises:
-        NotADatabase, NewerSchema, DatabaseUnwritable: as `open_store`.
-    """
-    if not path.exists() or path.stat().st_size == 0:
-        return False
-    # A reader of a WAL file leaves two files beside it, unless it is told that nobody writes. Nobody has written
-    # more than the file holds where there is no log.
-    mode = "mode=ro" if _has_log(path) else "immutable=1"
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
-        try:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.OperationalError as problem:
-        raise _unwritable(path, problem) from None
-    except sqlite3.DatabaseError as problem:
-        raise NotADatabase(f"{path} is no latency table ({problem}). Name another file with --db") from None
-    if application != APPLICATION_ID and (tables or application):
-        raise NotADatabase(f"{path} is another program's database. Name another file with --db")
-    if version > SCHEMA_VERSION:
-        raise NewerSchema(
-            f"{path} has schema {version}, and this nastool knows up to {SCHEMA_VERSION}. "
-            f"Type pip install --upgrade nastool, or name another file with --db"
-        )
-    return bool(application == APPLICATION_ID and version == SCHEMA_VERSION)
-
-
-def _sample(row: SampleRow) -> Sample:
-    return Sample(
-        row.calls,
-        row.wall_ms_min,
-        row.wall_ms_median,
-        row.busy_ms_min,
-        row.busy_ms_median,
-        tuple(row.raw_ms),
-        row.disturbed,
-    )
-
-
-def _unwritable(path: Path, problem: BaseException) -> DatabaseUnwritable:
-    reason = getattr(problem, "strerror", None) or problem
-    return DatabaseUnwritable(
-        f"can't write the latency table {path}: {reason}. Free some space or make the folder writable, "
-        f"or name another file with --db"
-    )
+        except IntegrityError:
+            raise  # a mistake of ours, and no matter of the disk
+        except (DBAPIError, sqlite3.DatabaseError) as problem:  # a new connection's PRAGMAs come unwrapped
+            raise self._explain(problem) from None

@@ -1,16 +1,24 @@
-"""What was measured of one stack, as values that never change."""
+"""What was measured of one stack, as values that never change, and what makes a figure of it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import mean, median, pstdev, quantiles
 
 from latency_db.context import Context
 from latency_db.errors import MissingLatency
 
+# Why these: docs/decisions/0016-trusted-rounds.md
+REPRODUCED = 1.10  # CPU: the second least round is within this of the least; undisturbed ones vary by 3 % (1 sigma)
+STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may not be steady
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`."""
+    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and one more.
+
+    `reference_ms` is what the reference network took in the same round, 0 where none was timed.
+    """
 
     calls: int
     wall_ms_min: float
@@ -19,17 +27,33 @@ class Sample:
     busy_ms_median: float
     raw_ms: tuple[float, ...] = ()
     disturbed: str = ""
+    reference_ms: float = 0.0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A part over its rounds. `latency_ms` is the figure that counts; the others tell how steady it was."""
+    """A part over its rounds, in ms a batch.
+
+    `latency_ms` is the figure that counts. `median_ms`, `min_ms`, `p90_ms` and `mad_ms` (median absolute deviation) of
+    the samples tell how steady it was; `n` is the number of samples in all `rounds`. `reference_ms` is the reference
+    network's figure in the same rounds. `unstable` says why `latency_ms` can't be trusted; empty where it can.
+    """
 
     latency_ms: float
     median_ms: float
     p90_ms: float
     mad_ms: float
     n: int
+    min_ms: float = 0.0
+    rounds: int = 0
+    reference_ms: float = 0.0
+    unstable: str = ""
+
+    def at_speed_of(self, reference_ms: float) -> float:
+        """`latency_ms` if the machine were as quick as when its reference network took `reference_ms`."""
+        if not self.reference_ms or not reference_ms:
+            return self.latency_ms
+        return self.latency_ms * reference_ms / self.reference_ms
 
 
 @dataclass(frozen=True)
@@ -63,22 +87,79 @@ class LatencyTable:
             )
         return self.rows[key].summary.latency_ms
 
+    def unstable(self) -> dict[str, str]:
+        """The parts whose figures can't be trusted, and why."""
+        return {key: row.summary.unstable for key, row in sorted(self.rows.items()) if row.summary.unstable}
 
-def summarise(samples: Sequence[Sample], threads: int) -> Summary:
-    """The figures of a part from its rounds.
 
-    With one thread, its CPU time is its latency without the waiting for a busy machine, and the least of all
-    calls is the figure that repeats best there (docs/decisions). With more threads only the clock tells.
+def round_ms(sample: Sample, threads: int, kind: str = "cpu") -> float:
+    """The figure of one round.
+
+    On a GPU the median of its times between events. On a CPU, what disturbs a call only ever makes it slower, so the
+    least: with one thread its CPU time, which is its latency without the waiting for a busy machine
+    (docs/decisions/0003-least-cpu-time.md). With more threads only the clock tells.
     """
-    if threads == 1:
-        least, middles = min(s.busy_ms_min for s in samples), [s.busy_ms_median for s in samples]
+    if kind == "gpu":
+        return sample.busy_ms_median
+    return sample.busy_ms_min if threads == 1 else sample.wall_ms_min
+
+
+def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Summary:
+    """The figures of a part from its rounds, the disturbed ones left out where others are.
+
+    Args:
+        threads: of the runtime.
+        kind: what was measured: cpu, gpu or estimate, as `Context.device_kind`.
+    """
+    good = [sample for sample in samples if not sample.disturbed]
+    counted = good if len(good) >= _needed(len(samples), kind) else samples
+    figures = [round_ms(sample, threads, kind) for sample in counted]
+    references = [sample.reference_ms for sample in counted]
+    if kind == "gpu":
+        figures = _at_one_speed(figures, references)
+        latency_ms, reference_ms, problem = median(figures), median(references), _unsteady(figures)
     else:
-        least, middles = min(s.wall_ms_min for s in samples), [s.wall_ms_median for s in samples]
-    middle = median(middles)
+        latency_ms, reference_ms, problem = min(figures), min(references), _not_reproduced(figures)
+    if counted is not good:
+        why = Counter(sample.disturbed for sample in samples if sample.disturbed).most_common(1)[0][0]
+        problem = f"{why} in {len(samples) - len(good)} of {len(samples)} rounds"
+    middles = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
+    pool = [ms for s in counted for ms in s.raw_ms] if all(s.raw_ms for s in counted) else middles
+    middle = median(pool)
     return Summary(
-        latency_ms=least,
+        latency_ms=latency_ms,
         median_ms=middle,
-        p90_ms=quantiles(middles, n=10, method="inclusive")[-1] if len(middles) > 1 else middle,
-        mad_ms=median(abs(value - middle) for value in middles),
-        n=len(samples),
+        p90_ms=quantiles(pool, n=10, method="inclusive")[-1] if len(pool) > 1 else middle,
+        mad_ms=median(abs(value - middle) for value in pool),
+        n=sum(len(s.raw_ms) or 1 for s in samples),
+        min_ms=min(min(pool), *figures) if kind != "gpu" else min(pool),
+        rounds=len(samples),
+        reference_ms=reference_ms,
+        unstable=problem,
     )
+
+
+def _needed(rounds: int, kind: str) -> int:
+    """How many undisturbed rounds it takes: two that agree, or on a GPU, where a median is taken, half of them."""
+    return min(rounds, max(2, (rounds + 1) // 2 if kind == "gpu" else 2))
+
+
+def _not_reproduced(figures: Sequence[float]) -> str:
+    """A least time that was reached once may be a stroke of luck, or all others of bad luck."""
+    if len(figures) < 2:
+        return ""
+    least, second = sorted(figures)[:2]
+    return "" if second <= least * REPRODUCED else f"no second round within {REPRODUCED - 1:.0%} of the least"
+
+
+def _unsteady(figures: Sequence[float]) -> str:
+    cv = pstdev(figures) / mean(figures)
+    return "" if cv <= STEADY_CV else f"rounds vary by {cv:.1%}"
+
+
+def _at_one_speed(figures: Sequence[float], references: Sequence[float]) -> list[float]:
+    """The rounds' figures as if the device had been as quick in all of them, as its reference network tells."""
+    if not all(references):
+        return list(figures)
+    speed = median(references)
+    return [figure * speed / reference for figure, reference in zip(figures, references, strict=True)]

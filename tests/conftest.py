@@ -50,10 +50,18 @@ def tiny_config(tmp_path: Path) -> Config:
         "threads": 1,
         "train.changes": {"epochs": 1, "batch": 32},
         "retrain.changes": {"epochs": 1, "batch": 32},
-        "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "db": str(tmp_path / "latency.sqlite")},
+        "profile": {"rounds": 2, "min_ms": 1.0, "batch": 8, "networks": 3, "db": str(tmp_path / "latency.sqlite")},
         "search": {"population": 6, "generations": 3, "top_k": 3, "bn_images": 128, "batch": 64},
     }
     return parse_config(preset_text("quick"), flags, "test")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests don't wait for whoever measures on this machine, nor for other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASTOOL_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 @pytest.fixture(autouse=True)

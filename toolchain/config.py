@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
 
 from toolchain.errors import BadConfig
 
@@ -37,12 +37,23 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
-    backend: str = "onnxruntime"
+    estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
+    backend: str = "auto"
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     batch: int = Field(32, gt=0)
     threads: int = Field(1, gt=0)
     rounds: int = Field(8, gt=0)
     min_ms: float = Field(40.0, gt=0)
-    db: Path = Path("latency.sqlite")
+    networks: int = Field(30, ge=0)
+    quiet_timeout_s: float = Field(60.0, ge=0)
+    db: str = "latency.sqlite"  # or a PostgreSQL URL
+
+    @field_serializer("db")
+    def _db_without_password(self, db: str) -> str:
+        """A run folder is copied about; the server's password is not to be in it."""
+        from latency_db.where import shown
+
+        return shown(db)
 
 
 class TrainConfig(_Section):
@@ -50,6 +61,9 @@ class TrainConfig(_Section):
 
     recipe: str = "imagenet"
     checkpoint_every_s: float = Field(300.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
     changes: dict[str, Any] = {}
 
 
@@ -75,6 +89,8 @@ class SearchConfig(_Section):
     bn_images: int = Field(20_000, gt=0)
     batch: int = Field(250, gt=0)
     random_baseline: bool = True
+    race: bool = False
+    race_error: float = Field(0.05, gt=0, lt=1)
 
 
 class ExportConfig(_Section):
@@ -87,9 +103,12 @@ class ExportConfig(_Section):
 
 
 class CheckConfig(_Section):
-    """When a check fails."""
+    """When a check fails, and how long it may take."""
 
     max_regression: str = "5%"
+    confidence: str = "99%"
+    max_seconds: float = Field(60.0, gt=0)
+    on_inconclusive: Literal["fail", "warn", "pass"] = "fail"
 
 
 class Config(_Section):

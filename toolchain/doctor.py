@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
 
 from exporters import backends
+from exporters.backends.onnxruntime import CUDA
 from exporters.backends.onnxruntime import Backend as OnnxRuntime
+from exporters.backends.tensorrt import Backend as TensorRT
 from latency_db.devices import attached
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
+from latency_db.where import exists, shown
 from toolchain.training import fashion_mnist
 
 OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
@@ -25,7 +26,7 @@ class Finding:
     detail: str
 
 
-def examine(db: Path) -> tuple[Finding, ...]:
+def examine(db: str) -> tuple[Finding, ...]:
     """Look at backends, devices, data sets, the latency table and the installation."""
     return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
 
@@ -40,16 +41,12 @@ def _backends() -> list[Finding]:
         backend = backends.load(name)
         reason = backend.why_not()
         found.append(Finding(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}"))
-    for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
-        reason = OnnxRuntime(provider).why_not()
-        found.append(Finding(f"onnxruntime with {provider}", reason is None, reason or "ready"))
-    for module, remedy in (
-        ("tensorrt", "pip install 'nastool[gpu]' on a machine with an NVIDIA GPU"),
-        ("tensorrt_rtx", "pip install tensorrt-rtx-cu13"),
-    ):
-        there = find_spec(module) is not None
-        detail = f"{module} is installed" if there else f"{module} is not installed. Type {remedy}"
-        found.append(Finding(f"engines through {module}", there, detail))
+    reason = OnnxRuntime(CUDA).why_not()
+    found.append(Finding(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
+    for module in ("tensorrt", "tensorrt_rtx"):
+        builder = TensorRT(module)
+        reason = builder.why_no_build()
+        found.append(Finding(f"building engines with {module}", reason is None, reason or builder.version()))
     return found
 
 
@@ -71,22 +68,27 @@ def _data() -> list[Finding]:
     ]
 
 
-def _table(db: Path) -> Finding:
-    what = f"latency table {db}"
-    if not db.exists():
-        return Finding(what, False, "nothing measured yet. Type nastool profile")
-    return _tried(what, lambda: _describe(db))
+def _table(db: str) -> Finding:
+    what = f"latency table {shown(db)}"
+    return _tried(what, lambda: _describe(db) if exists(db) else None)
 
 
-def _describe(db: Path) -> str:
+def _describe(db: str) -> str:
     with open_store(db) as store:
         stacks = store.contexts()
-    return "; ".join(f"{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows" for c, rows in stacks) or "empty"
+    return (
+        "; ".join(
+            f"{'estimate of ' if c.estimate else ''}{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows"
+            for c, rows in stacks
+        )
+        or "empty"
+    )
 
 
-def _tried(what: str, describe: Callable[[], str]) -> Finding:
+def _tried(what: str, describe: Callable[[], str | None]) -> Finding:
     try:
-        return Finding(what, True, describe())
+        described = describe()
+        return Finding(what, described is not None, described or "nothing measured yet. Type nastool profile")
     except LatencyDbError as problem:
         return Finding(what, False, str(problem))
 

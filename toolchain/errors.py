@@ -58,12 +58,34 @@ class BadCheckpoint(UserError):
     """A checkpoint can't be read, or belongs to another space or recipe."""
 
 
+class BadModel(UserError):
+    """A model's file can't be timed or evaluated as it was asked."""
+
+
 class MissingStage(UserError):
     """A command needs what an earlier command writes, and it isn't there."""
 
 
 class RunFolderError(UserError):
     """The run folder can't be written, is in use by another command, or the disk is full."""
+
+
+class NoDevice(UserError):
+    """The device to train on is not in this machine."""
+
+    exit_code = 5
+
+
+class RankLost(NastoolError):
+    """Another process of the same training has ended, or can't be reached."""
+
+
+class RankFailed(NastoolError):
+    """One of the processes that `--nproc` started failed; it has that one's exit code."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class CheckFailed(NastoolError):

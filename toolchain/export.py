@@ -1,20 +1,24 @@
 """`nastool export`: the retrained winner as files that compute what was trained, and say what they cost."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from exporters import backends
+from exporters.errors import BackendUnavailable
 from exporters.manifest import write_manifest
+from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.errors import ContextMismatch
 from latency_db.store import open_store
+from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
 from toolchain.errors import CheckFailed, MissingStage
 from toolchain.files import unwritable
-from toolchain.models import Model, precisions_of, write_models
+from toolchain.precisions import Model, precisions_of, write_models
 from toolchain.profiling.measure import measure
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
@@ -46,7 +50,7 @@ def export(
         CheckFailed: the file measures over the winner's budget; nothing is written.
     """
     arch = chosen.architecture
-    precisions = precisions_of(space, arch, config.export.precision)
+    precisions = precisions_of(space, arch, config.profile.precision, config.export.precision)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     context = context_of(config.profile)
@@ -64,9 +68,15 @@ def export(
         with TemporaryDirectory(dir=folder) as kept:  # the same disk, so that a rename is enough
             batch = config.profile.batch if config.export.static else None
             models = write_models(net, precisions, about, holdout_images(data), batch, Path(kept))
-            backend, accuracy = usable_backend(config.profile), result["holdout_accuracy"]
+            # an estimate has no runtime; then what is proven is what ONNX Runtime computes
+            backend = backends.load("onnxruntime") if context.estimate else usable_backend(config.profile)
+            accuracy = result["holdout_accuracy"]
             proofs = [prove(net, accuracy, each, data, backend, config.profile.threads, batch) for each in models]
-            measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
+            measured: Mapping[str, float | None] = dict.fromkeys(each.file.name for each in models)
+            if context.estimate:
+                progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
+            else:
+                measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
             manifest = {
                 **about,
                 "run": run.folder.name,
@@ -74,6 +84,7 @@ def export(
                 "holdout_accuracy": accuracy,
                 "limits": dict(chosen.limits),
                 "measured_latency_ms": measured[run.onnx.name],
+                "estimate": context.estimate,
                 "context": context.as_dict(),
                 "versions": environment(),
                 "parity": proofs[0].as_dict()["parity"],
@@ -95,7 +106,7 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
     if "latency_ms" not in chosen.limits or chosen.context in (None, context.id):
         return
     there: tuple[str, ...] = ()
-    if profile.db.exists():
+    if exists(profile.db):
         with open_store(profile.db) as store:
             known = [found for found, _ in store.contexts() if found.id == chosen.context]
         there = context.differences(known[0]) if known else ()
@@ -105,32 +116,48 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
     )
 
 
-def _measured(models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress) -> dict[str, float]:
+def _measured(
+    models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress
+) -> dict[str, float | None]:
     """The latency of each file in ms a batch; the first one's is within the limit.
+
+    None where the device computes another precision than the file's: that time would be no figure of the file's.
 
     Raises:
         CheckFailed: it is not, measured again and again: a busy machine only ever makes a file look slower.
     """
-    files = {each.file.name: each.file for each in models}
-    measured = measure(files, config.profile, config.seed, progress, "measure the files")
-    name = models[0].file.name
+    first, *others = models
+    found = _latency_ms(first, config, 0, progress)
     for attempt in range(1, CONFIRMATIONS + 1):
-        if limit_ms is None or measured[name] <= limit_ms:
-            return measured
-        again = measure({name: files[name]}, config.profile, config.seed + attempt, progress, "measure again")
-        measured[name] = min(measured[name], again[name])
-    if limit_ms is not None and measured[name] > limit_ms:
+        if limit_ms is None or found <= limit_ms:
+            break
+        found = min(found, _latency_ms(first, config, attempt, progress))
+    if limit_ms is not None and found > limit_ms:
         raise CheckFailed(
-            f"over the budget by {measured[name] / limit_ms - 1:.1%}: {format_ms(measured[name])} measured, "
-            f"{format_ms(limit_ms)} allowed. Nothing was exported. Search again with a lower --latency, or on a "
-            f"quieter machine if this one is busy"
+            f"over the budget by {found / limit_ms - 1:.1%}: {format_ms(found)} measured, {format_ms(limit_ms)} "
+            f"allowed. Nothing was exported. Search again with a lower --latency, or on a quieter machine if this one "
+            f"is busy"
         )
+    measured: dict[str, float | None] = {first.file.name: found}
+    for model in others:
+        try:
+            measured[model.file.name] = _latency_ms(model, config, 0, progress)
+        except BackendUnavailable as problem:
+            progress.say(f"{model.file.name} is not measured: {problem}")
+            measured[model.file.name] = None
     return measured
 
 
-def _described(model: Model, proof: Proof, latency_ms: float) -> dict[str, Any]:
+def _latency_ms(model: Model, config: Config, attempt: int, progress: Progress) -> float:
+    profile = config.profile.model_copy(update={"precision": precision_of(model.file)})
+    title = f"measure {model.file.name}{' again' if attempt else ''}"
+    return measure({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
+
+
+def _described(model: Model, proof: Proof, latency_ms: float | None) -> dict[str, Any]:
     return {
         "precision": model.precision,
+        "precision_found": precision_of(model.file),
         **proof.as_dict(),
         "measured_latency_ms": latency_ms,
         "graph_hash": graph_hash(model.file),

@@ -1,100 +1,72 @@
-"""A retrained network -> ONNX files, one for each precision, and what each one is held to."""
+"""ONNX files of any origin, looked at before they are timed."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+import onnx
 
-from exporters.int8 import quantize
-from exporters.qcdq import write_codes
-from exporters.to_onnx import export_onnx, fix_batch, load_model, write_model
-from toolchain.errors import BadConfig
-from toolchain.nets.deploy import integer_layers, plain
-from toolchain.nets.network import Network
-from toolchain.spaces.core import Architecture, SearchSpace
-
-FLOAT = ("fp32", "fp16", "int8")
-LOW_BIT = ("exact", "int8")
+from exporters.to_onnx import load_model
+from toolchain.errors import BadModel, MissingStage
 
 
 @dataclass(frozen=True)
-class Model:
-    """A file; `precision` is what was asked for, and `proof` the name of what it has to pass (exporters.parity).
+class Input:
+    """An input of a file: its name, numpy's word for its type, and its sizes; an open one is its name or `?`."""
 
-    `integer_convolutions` is how many convolutions ONNX Runtime must run in integers, where a number is promised.
-    """
-
-    file: Path
-    precision: str
-    proof: str
-    integer_convolutions: int | None = None
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
 
 
-def precisions_of(space: SearchSpace, arch: Architecture, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The network's own precision, which is the one that was searched, and then the others that are wanted.
+def inputs_of(path: Path) -> tuple[Input, ...]:
+    """What a file takes; weights that older files list among their inputs are none.
 
     Raises:
-        BadConfig: there is no such precision of it.
+        MissingStage: it is not there.
+        NotOnnx: truncated, or no ONNX.
     """
-    quantized = any(choice.quantized for choice in space.choices_of(arch))
-    known = LOW_BIT if quantized else FLOAT
-    for name in wanted:
-        if name not in known:
-            kind = "network of 1 to 4 bits" if quantized else "float network"
-            raise BadConfig(f"unknown precision {name!r}. A {kind} is exported as {' or '.join(known)}")
-    return (known[0], *(name for name in wanted if name != known[0]))
+    if not path.exists():
+        raise MissingStage(f"{path} is not there. Type nastool export first, or name an ONNX file")
+    graph = load_model(path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return tuple(_described(value) for value in graph.input if value.name not in weights)
 
 
-def write_models(
-    net: Network,
-    precisions: tuple[str, ...],
-    about: Mapping[str, Any],
-    images: NDArray[np.float32],
-    batch: int | None,
-    folder: Path,
-) -> tuple[Model, ...]:
-    """Write the files: model.onnx in the first precision, model.PRECISION.onnx in each other one.
+def require_batch(path: Path, batch: int) -> tuple[Input, ...]:
+    """The inputs of a file that can be timed at `batch` images a call.
 
-    Args:
-        about: travels in each file's metadata.
-        images: preprocessed hold-out images (N, C, S, S), which 8-bit ranges come from.
-        batch: images that the files take at once; None for any number.
+    Any number of inputs is well, each of 32-bit floats; the first size of each is the batch.
 
     Raises:
-        ExportFailed: the network can't be exported as it is.
-        OSError: a file can't be written.
+        MissingStage, NotOnnx: as `inputs_of`.
+        BadModel: its batch is fixed to another number, another size is open, or it takes something else than floats.
     """
-    own = precisions[0]
-    example, base = torch.from_numpy(images[:1]), folder / "model.onnx"
-    layers = integer_layers(net) if own == "exact" else {}
-    export_onnx(plain(net) if layers else net, example, base, _metadata(about, own))
-    floats = load_model(base)
-    if layers:
-        write_model(write_codes(floats, layers, None), base, _metadata(about, own))
-    models = [Model(base, own, own)]
-    for precision in precisions[1:]:
-        file, metadata = folder / f"model.{precision}.onnx", _metadata(about, precision)
-        if precision == "fp16":
-            export_onnx(net, example, file, metadata, "fp16")
-            models.append(Model(file, precision, precision))
-        elif layers:
-            write_model(write_codes(floats, layers, images), file, metadata)
-            models.append(Model(file, precision, "low_bit_int8", len(layers)))
-        else:
-            write_model(quantize(floats, images), file, metadata)
-            models.append(Model(file, precision, precision))
-    if batch is not None:
-        for model in models:
-            fixed = load_model(model.file)
-            fix_batch(fixed, batch)
-            write_model(fixed, model.file)
-    return tuple(models)
+    inputs = inputs_of(path)
+    if not inputs:
+        raise BadModel(f"{path} takes no input, so there is nothing to time it on. Name a network")
+    for input_ in inputs:
+        shown = f"{input_.dtype} {list(input_.shape)}"
+        if input_.dtype != "float32":
+            raise BadModel(
+                f"the input {input_.name} of {path} is {shown}, and only float32 can be fed here. "
+                f"Export the file with inputs of float32, and cast inside"
+            )
+        if not input_.shape:
+            raise BadModel(f"the input {input_.name} of {path} has no batch. Export it with one as its first size")
+        if opened := [size for size in input_.shape[1:] if isinstance(size, str)]:
+            raise BadModel(
+                f"the input {input_.name} of {path} is {shown}: besides the batch, {', '.join(opened)} is open. "
+                f"Export the file with fixed sizes"
+            )
+        if isinstance(input_.shape[0], int) and input_.shape[0] != batch:
+            raise BadModel(
+                f"{path} takes batches of {input_.shape[0]} only ({input_.name}: {shown}), and latencies for a batch "
+                f"of {batch} were asked for. Give --batch {input_.shape[0]}, or export the file with an open batch"
+            )
+    return inputs
 
 
-def _metadata(about: Mapping[str, Any], precision: str) -> dict[str, str]:
-    return {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
+def _described(value: onnx.ValueInfoProto) -> Input:
+    tensor = value.type.tensor_type
+    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
+    return Input(value.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, sizes)

@@ -14,6 +14,7 @@ from typing import Any
 from toolchain.config import Config
 from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
+from toolchain.ranks import rank
 from toolchain.spaces.core import Architecture, SearchSpace
 
 NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
@@ -38,6 +39,15 @@ class Run:
         return self.folder / "search" / "candidates.jsonl"
 
     @property
+    def raced(self) -> Path:
+        """As `candidates`, of searches with a race, whose scores may be of a part of the hold-out."""
+        return self.folder / "search" / "candidates_race.jsonl"
+
+    def under_way(self, rank: int) -> Path:
+        """What process `rank` has computed of the generation under way."""
+        return self.folder / "search" / f"under_way_{rank}.pt"
+
+    @property
     def measured(self) -> Path:
         return self.folder / "search" / "measured.jsonl"
 
@@ -58,6 +68,15 @@ class Run:
     def retrain(self, arch: Architecture) -> Path:
         """Each retrained architecture has a folder of its own: checkpoint.pt, best.pt, result.json."""
         return self.folder / "retrain" / hashlib.sha256(str(arch).encode()).hexdigest()[:8]
+
+    @property
+    def ranked(self) -> Path:
+        """The networks that a ranking has trained from scratch."""
+        return self.folder / "rank" / "networks.jsonl"
+
+    def repeat(self, number: int) -> "Run":
+        """Where a ranking keeps its networks: trained for it, with a seed for each repeat."""
+        return Run(self.folder / "rank" / f"repeat_{number}")
 
     @property
     def onnx(self) -> Path:
@@ -97,13 +116,17 @@ class Run:
 def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     """The run's folder, locked against a second command on it; made first, if `make`.
 
-    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was.
+    Its config.toml is that of the last command that ended well: one that is refused leaves it as it was. Of several
+    processes that do one command, the first alone locks and writes.
 
     Raises:
         MissingStage: there is no such run yet.
         RunFolderError: it can't be written, or another command works in it.
     """
     run = run_of(config)
+    if rank() > 0:
+        yield run
+        return
     if not make and not run.folder.exists():
         raise MissingStage(f"there is no run {run.folder} yet. Type nastool train --run {config.run} first")
     try:

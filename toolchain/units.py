@@ -11,6 +11,7 @@ from toolchain.errors import BadUnit
 Number = TypeVar("Number", int, float)
 
 MS_PER_UNIT = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+SECONDS_PER_UNIT = {"ms": 1e-3, "s": 1.0, "min": 60.0}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 RANGE_STEPS = 5
@@ -30,6 +31,21 @@ def parse_latency_ms(text: str) -> float:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
         raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {float(number):g}ms")
     return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency")
+
+
+def parse_seconds(text: str) -> float:
+    """`60s`, `500ms` or `5min` in seconds; `0s` too.
+
+    Raises:
+        BadUnit: no unit, or an unknown one, or below 0.
+    """
+    number, unit = _split(text, "time", "60s")
+    if unit not in SECONDS_PER_UNIT:
+        problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
+        raise BadUnit(f"time {text!r} {problem}. Write ms, s or min, as in {float(number):g}s")
+    if number < 0:
+        raise BadUnit(f"time {text!r} is below zero")
+    return float(number) * SECONDS_PER_UNIT[unit]
 
 
 def parse_count(text: str, what: str = "count") -> int:

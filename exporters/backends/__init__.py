@@ -21,11 +21,15 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class CompileSpec:
-    """How a file is to run: images a batch when timed, CPU threads, arithmetic."""
+    """How a file is to run: images a batch when timed, CPU threads, and the precision that the file must be of.
+
+    An engine that is to take several batches has `batches`: the least, the one it is tuned for, the most.
+    """
 
     batch: int
     threads: int = 1
     precision: str = "fp32"
+    batches: tuple[int, int, int] | None = None
 
 
 class Compiled(Protocol):
@@ -45,7 +49,10 @@ class Backend(Protocol):
     """A runtime on a kind of device."""
 
     name: str
-    provider: str
+
+    @property
+    def provider(self) -> str:
+        """What of the runtime does the work; a part of the stack that a latency belongs to."""
 
     def why_not(self) -> str | None:
         """Why it can't run here and what to do about it, or None if it can."""
@@ -58,6 +65,7 @@ class Backend(Protocol):
 
         Raises:
             NotOnnx: the file can't be read.
+            WrongPrecision: the file is of another precision than the spec says (`exporters.precision`).
             BackendUnavailable: the runtime can't run here, or not in this precision.
         """
 
@@ -67,12 +75,20 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
-def load(name: str) -> Backend:
-    """The backend of that name.
+def load(text: str) -> Backend:
+    """The backend of that name, or of that name and settings: `fake:noise=0.02,drift=0.1`.
+
+    A backend with settings has a function `configured(settings)` in its module.
 
     Raises:
-        UnknownBackend: there is none.
+        UnknownBackend: there is none, or it doesn't take these settings.
     """
+    name, colon, settings = text.partition(":")
     if name not in names():
         raise UnknownBackend(f"unknown backend {name!r}. Known backends: {', '.join(names())}")
-    return cast(Backend, import_module(f"{__name__}.{name}").Backend())
+    module = import_module(f"{__name__}.{name}")
+    if not colon:
+        return cast(Backend, module.Backend())
+    if not hasattr(module, "configured"):
+        raise UnknownBackend(f"the backend {name} takes no settings (given: {settings!r}). Write it without the colon")
+    return cast(Backend, module.configured(settings))

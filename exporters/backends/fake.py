@@ -1,79 +1,179 @@
 """A device whose latency is known: for trying a whole run without measuring, and for tests, yours too.
 
-A call costs what its graph says: multiply-adds times a rate, plus something for each node. Networks with many
-convolutions can be made slower than the sum of their parts, as real ones are, and timings can be made to
-scatter. What it computes is real: outputs come from ONNX Runtime.
+A call costs what its graph says: multiply-adds times a rate, plus something for each node. Dials make the device as
+bad as real ones are; each is zero or neutral at first:
+
+    scale_whole     whole networks are slower than the sum of their parts (1.3: by 30 %)
+    noise           calls scatter above their latency (scale of a half-normal distribution, as a share of it)
+    drift           the device gets slower by up to this share and quicker again, over `DRIFT_PERIOD_MS`
+    burst           share of the time in which the device throttles, in runs of `BURST_MS`
+    burst_slower    how many times slower a throttled call is
+    burst_visible   1: the device says when it throttled, as a GPU does; 0: only the times tell
+    slowdown        this build is slower by this share (0.05: 5 %), whatever it is; for trying a gate
+    seed            of all that is drawn
+
+Time passes on the device's own clock, and only when something is timed: a burst hits whatever is timed during it, and
+the same calls in the same order give the same figures. What it computes is real: outputs come from ONNX Runtime.
 """
 
-from math import prod
+from dataclasses import asdict, dataclass, fields
+from math import isfinite, pi, prod, sin
 from pathlib import Path
 from random import Random
 from statistics import median
 
-import numpy as np
 import onnx
+from numpy import float32
 from numpy.typing import NDArray
 
-from exporters.backends import Arrays, CompileSpec
-from exporters.backends.onnxruntime import Backend as OnnxRuntime
-from exporters.backends.onnxruntime import Session
+from exporters.backends import Arrays, Compiled, CompileSpec
+from exporters.errors import UnknownBackend
 from exporters.timing import Timing
 from exporters.to_onnx import load_model
 
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
-CALLS = 5
+SAMPLES = 8  # of each timing; a sample is the mean of a group of calls, as `exporters.timing` takes them
+DRIFT_PERIOD_MS = 60_000.0
+BURST_MS = 250.0
+THROTTLED = "the device throttled"
+
+
+@dataclass(frozen=True)
+class Dials:
+    """What is wrong with a device; the module's docstring says what each means."""
+
+    scale_whole: float = 1.0
+    noise: float = 0.0
+    drift: float = 0.0
+    burst: float = 0.0
+    burst_slower: float = 2.0
+    burst_visible: float = 1.0
+    slowdown: float = 0.0
+    seed: int = 0
 
 
 class Backend:
-    """Deterministic latency.
-
-    Args:
-        scale_whole: how much slower whole networks are than the sum of their parts.
-        noise: how far calls are above the latency, as a share of it (scale of a half-normal distribution).
-        seed: of the noise; the n-th timing of a compiled file is always the same.
-    """
+    """One device, with its own clock. Its arguments are the dials."""
 
     name = "fake"
     provider = "deterministic"
 
-    def __init__(self, scale_whole: float = 1.0, noise: float = 0.0, seed: int = 0) -> None:
-        self._scale_whole = scale_whole
-        self._noise = noise
-        self._seed = seed
+    def __init__(
+        self,
+        scale_whole: float = 1.0,
+        noise: float = 0.0,
+        seed: int = 0,
+        *,
+        drift: float = 0.0,
+        burst: float = 0.0,
+        burst_slower: float = 2.0,
+        burst_visible: float = 1.0,
+        slowdown: float = 0.0,
+    ) -> None:
+        self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, seed)
+        self._now_ms: float | None = None  # set by what is compiled first
+        self._rng = Random(f"noise {seed}")
 
     def why_not(self) -> str | None:
         return None
 
     def version(self) -> str:
-        return "1"
+        """What the device is. How it behaves today is no part of that: rows taken in a burst claim to be the same."""
+        return "1" if self.dials.scale_whole == 1.0 else f"1 scale_whole={self.dials.scale_whole:g}"
 
     def compile(self, onnx: Path, spec: CompileSpec) -> "FakeSession":
-        session = OnnxRuntime().compile(onnx, spec)
-        call_ms = latency_ms(onnx, spec.batch, self._scale_whole)
-        return FakeSession(session, call_ms, self._noise, Random(f"{self._seed}:{call_ms}"))
+        """What is first compiled sets the hour, so that not every measurement meets the same burst."""
+        return self.simulate(latency_ms(onnx, spec.batch, self.dials.scale_whole), onnx, spec)
+
+    def simulate(self, call_ms: float, onnx: Path | None = None, spec: CompileSpec | None = None) -> "FakeSession":
+        """Something whose call takes `call_ms` on this device when all goes well; without a file it can't be run."""
+        if self._now_ms is None:
+            self._now_ms = Random(f"hour {self.dials.seed} {call_ms}").uniform(0.0, DRIFT_PERIOD_MS)
+        return FakeSession(self, call_ms * (1 + self.dials.slowdown), onnx, spec)
+
+    def take(self, call_ms: float, calls: int) -> tuple[float, bool]:
+        """Let `calls` calls pass on the device's clock: the mean time of one, and whether the device throttled."""
+        assert self._now_ms is not None
+        dials, now = self.dials, self._now_ms
+        throttled = dials.burst > 0 and self._in_burst(now)
+        slower = 1 + dials.noise * abs(self._rng.gauss(0, 1))  # what disturbs a call only ever makes it slower
+        slower *= 1 + dials.drift * (1 - sin(2 * pi * now / DRIFT_PERIOD_MS)) / 2
+        if throttled:
+            slower *= dials.burst_slower
+        self._now_ms = now + call_ms * slower * calls
+        return call_ms * slower, throttled
+
+    def _in_burst(self, now_ms: float) -> bool:
+        return Random(f"burst {self.dials.seed} {int(now_ms // BURST_MS)}").random() < self.dials.burst
 
 
 class FakeSession:
-    """A loaded file that says how long a call takes."""
+    """A file that says how long a call takes. It is only loaded once it is to compute something."""
 
-    def __init__(self, session: Session, call_ms: float, noise: float, rng: Random) -> None:
-        self._session = session
+    def __init__(self, device: Backend, call_ms: float, onnx: Path | None, spec: CompileSpec | None) -> None:
+        self._device = device
         self._call_ms = call_ms
-        self._noise = noise
-        self._rng = rng
+        self._onnx = onnx
+        self._spec = spec
+        self._session: Compiled | None = None
+        self._closed = False
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+    def run(self, feeds: Arrays) -> dict[str, NDArray[float32]]:
+        self._refuse_if_closed()
+        if self._session is None:
+            from exporters.backends.onnxruntime import Backend as OnnxRuntime
+
+            if self._onnx is None or self._spec is None:
+                raise ValueError("this was simulated without a file, so there is nothing to run. Compile a file")
+            self._session = OnnxRuntime().compile(self._onnx, self._spec)
         return self._session.run(feeds)
 
     def time(self, min_ms: float) -> Timing:
-        # what disturbs a call only ever makes it slower
-        calls = [self._call_ms * (1 + self._noise * abs(self._rng.gauss(0, 1))) for _ in range(CALLS)]
-        return Timing(CALLS, min(calls), median(calls), min(calls), median(calls))
+        self._refuse_if_closed()
+        group = max(1, round(min_ms / SAMPLES / self._call_ms))
+        taken = [self._device.take(self._call_ms, group) for _ in range(SAMPLES)]
+        calls = tuple(ms for ms, _ in taken)
+        throttled = any(throttled for _, throttled in taken) and bool(self._device.dials.burst_visible)
+        least, middle = min(calls), median(calls)
+        return Timing(SAMPLES * group, least, middle, least, middle, calls, THROTTLED if throttled else "")
 
     def close(self) -> None:
-        self._session.close()
+        self._closed = True
+        if self._session is not None:
+            self._session.close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ValueError("this session was closed. Compile the file again")
+
+
+def configured(text: str) -> Backend:
+    """The device with the dials in `text`, as "noise=0.02,drift=0.1".
+
+    Raises:
+        UnknownBackend: a dial is unknown, or its value is no number that it takes.
+    """
+    known = {field.name: field for field in fields(Dials)}
+    dials: dict[str, float] = {}
+    for item in text.split(","):
+        dial, _, value = item.partition("=")
+        if dial not in known:
+            raise UnknownBackend(f"the backend fake has no dial {dial!r}. Its dials: {', '.join(known)}")
+        dials[dial] = _number(dial, value)
+    return Backend(**asdict(Dials(**dials)))  # type: ignore[arg-type]  # seed is a whole number, see _number
+
+
+def _number(dial: str, value: str) -> float:
+    wanted = "a whole number from 0" if dial == "seed" else "a number from 0, as 0.05"
+    try:
+        number = int(value) if dial == "seed" else float(value)
+    except ValueError:
+        number = -1
+    if number < 0 or not isfinite(number):
+        raise UnknownBackend(f"the dial {dial} of the backend fake must be {wanted} (given: {value!r})")
+    return number
 
 
 def latency_ms(path: Path, batch: int, scale_whole: float = 1.0) -> float:

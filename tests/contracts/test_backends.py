@@ -8,14 +8,19 @@ import torch
 from torch import nn
 
 from exporters import backends
-from exporters.backends import Backend, CompileSpec
-from exporters.errors import NotOnnx, UnknownBackend
+from exporters.backends import Backend, CompileSpec, roofline
+from exporters.errors import BackendUnavailable, NotOnnx, UnknownBackend
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx
+
+
+def load(name: str) -> Backend:
+    """By its name; the one that estimates a device, with that device's rates."""
+    return roofline.Backend(roofline.Rates(2e12, 2e11)) if name == "roofline" else backends.load(name)
 
 
 @pytest.fixture(params=backends.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
-    found = backends.load(request.param)
+    found = load(request.param)
     if reason := found.why_not():
         pytest.skip(reason)
     return found
@@ -74,6 +79,18 @@ def test_refuses_what_is_no_onnx(backend: Backend, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", backends.names())
+def test_where_it_can_not_run_it_refuses_with_its_reason(name: str, file: Path) -> None:
+    found = load(name)
+    reason = found.why_not()
+    if reason is None:
+        pytest.skip("it runs here")
+    with pytest.raises(BackendUnavailable) as refused:
+        found.compile(file, CompileSpec(batch=8))
+    assert reason in str(refused.value)
+    assert refused.value.exit_code == 5
+
+
+@pytest.mark.parametrize("name", backends.names())
 def test_says_in_words_whether_it_runs_here(name: str) -> None:
     reason = backends.load(name).why_not()
     assert reason is None or len(reason.split()) > 3
@@ -90,6 +107,11 @@ def test_an_unknown_backend_is_named() -> None:
     known = ", ".join(backends.names())
     with pytest.raises(UnknownBackend, match=f"unknown backend 'tensorflow'\\. Known backends: {known}"):
         backends.load("tensorflow")
+
+
+def test_settings_are_for_a_backend_that_takes_them() -> None:
+    with pytest.raises(UnknownBackend, match="the backend onnxruntime takes no settings \\(given: 'noise=1'\\)"):
+        backends.load("onnxruntime:noise=1")
 
 
 def test_the_folder_is_the_list() -> None:

@@ -18,6 +18,7 @@ holdout_per_class = 20
 batch = 8
 rounds = 2
 min_ms = 1.0
+networks = 3
 
 [train]
 recipe = "quick"

@@ -20,11 +20,11 @@ Nastool = Callable[..., Any]
 ARCH = ("--arch", "0 1 2 3")
 
 
-def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str) -> str:
+def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str, code: int = 2) -> str:
     """Type it; it must be refused with `expected` in its text, and leave all files as they were. Returns the text."""
     before = contents(folder)
     answer = nastool(*(words.split() if isinstance(words, str) else words), cwd=folder)
-    assert answer.code == 2, answer
+    assert answer.code == code, answer
     assert answer.stdout == "", "an error is no answer"
     text = " ".join(answer.stderr.split())
     assert "error:" in text
@@ -56,6 +56,8 @@ TYPED = {
         ["'shufflenet_v2:classes=many'", "'many' is no value for classes"],
     ),
     "odd stage width": ("train --space shufflenet_v2:stage_widths=64-161,stage_repeats=1-1", ["must be even"]),
+    "patience without a unit": ("profile --quiet-timeout 60", ["time '60' has no unit", "60s"]),
+    "unknown dial": ("profile --backend fake:noize=1", ["the backend fake has no dial 'noize'", "Its dials:", "noise"]),
     "unknown device": (
         "profile --device gpu7",
         ["the device 'gpu7' is not attached", "Attached: cpu", "Type --device cpu"],
@@ -102,7 +104,7 @@ TYPED = {
     "no search to retrain from": ("retrain --run other", ["best.json is not there yet", "Type nastool search"]),
     "no export to check": ("check --run other", ["model.onnx is not there yet", "Type nastool export --run other"]),
     "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Type nastool export first"]),
-    "not ONNX": ("check nastool.toml --latency 1s", ["can't run nastool.toml", "Export it again"]),
+    "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is no ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",
         ["nastool.toml is no baseline", "--json > nastool.toml"],
@@ -389,6 +391,13 @@ def test_baseline_of_another_stack(job: Any, nastool: Nastool) -> None:
         "Raspberry Pi 5 there",
         "threads: 1 here, 4 there",
         "Measure a baseline on this one",
+        code=4,
+    )
+
+
+def test_budget_for_another_batch(job: Any, nastool: Nastool) -> None:
+    refused(
+        nastool, job.folder, "check --batch 4", "manifest.json is for batches of 8, and 4 were asked for", "--latency"
     )
 
 

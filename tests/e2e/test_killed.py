@@ -28,6 +28,7 @@ holdout_per_class = 20
 batch = 8
 rounds = 40
 min_ms = 5.0
+networks = 3
 
 [train]
 recipe = "quick"
@@ -139,15 +140,18 @@ def test_same_end_after_a_kill(command: str, moment: int, reference: Path, tmp_p
     )
 
 
+PLANNED = "SELECT key, count(*) FROM samples WHERE round < 40 GROUP BY key ORDER BY key"
+
+
 def same_profile(folder: Path, reference: Path) -> None:
-    """One run, gone on with: every part has every round once."""
+    """One run, gone on with: every part has every planned round once. How many more it takes is the machine's own."""
     connection = sqlite3.connect(folder / "latency.sqlite")
     assert connection.execute("SELECT count(*) FROM profile_runs WHERE finished_at IS NOT NULL").fetchone() == (1,)
     assert connection.execute("SELECT count(*) FROM profile_runs").fetchone() == (1,)
-    counts = connection.execute("SELECT key, count(*) FROM samples GROUP BY key ORDER BY key").fetchall()
+    counts = connection.execute(PLANNED).fetchall()
     connection.close()
     expected = sqlite3.connect(reference / "latency.sqlite")
-    assert counts == expected.execute("SELECT key, count(*) FROM samples GROUP BY key ORDER BY key").fetchall()
+    assert counts == expected.execute(PLANNED).fetchall()
     expected.close()
 
 

@@ -152,12 +152,26 @@ def test_check_fails_over_the_budget(finished_job: Any, nastool: Nastool) -> Non
 def test_check_against_a_baseline(job: Any, nastool: Nastool) -> None:
     baseline = job.folder / "baseline.json"
     verdict = job.answers["check"].json
-    baseline.write_text(json.dumps(verdict | {"measured_latency_ms": verdict["measured_latency_ms"] * 1000}))
+
+    def write_baseline(times: float) -> None:
+        rounds = [[ms * times, reference] for ms, reference in verdict["rounds_ms"]]
+        baseline.write_text(json.dumps(verdict | {"rounds_ms": rounds}))
+
+    write_baseline(1000)
     assert nastool("check", "--baseline", baseline, cwd=job.folder).code == 0
-    baseline.write_text(json.dumps(verdict | {"measured_latency_ms": verdict["measured_latency_ms"] / 1000}))
-    answer = nastool("check", "--baseline", baseline, cwd=job.folder)
+    write_baseline(1 / 1000)
+    answer = nastool("check", "--baseline", baseline, "--max-seconds", "5", cwd=job.folder)
     assert answer.code == 1
     assert "slower than the baseline by" in answer.stderr
+
+
+def test_check_against_another_build(finished_job: Any, nastool: Nastool) -> None:
+    """The run's export beside itself: whatever the machine does, it does to both."""
+    flags = ("--baseline", "runs/r/export/model.onnx", "--max-regression", "100%", "--json")
+    answer = nastool("check", *flags, cwd=finished_job.folder)
+    assert answer.code == 0, answer
+    assert [finding["about"] for finding in answer.json["findings"]] == ["budget", "regression"]
+    assert answer.json["ratio_interval"][0] <= answer.json["ratio"] <= answer.json["ratio_interval"][1] <= 2.0
 
 
 def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:

@@ -1,13 +1,19 @@
 """The device whose latency is known."""
 
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from exporters import backends
 from exporters.backends import CompileSpec
-from exporters.backends.fake import NS_PER_MAC, NS_PER_NODE, Backend
+from exporters.backends.fake import DRIFT_PERIOD_MS, NS_PER_MAC, NS_PER_NODE, Backend, Dials
+from exporters.errors import UnknownBackend
+from exporters.timing import Timing
 from exporters.to_onnx import export_onnx
 
 
@@ -48,3 +54,74 @@ def test_noise_slows_calls_and_comes_from_the_seed(part: Path) -> None:
     assert ms(Backend(), part) < timing.wall_ms_min < timing.wall_ms_median
     assert timing == again
     assert timing != other
+
+
+def many(backend: Backend, timings: int, call_ms: float = 1.0) -> list[Timing]:
+    compiled = backend.simulate(call_ms)
+    return [compiled.time(40.0) for _ in range(timings)]
+
+
+def test_drift_slows_and_quickens_again_over_a_minute_of_its_clock() -> None:
+    figures = [timing.busy_ms_median for timing in many(Backend(drift=0.1), 2 * int(DRIFT_PERIOD_MS / 40))]
+    assert min(figures) == pytest.approx(1.0, abs=1e-3)
+    assert max(figures) == pytest.approx(1.1, abs=1e-3)
+    steps = [abs(after - before) for before, after in pairwise(figures)]
+    assert max(steps) < 0.001  # slow: what is timed in turns drifts alike
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_bursts_take_their_share_of_the_time_and_hit_whatever_is_timed(visible: bool) -> None:
+    device = Backend(burst=0.2, burst_slower=3.0, burst_visible=visible)
+    timings = many(device, 2000)
+    slow = [timing.busy_ms_median > 2.9 for timing in timings]
+    in_burst = sum(3.0 if is_slow else 1.0 for is_slow in slow if is_slow) / sum(3.0 if s else 1.0 for s in slow)
+    assert in_burst == pytest.approx(0.2, abs=0.04)  # of the clock's time, some 350 stretches of it
+    assert sum(before != after for before, after in pairwise(slow)) < len(slow) / 5  # in runs, not one by one
+    told = [bool(timing.disturbed) for timing in timings]
+    assert told == [visible and max(timing.raw_ms) > 2.9 for timing in timings]
+
+
+def test_a_build_can_be_slower(part: Path) -> None:
+    assert ms(Backend(slowdown=0.05), part) == pytest.approx(1.05 * ms(Backend(), part))
+
+
+def test_two_networks_meet_different_weather_and_the_same_one_the_same() -> None:
+    one, again, other = (many(Backend(drift=0.1), 1, call_ms)[0].busy_ms_min / call_ms for call_ms in (1.0, 1.0, 2.0))
+    assert one == again
+    assert one != other
+
+
+def test_is_only_loaded_to_compute_something(part: Path) -> None:
+    program = (
+        f"import sys; from pathlib import Path; from exporters import backends; "
+        f"backends.load('fake').compile(Path({str(part)!r}), backends.CompileSpec(8)).time(40.0); "
+        f"sys.exit('onnxruntime' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_dials_come_as_text() -> None:
+    backend = backends.load("fake:noise=0.02,drift=0.1,seed=7")
+    assert isinstance(backend, Backend)
+    assert backend.dials == Dials(noise=0.02, drift=0.1, seed=7)
+
+
+def test_rows_of_the_same_device_on_another_day_belong_together() -> None:
+    calm, wild = Backend(), Backend(noise=0.1, drift=0.2, burst=0.1, slowdown=0.05, seed=3)
+    assert calm.version() == wild.version() != Backend(scale_whole=1.3).version()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fake:noize=1", "the backend fake has no dial 'noize'. Its dials: scale_whole, noise, "),
+        ("fake:", "the backend fake has no dial ''"),
+        ("fake:noise=much", "the dial noise of the backend fake must be a number from 0, as 0.05 (given: 'much')"),
+        ("fake:burst=-1", "the dial burst of the backend fake must be a number from 0"),
+        ("fake:seed=1.5", "the dial seed of the backend fake must be a whole number from 0 (given: '1.5')"),
+    ],
+)
+def test_a_wrong_dial_is_named(text: str, message: str) -> None:
+    with pytest.raises(UnknownBackend) as caught:
+        backends.load(text)
+    assert str(caught.value).startswith(message)

@@ -4,16 +4,18 @@ import ctypes
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import TensorProto, numpy_helper
 from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends import onnxruntime as ours
 from exporters.backends.onnxruntime import CUDA, TENSORRT, Backend
-from exporters.errors import BackendUnavailable
-from exporters.to_onnx import INPUT, export_onnx
+from exporters.errors import BackendUnavailable, WrongPrecision
+from exporters.to_onnx import INPUT, OUTPUT, export_onnx
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +48,44 @@ def test_a_closed_session_says_so(file: Path) -> None:
         session.time(1.0)
 
 
-def test_another_precision_is_refused(file: Path) -> None:
-    with pytest.raises(BackendUnavailable, match=r"runs fp32 files here, not int8\. Ask for fp32"):
+def test_a_file_of_another_precision_is_refused(file: Path) -> None:
+    with pytest.raises(WrongPrecision, match=r"net\.onnx computes in fp32, not in int8"):
         Backend().compile(file, CompileSpec(batch=1, precision="int8"))
+
+
+def test_files_of_16_bits_run_as_they_are(file: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    onnx.save(to_fp16(onnx.load(file)), half)
+    session = Backend().compile(half, CompileSpec(batch=2, precision="fp16"))
+    assert session.time(1.0).calls >= 3
+    images = np.linspace(-1, 1, 2 * 3 * 36, dtype=np.float32).reshape(2, 3, 6, 6)
+    found = session.run({INPUT: images})[OUTPUT]
+    assert found.dtype == np.float32
+    exact = Backend().compile(file, CompileSpec(batch=2)).run({INPUT: images})[OUTPUT]
+    np.testing.assert_allclose(found, exact, atol=2e-3)  # 11 bits of significand, 27 products that add up to about 1
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights, inputs and outputs of 16 bits."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    del model.graph.value_info[:]
+    return model
+
+
+def test_sessions_share_the_images_that_they_read(file: Path) -> None:
+    sessions = [Backend().compile(file, CompileSpec(batch)) for batch in (4, 4, 5)]
+    one, same, other = (session._inputs[0] for session in sessions)
+    assert one is same
+    assert one is not other
+    del one, same, other
+    for session in sessions:
+        session.close()
+    assert not ours._IN_USE
 
 
 def without_driver(name: str) -> None:

@@ -1,11 +1,10 @@
 """Which files are taken for a latency table, and that the others keep every byte."""
 
 import hashlib
+import json
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,15 +122,16 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
 
 
 OPEN = """
-import os, resource, signal, sys
+import json, os, resource, signal, sys
 from pathlib import Path
+from latency_db.context import Context
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
 {before}
 try:
     store = open_store(Path(sys.argv[1]))
     store.contexts()  # one that is there can be read
-    store.create_tables()
+    store.begin_run(Context.from_dict(json.loads(sys.argv[2])), "space", "digest", {{}}, 1, "1")
 except LatencyDbError as problem:
     print(type(problem).__name__, problem)
 """
@@ -139,33 +139,26 @@ AS_NOBODY = "if os.geteuid() == 0: os.setuid(65534)"  # root may write anywhere
 DISK_FULL = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
 
 
-def opened(path: Path, before: str) -> str:
-    code = OPEN.format(before=before)
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+def opened(path: Path, before: str, context: Context) -> str:
+    code, values = OPEN.format(before=before), json.dumps(context.as_dict())
+    done = subprocess.run([sys.executable, "-c", code, str(path), values], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
-@pytest.fixture
-def read_only() -> Iterator[Path]:
-    """A folder that others may look into; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 @pytest.mark.parametrize("there", [False, True])
-def test_a_read_only_folder_is_named(read_only: Path, there: bool) -> None:
+def test_a_read_only_folder_is_named(read_only: Path, there: bool, context: Context) -> None:
     path = read_only / "latency.sqlite"
     if there:
         open_store(path).close()
         path.chmod(0o444)
     read_only.chmod(0o555)
     before = contents(read_only)
-    answer = opened(path, AS_NOBODY)
+    answer = opened(path, AS_NOBODY, context)
     assert answer.startswith(f"DatabaseUnwritable can't write the latency table {path}:"), answer
     assert "make the folder writable" in answer
     assert contents(read_only) == before
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    answer = opened(tmp_path / "latency.sqlite", DISK_FULL)
+def test_a_full_disk_is_named(tmp_path: Path, context: Context) -> None:
+    answer = opened(tmp_path / "latency.sqlite", DISK_FULL, context)
     assert answer.startswith("DatabaseUnwritable can't write the latency table"), answer

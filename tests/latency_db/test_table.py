@@ -1,6 +1,6 @@
 """A part's figures from its rounds, and parts that were not measured."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -30,6 +30,55 @@ def test_more_threads_are_told_by_the_clock(threads: int) -> None:
 def test_a_single_round_is_its_own_spread() -> None:
     found = summarise(ROUNDS[:1], threads=1)
     assert (found.latency_ms, found.median_ms, found.p90_ms, found.mad_ms) == (4.0, 5.0, 5.0, 0.0)
+
+
+CALM, HIT = (
+    Sample(3, 9.0, 9.0, 4.0, 5.0, (4.0, 5.0, 6.0)),
+    Sample(3, 8.0, 9.0, 3.0, 5.0, (3.0, 5.0, 7.0), "interrupted"),
+)
+
+
+def test_a_least_time_counts_once_a_second_round_comes_near_it() -> None:
+    near, far = replace(CALM, busy_ms_min=4.3), replace(CALM, busy_ms_min=4.5)
+    assert summarise([CALM, near, far], 1).unstable == ""
+    assert summarise([CALM, far], 1).unstable == "no second round within 10% of the least"
+    assert summarise([CALM], 1).unstable == ""  # asked for one round, there is nothing to compare with
+
+
+def test_disturbed_rounds_are_left_out_where_two_others_agree() -> None:
+    found = summarise([HIT, CALM, HIT, CALM], 1)
+    assert (found.latency_ms, found.min_ms, found.median_ms, found.unstable) == (4.0, 4.0, 5.0, "")
+    assert (found.n, found.rounds) == (12, 4)
+
+
+@pytest.mark.parametrize(("hits", "calms"), [(3, 1), (2, 0), (1, 0)])
+def test_where_too_few_are_undisturbed_all_count_and_it_is_told(hits: int, calms: int) -> None:
+    found = summarise([HIT] * hits + [CALM] * calms, 1)
+    assert found.latency_ms == 3.0
+    assert found.unstable == f"interrupted in {hits} of {hits + calms} rounds"
+
+
+def test_a_gpus_figure_is_the_median_of_the_steady_rounds() -> None:
+    rounds = [Sample(9, 5.0, 5.0, ms - 0.1, ms, (), "", reference) for ms, reference in [(2, 1), (2.2, 1.1), (4, 2)]]
+    found = summarise(rounds, 1, "gpu")
+    assert found.latency_ms == pytest.approx(2.2)  # all at the speed of the middle round
+    assert found.reference_ms == 1.1
+    assert found.unstable == ""
+    alone = summarise([replace(sample, reference_ms=0.0) for sample in rounds], 1, "gpu")
+    assert (alone.latency_ms, alone.unstable) == (2.2, "rounds vary by 32.9%")
+    throttled = [replace(rounds[0], disturbed="power cap")] * 2
+    assert summarise([rounds[0], *throttled], 1, "gpu").unstable == "power cap in 2 of 3 rounds"
+
+
+def test_figures_of_two_days_are_compared_at_one_speed() -> None:
+    found = summarise([replace(CALM, reference_ms=2.0)] * 2, 1)
+    assert found.at_speed_of(2.5) == pytest.approx(5.0)
+    assert summarise([CALM], 1).at_speed_of(2.5) == 4.0  # no reference network was timed
+
+
+def test_a_table_names_what_cannot_be_trusted(context: Context) -> None:
+    rows = {key: Row(key, summarise(samples, 1), "hash", 1) for key, samples in {"b": [HIT], "a": [CALM]}.items()}
+    assert LatencyTable(context, rows).unstable() == {"b": "interrupted in 1 of 1 rounds"}
 
 
 def test_an_unmeasured_part_is_an_error_that_says_what_to_type(context: Context) -> None:

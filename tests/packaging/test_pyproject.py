@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Not needed to run: looked for, and used where they are (extra `gpu`).
-OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda"}
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda"}
 
 
 def test_every_dependency_has_its_reason() -> None:
@@ -55,8 +55,9 @@ def test_every_dependency_is_imported() -> None:
     providers = metadata.packages_distributions()
     used = {name.lower().replace("_", "-") for module in modules for name in providers.get(module, [module])}
     unused = {name_of(dependency) for dependency in PROJECT["dependencies"]} - used
-    # torch imports the first for us; one of the wheels of ONNX Runtime is installed, the other not
-    assert unused <= {"onnxscript", "onnxruntime", "onnxruntime-gpu"}
+    # torch imports the first for us; one of the wheels of ONNX Runtime is installed, the other not; TensorRT-RTX is
+    # imported by the name that the backend tensorrt is given
+    assert unused <= {"onnxscript", "onnxruntime", "onnxruntime-gpu", "tensorrt-rtx-cu13"}
 
 
 def test_entry_point_is_the_command_line() -> None:

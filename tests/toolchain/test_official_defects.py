@@ -1,7 +1,7 @@
 """What is broken in the paper's own code (megvii-model/SinglePathOneShot, 36eed6c), by reading, works here."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
+from toolchain.search.scores import Score
 from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -70,17 +71,18 @@ def test_1_training_goes_on_from_a_checkpoint_of_any_name(
     assert steps_taken == [0, 1, 2, 3, 4, 5]
 
 
-def test_2_the_journal_has_each_candidate_as_soon_as_it_is_scored(paper_space: SearchSpace, tmp_path: Path) -> None:
+def test_2_the_journal_has_each_generation_as_soon_as_it_is_scored(paper_space: SearchSpace, tmp_path: Path) -> None:
     """There: the search's checkpoint is written once, after the last generation."""
     path = tmp_path / "candidates.jsonl"
     lines_on_disk = []
 
-    def evaluate(arch: Architecture) -> float:
-        lines_on_disk.append(path.read_bytes().count(b"\n") - 1)  # without the first, which is no candidate
-        return 0.5
+    class Scorer:
+        def many(self, archs: Sequence[Architecture], reference: object, advance: object) -> list[Score]:
+            lines_on_disk.append(path.read_bytes().count(b"\n") - 1)  # without the first, which is no candidate
+            return [Score(0.5)] * len(archs)
 
-    run_strategy(evolution(paper_space, share=0.5), 3, 0, Journal(path, {}), evaluate, Quiet())
-    assert lines_on_disk == list(range(3 * 50))
+    run_strategy(evolution(paper_space, share=0.5), 3, 0, Journal(path, {}), Scorer(), Quiet())
+    assert lines_on_disk == [0, 50, 100]
 
 
 def test_3_all_candidates_are_scored_on_the_same_images(tiny_space: SearchSpace, digits: Data) -> None:
@@ -90,7 +92,7 @@ def test_3_all_candidates_are_scored_on_the_same_images(tiny_space: SearchSpace,
     seen: list[str] = []
 
     def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if isinstance(module, Network):
+        if isinstance(module, nn.Conv2d) and module.in_channels == tiny_space.in_channels:  # the first layer
             seen.append(hashlib.sha256(inputs[0].contiguous().numpy().tobytes()).hexdigest())
 
     handle = nn.modules.module.register_module_forward_pre_hook(look)
@@ -151,12 +153,13 @@ def test_6_networks_over_the_budget_use_up_no_candidates(paper_space: SearchSpac
     cost = strategy.feasible.budget.limits[0].cost
     scores: list[Architecture] = []
 
-    def evaluate(arch: Architecture) -> float:
-        assert strategy.feasible.budget.allows(arch)
-        scores.append(arch)
-        return cost.cost(arch) / 1e9
+    class Scorer:
+        def many(self, archs: Sequence[Architecture], reference: object, advance: object) -> list[Score]:
+            assert all(map(strategy.feasible.budget.allows, archs))
+            scores.extend(archs)
+            return [Score(cost.cost(arch) / 1e9) for arch in archs]
 
-    generations = run_strategy(strategy, 3, 0, Journal(tmp_path / "j.jsonl", {}), evaluate, Quiet())
+    generations = run_strategy(strategy, 3, 0, Journal(tmp_path / "j.jsonl", {}), Scorer(), Quiet())
     assert len(generations) == len(set(scores)) == 3 * 50
 
 

@@ -17,6 +17,7 @@ from toolchain.units import (
     parse_count,
     parse_latency_ms,
     parse_percent,
+    parse_seconds,
 )
 
 
@@ -26,6 +27,20 @@ from toolchain.units import (
 )
 def test_latencies(text: str, ms: float) -> None:
     assert parse_latency_ms(text) == pytest.approx(ms, rel=1e-15)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60s", 60.0), ("500ms", 0.5), ("5min", 300.0), ("0s", 0.0)])
+def test_times(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == pytest.approx(seconds, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("60", "time '60' has no unit. Write ms, s or min, as in 60s"), ("1h", "unknown unit 'h'"), ("-1s", "below zero")],
+)
+def test_times_that_cannot_be_read(text: str, problem: str) -> None:
+    with pytest.raises(BadUnit, match=problem):
+        parse_seconds(text)
 
 
 @given(st.floats(1e-6, 1e6), st.sampled_from(sorted(MS_PER_UNIT)))

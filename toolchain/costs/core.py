@@ -12,7 +12,8 @@ from toolchain.units import format_binary, format_count, format_ms
 class TableCost:
     """A cost as a table: `fixed` (stem and head) plus one row a choice block, one number a choice key.
 
-    `convention` says in words what is counted; it is shown with the numbers, since others count otherwise.
+    `convention` says in words what is counted; it is shown with the numbers, since others count otherwise. `remark`
+    is what to know of a limit on it.
     """
 
     name: str
@@ -20,6 +21,7 @@ class TableCost:
     fixed: float
     rows: tuple[Mapping[str, float], ...]
     convention: str = ""
+    remark: str = ""
 
     def cost(self, arch: Architecture) -> float:
         """The cost of one architecture, in `unit`."""

@@ -17,6 +17,7 @@ from toolchain.costs.core import TableCost
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import builder_of
+from toolchain.nets.supernet import twin
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
 
 MACS = "multiply-adds of convolutions and classifier, batch 1"
@@ -84,7 +85,6 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
         assert isinstance(weight, Tensor)
         found.append((layer, output.numel() * weight[0].numel()))
 
-    counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in module.modules():
         if (
             not isinstance(layer, nn.Conv2d | nn.Linear | FREE)
@@ -94,12 +94,21 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
                 f"MACs of {type(layer).__name__} are not counted, and none is taken for 0. Build the blocks of the "
                 f"space from Conv2d and Linear"
             )
+    counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     handles = [layer.register_forward_hook(count) for layer in counted]
     with torch.no_grad():
-        module.eval()(torch.empty(1, *input_shape, device="meta"))
+        _without_free(module.eval())(torch.empty(1, *input_shape, device="meta"))
     for handle in handles:
         handle.remove()
     return found
+
+
+def _without_free(module: nn.Module) -> nn.Module:
+    """`module` without the layers that count nothing and leave shapes as they are; most of the time would be theirs."""
+    other = twin(module)
+    for name, child in module.named_children():
+        other._modules[name] = nn.Identity() if isinstance(child, FREE | nn.ReLU | nn.ReLU6) else _without_free(child)
+    return other
 
 
 def _count_all(

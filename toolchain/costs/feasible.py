@@ -224,9 +224,10 @@ def _no_limit(space: SearchSpace) -> Limit:
 
 
 def _beyond_reach(space: SearchSpace, limit: Limit) -> str:
+    remark = f" ({limit.cost.remark})" if limit.cost.remark else ""
     return (
         f"no architecture of {space.name} has {limit}: the least reachable is "
-        f"{limit.cost.least_limit()}. Give {limit.cost.name} a limit of at least that"
+        f"{limit.cost.least_limit()}{remark}. Give {limit.cost.name} a limit of at least that"
     )
 
 

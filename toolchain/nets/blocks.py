@@ -1,25 +1,37 @@
 """What the blocks of all families are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
+
+from toolchain.nets.shared_norm import SharedBatchNorm2d
 
 
 @dataclass(frozen=True)
 class Norm:
-    """How a network normalises: with a learned scale and offset or not, with running statistics or not."""
+    """How a network normalises: with a learned scale and offset or not, with running statistics or not.
+
+    With `shared`, a batch's statistics are those of all processes that train together.
+    """
 
     affine: bool
     statistics: bool
     eps: float = 1e-5
+    shared: bool = False
 
     def layer(self, channels: int) -> nn.BatchNorm2d:
-        return nn.BatchNorm2d(channels, eps=self.eps, affine=self.affine, track_running_stats=self.statistics)
+        kind = SharedBatchNorm2d if self.shared else nn.BatchNorm2d
+        return kind(channels, eps=self.eps, affine=self.affine, track_running_stats=self.statistics)
 
 
 # Paths share weights but not statistics, so a supernet keeps none: a score without BN recalibration can't exist.
 SUPERNET = Norm(affine=False, statistics=False)
 STANDALONE = Norm(affine=True, statistics=True)
+
+
+def shared_by(norm: Norm, processes: int) -> Norm:
+    """`norm` as it must be where so many processes train one model."""
+    return replace(norm, shared=processes > 1)
 
 
 def conv_bn(

@@ -1,6 +1,6 @@
 """`nastool profile`: every distinct part of a space, timed on the device, into the latency table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,15 +8,20 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
+from exporters.folding import fold_batch_norm
 from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.context import Context
+from latency_db.devices import find
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
+from latency_db.where import exists, shown
 from toolchain.config import Config
+from toolchain.costs.latency import REGRESSION, network_prefix, position_keys
 from toolchain.errors import BadConfig
 from toolchain.nets.network import initialise
-from toolchain.profiling.measure import rounds_of
-from toolchain.profiling.stack import context_of
+from toolchain.profiling.measure import trusted_rounds
+from toolchain.profiling.networks import networks
+from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -28,11 +33,11 @@ class Profiled:
 
     table: LatencyTable
     context: Context
-    db: Path
+    db: str  # where it is, without a password
 
 
 def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """Time the parts of `space`, a round at a time; a round is stored as a whole.
+    """Time the parts of `space`, a round at a time, until they can be trusted; a round is stored as a whole.
 
     A profile that was killed goes on with the round that it was in.
 
@@ -46,61 +51,88 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             f"{space.name} has layers of 1 to 4 bits, and no runtime here runs those any quicker than 8 bits: they "
             f"have no latency of their own. Search it with --bitops, or profile it with the option bits=float"
         )
-    context = context_of(config.profile)
+    if config.profile.precision == "int8":
+        raise BadConfig(
+            "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
+            "images. Profile in fp32 or fp16, and measure int8 files with nastool check --precision int8"
+        )
+    context, _ = context_of(config.profile), usable_backend(config.profile)
+    if config.profile.estimate:  # one round says all
+        once = config.profile.model_copy(update={"rounds": 1})
+        config = config.model_copy(update={"profile": once})
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
-        files = _export(variants(space), config.profile.batch, Path(folder), progress)
-        run_id, start = _begin_or_resume(store, context, space, files, config)
-        if start:
-            progress.say(f"going on with round {start + 1} of {config.profile.rounds}")
-        for number, samples in rounds_of(files, config.profile, config.seed, start, progress, "time parts"):
-            store.add_round(run_id, number, samples)
+        timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
+        files = _export(timed, config.profile.precision, Path(folder), progress)
+        run_id = _begin_or_resume(store, context, space, files, config)
+        done = store.samples(run_id)
+        if done:
+            planned = config.profile.rounds
+            progress.say(f"going on with round {len(done) + 1}" + (f" of {planned}" if len(done) < planned else ""))
+        for number, samples in trusted_rounds(files, config.profile, config.seed, done, progress, "time parts"):
+            # the reference network is no part of a space; its time is in every sample
+            store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)
-        return Profiled(store.table(context, files), context, config.profile.db)
+        return Profiled(load_table(config, space), context, store.name)
 
 
 def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
     """What was measured before on this stack if it is whole, else `profile`."""
-    if config.profile.db.exists():
+    if exists(config.profile.db):
         table = load_table(config, space)
-        if all(variant.key in table.rows for variant in variants(space)):
-            return Profiled(table, table.context, config.profile.db)
+        networks_there = sum(key.startswith(network_prefix(space)) for key in table.rows)
+        wanted = min(config.profile.networks, space.size)
+        if all(variant.key in table.rows for variant in variants(space)) and networks_there >= wanted:
+            return Profiled(table, table.context, shown(config.profile.db))
     return profile(config, space, progress)
 
 
 def load_table(config: Config, space: SearchSpace) -> LatencyTable:
-    """What was measured of `space` on the device, backend and batch of the configuration.
+    """What was measured of `space`, parts and whole networks, on the device, backend and batch of the configuration.
 
     Raises:
         LatencyDbError: the database can't be used. Parts that were not measured raise when they are asked for.
     """
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
-        return store.table(context, [variant.key for variant in variants(space)])
+        keys = [variant.key for variant in variants(space)]
+        if context.backend == REGRESSION:
+            keys += position_keys(space)
+        table = store.table(context, keys)
+        whole = {row.key: row for row in store.networks(context, network_prefix(space))}
+    return replace(table, rows={**table.rows, **whole})
 
 
-def export_for_timing(module: nn.Module, input_shape: tuple[int, int, int], path: Path) -> None:
-    """Export `module` with drawn weights, as it would ship; latency does not depend on their values."""
+def export_for_timing(
+    module: nn.Module, input_shape: tuple[int, int, int], path: Path, precision: str = "fp32"
+) -> None:
+    """Export `module` with drawn weights, as it would ship; latency does not depend on their values.
+
+    In fp16, what comes in and goes out is fp16 too, as between the blocks of a network.
+    """
     initialise(module, torch.Generator().manual_seed(0))
-    export_onnx(module.eval(), torch.zeros(2, *input_shape), path)
+    example = torch.zeros(2, *input_shape)
+    if precision == "fp16":
+        module, example = fold_batch_norm(module).half(), example.half()  # folded in fp32, which is exact
+    export_onnx(module.eval(), example, path)
 
 
-def _export(parts: tuple[Variant, ...], batch: int, folder: Path, progress: Progress) -> dict[str, Path]:
+def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Path]:
     task = progress.start("export parts", len(parts))
     files = {}
     for number, part in enumerate(parts):
         files[part.key] = folder / f"{number}.onnx"
-        export_for_timing(part.build(), part.input_shape, files[part.key])
+        export_for_timing(part.build(), part.input_shape, files[part.key], precision)
         task.advance(note=part.key)
     return files
 
 
-def _begin_or_resume(
-    store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config
-) -> tuple[int, int]:
-    """The run to write to and its first round without samples."""
+def _begin_or_resume(store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config) -> int:
+    """The run to write to."""
     parts = {key: graph_hash(path) for key, path in files.items()}
     rounds = config.profile.rounds
     run_id = store.unfinished_run(context, parts, rounds)
     if run_id is not None:
-        return run_id, store.rounds_done(run_id)
-    return store.begin_run(context, space.name, space.digest, parts, rounds, version("nastool")), 0
+        return run_id
+    kind, state = ("estimate", {}) if context.estimate else ("profile", find(config.profile.device).conditions())
+    code = version("nastool")
+    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state)

@@ -2,27 +2,62 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
+from types import MappingProxyType
 
-from exporters import backends
-from exporters.backends import Backend
+from exporters import backends, nvml
+from exporters.backends import Backend, onnxruntime
+from exporters.backends.roofline import Backend as Roofline
 from exporters.errors import BackendUnavailable
 from exporters.timing import PROTOCOL_VERSION
 from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
 from latency_db.devices import Device, find
 from toolchain.config import ProfileConfig
+from toolchain.costs.latency import REGRESSION
+from toolchain.profiling.clocks import cpu_clocks
+from toolchain.profiling.estimates import rates_of
+from toolchain.profiling.fitted import fitted_context
+
+AUTO = "auto"
+# What runs on what. A backend that isn't listed (fake, or one of your own) runs on anything.
+RUNS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "onnxruntime": ("cpu", "gpu"),
+        "onnxruntime_tensorrt": ("gpu",),
+        "tensorrt": ("gpu",),
+        "tensorrt_rtx": ("gpu",),
+    }
+)
+# Tried in this order where no backend is named; the first that can run is taken, and is a part of the stack.
+DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"cpu": ("onnxruntime",), "gpu": ("tensorrt", "onnxruntime")}
+)
 
 
 def usable_backend(config: ProfileConfig) -> Backend:
-    """The backend that the configuration names.
+    """The backend that the configuration names, for its device; with `estimate`, the roofline of that device.
 
     Raises:
-        BackendUnavailable: unknown, or it can't run here; the message has the reason and the remedy.
+        UnknownDevice: the device is not here.
+        BadConfig: an estimate of a device without known rates.
+        BackendUnavailable: the backend can't run here, not on such a device, or not in this precision; the message
+            has the reason and the remedy.
     """
-    backend = backends.load(config.backend)
-    if reason := backend.why_not():
-        raise BackendUnavailable(f"the backend {config.backend} can't run here: {reason}")
+    if config.estimate:
+        backend: Backend = Roofline(rates_of(config.device).rates)
+    elif config.backend == REGRESSION:
+        raise BackendUnavailable(
+            "tables of the backend regression are fitted to networks that were measured elsewhere, and nothing can be "
+            "measured with it here. Type nastool db fit, or give another --backend"
+        )
+    else:
+        device = find(config.device)
+        backend = _default(device) if config.backend == AUTO else _named(config.backend, device)
+        if reason := backend.why_not():
+            raise BackendUnavailable(f"the backend {backend.name} can't run here: {reason}")
+    precision_found(backend, config.precision)
     return backend
 
 
@@ -30,30 +65,108 @@ def context_of(config: ProfileConfig) -> Context:
     """The stack that measurements under this configuration belong to.
 
     Raises:
-        UnknownDevice, BackendUnavailable: it isn't here.
+        as `usable_backend`.
     """
-    return make_context(find(config.device), usable_backend(config), config)
+    if config.backend == REGRESSION and not config.estimate:
+        return fitted_context(config)
+    backend = usable_backend(config)
+    if config.estimate:
+        return _estimate_context(backend, config)
+    return make_context(find(config.device), backend, config)
 
 
 def make_context(device: Device, backend: Backend, config: ProfileConfig) -> Context:
     """The identity of `device` with `backend` as it would run now."""
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    gpu = _gpu(device)
     return Context(
         device_model=device.model,
         device_cores=device.cores,
         backend=backend.name,
         backend_version=backend.version(),
         provider=backend.provider,
-        precision="fp32",
+        precision=config.precision,
         batch=config.batch,
         threads=config.threads,
         affinity=",".join(map(str, affinity)),
         os=platform.platform(),
-        exporter=f"torch {version('torch')} {EXPORTER}",
+        exporter=_exporter(),
         protocol_version=PROTOCOL_VERSION,
         device_kind=device.kind,
+        capability=gpu.capability if gpu else "",
+        driver=gpu.driver if gpu else "",
+        precision_found=precision_found(backend, config.precision),
+        clocks=nvml.clocks_of(gpu.pci_bus_id) if gpu else cpu_clocks() if device.kind == "cpu" else "",
+    )
+
+
+def precision_found(backend: Backend, asked: str) -> str:
+    """What `backend` computes in where a file of the precision `asked` is given to it.
+
+    Raises:
+        BackendUnavailable: something else, so that its latency would be that of another precision.
+    """
+    provider = backend.provider
+    if provider == onnxruntime.CPU and asked == "fp16" and platform.machine() in ("x86_64", "AMD64"):
+        raise BackendUnavailable(
+            "onnxruntime computes fp16 files in fp32 on x86 CPUs, with casts round each layer: the file is smaller, "
+            "and slower. Give --precision fp32, or profile fp16 on a GPU"
+        )
+    if isinstance(backend, Roofline) and asked != "fp32":
+        raise BackendUnavailable(f"estimates are made in fp32, not in {asked}. Give --precision fp32")
+    if provider == onnxruntime.TENSORRT and asked == "fp32":
+        return "tf32"  # its engines are built with TensorRT's default, and there is no option to change that
+    return asked
+
+
+def _named(name: str, device: Device) -> Backend:
+    kinds = RUNS_ON.get(name.partition(":")[0])
+    backend = backends.load(name)
+    if kinds is not None and device.kind not in kinds:
+        reason = backend.why_not()
+        raise BackendUnavailable(
+            f"the backend {name} runs on a {' or '.join(kinds).upper()}, and the device {device.name} is a "
+            f"{device.kind.upper()}{f' (and {reason})' if reason else ''}. Give --backend {DEFAULTS[device.kind][-1]}, "
+            f"or another --device; nastool doctor lists what is here"
+        )
+    return onnxruntime.Backend(onnxruntime.CUDA) if (name, device.kind) == ("onnxruntime", "gpu") else backend
+
+
+def _default(device: Device) -> Backend:
+    """The first of the device's defaults that can run here, or the last with its reason."""
+    tried = [_named(name, device) for name in DEFAULTS.get(device.kind, ("onnxruntime",))]
+    return next((backend for backend in tried if backend.why_not() is None), tried[-1])
+
+
+def _gpu(device: Device) -> nvml.Gpu | None:
+    """What NVML knows of a GPU: the one of that model."""
+    if device.kind != "gpu":
+        return None
+    return next((gpu for gpu in nvml.gpus() if gpu.name == device.model), None)
+
+
+def _estimate_context(backend: Backend, config: ProfileConfig) -> Context:
+    """Nothing of this machine is in it: the same estimate is made anywhere."""
+    return Context(
+        device_model=rates_of(config.device).model,
+        device_cores=0,
+        backend=backend.name,
+        backend_version=backend.version(),
+        provider=backend.provider,
+        precision=config.precision,
+        batch=config.batch,
+        threads=1,
+        affinity="",
+        os="",
+        exporter=_exporter(),
+        protocol_version=PROTOCOL_VERSION,
+        device_kind="estimate",
         capability="",
         driver="",
-        precision_found="fp32",
+        precision_found=config.precision,
         clocks="",
     )
+
+
+def _exporter() -> str:
+    return f"torch {version('torch')} {EXPORTER}"

@@ -7,11 +7,13 @@ from statistics import median
 
 from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable
+from latency_db.where import exists
 from toolchain.config import Config
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
-from toolchain.costs.latency import latency_cost
+from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.errors import BadConfig
+from toolchain.profiling.fitted import held_out
 from toolchain.profiling.profiler import load_table
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.units import compact, expand, parse_count, parse_latency_ms
@@ -24,20 +26,24 @@ class Costs:
     """The costs of a space; latency where its parts were measured."""
 
     counted: tuple[TableCost, ...]
-    latency: TableCost | None
+    latency: LatencyModel | None
 
     @property
     def all(self) -> tuple[TableCost, ...]:
-        return (*self.counted, self.latency) if self.latency else self.counted
+        return (*self.counted, self.latency.predicted) if self.latency else self.counted
 
     def named(self, name: str) -> TableCost:
         """The cost `name`, as `macs`; `load_costs` was told that it is needed."""
         return next(cost for cost in self.all if cost.name == name)
 
+    def limited(self, name: str) -> TableCost:
+        """What a limit on the cost `name` holds: the count itself, and the upper bound of a latency."""
+        return self.latency.upper if self.latency and name == "latency_ms" else self.named(name)
+
     def of(self, arch: Architecture) -> dict[str, float | int | None]:
         """All costs of one architecture by name; `latency_ms` is None where it was not measured."""
         counts = {cost.name: int(cost.cost(arch)) for cost in self.counted}
-        return {**counts, "latency_ms": self.latency.cost(arch) if self.latency else None}
+        return {**counts, "latency_ms": self.latency.predicted.cost(arch) if self.latency else None}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
         MissingLatency: latency is needed and a part was not measured on this stack.
     """
     try:
-        latency = latency_cost(space, load_table(config, space)) if need_latency or config.profile.db.exists() else None
+        wanted = need_latency or exists(config.profile.db)
+        latency = held_out(space, latency_model(space, load_table(config, space))) if wanted else None
     except MissingLatency:
         if need_latency:
             raise
@@ -85,7 +92,7 @@ def goals_of(config: Config, space: SearchSpace) -> tuple[tuple[Goal, ...], Cost
     goals = []
     for number in range(max(map(len, limits.values())) or 1):
         chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}
-        budget = Budget(tuple(Limit(costs.named(name), most) for name, most in chosen.items()))
+        budget = Budget(tuple(Limit(costs.limited(name), most) for name, most in chosen.items()))
         goals.append(Goal(_name(budget), budget))
     return tuple(goals), costs
 
@@ -96,7 +103,7 @@ def _name(budget: Budget) -> str:
 
 
 def middle_latency_ms(space: SearchSpace, table: LatencyTable, seed: int) -> float:
-    """The median predicted latency of the space, over drawn architectures, rounded to whole microseconds."""
-    cost = latency_cost(space, table)
+    """The limit that about half of the space's architectures are sure to meet, rounded to whole microseconds."""
+    cost = latency_model(space, table).upper
     rng = Random(seed)
     return round(median(cost.cost(space.draw(rng)) for _ in range(DRAWS)), 3)

@@ -1,40 +1,177 @@
-"""The score of a candidate: hold-out accuracy with inherited weights and recalibrated BN statistics.
+"""The score of candidates: hold-out accuracy with inherited weights and recalibrated BN statistics.
 
 Every candidate sees the same images in the same batches, so that scores differ by the architecture alone.
 """
 
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from toolchain.nets.supernet import Supernet
+from toolchain.search.batches import MOST_BYTES, Batches, shuffled
+from toolchain.search.race import Race
+from toolchain.search.scores import Reference, Score
+from toolchain.search.trie import Trie
+from toolchain.search.under_way import State, UnderWay
 from toolchain.spaces.core import Architecture
-from toolchain.training.accuracy import Batch, fixed_batches, recalibration_batches, top1
+from toolchain.training.accuracy import Batch, recalibration_indices
 from toolchain.training.data import Data
-from toolchain.training.recalibrate import recalibrate
+
+Advance = Callable[[int], None]
+
+
+def unseen(_: int) -> None:
+    """For callers that don't watch."""
+
+
+@dataclass
+class _Work:
+    """The candidates of one call, and how far they are."""
+
+    archs: Sequence[Architecture]
+    trie: Trie
+    reference: Reference | None
+    right: Tensor  # bool (candidates, hold-out images), on the device
+    advance: Advance
+    batches: int  # to do, of both kinds
+    recalibrated: int = 0
+    scored: int = 0
+    stopped: dict[int, int] = field(default_factory=dict)
+
+    def tell(self) -> None:
+        """A batch is done for all candidates, which is a part of each."""
+        done = self.recalibrated + self.scored
+        before, now = ((count * len(self.archs)) // self.batches for count in (done - 1, done))
+        self.advance(now - before)
+
+    def state(self) -> State:
+        statistics = [tensor.cpu() for tensor in self.trie.statistics()]
+        return State(self.recalibrated, self.scored, statistics, self.right.cpu(), self.stopped)
 
 
 class Evaluator:
     """Scores architectures of one supernet (paper Eq. 6)."""
 
-    def __init__(self, supernet: Supernet, data: Data, bn_images: int, batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Data,
+        bn_images: int,
+        batch: int,
+        seed: int,
+        workers: int = 0,
+        race: Race | None = None,
+        under_way: UnderWay | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         """Score on the whole hold-out, after recalibration on `bn_images` training images.
 
-        They are decoded at the first score and stay in memory as uint8, a quarter of what network inputs would take.
+        Args:
+            workers: processes that decode image files.
+            race: stop candidates that have lost; the hold-out is then in drawn order.
+            under_way: where a call that was killed goes on from.
+            most_bytes: each of the two sets of images stays in memory, as uint8, if it is not larger.
         """
         self._supernet = supernet.eval()
-        self._data, self._bn_images, self._batch, self._seed = data, bn_images, batch, seed
-
-    @cached_property
-    def _recalibration(self) -> list[Tensor]:
-        return list(recalibration_batches(self._data, self._bn_images, self._batch, self._seed))
-
-    @cached_property
-    def _holdout(self) -> list[Batch]:
-        return list(fixed_batches(self._data.train, self._data.holdout, self._batch))
+        self._device = next(supernet.parameters()).device
+        self._preprocessing = data.preprocessing
+        self._race, self._under_way = race, under_way
+        holdout = shuffled(data.holdout, seed) if race else data.holdout
+        drawn = recalibration_indices(data, bn_images, batch, seed)
+        self._recalibration = Batches(data.train, drawn, batch, workers, most_bytes)
+        self._holdout = Batches(data.train, holdout, batch, workers, most_bytes)
 
     def __call__(self, arch: Architecture) -> float:
         """Top-1 accuracy of `arch` on the hold-out, 0 to 1."""
-        net = self._supernet.extract(arch)
-        recalibrate(net, self._recalibration, self._data.preprocessing)
-        return top1(net, self._holdout, self._data.preprocessing)
+        return self.many([arch])[0].accuracy
+
+    def many(
+        self, archs: Sequence[Architecture], reference: Reference | None = None, advance: Advance = unseen
+    ) -> list[Score]:
+        """The score of each of `archs`, none of them twice: the same numbers as one by one, in less time.
+
+        Args:
+            reference: whom to race against; None looks at all images.
+            advance: is told when work for some more candidates is done.
+
+        Raises:
+            BadData: an image can't be read.
+        """
+        if not archs:
+            return []
+        work = self._begin(archs, reference if self._race else None, advance)
+        self._recalibrate(work)
+        self._look_at_holdout(work)
+        return [self._score(work, number) for number in range(len(archs))]
+
+    def recalibration_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that candidates are recalibrated on, as network inputs and labels, on the device."""
+        return self._inputs(self._recalibration.after(0))
+
+    def holdout_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that candidates are scored on, as network inputs and labels, on the device."""
+        return self._inputs(self._holdout.after(0))
+
+    def _begin(self, archs: Sequence[Architecture], reference: Reference | None, advance: Advance) -> _Work:
+        trie = Trie(self._supernet, archs)
+        trie.begin()
+        right = torch.zeros(len(archs), self._holdout.images, dtype=torch.bool, device=self._device)
+        batches = len(self._recalibration) + len(self._holdout)
+        work = _Work(archs, trie, reference, right, advance, batches)
+        against = reference.accuracy if reference else None
+        if self._under_way and (state := self._under_way.load(archs, against)):
+            work.recalibrated, work.scored, work.stopped = state.recalibrated, state.scored, state.stopped
+            trie.keep(set(range(len(archs))) - set(work.stopped))
+            for mine, kept in zip(trie.statistics(), state.statistics, strict=True):
+                mine.copy_(kept)
+            right.copy_(state.right)
+            advance((state.recalibrated + state.scored) * len(archs) // batches)
+        return work
+
+    def _recalibrate(self, work: _Work) -> None:
+        """Give each layer the mean of the batches' statistics, as `training.recalibrate` does for one network."""
+        for x, _ in self._inputs(self._recalibration.after(work.recalibrated)):
+            for _ in work.trie.run(x):
+                pass
+            work.recalibrated += 1
+            self._done(work)
+        work.trie.end()
+
+    def _look_at_holdout(self, work: _Work) -> None:
+        seen = work.scored * self._holdout.batch
+        looks = self._race.points(len(self._holdout)) if self._race else ()
+        for x, labels in self._inputs(self._holdout.after(work.scored)):
+            for number, logits in work.trie.run(x):
+                work.right[number, seen : seen + len(labels)] = logits.argmax(1) == labels
+            seen += len(labels)
+            work.scored += 1
+            if work.scored in looks and work.reference:
+                self._stop_losers(work, seen)
+            self._done(work)
+            if len(work.stopped) == len(work.archs):
+                break
+
+    def _stop_losers(self, work: _Work, seen: int) -> None:
+        assert self._race is not None
+        assert work.reference is not None
+        alive = [number for number in range(len(work.archs)) if number not in work.stopped]
+        lost = self._race.losers(work.right[alive, :seen].cpu().numpy(), work.reference.right[:seen])
+        work.stopped |= {alive[row]: seen for row in lost}
+        work.trie.keep(set(alive) - set(work.stopped))
+
+    def _done(self, work: _Work) -> None:
+        work.tell()
+        if self._under_way and self._under_way.due():
+            against = work.reference.accuracy if work.reference else None
+            self._under_way.keep(work.archs, against, work.state())
+
+    def _score(self, work: _Work, number: int) -> Score:
+        images = work.stopped.get(number)
+        right = work.right[number, :images].cpu().numpy()
+        return Score(int(right.sum()) / len(right), images, right if self._race and images is None else None)
+
+    def _inputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in batches:
+            yield self._preprocessing(pixels.to(self._device)), labels.to(self._device)

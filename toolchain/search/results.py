@@ -4,48 +4,60 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latency_db.context import Context
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
 from toolchain.search.budget import Costs
+from toolchain.search.goals import why_unmeasured
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Measured
+from toolchain.search.verify import Candidate, Verified, fitting
 from toolchain.spaces.core import SearchSpace
 
 
-def best_of(
-    space: SearchSpace,
-    winner: Scored,
-    measured_ms: float | None,
-    passed_over: Sequence[Measured],
-    budget: Budget,
-    costs: Costs,
-    context_id: str,
-) -> dict[str, Any]:
-    """The content of best.json, but for the data and the number of evaluations.
+def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, verified: Verified) -> dict[str, Any]:
+    """The content of best.json, but for the data.
 
-    Args:
-        measured_ms: None where the network has quantized layers, which no backend runs quicker.
+    `latency_ms` is what was predicted when the winner was chosen, `latency_upper_ms` the upper bound of that, which
+    is within the limit; `measured_latency_ms` and `measured_upper_ms` are None where nothing was measured.
     """
+    winner = verified.winner
+    arch = winner.scored.architecture
+    calibration = winner.calibration
     return {
-        "architecture": list(winner.architecture.choices),
+        "architecture": list(arch.choices),
         "space": space.name,
         "space_digest": space.digest,
-        "holdout_accuracy": winner.accuracy,
-        **costs.of(winner.architecture),
-        "measured_latency_ms": measured_ms,
+        "holdout_accuracy": winner.scored.accuracy,
+        **costs.of(arch),
+        **_latencies(winner),
+        "calibration": None if calibration is None else vars(calibration) | {"in_words": str(calibration)},
+        "estimate": context.estimate,
+        "not_measured": why_unmeasured(space, context),
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
-        "context": context_id,
+        "context": context.id,
         "conventions": {cost.name: cost.convention for cost in costs.all},
         "passed_over": [
             {
                 "architecture": list(other.scored.architecture.choices),
                 "holdout_accuracy": other.scored.accuracy,
-                "latency_ms": other.predicted_ms,
-                "measured_latency_ms": other.measured_ms,
+                **_latencies(other),
             }
-            for other in passed_over
+            for other in verified.passed_over
         ],
+        "evaluations": len(fitting(budget, verified.scored)),
+    }
+
+
+def _latencies(candidate: Candidate) -> dict[str, float | str | None]:
+    measured = candidate.measured
+    return {
+        "latency_ms": candidate.predicted_ms,
+        "latency_margin": candidate.calibration.margin if candidate.calibration else None,
+        "latency_upper_ms": candidate.bound_ms,
+        "measured_latency_ms": measured.latency_ms if measured else None,
+        "measured_upper_ms": measured.upper_ms if measured else None,
+        "measured_unstable": measured.unstable if measured else "",
     }
 
 
@@ -65,8 +77,8 @@ def draw_search(
     macs = costs.named("macs")
     for limit in budget.limits or (Limit(macs, macs.greatest),):
         draw_cost(
-            {label: _points(limit.cost, found) for label, found in reversed(searches.items())},
-            (limit.cost.cost(winner), best["holdout_accuracy"]),
+            {label: _points(costs.named(limit.cost.name), found) for label, found in reversed(searches.items())},
+            (costs.named(limit.cost.name).cost(winner), best["holdout_accuracy"]),
             limit.cost.name,
             limit.most if budget.limits else None,
             folder / f"accuracy_{limit.cost.name}.png",

@@ -17,12 +17,16 @@ TRIES = 100  # draws a wanted candidate before a source of candidates counts as 
 
 @dataclass(frozen=True)
 class Scored:
-    """An architecture with its hold-out accuracy, 0 to 1, and how it came up."""
+    """An architecture with its hold-out accuracy, 0 to 1, and how it came up.
+
+    One that a race stopped has seen a part of the hold-out, and is not `complete`.
+    """
 
     architecture: Architecture
     accuracy: float
     generation: int
     origin: str
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,13 @@ class Evolution:
 
 
 def best_first(scored: Sequence[Scored]) -> list[Scored]:
-    """By accuracy; of equals the one scored first."""
-    return sorted(scored, key=lambda s: -s.accuracy)
+    """By accuracy, of equals the one scored first; those that a race stopped come after all others."""
+    return sorted(scored, key=lambda s: (not s.complete, -s.accuracy))
+
+
+def complete(scored: Sequence[Scored]) -> tuple[Scored, ...]:
+    """Without those that a race stopped: only a score on the whole hold-out makes a winner."""
+    return tuple(candidate for candidate in scored if candidate.complete)
 
 
 class _Batch:

@@ -9,19 +9,25 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from toolchain.errors import BadData
-from toolchain.training.images import FolderImages, Images
+from toolchain.training.images import Images, MemoryImages
 from toolchain.training.recipe import Augmentation
+from toolchain.training.shards import SHARDS_OPEN, Ahead, ShardImages
 
 Position = tuple[int, int]  # (how many images were served before it, index into the training images)
 Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), int64 (N,)
 T = TypeVar("T")
+
+CPU = torch.device("cpu")
+PREFETCHED = 4  # batches a worker decodes ahead: a step of the supernet takes now more, now less time
 
 
 @dataclass(frozen=True)
 class StepSampler:
     """The positions of the batches `start` to `steps` of a run that goes through `indices` again and again.
 
-    Each pass has its own order, drawn from (seed, pass); a batch may reach over the end of a pass.
+    Each pass has its own order, drawn from (seed, pass); a batch may reach over the end of a pass. Of `ranks`
+    processes, each takes its own part of every batch. Where images lie in shards (`groups`), a pass goes through them
+    shard by shard.
     """
 
     indices: tuple[int, ...]
@@ -29,6 +35,9 @@ class StepSampler:
     seed: int
     start: int
     steps: int
+    rank: int = 0
+    ranks: int = 1
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return self.steps - self.start
@@ -37,13 +46,31 @@ class StepSampler:
         pass_, order = -1, torch.empty(0)
         for step in range(self.start, self.steps):
             positions = []
-            for served in range(step * self.batch, (step + 1) * self.batch):
+            first, share = step * self.batch, self.batch // self.ranks
+            for served in range(first + self.rank * share, first + (self.rank + 1) * share):
                 if served // len(self.indices) != pass_:
                     pass_ = served // len(self.indices)
-                    generator = torch.Generator().manual_seed(mix(self.seed, pass_))
-                    order = torch.randperm(len(self.indices), generator=generator)
+                    order = self.order(pass_)
                 positions.append((served, self.indices[int(order[served % len(self.indices)])]))
             yield positions
+
+    def order(self, pass_: int) -> Tensor:
+        """A permutation of the indices for one pass: int64 (len(indices),)."""
+        generator = torch.Generator().manual_seed(mix(self.seed, pass_))
+        if self.groups is None:
+            return torch.randperm(len(self.indices), generator=generator)
+        return mixed_shards(self.groups[torch.tensor(self.indices)], generator)
+
+
+def mixed_shards(groups: Tensor, generator: torch.Generator) -> Tensor:
+    """An order of images that opens shards one after the other, in random order, and mixes SHARDS_OPEN of them.
+
+    The shuffle buffer of stream readers, as a permutation known beforehand: an image of the shard that comes n-th is
+    served at a moment drawn between n and n + SHARDS_OPEN.
+    """
+    place = torch.randperm(int(groups.max()) + 1, generator=generator)
+    moment = place[groups] + SHARDS_OPEN * torch.rand(len(groups), generator=generator, dtype=torch.float64)
+    return moment.argsort(stable=True)
 
 
 @dataclass(frozen=True)
@@ -53,38 +80,69 @@ class _TrainingSet(Dataset[Batch]):
     seed: int
 
     def __getitem__(self, position: Position) -> Batch:
-        batch = self.__getitems__([position])
-        assert not isinstance(batch, BadData)
-        return batch[0][0], batch[1][0]
+        pixels, labels = self.batch([position])
+        return pixels[0], labels[0]
 
     def __getitems__(self, positions: Sequence[Position]) -> Batch | BadData:
-        indices = [index for _, index in positions]
-        seeds = [mix(self.seed, served) for served, _ in positions]
         try:
-            pixels = self.images.fetch_augmented(indices, self.augmentation, seeds)
+            return self.batch(positions)
         except BadData as problem:  # a worker process would wrap it in its own traceback: hand it over as a value
             return problem
-        return pixels, self.images.labels[indices]
+
+    def batch(self, positions: Sequence[Position]) -> Batch:
+        indices = [index for _, index in positions]
+        seeds = [mix(self.seed, served) for served, _ in positions]
+        return self.images.fetch_augmented(indices, self.augmentation, seeds), self.images.labels[indices]
 
 
-def training_batches(images: Images, sampler: StepSampler, augmentation: Augmentation, workers: int) -> Iterator[Batch]:
-    """The batches of `sampler`, in order; files are decoded by `workers` processes.
+def training_batches(
+    images: Images,
+    sampler: StepSampler,
+    augmentation: Augmentation,
+    workers: int,
+    device: torch.device = CPU,
+) -> Iterator[Batch]:
+    """The batches of `sampler`, in order, on `device`.
+
+    A small data set is held there as a whole, and changed batch by batch. Files are decoded and changed by `workers`
+    processes, which live as long as the run.
 
     Raises:
         BadData: an image can't be read; it is named.
     """
-    from_files = isinstance(images, FolderImages)
+    if isinstance(images, MemoryImages):
+        held = _TrainingSet(images.on(device), augmentation, sampler.seed)
+        for positions in sampler:
+            yield held.batch(positions)
+        return
     loader: DataLoader[Batch] = DataLoader(
         _TrainingSet(images, augmentation, sampler.seed),
         batch_sampler=sampler,
-        num_workers=workers if from_files else 0,
+        num_workers=workers,
         collate_fn=_as_is,
-        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=PREFETCHED if workers else None,
+        pin_memory=device.type == "cuda",
     )
-    for batch in loader:
-        if isinstance(batch, BadData):
-            raise batch
-        yield batch
+    ahead = _ahead(images, sampler, workers)
+    try:
+        for step, batch in enumerate(loader):
+            if isinstance(batch, BadData):
+                raise batch
+            pixels, labels = batch
+            if ahead:
+                ahead.at(step)
+            yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    finally:
+        if ahead:
+            ahead.close()
+
+
+def _ahead(images: Images, sampler: StepSampler, workers: int) -> Ahead | None:
+    """Fetches so early that the workers' own batches and two shards more are there."""
+    if not isinstance(images, ShardImages) or not any(shard.remote for shard in images.shards):
+        return None
+    two_shards = 2 * len(images.labels) // (len(images.shards) * sampler.batch)
+    return Ahead(images, sampler, PREFETCHED * workers + two_shards + 1)
 
 
 def mix(seed: int, number: int) -> int:

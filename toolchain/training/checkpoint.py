@@ -3,7 +3,7 @@
 import io
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Checkpoint:
     belongs: Mapping[str, Any]
     model: Mapping[str, Any]
     optimiser: Mapping[str, Any]
+    scaler: Mapping[str, Any] = field(default_factory=dict)  # of losses in fp16; empty in other precisions
 
     def save(self, path: Path) -> None:
         """Write to memory, then to disk as a whole.

@@ -1,4 +1,4 @@
-"""Data sets by name: `digits`, `fashion-mnist`, `folder:PATH`; the search hold-out; preprocessing.
+"""Data sets by name: `digits`, `fashion-mnist`, `folder:PATH`, `wds:TRAIN;TEST`; the search hold-out; preprocessing.
 
 The hold-out on which candidates are scored is cut from the training images, the same number a class (paper
 Sec. 4 "Dataset"). The test images are the data set's own, and are looked at once, after retraining.
@@ -16,8 +16,9 @@ from toolchain.errors import BadData
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import fashion_mnist
 from toolchain.training.images import FolderImages, Images, MemoryImages, unreadable
+from toolchain.training.shards import load_shards
 
-NAMES = ("digits", "fashion-mnist", "folder:PATH")
+NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
 CHECKED_FILES = 100_000  # beyond that many, an unreadable file is named when it is met
 DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of a class is ours
 
@@ -70,12 +71,17 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
             f"images have 1 channel (grey) or 3 (colours), and the space {space.name} takes {space.in_channels}. "
             f"{_remedy(space.name, 'in_channels', 3)}"
         )
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
     if name == "digits":
         classes, train, test = _digits(space)
     elif name == "fashion-mnist":
         classes, train, test = _fashion_mnist(space)
     elif name.startswith("folder:"):
         classes, train, test = _folder(Path(name.removeprefix("folder:")), space)
+    elif name.startswith("wds:"):
+        classes, train, test = load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px)
     else:
         raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
     if len(classes) != space.classes:

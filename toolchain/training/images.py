@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from toolchain.errors import BadData
+from toolchain.training.augment import augment
 from toolchain.training.recipe import Augmentation
 
 RESIZE_RATIO = 256 / 224  # evaluation scales the short side to this much above the crop, as on ImageNet
@@ -24,6 +26,10 @@ class Images(Protocol):
     @property
     def labels(self) -> Tensor:
         """int64 (N,)."""
+
+    @property
+    def groups(self) -> Tensor | None:
+        """int64 (N,): of each image, the shard that it is read from; None where any order is as quick as another."""
 
     def identity(self) -> bytes:
         """What tells these images from others, without decoding them."""
@@ -49,18 +55,20 @@ class MemoryImages:
             pixels = tv.resize(pixels, [size_px, size_px], antialias=True)
         return cls(pixels.expand(-1, channels, -1, -1).contiguous(), labels)
 
+    groups = None
+
     def identity(self) -> bytes:
         return self.pixels.numpy().tobytes()
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
-        return self.pixels[torch.as_tensor(indices)]
+        return self.pixels[torch.as_tensor(indices, device=self.pixels.device)]
 
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        images = self.fetch(indices)
-        if augmentation.nothing:
-            return images
-        augment = transform(augmentation, images.shape[-1])
-        return torch.stack([seeded(augment, image, seed) for image, seed in zip(images, seeds, strict=True)])
+        return augment(self.fetch(indices), augmentation, seeds)
+
+    def on(self, device: torch.device) -> "MemoryImages":
+        """The same images in the memory of `device`."""
+        return MemoryImages(self.pixels.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -72,37 +80,71 @@ class FolderImages:
     channels: int
     size_px: int
 
+    groups = None
+
     def identity(self) -> bytes:
         """Names within their class folders, and sizes in bytes."""
         return "".join(f"{p.parent.name}/{p.name} {p.stat().st_size}\n" for p in self.paths).encode()
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
-        return torch.stack([self._center(self._decode(index)) for index in indices])
+        return fetch_decoded(self._decode, indices, self.size_px)
 
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        augment = transform(augmentation, self.size_px)
-        prepare = self._as_is if augmentation.random_resized_crop else self._center
-        return torch.stack(
-            [seeded(augment, prepare(self._decode(i)), seed) for i, seed in zip(indices, seeds, strict=True)]
-        )
+        return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
 
     def _decode(self, index: int) -> Image.Image:
         path = self.paths[index]
         try:
-            with Image.open(path) as image:
-                return _of_8_bits(image).convert("L" if self.channels == 1 else "RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+            content = path.read_bytes()
+        except OSError as problem:
             raise unreadable(path, problem) from None
+        return decode(content, str(path), self.channels)
 
-    def _center(self, image: Image.Image) -> Tensor:
-        # scaled by pillow, not as a tensor: a service that has pillow and no torch gets the same pixels
-        resized = tv.resize(image, [round(self.size_px * RESIZE_RATIO)])
-        center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [self.size_px, self.size_px]))
-        return center
 
-    def _as_is(self, image: Image.Image) -> Tensor:
-        pixels: Tensor = tv.pil_to_tensor(image)
-        return pixels
+Decode = Callable[[int], Image.Image]  # the number of an image -> the image, of any size, grey or RGB
+
+
+def fetch_decoded(decode: Decode, indices: Sequence[int], size_px: int) -> Tensor:
+    """Images of any size as they are evaluated: uint8 (len(indices), C, size_px, size_px)."""
+    return torch.stack([_center(decode(index), size_px) for index in indices])
+
+
+def fetch_changed(
+    decode: Decode, indices: Sequence[int], size_px: int, augmentation: Augmentation, seeds: Sequence[int]
+) -> Tensor:
+    """Images of any size as they are trained on, by torchvision's transforms: uint8 as above.
+
+    They draw from torch's global state, which is seeded for each image and left as it was found.
+    """
+    change = transform(augmentation, size_px)
+    found = []
+    with torch.random.fork_rng(devices=[]):
+        for index, seed in zip(indices, seeds, strict=True):
+            image = decode(index)
+            torch.manual_seed(seed)
+            whole = augmentation.random_resized_crop
+            found.append(change(tv.pil_to_tensor(image) if whole else _center(image, size_px)))
+    return torch.stack(found)
+
+
+def _center(image: Image.Image, size_px: int) -> Tensor:
+    # scaled by pillow, not as a tensor: a service that has pillow and no torch gets the same pixels
+    resized = tv.resize(image, [round(size_px * RESIZE_RATIO)])
+    center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [size_px, size_px]))
+    return center
+
+
+def decode(content: bytes, name: str, channels: int) -> Image.Image:
+    """The image in a file, grey for one channel and RGB for three.
+
+    Raises:
+        BadData: it is damaged or no image; `name` is named.
+    """
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return _of_8_bits(image).convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        raise unreadable(name, problem) from None
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
@@ -112,7 +154,7 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
 
 
-def unreadable(path: Path, problem: Exception) -> BadData:
+def unreadable(path: Path | str, problem: Exception) -> BadData:
     """The error for one file that is no readable image."""
     return BadData(f"can't read the image {path}: {problem}. Repair or remove that file")
 
@@ -131,10 +173,3 @@ def transform(augmentation: Augmentation, size_px: int) -> Callable[[Tensor], Te
         steps.append(v2.RandomHorizontalFlip())
     composed: Callable[[Tensor], Tensor] = v2.Compose(steps) if steps else v2.Identity()
     return composed
-
-
-def seeded(augment: Callable[[Tensor], Tensor], image: Tensor, seed: int) -> Tensor:
-    """Apply `augment` with randomness that depends on `seed` alone; torchvision draws from torch's global state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return augment(image)

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolchain.distributed import from_first, sum_over_ranks, wait_for_all
+from toolchain.errors import BadConfig
 from toolchain.progress import Progress
+from toolchain.ranks import rank, world
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load
 from toolchain.training.curves import Curves
-from toolchain.training.data import Data
-from toolchain.training.optimiser import Slices, set_learning_rate, sgd
-from toolchain.training.optimiser import step as update
+from toolchain.training.data import Data, Preprocessing
+from toolchain.training.optimiser import Slices, Update, moved, set_learning_rate, sgd
+from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
 
 # (images, step) -> logits, and of which weights the step took a part only
@@ -28,13 +31,41 @@ LOG_EVERY_S = 2.0  # how often the bar and TensorBoard get new numbers
 
 @dataclass(frozen=True)
 class Schedule:
-    """Where and how often a run is kept, and how many helpers it has."""
+    """Where and how often a run is kept, how many processes decode its images, and in what precision it computes."""
 
     checkpoint: Path
     tensorboard: Path
     checkpoint_every_s: float
     workers: int
     seed: int
+    precision: Precision = FP32
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """One update: forward, loss, backward, sums over the processes, weights."""
+
+    forward: Forward
+    preprocessing: Preprocessing
+    optimiser: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+    precision: Precision
+    label_smoothing: float
+
+    def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Take images uint8 (N, C, S, S); of all processes' images, the mean loss and how many are right: (2,)."""
+        with self.precision.autocast(pixels.device):
+            logits, slices = self.forward(self.preprocessing(pixels), step)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing) / world()
+        self.optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
+        sum_over_ranks([*moved(self.optimiser, slices), seen])
+        update = Update(self.optimiser, slices)
+        self.scaler.unscale_(update)  # type: ignore[arg-type]
+        self.scaler.step(update)  # type: ignore[arg-type]
+        self.scaler.update()
+        return seen
 
 
 def train(
@@ -50,47 +81,48 @@ def train(
     """Train `model` to the end of `recipe`, going on from its checkpoint if there is one; returns the steps.
 
     All randomness of a step comes from (seed, step), so a run that was killed ends with the same weights, bit
-    for bit, as one that was not.
+    for bit, as one that was not. Several processes each take their part of every batch, add their gradients up, and
+    make the same update (docs/decisions/0030-ranks.md); the first of them reads and writes the files.
 
     Raises:
         BadCheckpoint: the checkpoint is damaged or belongs to another run.
+        BadConfig: a batch can't be shared equally by the processes.
         BadData: an image can't be read.
+        RankLost: another process has ended.
         RunFolderError: a checkpoint can't be written; the one before it stays.
     """
     device = next(model.parameters()).device
     optimiser = sgd(model, recipe)
     steps = recipe.steps(len(data.fit))
+    sampler_of = _sampler(data, recipe, schedule.seed, steps)
+    scaler = schedule.precision.scaler(device)
+    stepper = Stepper(forward, data.preprocessing, optimiser, scaler, schedule.precision, recipe.label_smoothing)
     start = 0
-    if schedule.checkpoint.exists():
-        checkpoint = load(schedule.checkpoint, belongs)
+    checkpoint = from_first(lambda: load(schedule.checkpoint, belongs) if schedule.checkpoint.exists() else None)
+    if checkpoint is not None:
         model.load_state_dict(checkpoint.model)
         optimiser.load_state_dict(dict(checkpoint.optimiser))
+        scaler.load_state_dict(dict(checkpoint.scaler))
         start = checkpoint.step
     if start >= steps:
         return steps
 
     def keep(step: int) -> None:
-        Checkpoint(step, belongs, model.state_dict(), optimiser.state_dict()).save(schedule.checkpoint)
+        if rank() == 0:
+            state = Checkpoint(step, belongs, model.state_dict(), optimiser.state_dict(), scaler.state_dict())
+            state.save(schedule.checkpoint)
 
     model.train()
     task = progress.start(title, steps, done=start)
-    sampler = StepSampler(data.fit, recipe.batch, schedule.seed, start, steps)
-    curves = Curves(schedule.tensorboard, start)
-    meter = _Meter(start)
+    curves = Curves(schedule.tensorboard, start) if rank() == 0 else None
+    meter = _Meter(start, device)
     kept_at = time.monotonic()
-    for step, (pixels, labels) in enumerate(
-        training_batches(data.train, sampler, recipe.augmentation, schedule.workers), start
-    ):
-        torch.manual_seed(mix(schedule.seed, step))  # dropout draws from the global state
+    batches = training_batches(data.train, sampler_of(start), recipe.augmentation, schedule.workers, device)
+    for step, (pixels, labels) in enumerate(batches, start):
+        torch.manual_seed(mix(schedule.seed, step) + rank())  # dropout draws from the global state
         set_learning_rate(optimiser, learning_rate(recipe, step, steps))
-        labels = labels.to(device)
-        logits, slices = forward(data.preprocessing(pixels.to(device)), step)
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
-        loss.backward()  # type: ignore[no-untyped-call]
-        update(optimiser, slices)
-        meter.add(loss, logits, labels)
-        if meter.due() or step + 1 == steps:
+        meter.add(stepper(pixels, labels, step), recipe.batch)
+        if curves and (meter.due() or step + 1 == steps):
             lr = learning_rate(recipe, step, steps)
             task.advance(step + 1 - meter.logged_step, meter.note(lr))
             meter.log(curves, step + 1, lr)
@@ -98,7 +130,23 @@ def train(
             keep(step + 1)
             kept_at = time.monotonic()
     keep(steps)
+    wait_for_all()
     return steps
+
+
+def _sampler(data: Data, recipe: Recipe, seed: int, steps: int) -> Callable[[int], StepSampler]:
+    """This process's part of each batch, from a step on.
+
+    Raises:
+        BadConfig: the parts would differ in size, and their gradients could not simply be added.
+    """
+    share, rest = divmod(recipe.batch, world())
+    if rest or not share:
+        raise BadConfig(
+            f"a batch of {recipe.batch} images can't be shared equally by {world()} processes. Give a batch that can, "
+            f"as in [train.changes] batch = {max(1, share) * world()}, or another number of processes"
+        )
+    return lambda start: StepSampler(data.fit, recipe.batch, seed, start, steps, rank(), world(), data.train.groups)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -109,30 +157,32 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 
 class _Meter:
-    """Mean loss, top-1 and images/s since they were last logged."""
+    """Mean loss, top-1 and images/s of all processes since they were last logged."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, device: torch.device) -> None:
         self.logged_step = step
+        self._device = device
         self._restart()
 
     def _restart(self) -> None:
         self._since = time.monotonic()
-        self._loss = self._correct = torch.zeros(())
+        self._sums = torch.zeros(2, device=self._device)  # stays there: reading it would wait for the GPU each step
         self._batches = self._images = 0
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self._loss = self._loss + loss.detach().cpu()
-        self._correct = self._correct + (logits.detach().argmax(1) == labels).sum().cpu()
+    def add(self, seen: Tensor, images: int) -> None:
+        """A batch's mean loss and its number of right answers, (2,)."""
+        self._sums += seen
         self._batches += 1
-        self._images += len(labels)
+        self._images += images
 
     def due(self) -> bool:
         return time.monotonic() - self._since > LOG_EVERY_S
 
     def values(self, lr: float) -> dict[str, float]:
+        loss, right = self._sums.tolist()
         return {
-            "loss": float(self._loss) / self._batches,
-            "accuracy": float(self._correct) / self._images,
+            "loss": loss / self._batches,
+            "accuracy": right / self._images,
             "images_per_s": self._images / max(1e-9, time.monotonic() - self._since),
             "learning_rate": lr,
         }

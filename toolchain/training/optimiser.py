@@ -1,6 +1,8 @@
 """SGD that updates what a step's path used, and nothing else."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,27 @@ def set_learning_rate(optimiser: torch.optim.SGD, lr: float) -> None:
     """Set the rate of every group; those of clipping levels scale it."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def moved(optimiser: torch.optim.SGD, slices: Mapping[nn.Parameter, Slices]) -> list[Tensor]:
+    """The gradients that an update will use: of the weights in `slices`, of that part only."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    return [p.grad[slices[p]] if p in slices else p.grad for p in parameters]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update as torch's GradScaler takes it, which skips it where a gradient in fp16 overflowed."""
+
+    optimiser: torch.optim.SGD
+    slices: Mapping[nn.Parameter, Slices]
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.optimiser.param_groups
+
+    def step(self) -> None:
+        step(self.optimiser, self.slices)
 
 
 def step(optimiser: torch.optim.SGD, slices: Mapping[nn.Parameter, Slices]) -> None:

@@ -11,23 +11,28 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.config import Config, TrainConfig
+from toolchain.distributed import from_first
 from toolchain.errors import BadCheckpoint, CheckFailed
 from toolchain.files import write_bytes, write_json
-from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
+from toolchain.nets.compiled import compile_parts
+from toolchain.nets.depthwise import quicken_depthwise
 from toolchain.nets.network import Network, initialise
 from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
+from toolchain.ranks import local_world, rank, world
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
+from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import file_hash, load, read_state, reading, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimiser import Slices
 from toolchain.training.paths import path_sampler
-from toolchain.training.recalibrate import recalibrate
+from toolchain.training.precision import compute_device, precision_of
+from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -50,11 +55,13 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     Raises:
         BadCheckpoint, BadData, RunFolderError: see `loop.train`; or the weights to start from don't fit.
     """
-    supernet = Supernet(space)
+    device = compute_device(config.train.device)
+    supernet = Supernet(space, shared_by(SUPERNET, world()))
     initialise(supernet, torch.Generator().manual_seed(config.seed))
     if config.train.start_from is not None:
         load_float(read_state(config.train.start_from), supernet)
-    _placed(supernet)
+    _placed(supernet, device)
+    _made_quick(supernet, device, config.train)
     draw = path_sampler(config.train.sampler, space)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
@@ -67,7 +74,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
         forward,
         data,
         recipe,
-        _schedule(config, config.train, run.supernet, run.tensorboard("supernet")),
+        _schedule(config, config.train, space, device, run.supernet, run.tensorboard("supernet")),
         supernet_belongs(config, space, data),
         progress,
         "train supernet",
@@ -93,7 +100,7 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
         )
     supernet = Supernet(space)
     supernet.load_state_dict(checkpoint.model)
-    return _placed(supernet)
+    return _placed(supernet, compute_device(config.train.device))
 
 
 def retrain(
@@ -110,39 +117,48 @@ def retrain(
     """
     belongs = _belongs(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
     folder = run.retrain(arch)
-    if (folder / "result.json").exists():
-        result = run.read(folder / "result.json", "retrain")
+    if from_first((folder / "result.json").exists):
+        result = from_first(lambda: run.read(folder / "result.json", "retrain"))
         require_same(folder / "result.json", result["belongs"], belongs)
         return result
-    net = Network(space, arch, STANDALONE)
+    device = compute_device(config.retrain.device)
+    net = Network(space, arch, shared_by(STANDALONE, world()))
     initialise(net, torch.Generator().manual_seed(config.seed))
-    _placed(net)
+    _placed(net, device)
+    _made_quick(net, device, config.retrain)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         return net(images), {}
 
     recipe: Recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
-    schedule = _schedule(config, config.retrain, folder / "checkpoint.pt", run.tensorboard(f"retrain-{folder.name}"))
+    curves = run.tensorboard(f"retrain-{folder.name}")
+    schedule = _schedule(config, config.retrain, space, device, folder / "checkpoint.pt", curves)
     steps = train(net, forward, data, recipe, schedule, belongs, progress, "retrain")
     if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
         raise CheckFailed(
             "the retrained network's weights are not finite: training diverged. Give a smaller "
             "learning rate, as in [retrain.changes] lr = 0.05, and remove the run's folder retrain/"
         )
+    trained = _placed(Network(space, arch, STANDALONE), device)  # its statistics are those of a process's own batches
+    trained.load_state_dict(net.state_dict())
     batch = config.search.batch
-    recalibrate(net, recalibration_batches(data, RECALIBRATION_IMAGES, batch, config.seed), data.preprocessing)
-    holdout = fixed_batches(data.train, data.holdout, batch)
-    test = fixed_batches(data.test, tuple(range(len(data.test.labels))), batch)
+    recalibrate(
+        trained, recalibration_batches(data, RECALIBRATION_IMAGES, batch, config.seed, spread=True), data.preprocessing
+    )
+    average_statistics(trained)
     result = {
         "architecture": list(arch.choices),
         "space": space.name,
-        "test_accuracy": top1(net, test, data.preprocessing),
-        "holdout_accuracy": top1(net, holdout, data.preprocessing),
+        "test_accuracy": accuracy_over_ranks(
+            trained, data.test, tuple(range(len(data.test.labels))), batch, data.preprocessing
+        ),
+        "holdout_accuracy": accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
         "steps": steps,
         "belongs": belongs,
     }
-    _save_network(net, folder / "best.pt", belongs)
-    write_json(folder / "result.json", result)
+    if rank() == 0:
+        _save_network(trained, folder / "best.pt", belongs)
+        write_json(folder / "result.json", result)
     return result
 
 
@@ -182,19 +198,22 @@ def supernet_belongs(config: Config, space: SearchSpace, data: Data) -> dict[str
 
 
 def prepare_torch(config: Config) -> None:
-    """Fix the number of CPU threads: sums depend on how they are split."""
-    torch.set_num_threads(config.threads)
+    """Fix the number of CPU threads: sums depend on how they are split. Several processes share them."""
+    torch.set_num_threads(max(1, config.threads // local_world()))
 
 
-def compute_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _placed(model: Model) -> Model:
+def _placed(model: Model, device: torch.device) -> Model:
     """On the device, with weights in channels_last: 1.4 times faster on CPUs (docs/decisions)."""
-    placed: Model = model.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    placed: Model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
+
+
+def _made_quick(model: nn.Module, device: torch.device, training: TrainConfig) -> None:
+    """What makes steps quicker and changes nothing but rounding."""
+    if training.compile:
+        compile_parts(model)
+    elif device.type == "cpu":
+        quicken_depthwise(model)
 
 
 def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:
@@ -209,8 +228,11 @@ def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConf
     }
 
 
-def _schedule(config: Config, training: TrainConfig, checkpoint: Path, tensorboard: Path) -> Schedule:
-    return Schedule(checkpoint, tensorboard, training.checkpoint_every_s, config.workers, config.seed)
+def _schedule(
+    config: Config, training: TrainConfig, space: SearchSpace, device: torch.device, checkpoint: Path, tensorboard: Path
+) -> Schedule:
+    precision = precision_of(training.precision, device, space.quantized)
+    return Schedule(checkpoint, tensorboard, training.checkpoint_every_s, config.workers, config.seed, precision)
 
 
 def _save_network(net: nn.Module, path: Path, belongs: dict[str, Any]) -> None:

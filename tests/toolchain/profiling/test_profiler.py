@@ -2,13 +2,18 @@
 
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from exporters import reference
 from exporters.backends import fake
 from exporters.errors import UnknownBackend
-from latency_db.errors import MissingLatency, UnknownDevice
+from exporters.reference import write_reference
+from latency_db.errors import DeviceMissing, MissingLatency, UnknownDevice
+from latency_db.store import Store
+from latency_db.table import Sample
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.nets.blocks import STANDALONE
@@ -59,8 +64,10 @@ class Log(Quiet):
         self.lines.append(text)
 
 
-def on_fake(config: Config, db: Path, **changes: object) -> Config:
-    profile = config.profile.model_copy(update={"backend": "fake", "rounds": 3, "batch": 8, "db": db} | changes)
+def on_fake(config: Config, db: Path | str, **changes: object) -> Config:
+    profile = config.profile.model_copy(
+        update={"backend": "fake", "rounds": 3, "batch": 8, "networks": 0, "db": str(db)} | changes
+    )
     return config.model_copy(update={"profile": profile})
 
 
@@ -99,7 +106,7 @@ def profiled(first: Profiled, config: Config) -> Config:
     return config
 
 
-def rows(db: Path, query: str) -> list[tuple[object, ...]]:
+def rows(db: str, query: str) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(db)
     try:
         return connection.execute(query).fetchall()
@@ -107,9 +114,20 @@ def rows(db: Path, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+def first_reference_ms(config: Config) -> float:
+    """What the fake device needs for the reference network."""
+    path = Path(config.profile.db).with_name("reference.onnx")
+    write_reference(path)
+    return fake.latency_ms(path, reference.BATCH)
+
+
 def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: SearchSpace, known: Known) -> None:
     assert {key: row.summary.latency_ms for key, row in first.table.rows.items()} == known
-    assert {row.summary.n for row in first.table.rows.values()} == {3}
+    assert {row.summary.rounds for row in first.table.rows.values()} == {3}
+    assert {row.summary.n for row in first.table.rows.values()} == {3 * fake.SAMPLES}
+    assert first.table.unstable() == {}
+    (reference_ms,) = {row.summary.reference_ms for row in first.table.rows.values()}
+    assert reference_ms == first_reference_ms(profiled)
     assert {row.summary.mad_ms for row in first.table.rows.values()} == {0.0}
     assert (first.context.backend, first.context.batch, first.context.threads) == ("fake", 8, 1)
     assert load_table(profiled, space) == first.table
@@ -131,7 +149,7 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
     assert whole == pytest.approx(cost.cost(arch), abs=5 * fake.NS_PER_NODE / 1e6)
 
 
-@pytest.mark.parametrize(("parts_timed", "rounds_kept"), [(3, 0), (9, 1), (17, 2)])
+@pytest.mark.parametrize(("parts_timed", "rounds_kept"), [(3, 0), (9, 1), (20, 2)])
 def test_a_profile_that_was_killed_goes_on_with_its_round(
     config: Config, space: SearchSpace, known: Known, parts_timed: int, rounds_kept: int
 ) -> None:
@@ -140,13 +158,47 @@ def test_a_profile_that_was_killed_goes_on_with_its_round(
     assert load_table(config, space).rows == {}  # what is half done is not read
     log = Log()
     table = profile(config, space, log).table
-    assert f"time parts {6 * rounds_kept}/18" in log.lines
+    assert f"time parts {7 * rounds_kept}/21" in log.lines
     assert [line for line in log.lines if "going on" in line] == (
         [f"going on with round {rounds_kept + 1} of 3"] if rounds_kept else []
     )
     assert {key: row.summary.latency_ms for key, row in table.rows.items()} == known
     assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
     assert rows(config.profile.db, "SELECT DISTINCT count(*) FROM samples GROUP BY key") == [(3,)]
+
+
+BUSY = "fake:burst=0.97,burst_slower=3,seed=1"  # throttles nearly all the time
+
+
+def test_what_cannot_be_trusted_is_measured_again_and_then_marked_also_after_a_kill(
+    config: Config, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = on_fake(config, config.profile.db, backend=BUSY, quiet_timeout_s=0.0)
+    add_round = Store.add_round
+
+    def killed_after_round_4(store: Store, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
+        add_round(store, run_id, number, samples)
+        if number == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_round", killed_after_round_4)
+        with pytest.raises(Killed):
+            profile(busy, space, Quiet())
+    stored = "SELECT round, key, busy_ms_min FROM samples ORDER BY round, key"
+    kept = rows(config.profile.db, stored)
+    assert {row[0] for row in kept} == {0, 1, 2, 3}
+
+    log = Log()
+    table = profile(busy, space, log).table
+    assert "going on with round 5" in log.lines
+    assert any(line.startswith("timing again what can't be trusted yet, from round 5: ") for line in log.lines)
+    assert rows(config.profile.db, stored)[: len(kept)] == kept
+    assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
+    assert log.lines[-1].startswith("still not to be trusted, and marked unstable: ")
+    assert table.unstable()
+    assert set(table.unstable().values()) <= {f"the device throttled in {n} of 6 rounds" for n in (5, 6)}
+    assert load_table(busy, space).unstable() == table.unstable()
 
 
 def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Config, space: SearchSpace) -> None:
@@ -177,8 +229,10 @@ def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
 
 
 def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> None:
-    with pytest.raises(UnknownDevice, match="'orin' is not attached"):
-        profile(on_fake(config, config.profile.db, device="orin"), space, Quiet())
+    with pytest.raises(UnknownDevice, match="'tpu' is not attached"):
+        profile(on_fake(config, config.profile.db, device="tpu"), space, Quiet())
+    with pytest.raises(DeviceMissing, match=r"titanxp \(NVIDIA TITAN Xp\) is not attached"):
+        profile(on_fake(config, config.profile.db, device="titanxp"), space, Quiet())
     with pytest.raises(UnknownBackend, match="unknown backend 'none'"):
         profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
-    assert not config.profile.db.exists()
+    assert not Path(config.profile.db).exists()

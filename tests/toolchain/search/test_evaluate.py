@@ -1,17 +1,30 @@
-"""A candidate's score."""
+"""A candidate's score, by itself and with others."""
 
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from toolchain.nets.network import initialise
 from toolchain.nets.supernet import Supernet
 from toolchain.search.evaluate import Evaluator
-from toolchain.spaces.core import SearchSpace
+from toolchain.search.race import Race
+from toolchain.search.scores import Reference, Score
+from toolchain.search.under_way import UnderWay
+from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data
 from toolchain.training.recalibrate import recalibrate
+
+Evolved = Callable[[SearchSpace, int], list[Architecture]]
+
+
+class Killed(BaseException):
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +34,8 @@ def supernet(tiny_space: SearchSpace) -> Supernet:
     return net
 
 
-def evaluator(supernet: Supernet, data: Data, seed: int = 0) -> Evaluator:
-    return Evaluator(supernet, data, bn_images=128, batch=64, seed=seed)
+def evaluator(supernet: Supernet, data: Data, seed: int = 0, **options: Any) -> Evaluator:
+    return Evaluator(supernet, data, bn_images=128, batch=64, seed=seed, **options)
 
 
 def test_is_recalibration_and_top1_of_the_extracted_path(
@@ -54,3 +67,126 @@ def test_leaves_the_supernets_weights_alone(supernet: Supernet, tiny_space: Sear
     evaluator(supernet, digits)(tiny_space.draw(Random(0)))
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
     assert all(parameter.grad is None for parameter in supernet.parameters())
+
+
+def test_many_have_the_scores_that_each_has_by_itself(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
+) -> None:
+    archs = evolved(tiny_space, 6)
+    told: list[int] = []
+    scores = evaluator(supernet, digits).many(archs, advance=told.append)
+    assert [score.accuracy for score in scores] == [evaluator(supernet, digits)(arch) for arch in archs]
+    assert all(score.complete for score in scores)
+    assert len({score.accuracy for score in scores}) > 1
+    assert sum(told) == len(archs)
+    assert len(told) == 2 + 4  # after each batch
+
+
+def test_images_that_are_read_anew_give_the_same_scores(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
+) -> None:
+    archs = evolved(tiny_space, 4)
+    kept, streamed = evaluator(supernet, digits), evaluator(supernet, digits, most_bytes=0)
+    assert kept.many(archs) == streamed.many(archs) == streamed.many(archs)
+
+
+@pytest.fixture(scope="module")
+def candidates(tiny_space: SearchSpace, evolved: Evolved) -> list[Architecture]:
+    return evolved(tiny_space, 8)
+
+
+@pytest.fixture(scope="module")
+def in_full(supernet: Supernet, digits: Data, candidates: list[Architecture]) -> list[Score]:
+    return evaluator(supernet, digits, race=Race(0.4)).many(candidates)
+
+
+@pytest.fixture(scope="module")
+def best(in_full: list[Score]) -> Reference:
+    found = max(in_full, key=lambda score: score.accuracy)
+    assert found.right is not None
+    return Reference(found.accuracy, found.right)
+
+
+def same(one: Score, other: Score) -> bool:
+    if one.right is None or other.right is None:
+        return one == other
+    return one.accuracy == other.accuracy and one.images == other.images and np.array_equal(one.right, other.right)
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3, 5])
+@pytest.mark.parametrize("raced", [False, True])
+def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
+    batches: int,
+    raced: bool,
+    supernet: Supernet,
+    digits: Data,
+    candidates: list[Architecture],
+    best: Reference,
+    tmp_path: Path,
+) -> None:
+    race, reference = (Race(0.4), best) if raced else (None, None)
+    expected = evaluator(supernet, digits, race=race).many(candidates, reference)
+    assert any(not score.complete for score in expected) == raced
+    done = 0
+
+    def die(_: int) -> None:
+        nonlocal done
+        done += 1
+        if done > batches:
+            raise Killed
+
+    path = tmp_path / "under_way.pt"
+
+    def resumable() -> Evaluator:
+        return evaluator(supernet, digits, race=race, under_way=UnderWay(path, {"a": 1}, every_s=0.0))
+
+    with pytest.raises(Killed):
+        resumable().many(candidates, reference, die)
+    assert path.exists()
+    told: list[int] = []
+    again = resumable().many(candidates, reference, told.append)
+    assert all(map(same, again, expected))
+    assert told[0] == batches * len(candidates) // 6  # what was done before, at once
+    assert sum(told) == len(candidates)
+
+
+def test_what_is_under_way_belongs_to_its_candidates_and_settings(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved, tmp_path: Path
+) -> None:
+    archs = evolved(tiny_space, 4)
+    path = tmp_path / "under_way.pt"
+    evaluator(supernet, digits, under_way=UnderWay(path, {"supernet": "a"}, every_s=0.0)).many(archs)
+    assert UnderWay(path, {"supernet": "a"}).load(archs, None) is not None
+    assert UnderWay(path, {"supernet": "b"}).load(archs, None) is None
+    assert UnderWay(path, {"supernet": "a"}).load(archs[:3], None) is None
+    assert UnderWay(path, {"supernet": "a"}).load(archs, 0.5) is None
+    path.write_bytes(path.read_bytes()[:1000])
+    assert UnderWay(path, {"supernet": "a"}).load(archs, None) is None
+    UnderWay(path, {}).remove()
+    assert not path.exists()
+
+
+def test_a_race_stops_candidates_and_leaves_the_scores_of_others(
+    supernet: Supernet, digits: Data, candidates: list[Architecture], in_full: list[Score], best: Reference
+) -> None:
+    assert all(score.complete for score in in_full)  # they had nobody to race with
+    raced = evaluator(supernet, digits, race=Race(0.4)).many(candidates, best)
+    stopped = [number for number, score in enumerate(raced) if not score.complete]
+    assert 0 < len(stopped) < len(candidates)
+    assert all(raced[number].images in (64, 128, 192) for number in stopped)  # ends of batches
+    assert all(same(raced[n], in_full[n]) for n in range(len(candidates)) if n not in stopped)
+    for number in stopped:
+        right = in_full[number].right
+        assert right is not None
+        assert raced[number].accuracy == right[: raced[number].images].mean()
+
+
+def test_in_a_race_the_first_images_are_of_all_classes(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data
+) -> None:
+    """A hold-out is sorted by its index, which in a folder is by class."""
+    racing = evaluator(supernet, digits, race=Race(0.4))
+    batch = next(racing._holdout.after(0))
+    assert len(set(batch[1].tolist())) == len(digits.classes)
+    labels = torch.cat([labels for _, labels in racing._holdout.after(0)])
+    assert sorted(labels.tolist()) == sorted(digits.train.labels[list(digits.holdout)].tolist())

@@ -1,7 +1,7 @@
 """A search on its journal: killed anywhere, it ends as if it had not been, and scores nothing twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
 from toolchain.costs.feasible import FeasibleSet
 from toolchain.progress import Quiet
-from toolchain.search.generations import run_strategy
+from toolchain.search.generations import Evaluate, run_strategy
 from toolchain.search.journal import Journal
+from toolchain.search.scores import Reference, Score
 from toolchain.search.strategies import Evolution, RandomSearch, Scored
 from toolchain.spaces.core import Architecture, SearchSpace
 
@@ -25,17 +26,21 @@ class Killed(BaseException):
 
 
 class Scores:
-    """Remembers what it was asked for; says stop after `most`."""
+    """Remembers what it was asked for; is killed in its call number `most`."""
 
     def __init__(self, most: int = 10**9) -> None:
         self.asked: list[Architecture] = []
-        self._most = most
+        self._left = most
 
-    def __call__(self, arch: Architecture) -> float:
-        if len(self.asked) == self._most:
+    def many(
+        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+    ) -> list[Score]:
+        if not self._left:
             raise Killed
-        self.asked.append(arch)
-        return sum(map(ord, str(arch))) % 997 / 997
+        self._left -= 1
+        self.asked += archs
+        advance(len(archs))
+        return [Score(sum(map(ord, str(arch))) % 997 / 997) for arch in archs]
 
 
 @cache
@@ -45,7 +50,7 @@ def strategy(space: SearchSpace, limit: float = 1.2) -> Evolution:
     return Evolution(FeasibleSet(space, budget), POPULATION, top_k=3, mutation=0.1)
 
 
-def run(space: SearchSpace, path: Path, evaluate: Callable[[Architecture], float], limit: float = 1.2) -> list[Scored]:
+def run(space: SearchSpace, path: Path, evaluate: Evaluate, limit: float = 1.2) -> list[Scored]:
     journal = Journal(path, CONTEXT)
     return list(run_strategy(strategy(space, limit), GENERATIONS, 0, journal, evaluate, Quiet()))
 
@@ -63,18 +68,33 @@ def test_scores_population_times_generations_each_within_the_budget(paper_space:
     ]
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 7, 8, 20, 31])
-def test_killed_and_typed_again_ends_the_same(paper_space: SearchSpace, tmp_path: Path, killed_after: int) -> None:
+@pytest.mark.parametrize("generations", range(GENERATIONS))
+def test_killed_while_scoring_and_typed_again_ends_the_same(
+    paper_space: SearchSpace, tmp_path: Path, generations: int
+) -> None:
     expected = run(paper_space, tmp_path / "whole.jsonl", Scores())
     path = tmp_path / "killed.jsonl"
     with pytest.raises(Killed):
-        run(paper_space, path, Scores(most=killed_after))
-    with path.open("ab") as file:
-        file.write(b'{"architecture": ["choi')  # the line that was being written
+        run(paper_space, path, Scores(most=generations))
     rest = Scores()
     assert run(paper_space, path, rest) == expected
-    assert rest.asked == [s.architecture for s in expected[killed_after:]]
+    assert rest.asked == [s.architecture for s in expected[generations * POPULATION :]]
     assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("written", [0, 1, 7, 8, 20, 31])
+def test_killed_while_writing_and_typed_again_ends_the_same(
+    paper_space: SearchSpace, tmp_path: Path, written: int
+) -> None:
+    expected = run(paper_space, tmp_path / "whole.jsonl", Scores())
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    path = tmp_path / "killed.jsonl"
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: written + 1]) + lines[written + 1][:20])
+    rest = Scores()
+    assert run(paper_space, path, rest) == expected
+    assert rest.asked == [s.architecture for s in expected[written:]]
+    assert path.read_bytes() == whole
 
 
 def test_a_finished_search_scores_nothing_again(paper_space: SearchSpace, tmp_path: Path) -> None:

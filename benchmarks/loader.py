@@ -1,0 +1,105 @@
+"""Images a second from a folder of JPEGs to the training loop, against the bare cost of decode and transform.
+
+    python benchmarks/loader.py [--size PX] [--workers N] [--batch N] [--images N] [--jitter] [--seed N]
+
+It makes a folder of images of a photograph's size (about 500 x 400, 60 KB): digits of scikit-learn, enlarged and
+coloured, on clouds with the noise of a camera, since flat drawings decode too quickly. The training's own loader reads
+them, with the paper's random resized crop and flip (and colour jitter), in turns with processes that do nothing
+but decode and transform.
+"""
+
+import argparse
+import platform
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from latency_db.devices import attached
+from toolchain.config import Config
+from toolchain.progress import Quiet
+from toolchain.spaces import load_space
+from toolchain.training.throughput import bench_data
+
+CLASSES = 2
+Digits = NDArray[np.float64]  # (N, 8, 8), 0 to 16
+SHAPES, NOISE, QUALITY = 12, 9.0, 87
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--jitter", action="store_true", help="with the paper's colour jitter")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    space = load_space(f"shufflenet_v2:classes={CLASSES},size_px={given.size}")
+    augmentation = {"random_resized_crop": True, "flip": True, "color_jitter": 0.4 if given.jitter else 0.0}
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        sizes = make_folder(Path(folder), given.images, given.seed)
+        config = Config(
+            data=f"folder:{folder}",
+            holdout_per_class=1,
+            workers=given.workers,
+            seed=given.seed,
+            train={"changes": {"batch": given.batch, "augmentation": augmentation}},
+        )
+        found = bench_data(config, space, Quiet())
+    print(f"{attached()[0].model}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
+    kind = "with colour jitter" if given.jitter else "without colour jitter"
+    print(f"{given.images} JPEGs of {mean(sizes) / 1000:.0f} KB, {given.size} px, batch {given.batch}, {kind}")
+    print()
+    print(f"{'':<42}{'images/s':>10}{'CPU ms an image':>18}")
+    lines = (
+        ("decode and transform, one process", "bare_one_process_images_per_s", "bare_cpu_ms"),
+        (f"the same x {given.workers} (at most one a core)", "bare_images_per_s", "bare_cpu_ms"),
+        ("so many processes side by side", "side_by_side_images_per_s", "side_by_side_cpu_ms"),
+        (f"loader, {given.workers} workers", "loader_images_per_s", "loader_cpu_ms"),
+        ("training step of the supernet", "step_images_per_s", "step_cpu_ms"),
+    )
+    for name, rate, cpu in lines:
+        print(f"{name:<42}{found[rate]:>10.0f}{found[cpu]:>18.2f}")
+    print()
+    print(f"loader / bare          {found['loader_share_of_bare']:.1%}")
+    print(f"loader / side by side  {found['loader_share_of_side_by_side']:.1%}")
+
+
+def make_folder(folder: Path, images: int, seed: int) -> list[int]:
+    """`images` training files and one for the test a class; returns their sizes in bytes."""
+    rng = np.random.default_rng(seed)
+    digits: Digits = load_digits().images
+    sizes = []
+    for number in range(images + CLASSES):
+        part = "train" if number < images else "val"
+        path = folder / part / str(number % CLASSES) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph(rng, digits).save(path, quality=QUALITY)
+        sizes.append(path.stat().st_size)
+    return sizes
+
+
+def photograph(rng: np.random.Generator, digits: Digits) -> Image.Image:
+    """500 x 330 to 500 x 500 pixels."""
+    width, height = 500, int(rng.integers(330, 501))
+    clouds = Image.fromarray(rng.integers(0, 256, (8, 10, 3), dtype=np.uint8))
+    pixels = np.asarray(clouds.resize((width, height), Image.Resampling.BICUBIC)).astype(float)
+    for _ in range(SHAPES):
+        side = int(rng.integers(40, 160))
+        digit = Image.fromarray((digits[rng.integers(len(digits))] * 15).astype(np.uint8))
+        shape = np.asarray(digit.resize((side, side), Image.Resampling.BICUBIC)).astype(float)
+        y, x = rng.integers(0, height - side), rng.integers(0, width - side)
+        pixels[y : y + side, x : x + side] += shape[..., None] * rng.uniform(-1, 1, 3)
+    pixels += rng.normal(0, NOISE, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What a training step costs if it takes one path of a supernet, two, or all choices: our Table 7.
+
+    python benchmarks/table7.py [--space NAME] [--batch N] [--steps N] [--threads N]
+
+The paper compares the memory and time of its single path with ProxylessNAS, whose steps take two paths, and with
+FBNet, whose steps take all choices of each block. Here the three are made of the same blocks: a block's output is the
+mean over the choices that it takes. Memory is that of the tensors which a forward pass keeps for the backward pass
+(torch's saved tensors, each storage once, without weights), which is what grows with paths and batch; the outputs of
+convolutions alone are counted beside it, exactly, as the mean over all paths: those don't depend on how a library
+saves. Steps are interleaved; paths are drawn uniformly.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable
+from random import Random
+from statistics import mean, median, quantiles
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latency_db.devices import attached
+from toolchain.nets.network import initialise
+from toolchain.nets.supernet import Supernet
+from toolchain.spaces import load_space
+from toolchain.training.optimiser import sgd, step
+from toolchain.training.recipe import load_recipe
+from toolchain.training.stages import compute_device
+
+LEARNING_RATE = 1e-3  # drawn images have nothing to learn from: small, so that weights stay as they are
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="shufflenet_v2")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    if given.steps < 2:
+        parser.error("--steps must be 2 or more")
+    torch.set_num_threads(given.threads)
+    space = load_space(given.space)
+    supernet = Supernet(space)
+    initialise(supernet, torch.Generator().manual_seed(given.seed))
+    device = compute_device()
+    supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
+    optimiser = sgd(supernet, recipe)
+    generator = torch.Generator().manual_seed(given.seed)
+    images = torch.randn(given.batch, *space.input_shape, generator=generator)
+    images = images.to(device, memory_format=torch.channels_last)
+    labels = torch.randint(space.classes, (given.batch,), generator=generator).to(device)
+    most = max(len(block.choices) for block in space.blocks)
+    kinds = {"single path": 1, "two paths": 2, f"all {most} choices": most}
+    rng = Random(given.seed)
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    saved: dict[str, list[int]] = {name: [] for name in kinds}
+    outputs = {name: conv_outputs(supernet, images[:1], count) for name, count in kinds.items()}
+    peaks: dict[str, list[int]] = {name: [] for name in kinds}
+
+    def train_step(paths: list[list[str]]) -> None:
+        loss = F.cross_entropy(forward(supernet, images, paths), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        step(optimiser, {})
+
+    for turn in range(given.steps + 1):  # the first claims memory and does not count
+        for name in rng.sample(list(kinds), k=len(kinds)):
+            paths = [
+                [c.key for c in rng.sample(block.choices, k=min(kinds[name], len(block.choices)))]
+                for block in space.blocks
+            ]
+            took_s, peak = timed(lambda paths=paths: train_step(paths))
+            if turn:
+                seconds[name].append(took_s)
+                saved[name].append(kept_bytes(supernet, images, paths))
+                peaks[name].append(peak)
+    device_name = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
+    print(
+        f"{device_name}, {given.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}"
+    )
+    print(f"{given.space}, batch {given.batch}, {given.steps} steps each, seed {given.seed}")
+    print()
+    first = next(iter(kinds))
+    columns = ("", "kept MiB", "ratio", "conv outputs, M an image", "ratio", "step ms (quartiles)", "ratio", "peak MiB")
+    print("{:<15}{:>10}{:>7}{:>26}{:>7}{:>26}{:>7}{:>10}".format(*columns))
+    for name in kinds:
+        low, _, high = quantiles(seconds[name], n=4)
+        print(
+            f"{name:<15}{mean(saved[name]) / 2**20:>10.1f}{mean(saved[name]) / mean(saved[first]):>7.2f}"
+            f"{outputs[name] / 1e6:>26.3f}{outputs[name] / outputs[first]:>7.2f}"
+            f"{f'{median(seconds[name]) * 1e3:.0f} ({low * 1e3:.0f} - {high * 1e3:.0f})':>26}"
+            f"{median(seconds[name]) / median(seconds[first]):>7.2f}"
+            f"{f'{max(peaks[name]) / 2**20:.0f}' if max(peaks[name]) else 'no GPU':>10}"
+        )
+
+
+def forward(supernet: Supernet, x: Tensor, paths: list[list[str]]) -> Tensor:
+    """Logits; each block's output is the mean over the choices in its list."""
+    x = supernet.stem(x)
+    for block, keys in zip(supernet.blocks, paths, strict=True):
+        outs = [block(x, key) for key in keys]
+        x = outs[0] if len(outs) == 1 else sum(outs[1:], start=outs[0]) / len(outs)
+    logits: Tensor = supernet.head(x)
+    return logits
+
+
+def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> int:
+    """What a forward pass keeps for the backward pass."""
+    own = {weight.untyped_storage().data_ptr() for weight in supernet.parameters()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = forward(supernet, images, paths)
+    del out
+    return sum(kept.values())
+
+
+@torch.no_grad()
+def conv_outputs(supernet: Supernet, image: Tensor, count: int) -> float:
+    """Numbers that all convolutions put out for an image, if each block takes `count` choices; mean over draws."""
+    made = 0
+
+    def look(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal made
+        if isinstance(module, nn.Conv2d):
+            made += output.numel()
+
+    handle = nn.modules.module.register_module_forward_hook(look)
+    x = supernet.stem(image)
+    total = float(made)
+    for position, block in enumerate(supernet.blocks):
+        keys = [choice.key for choice in supernet.space.blocks[position].choices]
+        made = 0
+        outs = [block(x, key) for key in keys]
+        total += made * min(count, len(keys)) / len(keys)
+        x = outs[0]
+    made = 0
+    supernet.head(x)
+    handle.remove()
+    return total + made
+
+
+def timed(call: Callable[[], None]) -> tuple[float, int]:
+    """Seconds, and the peak of the GPU's memory in bytes (0 without one)."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    took_s = time.perf_counter() - began
+    return took_s, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+if __name__ == "__main__":
+    main()

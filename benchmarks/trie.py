@@ -1,0 +1,149 @@
+"""Scoring a generation as a trie, against scoring its candidates one by one.
+
+    python benchmarks/trie.py [--space NAME] [--generations LIST] [--bn-images N] [--images N] [--batch N] [--threads N]
+
+Both score the same candidates on the same images in one process, in turns, and must give the same scores; the ratio
+is that of a generation. One by one is `extract`, `recalibrate` and `top1`. Candidates are the new ones of some
+generations of Algorithm 1 (P = 50, k = 10, mutation 0.1, MACs below their middle). They come from a quick search
+whose scores are made up, a utility for each choice of each block and some noise, since which candidates descend from
+which is all that matters here; the supernet is untrained and images are drawn, for the same reason.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from statistics import median
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+
+import torch
+
+from latency_db.devices import attached
+from toolchain.costs.core import Budget, Limit
+from toolchain.costs.counters import macs_cost
+from toolchain.costs.feasible import FeasibleSet
+from toolchain.nets.network import initialise
+from toolchain.nets.supernet import Supernet
+from toolchain.progress import Quiet
+from toolchain.search.evaluate import Evaluator
+from toolchain.search.generations import run_strategy
+from toolchain.search.journal import Journal
+from toolchain.search.scores import Score
+from toolchain.search.strategies import Evolution
+from toolchain.search.trie import Trie
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
+from toolchain.training.data import Data, Preprocessing
+from toolchain.training.images import MemoryImages
+from toolchain.training.recalibrate import recalibrate
+from toolchain.training.stages import compute_device
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="shufflenet_v2_quick")
+    parser.add_argument("--generations", default="0,2,5,10,19", help="which to time, from 0")
+    parser.add_argument("--bn-images", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000, help="of the hold-out")
+    parser.add_argument("--batch", type=int, default=250)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1, help="of each generation, on either side")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    space = load_space(given.space)
+    supernet = Supernet(space)
+    initialise(supernet, torch.Generator().manual_seed(0))
+    supernet.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    data = drawn_images(space, given.bn_images, given.images)
+    evaluator = Evaluator(supernet, data, given.bn_images, given.batch, seed=0)
+    generations = evolved(space)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
+    print(f"{device}, {given.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}")
+    print(f"{given.space}: {given.bn_images} images to recalibrate, {given.images} to score, batch {given.batch}")
+    print()
+    print(f"{'generation':<12}{'candidates':>11}{'block passes':>14}{'one by one':>12}{'trie':>10}{'ratio':>8}  scores")
+    evaluator.many(generations[0][:2])  # decodes and claims memory
+    ratios = []
+    for number in map(int, given.generations.split(",")):
+        archs = generations[number]
+        sides: dict[str, Callable[[], list[float]]] = {
+            "one": lambda archs=archs: one_by_one(supernet, data, archs, given.bn_images, given.batch),
+            "trie": lambda archs=archs: [score.accuracy for score in evaluator.many(archs)],
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        scores: dict[str, list[float]] = {}
+        for _ in range(given.repeats):
+            for name in Random(number).sample(list(sides), k=2):
+                began = time.perf_counter()
+                scores[name] = sides[name]()
+                synchronise()
+                seconds[name].append(time.perf_counter() - began)
+        one, trie = (median(seconds[name]) for name in ("one", "trie"))
+        ratios.append(one / trie)
+        passes = Trie(supernet, archs).blocks / (len(archs) * len(space.blocks))
+        same = "the same" if scores["one"] == scores["trie"] else "NOT THE SAME"
+        cells = f"{number:<12}{len(archs):>11}{passes:>14.3f}{f'{one:.2f} s':>12}{f'{trie:.2f} s':>10}"
+        print(f"{cells}{ratios[-1]:>8.2f}  {same}", flush=True)
+        if scores["one"] != scores["trie"]:
+            raise SystemExit(1)
+    print(f"median ratio {median(ratios):.2f}")
+
+
+def one_by_one(
+    supernet: Supernet, data: Data, archs: Sequence[Architecture], bn_images: int, batch: int
+) -> list[float]:
+    scores = []
+    for arch in archs:
+        net = supernet.eval().extract(arch)
+        recalibrate(net, recalibration_batches(data, bn_images, batch, seed=0), data.preprocessing)
+        scores.append(top1(net, fixed_batches(data.train, data.holdout, batch), data.preprocessing))
+    return scores
+
+
+def evolved(space: SearchSpace) -> list[list[Architecture]]:
+    """The candidates of 20 generations."""
+    utilities = Random(0)
+    worth = [{choice.key: utilities.gauss(0, 1) for choice in block.choices} for block in space.blocks]
+    found: list[list[Architecture]] = []
+
+    class MadeUp:
+        def many(self, archs: Sequence[Architecture], reference: object, advance: object) -> list[Score]:
+            found.append(list(archs))
+            return [Score(self.score(arch)) for arch in archs]
+
+        def score(self, arch: Architecture) -> float:
+            noise = Random(str(arch)).gauss(0, 1)
+            return sum(row[key] for row, key in zip(worth, arch.choices, strict=True)) + noise
+
+    macs = macs_cost(space)
+    budget = Budget((Limit(macs, (macs.least + macs.greatest) / 2),))
+    evolution = Evolution(FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)
+    with TemporaryDirectory() as folder:
+        run_strategy(evolution, 20, 0, Journal(Path(folder) / "j.jsonl", {}), MadeUp(), Quiet())
+    return found
+
+
+def drawn_images(space: SearchSpace, fit: int, holdout: int) -> Data:
+    generator = torch.Generator().manual_seed(0)
+    count = fit + holdout
+    pixels = torch.randint(0, 256, (count, *space.input_shape), dtype=torch.uint8, generator=generator)
+    images = MemoryImages(pixels, torch.randint(space.classes, (count,), generator=generator))
+    prepare = Preprocessing(space.size_px, (0.5,) * space.in_channels, (0.5,) * space.in_channels)
+    classes = tuple(map(str, range(space.classes)))
+    return Data("drawn", "", classes, images, tuple(range(fit)), tuple(range(fit, count)), images, prepare)
+
+
+def synchronise() -> None:
+    """A GPU works on after a call returned."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

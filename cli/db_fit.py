@@ -1,0 +1,94 @@
+"""`nastool db fit`: a latency table from whole networks that were measured elsewhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.profiling.fit import Fit
+
+
+def fit(
+    csv: Annotated[Path, typer.Option("--csv", help="A file with the columns architecture,latency_ms.")],
+    space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="What the networks were measured on, as titanxp.")
+    ] = None,
+    batch: options.BatchSize = None,
+    db: options.Db = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Fit an additive table to whole networks that were measured elsewhere.
+
+    Its error is that on networks left out of the fit. Searches use it with --backend regression.
+    """
+    from latency_db.where import shown
+    from toolchain.config import load_config
+    from toolchain.costs.latency import REGRESSION
+    from toolchain.profiling.fit import TARGET
+    from toolchain.profiling.fitted import fit_table
+    from toolchain.spaces import load_space
+
+    given = options.flags(
+        space=space,
+        fix_ops=fix_ops,
+        widths=widths,
+        profile__device=device,
+        profile__batch=batch,
+        profile__backend=REGRESSION,
+        profile__db=db,
+    )
+    settings = load_config(config, given)
+    chosen = load_space(settings.space, settings.fix_ops, settings.widths)
+    fitted = fit_table(settings, chosen, csv)
+    found = fitted.fit
+    if json:
+        console.answer_json(
+            {
+                "space": chosen.name,
+                "db": shown(settings.profile.db),
+                "context": fitted.context.as_dict(),
+                "networks": fitted.networks,
+                "coefficients": found.coefficients,
+                "by_position": found.by_position,
+                "ridge": found.ridge,
+                "mape": found.mape,
+                "bias": found.bias,
+                "tau": found.tau,
+                "skill": found.skill,
+                "learning_curve": [{"networks": count, "mape": error} for count, error in found.curve],
+                "target_mape": TARGET,
+                "more_networks": found.more,
+                "rows": dict(found.rows),
+            }
+        )
+        return
+    console.answer_facts(
+        f"fitted, not measured here: {chosen.name} on {fitted.context.device_model}, batch {fitted.context.batch}",
+        {
+            "networks": fitted.networks,
+            "numbers": f"{found.coefficients}, {'one a position' if found.by_position else 'shared by parts alike'}",
+            "held-out error": f"{found.mape:.2%} ({found.bias:+.2%} bias)",
+            "rank correlation": f"tau {found.tau:.3f}",
+            "skill": f"{found.skill:.2f} of the error of always saying the median",
+            "by networks": ", ".join(f"{count}: {error:.2%}" for count, error in found.curve),
+            f"for an error of {TARGET:.0%}": _more(found),
+        },
+    )
+    console.say(
+        f"{len(found.rows)} rows in {shown(settings.profile.db)}. "
+        f"Next: nastool search --device {settings.profile.device} --backend {REGRESSION} "
+        f"--batch {settings.profile.batch} --latency ..."
+    )
+
+
+def _more(found: "Fit") -> str:
+    if found.more is None:
+        return "more networks would hardly help: the error no longer falls"
+    return f"about {found.more} more networks" if found.more else "no more networks are needed"

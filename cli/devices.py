@@ -1,0 +1,119 @@
+"""`nastool devices`: what is attached, what was measured, and what is known."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import console, options
+
+if TYPE_CHECKING:
+    from latency_db.known import KnownDevice
+    from toolchain.devices import Survey
+
+TERA, GIGA = 1e12, 1e9
+
+
+def devices(
+    name: Annotated[
+        str | None, typer.Argument(help="One known device, in full, with the sources.", show_default=False)
+    ] = None,
+    db: options.Db = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """List the devices attached here, those measured in the table, and those known by name.
+
+    `--device` takes the names of attached ones; of known ones, an estimate may be had.
+    """
+    from latency_db.known import find_known
+    from toolchain.config import load_config
+    from toolchain.devices import survey
+
+    if name is not None:
+        known = find_known(name)
+        if json:
+            console.answer_json(asdict(known))
+        else:
+            console.answer_facts(known.name, _facts(known))
+        return
+    found = survey(load_config(config, options.flags(profile__db=db)).profile.db)
+    if json:
+        console.answer_json(
+            {
+                "attached": [asdict(device) for device in found.attached],
+                "measured": [{"id": c.id, "parts": parts, "context": c.as_dict()} for c, parts in found.measured],
+                "known": [asdict(device) for device in found.known],
+            }
+        )
+        return
+    _show(found)
+
+
+def _show(found: "Survey") -> None:
+    console.answer_table(
+        "attached to this machine",
+        ("name", "also", "model", "capability", "driver", "memory GB"),
+        [
+            (d.name, " ".join(d.aliases), d.model, d.capability, d.driver, _in(d.memory_bytes or None, GIGA))
+            for d in found.attached
+        ],
+    )
+    console.answer_table(
+        f"measured, in {found.db}",
+        ("device", "backend", "batch", "rows", "stack"),
+        [
+            (
+                c.device_model + (" (ESTIMATE)" if c.device_kind == "estimate" else ""),
+                c.backend,
+                c.batch,
+                parts,
+                c.id[:8],
+            )
+            for c, parts in found.measured
+        ],
+    )
+    console.answer_table(
+        "known: peak TFLOP/s (int8: TOP/s) as the maker publishes them, compute capability SM",
+        ("name", "SM", "fp32", "fp16", "int8", "GB/s", "GB", "TensorRT", "estimate"),
+        [
+            (
+                d.name,
+                d.capability,
+                _in(d.fp32_flops_per_s, TERA),
+                _in(d.fp16_flops_per_s, TERA),
+                _in(d.int8_ops_per_s, TERA),
+                _in(d.bytes_per_s, GIGA),
+                _in(d.memory_bytes, GIGA),
+                f"<= {d.last_tensorrt}" if d.last_tensorrt else "",
+                "fitted" if d.roofline else "rates" if d.can_be_estimated else "no",
+            )
+            for d in found.known
+        ],
+    )
+
+
+def _facts(known: "KnownDevice") -> dict[str, object]:
+    facts: dict[str, object] = {
+        "model": known.model,
+        "also": ", ".join(known.aliases),
+        "compute capability": known.capability,
+        "fp32, TFLOP/s": _in(known.fp32_flops_per_s, TERA),
+        "fp16, TFLOP/s": _in(known.fp16_flops_per_s, TERA),
+        "int8, TOP/s": _in(known.int8_ops_per_s, TERA),
+        "memory, GB/s": _in(known.bytes_per_s, GIGA),
+        "memory, GB": _in(known.memory_bytes, GIGA),
+        "last TensorRT": known.last_tensorrt,
+        "runs with": known.runs_with,
+        "sources": "; ".join(known.sources),
+    }
+    if known.roofline:
+        facts["estimate, TFLOP/s"] = _in(known.roofline.flops_per_s, TERA)
+        facts["estimate, GB/s"] = _in(known.roofline.bytes_per_s, GIGA)
+        facts["estimate from"] = known.roofline.source
+        facts["fitted on"] = known.roofline.fitted_on
+    return {name: value for name, value in facts.items() if value}
+
+
+def _in(value: float | None, unit: float) -> str:
+    return "" if value is None else f"{value / unit:.4g}"

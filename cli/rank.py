@@ -1,0 +1,93 @@
+"""`nastool rank`: how far the supernet's order of networks holds."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli import console, options
+
+
+def rank(
+    networks: Annotated[int, typer.Option("--networks", help="Networks that are scored and trained.")] = 20,
+    repeats: Annotated[int, typer.Option("--repeats", help="Trainings of each, with other seeds.")] = 1,
+    space: options.Space = None,
+    fix_ops: options.FixOps = None,
+    widths: options.Widths = None,
+    data: options.Data = None,
+    holdout_per_class: options.Holdout = None,
+    recipe: options.Recipe = None,
+    epochs: options.Epochs = None,
+    run: options.Run = None,
+    runs: options.Runs = None,
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Compare inherited scores with those of networks trained from scratch. Killed, the same command goes on."""
+    from toolchain.config import load_config
+    from toolchain.runs import open_run
+    from toolchain.search.rank import check_request
+    from toolchain.search.rank import rank as run_rank
+    from toolchain.spaces import load_space
+    from toolchain.training.data import load_data
+    from toolchain.training.recipe import load_recipe
+    from toolchain.training.stages import prepare_torch
+
+    given = options.flags(
+        space=space,
+        fix_ops=fix_ops,
+        widths=widths,
+        data=data,
+        holdout_per_class=holdout_per_class,
+        run=run,
+        runs=runs,
+        seed=seed,
+        retrain__recipe=recipe,
+        retrain__changes__epochs=epochs,
+    )
+    settings = load_config(config, given)
+    prepare_torch(settings)
+    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    check_request(networks, repeats, chosen_space)
+    load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
+    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with open_run(settings) as folder, console.progress() as bars:
+        ranked = run_rank(settings, chosen_space, networks, repeats, images, folder, bars)
+    if json:
+        console.answer_json(ranked)
+        return
+    _answer_networks(ranked)
+    console.answer_facts(
+        f"rank correlation (Kendall's tau, 95% interval) of {len(ranked['networks'])} networks",
+        {name.replace("_", " "): _tau(found) for name, found in ranked["tau"].items()},
+    )
+    spread, seconds = ranked["spread"], ranked["seconds"]
+    for kind in ("inherited", "alone"):
+        console.say(
+            f"{kind}: {spread[kind]['least']:.2%} to {spread[kind]['greatest']:.2%}, standard deviation "
+            f"{spread[kind]['standard_deviation'] * 100:.2f} points, {seconds[kind]:.0f} s"
+        )
+    if repeats == 1:
+        console.say("How far training repeats its own order is the most that can be had: --repeats 2 measures it")
+
+
+def _answer_networks(ranked: dict[str, Any]) -> None:
+    cost = ranked["cost"]
+    rows = [
+        (
+            " ".join(network["architecture"]),
+            f"{network[cost]:,}",
+            f"{network['inherited']:.2%}",
+            f"{network['unrecalibrated']:.2%}",
+            " ".join(f"{accuracy:.2%}" for accuracy in network["alone"]),
+        )
+        for network in ranked["networks"]
+    ]
+    columns = ("architecture", cost, "inherited", "not recalibrated", "trained alone (test)")
+    console.answer_table(f"networks of {ranked['space']} on {ranked['data']}", columns, rows)
+
+
+def _tau(found: dict[str, float | None]) -> str:
+    if found["tau"] is None:
+        return "none: one of them is the same for all networks"
+    return f"{found['tau']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -1,0 +1,108 @@
+"""An estimate without the device: each kernel takes flops / F + bytes / W.
+
+F and W are what a device reached on networks that were measured on it, not its peak rates; they come as arguments.
+The two times are added, which fits the paper's five networks of Table 5 better than the greater of the two (within
+6 % against 7 %). What a file computes is real: it is ONNX Runtime's, on this CPU.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.backends import Arrays, Compiled, CompileSpec
+from exporters.errors import BackendUnavailable
+from exporters.kernels import kernels_of
+from exporters.timing import Timing
+from exporters.to_onnx import load_model
+
+LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero
+VERSION = "1"  # of the formula, and of the fusions that exporters/kernels.py assumes
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a device reaches in one precision: floating-point operations and bytes a second."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    precision: str = "fp32"
+
+
+class Backend:
+    """Latencies from the graph alone.
+
+    Args:
+        rates: those of the device; without them nothing can be estimated.
+    """
+
+    name = "roofline"
+
+    def __init__(self, rates: Rates | None = None) -> None:
+        self._rates = rates
+
+    @property
+    def provider(self) -> str:
+        """The rates: figures of other rates are another stack's."""
+        if self._rates is None:
+            return "no device"
+        return f"estimate, {self._rates.flops_per_s:.4g} FLOP/s, {self._rates.bytes_per_s:.4g} B/s"
+
+    def why_not(self) -> str | None:
+        if self._rates is None:
+            return "it measures nothing: it estimates a device that isn't here. Type --device titanxp --estimate"
+        return None
+
+    def version(self) -> str:
+        return VERSION
+
+    def compile(self, onnx: Path, spec: CompileSpec) -> "Estimate":
+        if self._rates is None:
+            raise BackendUnavailable(f"roofline can't estimate {onnx.name}: {self.why_not()}")
+        if spec.precision != self._rates.precision:
+            raise BackendUnavailable(
+                f"the rates of this device are known in {self._rates.precision}, not in {spec.precision}. "
+                f"Ask for --precision {self._rates.precision}"
+            )
+        return Estimate(onnx, spec, estimate_ms(onnx, spec.batch, self._rates))
+
+
+class Estimate:
+    """A file with its estimated latency. It is only loaded once it is to compute something."""
+
+    def __init__(self, onnx: Path, spec: CompileSpec, call_ms: float) -> None:
+        self._onnx = onnx
+        self._spec = spec
+        self._call_ms = call_ms
+        self._session: Compiled | None = None
+        self._closed = False
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+        if self._closed:
+            raise ValueError("this estimate was closed. Compile the file again")
+        if self._session is None:
+            from exporters.backends.onnxruntime import Backend as OnnxRuntime
+
+            self._session = OnnxRuntime().compile(self._onnx, CompileSpec(self._spec.batch, self._spec.threads))
+        return self._session.run(feeds)
+
+    def time(self, min_ms: float) -> Timing:
+        """The estimate, at once: nothing is measured."""
+        ms = max(self._call_ms, LEAST_MS)
+        return Timing(1, ms, ms, ms, ms, (ms,))
+
+    def close(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            self._session.close()
+
+
+def estimate_ms(path: Path, batch: int, rates: Rates) -> float:
+    """What a call of the file on `batch` images should take on a device of these rates, in ms.
+
+    Raises:
+        NotOnnx: the file can't be read, or a shape in it is not known.
+    """
+    kernels = kernels_of(load_model(path), batch)
+    return sum(1e3 * (k.flops / rates.flops_per_s + k.n_bytes / rates.bytes_per_s) for k in kernels)

@@ -1,0 +1,285 @@
+"""Engines on an NVIDIA GPU: TensorRT 10 and 11, and TensorRT-RTX by the same code.
+
+What a call computes is what was built: a static batch, the types that the ONNX file has, one CUDA graph. Other
+batches are run in pieces of that size, filled up with zeros; images don't depend on each other.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters import memory, nvml
+from exporters.backends import Arrays, CompileSpec
+from exporters.engine import CURRENT, BatchRange, Engine, build_engine, is_classic, logger_of
+from exporters.errors import BackendUnavailable, EngineFailed
+from exporters.gpu_timing import GpuTimer
+from exporters.memory import CaptureFailed, DeviceMemory, Enqueue
+from exporters.precision import check_precision
+from exporters.timing import Timing
+from exporters.to_onnx import load_model
+
+LEAST_SM = {"tensorrt": 75, "tensorrt_rtx": 75}  # support matrices of TensorRT 10 and 11, and of TensorRT-RTX 1.7
+INSTALL = {"tensorrt": "pip install 'nastool[gpu]'", "tensorrt_rtx": "pip install tensorrt-rtx-cu13"}
+
+
+class Backend:
+    """TensorRT, or the module of the same API that is named.
+
+    Args:
+        module: `tensorrt` or `tensorrt_rtx`; rows of the two are never mixed.
+        device: the GPU, as CUDA counts them.
+    """
+
+    def __init__(self, module: str = "tensorrt", device: int = 0) -> None:
+        self.name = module
+        self._device = device
+
+    @property
+    def provider(self) -> str:
+        """How calls are launched; through pycuda there are no graphs, and then the host's launches count."""
+        library = memory.available() or "no device memory"
+        return f"CUDA graph, {library}" if library == memory.CUDA_PYTHON else f"stream, {library}"
+
+    def why_not(self) -> str | None:
+        return self.why_no_build() or self._why_no_gpu()
+
+    def why_no_build(self) -> str | None:
+        """Why no engine can be built here. TensorRT-RTX needs no GPU for it."""
+        if find_spec(self.name) is None:
+            return f"{self.name} is not installed. Type {INSTALL[self.name]}"
+        try:
+            import_module(self.name)
+        except (ImportError, OSError, RuntimeError) as problem:
+            return f"{self.name} can't be loaded: {problem}. Type {INSTALL[self.name]} again"
+        return None if not is_classic(self._trt()) else self._why_no_gpu()
+
+    def version(self) -> str:
+        return str(self._trt().__version__)
+
+    def build(self, onnx: Path, spec: CompileSpec, capability: str = CURRENT) -> Engine:
+        """The engine of a file.
+
+        Raises:
+            NotOnnx: the file can't be read.
+            EngineFailed: the parser or the builder refuses it.
+            BackendUnavailable: nothing can be built here.
+            WrongPrecision: the file is of another precision than the spec's.
+        """
+        if reason := self.why_no_build():
+            raise BackendUnavailable(f"{self.name} can't build {onnx.name} here: {reason}")
+        check_precision(onnx, spec.precision)
+        batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
+        engine = build_engine(self._trt(), onnx, batch, capability, self._timing_cache(), detailed=True)
+        return replace(engine, capability=self._capability()) if capability == CURRENT else engine
+
+    def compile(self, onnx: Path, spec: CompileSpec) -> "EngineSession":
+        """Build a file, or take the engine that it is.
+
+        Raises:
+            EngineFailed: also where an engine is of another TensorRT or GPU.
+        """
+        if onnx.suffix == ".engine":
+            if not onnx.exists():
+                raise EngineFailed(f"{onnx} is not there. Type nastool export --engine, or name another file")
+            plan = onnx.read_bytes()
+        else:
+            load_model(onnx)
+            plan = b""
+        if reason := self.why_not():
+            raise BackendUnavailable(f"{self.name} can't run {onnx.name} here: {reason}")
+        return EngineSession(self._trt(), plan or self.build(onnx, spec).plan, spec, onnx.name, self._device)
+
+    def _timing_cache(self) -> Path | None:
+        """One file a GPU and version: what was measured of tactics once is taken again, so engines stay alike."""
+        if not is_classic(self._trt()):
+            return None
+        folder = Path.home() / ".cache" / "nastool"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"tensorrt-{self.version()}-sm{self._capability().replace('.', '')}.timing"
+
+    def _capability(self) -> str:
+        found = nvml.gpus()
+        return found[min(self._device, len(found) - 1)].capability if found else CURRENT
+
+    def _trt(self) -> ModuleType:
+        return import_module(self.name)
+
+    def _why_no_gpu(self) -> str | None:
+        found = nvml.gpus()
+        if not found:
+            return "there is no NVIDIA GPU with its driver on this machine. Use one that has it"
+        gpu = found[min(self._device, len(found) - 1)]
+        if gpu.sm < LEAST_SM[self.name]:
+            return (
+                f"{gpu.name} has compute capability {gpu.capability}, and {self.name} takes 7.5 and later; the last "
+                f"TensorRT for it is 8.6. Use --backend onnxruntime"
+            )
+        return memory.why_not()
+
+
+class EngineSession:
+    """A loaded engine with a drawn batch of inputs, in place on the GPU."""
+
+    def __init__(self, trt: ModuleType, plan: bytes, spec: CompileSpec, name: str, device: int = 0) -> None:
+        self._gpu: DeviceMemory | None = memory.open_memory(device)
+        self._trt = trt
+        self._name = name
+        log = logger_of(trt)
+        log.clear()
+        self._runtime = trt.Runtime(log)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            reason = next(iter(log.errors), "it gave no reason")
+            raise EngineFailed(
+                f"{trt.__name__} {trt.__version__} can't load {name}: {reason}. An engine runs with the TensorRT "
+                f"and on the kind of GPU that it was built for: build it again with nastool export --engine"
+            )
+        self._require_precision(spec.precision)
+        self._context = self._execution_context()
+        self._batch = spec.batch
+        self._pointers: dict[str, int] = {}
+        self._bind()
+        self._timer: GpuTimer | None = None
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+        gpu, size = self._open(), self._batch
+        images = len(next(iter(feeds.values())))
+        pieces: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self._names(self._output)}
+        for start in range(0, images, size):
+            for name, array in feeds.items():
+                piece = array[start : start + size].astype(self._type(name))
+                filler = np.zeros((size - len(piece), *piece.shape[1:]), piece.dtype)
+                gpu.upload(self._pointers[name], np.ascontiguousarray(np.concatenate((piece, filler))))
+            self._enqueue()
+            for name, found in pieces.items():
+                array = np.empty(self._shape(name), self._type(name))
+                gpu.download(array, self._pointers[name])
+                found.append(array[: images - start].astype(np.float32))
+        return {name: np.concatenate(found) for name, found in pieces.items()}
+
+    def time(self, min_ms: float) -> Timing:
+        gpu = self._open()
+        if self._timer is None:
+            launch, trouble = self._launch(gpu)
+            self._timer = GpuTimer(gpu, launch, trouble=trouble)
+        return self._timer.time(min_ms)
+
+    def close(self) -> None:
+        if self._gpu is None:
+            return
+        gpu, self._gpu = self._gpu, None
+        gpu.synchronise()
+        for pointer in self._pointers.values():
+            gpu.free(pointer)
+        gpu.close()
+        del self._context, self._engine, self._runtime  # in this order: each holds on to the next
+
+    def layers(self) -> str:
+        """What the engine inspector tells of each layer, as JSON."""
+        inspector = self._engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def _open(self) -> DeviceMemory:
+        if self._gpu is None:
+            raise ValueError("this engine was closed. Compile the file again")
+        return self._gpu
+
+    def _launch(self, gpu: DeviceMemory) -> tuple[Enqueue, str]:
+        """What is timed, and what is wrong with that."""
+        try:
+            return gpu.capture(self._enqueue), ""
+        except CaptureFailed as problem:
+            return self._enqueue, f"{self._name} can't be captured as a CUDA graph ({problem})"
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(self._open().stream):
+            raise EngineFailed(
+                f"{self._name} failed on the GPU: {'; '.join(logger_of(self._trt).errors)}. Build it again"
+            )
+
+    def _execution_context(self) -> Any:
+        if is_classic(self._trt):
+            return self._engine.create_execution_context()
+        runtime_config = self._engine.create_runtime_config()
+        # lazily, kernels would be replaced by quicker ones while the first calls are timed
+        strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        runtime_config.dynamic_shapes_kernel_specialization_strategy = strategy
+        return self._engine.create_execution_context(runtime_config)
+
+    def _bind(self) -> None:
+        """Inputs of drawn images, since zeros would be quicker than real ones, and memory for the outputs."""
+        gpu, rng = self._open(), np.random.default_rng(0)
+        inputs = self._names(self._trt.TensorIOMode.INPUT)
+        for name in inputs:
+            shape = tuple(self._engine.get_tensor_shape(name))
+            if shape[0] < 0:
+                self._context.set_input_shape(name, (self._batch, *shape[1:]))
+            elif shape[0] != self._batch:
+                raise EngineFailed(
+                    f"{self._name} was built for a batch of {shape[0]}, not {self._batch}. Give --batch {shape[0]}"
+                )
+        for name in (*inputs, *self._names(self._output)):
+            shape, kind = self._shape(name), self._type(name)
+            self._pointers[name] = gpu.claim(max(1, prod(shape)) * kind.itemsize)
+            self._context.set_tensor_address(name, self._pointers[name])
+            if name in inputs:
+                gpu.upload(self._pointers[name], rng.standard_normal(shape, dtype=np.float32).astype(kind))
+
+    @property
+    def _output(self) -> Any:
+        return self._trt.TensorIOMode.OUTPUT
+
+    def _names(self, mode: Any) -> list[str]:
+        names = [self._engine.get_tensor_name(number) for number in range(self._engine.num_io_tensors)]
+        return [name for name in names if self._engine.get_tensor_mode(name) == mode]
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._context.get_tensor_shape(name))
+
+    def _type(self, name: str) -> np.dtype[Any]:
+        kind: np.dtype[Any] = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
+        return kind
+
+    def _require_precision(self, asked: str) -> None:
+        """An engine that was built elsewhere may compute in anything; its layers tell, where they tell at all."""
+        found = layer_types(self.layers())
+        wanted = {"fp16": "half", "int8": "int8"}.get(asked)
+        if found and wanted and not any(wanted in kind for kind in found):
+            raise EngineFailed(f"{self._name} has no layer in {asked}, only {', '.join(sorted(found))}. Build it again")
+        if asked == "fp32" and any(kind in found for kind in ("half", "int8", "bfloat16", "fp8")):
+            raise EngineFailed(f"{self._name} computes in {', '.join(sorted(found))}, not in fp32. Build it again")
+
+
+def layer_types(information: str) -> set[str]:
+    """The data types that an engine inspector's JSON names, as `float`, `half`, `int8`.
+
+    TensorRT 10 writes `"Format/Datatype": "Row major linear FP32 format"`, TensorRT 11 a `"DataType": "Float"` of its
+    own; both are taken.
+    """
+    words = {"fp32": "float", "fp16": "half", "float": "float", "half": "half", "int8": "int8", "fp8": "fp8"}
+    words |= {"bf16": "bfloat16", "bfloat16": "bfloat16"}
+    found: set[str] = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                walk(item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key.lower().endswith("datatype") and isinstance(item, str):
+                    found.update(words[word] for word in item.lower().split() if word in words)
+                else:
+                    walk(item)
+
+    with suppress(ValueError):  # without a driver, or without its layers kept, it tells no JSON
+        walk(json.loads(information))
+    return found

@@ -1,0 +1,75 @@
+"""Questions to the database and what the rows of its answers mean; used by `store.py` alone."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session
+
+from latency_db.context import Context
+from latency_db.records import Run
+from latency_db.schema import ContextRow, PartRow, ProfileRun, SampleRow
+from latency_db.table import Row, Sample, summarise
+
+SAMPLE_FIELDS = tuple(Sample.__dataclass_fields__)
+RUN_FIELDS = tuple(Run.__dataclass_fields__)
+
+
+def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool]) -> dict[str, Row]:
+    """The wanted parts of a stack, each from its newest finished run.
+
+    Only samples of what is wanted are read, by their primary key.
+    """
+    newest_first = (ProfileRun.finished_at.desc(), ProfileRun.id.desc())
+    rank = func.row_number().over(partition_by=PartRow.key, order_by=newest_first).label("rank")
+    ranked = (
+        select(PartRow.run_id, PartRow.key, PartRow.graph_hash, rank)
+        .join(ProfileRun, ProfileRun.id == PartRow.run_id)
+        .where(ProfileRun.context_id == context.id, ProfileRun.finished_at.is_not(None), wanted)
+        .subquery()
+    )
+    newest = select(ranked).where(ranked.c.rank == 1).subquery()
+    query = (
+        select(SampleRow, newest.c.graph_hash)
+        .join(newest, (SampleRow.run_id == newest.c.run_id) & (SampleRow.key == newest.c.key))
+        .order_by(SampleRow.key, SampleRow.round)
+    )
+    samples: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
+    for row, graph_hash in session.execute(query):
+        samples[row.key, graph_hash, row.run_id].append(sample_of(row))
+    return {
+        key: Row(key, summarise(found, context.threads, context.device_kind), graph_hash, run_id)
+        for (key, graph_hash, run_id), found in samples.items()
+    }
+
+
+def stacks_with_parts() -> Select[ContextRow, int]:
+    """Every stack with the number of its parts that were measured to the end, in the order of their making."""
+    measured = (
+        select(ProfileRun.context_id, func.count(func.distinct(PartRow.key)).label("parts"))
+        .join(PartRow, PartRow.run_id == ProfileRun.id)
+        .where(ProfileRun.finished_at.is_not(None))
+        .group_by(ProfileRun.context_id)
+        .subquery()
+    )
+    return (
+        select(ContextRow, func.coalesce(measured.c.parts, 0))
+        .outerjoin(measured, measured.c.context_id == ContextRow.id)
+        .order_by(ContextRow.created_at, ContextRow.id)
+    )
+
+
+def sample_columns(sample: Sample) -> dict[str, Any]:
+    return {name: getattr(sample, name) for name in SAMPLE_FIELDS} | {"raw_ms": list(sample.raw_ms)}
+
+
+def sample_of(row: SampleRow) -> Sample:
+    return Sample(**{name: getattr(row, name) for name in SAMPLE_FIELDS} | {"raw_ms": tuple(row.raw_ms)})
+
+
+def context_of(row: ContextRow) -> Context:
+    return Context.from_dict({name: getattr(row, name) for name in Context.__dataclass_fields__})
+
+
+def run_of(row: ProfileRun) -> Run:
+    return Run(**{name: getattr(row, name) for name in RUN_FIELDS})

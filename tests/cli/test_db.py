@@ -1,0 +1,151 @@
+"""`nastool db` and `nastool devices`, as they are typed."""
+
+import shutil
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latency_db.known import known
+
+Nastool = Callable[..., Any]
+SCHEMA_1 = Path(__file__).parents[1] / "latency_db" / "assets" / "schema_1.sqlite"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a table of an older nastool: one stack with two rows, one with an unfinished run."""
+    shutil.copy(SCHEMA_1, tmp_path / "latency.sqlite")
+    return tmp_path
+
+
+def stacks(nastool: Nastool, folder: Path, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = nastool("db", "list", "--json", *words, cwd=folder).json["stacks"]
+    return found
+
+
+def test_list_shows_an_old_tables_stacks(nastool: Nastool, folder: Path) -> None:
+    answer = nastool("db", "list", cwd=folder)
+    assert answer.code == 0, answer
+    found = {stack["context"]["batch"]: stack for stack in stacks(nastool, folder)}
+    assert {batch: stack["parts"] for batch, stack in found.items()} == {32: 2, 8: 0}
+    for stack in found.values():
+        assert stack["id"][:8] in answer.stdout
+        assert [run["kind"] for run in stack["runs"]] == ["profile"]
+
+
+def test_show_takes_the_beginning_of_an_id(nastool: Nastool, folder: Path) -> None:
+    (stack,) = (stack for stack in stacks(nastool, folder) if stack["parts"])
+    answer = nastool("db", "show", stack["id"][:8], "--json", cwd=folder).json
+    assert answer["context"] == stack["context"]
+    assert [row["summary"]["latency_ms"] for row in answer["rows"]] == [1.25, 0.25]
+    text = nastool("db", "show", stack["id"][:8], cwd=folder).stdout
+    assert stack["id"] in text
+    assert "Some CPU @ 2 GHz" in text
+    run = nastool("db", "show", stack["id"], "--run", "1", "--json", cwd=folder).json
+    assert [len(part["taken"]) for part in run["parts"]] == [2, 2]
+    assert "busy" in nastool("db", "show", stack["id"], "--run", "1", cwd=folder).stdout
+
+
+def test_a_table_is_carried_to_another_place(nastool: Nastool, folder: Path) -> None:
+    sent = nastool("db", "export", "table.json", "--json", cwd=folder)
+    assert (sent.json["stacks"], sent.json["runs"]) == (1, 1)  # unfinished runs stay
+    for added in (1, 0):
+        taken = nastool("db", "import", "table.json", "--db", "new.sqlite", "--json", cwd=folder).json
+        assert (taken["runs_added"], taken["here_already"]) == (added, 1 - added)
+    assert [stack["parts"] for stack in stacks(nastool, folder, "--db", "new.sqlite")] == [2]
+    found = nastool("db", "diff", "table.json", "new.sqlite", "--json", cwd=folder).json
+    assert [row["ratio"] for row in found["rows"]] == [1.0, 1.0]
+    assert found["fields"] == []
+    text = nastool("db", "diff", "table.json", "new.sqlite", cwd=folder).stdout
+    assert "median ratio" in text
+
+
+def test_prune_says_how_much_and_asks(nastool: Nastool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nastool("db", "export", "table.json", cwd=folder)
+    nothing = nastool("db", "prune", "--json", cwd=folder).json
+    assert (nothing["runs_removed"], nothing["runs_kept"]) == (0, 2)
+    add_a_newer_run(folder / "latency.sqlite")
+    for typed in ("n\n", ""):  # somebody says no; nobody is there
+        monkeypatch.setattr("sys.stdin", StringIO(typed))
+        refused = nastool("db", "prune", cwd=folder)
+        assert refused.code == 1
+        assert "Remove 1 of 3 runs from latency.sqlite?" in refused.stderr
+    assert nastool("db", "prune", "--yes", "--json", cwd=folder).json == {
+        "db": "latency.sqlite",
+        "runs_removed": 1,
+        "runs_kept": 2,
+    }
+    assert nastool("db", "import", "table.json", "--json", cwd=folder).json["runs_added"] == 1  # it can come back
+
+
+def add_a_newer_run(path: Path) -> None:
+    from latency_db.store import open_store
+    from latency_db.table import Sample
+
+    with open_store(path) as store:
+        (context,) = (context for context, parts in store.contexts() if parts)
+        keys = [row.key for row in store.networks(context, "")]
+        run = store.begin_run(context, "shufflenet_v2_quick", "digest-1", dict.fromkeys(keys, "hash"), 1, "1")
+        store.add_round(run, 0, {key: Sample(1, 1.0, 1.0, 1.0, 1.0) for key in keys})
+        store.finish_run(run)
+
+
+@pytest.mark.parametrize(
+    ("words", "pieces"),
+    [
+        ("db list --db nowhere.sqlite", ["nowhere.sqlite is not there", "nastool profile"]),
+        ("db show 77", ["no stack begins with '77'", "nastool db list"]),
+        ("db show 3 --run 2", ["run 2 is of the stack"]),
+        ("db show 3 --run 9", ["there is no run 9"]),
+        ("db export latency.sqlite", ["is there already", "--force"]),
+        ("db export new.json --stack 5", ["no finished run to export"]),
+        ("db import latency.sqlite", ["latency.sqlite is no exported latency table", "nastool db export"]),
+        ("db import none.json --db made.sqlite", ["can't read none.json"]),
+        ("db diff latency.sqlite nowhere", ["no stack begins with 'nowhere'"]),
+        ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x can't be used", "--db"]),
+        ("db list --db mysql://ann:s3cret@farm/x", ["not behind mysql://", "--db latency.sqlite"]),
+        ("devices titanpx", ["nobody knows a device 'titanpx'", "Did you mean titanxp", "nastool devices"]),
+    ],
+)
+def test_mistakes_are_named(nastool: Nastool, folder: Path, words: str, pieces: list[str]) -> None:
+    nastool("db", "list", cwd=folder)  # brings the table up to date
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    answer = nastool(*words.split(), cwd=folder)
+    assert answer.code == 2, answer
+    text = " ".join(answer.stderr.split())
+    for piece in pieces:
+        assert piece in text
+    assert "s3cret" not in text
+    assert answer.stdout == ""
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_devices_lists_attached_measured_and_known(nastool: Nastool, folder: Path) -> None:
+    found = nastool("devices", "--json", cwd=folder).json
+    assert found["attached"][0]["name"] == "cpu"
+    assert {stack["context"]["device_model"] for stack in found["measured"]} == {"Some CPU @ 2 GHz"}
+    assert [device["name"] for device in found["known"]] == [device.name for device in known()]
+    text = nastool("devices", cwd=folder).stdout
+    assert "titanxp" in text
+    assert "Some CPU @ 2 GHz" in text
+
+
+def test_devices_shows_one_with_its_sources(nastool: Nastool, tmp_path: Path) -> None:
+    one = nastool("devices", "titan-xp", "--json", cwd=tmp_path).json
+    assert one["roofline"]["flops_per_s"] == 1.95e12
+    text = " ".join(nastool("devices", "titan-xp", cwd=tmp_path).stdout.split())
+    assert "TensorRT 8.6" in text
+    assert "Table 5" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_known_device_that_is_not_here_ends_with_5(nastool: Nastool, tmp_path: Path) -> None:
+    answer = nastool("profile", "--device", "titanxp", cwd=tmp_path)
+    assert answer.code == 5, answer
+    text = " ".join(answer.stderr.split())
+    for piece in ("titanxp (NVIDIA TITAN Xp) is not attached", "Attached: cpu", "--estimate", "nastool db import FILE"):
+        assert piece in text
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,73 @@
+"""Two measurements side by side."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from latency_db.compare import compare, side
+from latency_db.context import Context
+from latency_db.errors import UnknownContext
+from latency_db.store import open_store
+from latency_db.table import Sample
+from latency_db.transfer import pack
+
+
+def measure(db: Path, context: Context, figures: dict[str, tuple[float, ...]]) -> None:
+    """Each figure is a round's, in ms."""
+    with open_store(db) as store:
+        run = store.begin_run(context, "space", "digest", dict.fromkeys(figures, "hash"), 3, "1")
+        for number in range(len(next(iter(figures.values())))):
+            store.add_round(
+                run,
+                number,
+                {key: Sample(1, ms[number], ms[number], ms[number], ms[number]) for key, ms in figures.items()},
+            )
+        store.finish_run(run)
+
+
+@pytest.fixture
+def db(tmp_path: Path, context: Context) -> Path:
+    path = tmp_path / "latency.sqlite"
+    measure(path, context, {"stem": (2.0, 2.0, 2.0), "head": (4.0, 5.0, 6.0), "old": (1.0, 1.0, 1.0)})
+    measure(
+        path, replace(context, batch=16), {"stem": (3.0, 3.0, 3.0), "head": (4.0, 5.0, 6.0), "new": (1.0, 1.0, 1.0)}
+    )
+    return path
+
+
+def test_ratios_and_spread_row_by_row(db: Path, context: Context) -> None:
+    other = replace(context, batch=16)
+    found = compare(side(context.id[:6], str(db)), side(other.id, str(db)))
+    assert found.fields == ("batch: 8 here, 16 there",)
+    head, stem = found.rows
+    assert (stem.key, stem.before_ms, stem.after_ms, stem.ratio, stem.spread) == ("stem", 2.0, 3.0, 1.5, 0.0)
+    # rounds of 4, 5 and 6 ms: their MAD is 1 of 5, on both sides: sqrt(0.2^2 + 0.2^2)
+    assert (head.key, head.ratio, head.spread) == ("head", 1.0, pytest.approx(0.2 * 2**0.5))
+    assert (found.only_before, found.only_after) == (("old",), ("new",))
+    assert found.median_ratio == 1.25
+
+
+def test_files_are_compared_as_well(db: Path, context: Context, tmp_path: Path) -> None:
+    alone, exported = tmp_path / "alone #1.sqlite", tmp_path / "exported.json"
+    measure(alone, context, {"stem": (1.0, 1.0, 1.0)})
+    with open_store(db) as store:
+        exported.write_text(json.dumps(pack(store, [context])))
+    before = exported.read_bytes()
+    sides = [side(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{context.id[:8]}")]
+    assert {one.context for one in sides} == {context}
+    assert [one.rows["stem"].summary.latency_ms for one in sides] == [1.0, 2.0, 2.0]
+    assert compare(sides[1], sides[2]).median_ratio == 1.0
+    assert exported.read_bytes() == before
+
+
+def test_which_of_several_stacks_must_be_said(db: Path, context: Context) -> None:
+    with pytest.raises(UnknownContext, match=rf"has 2 measured stacks \(.*{context.id}.*Write .*#ID"):
+        side(str(db), "elsewhere.sqlite")
+
+
+def test_nothing_in_common_has_no_ratio(db: Path, context: Context) -> None:
+    one = side(context.id, str(db))
+    found = compare(one, replace(one, rows={}))
+    assert (found.rows, found.median_ratio) == ((), None)

@@ -1,0 +1,125 @@
+"""A server that can't be used says why and what to type, and never a password."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, text
+
+from latency_db.context import Context
+from latency_db.errors import DatabaseUnreachable, NotADatabase
+from latency_db.store import open_store
+from latency_db.table import Sample
+
+NOWHERE = "postgresql+psycopg://ann:s3cret@127.0.0.1:1/latency"  # port 1: nobody listens there
+
+
+def shown(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def refused(where: str, *expected: str) -> None:
+    with pytest.raises(DatabaseUnreachable) as caught:
+        open_store(where)
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "s3cret" not in message
+    assert "***" not in message
+    for piece in ("can't be used", "or name a file with --db", *expected):
+        assert piece in message
+
+
+def test_nobody_listens() -> None:
+    refused(NOWHERE, "postgresql+psycopg://ann@127.0.0.1:1/latency", "refused")
+
+
+def test_no_such_host() -> None:
+    refused("postgresql://ann:s3cret@no-such-host.invalid/latency", "no-such-host.invalid")
+
+
+def test_no_such_database(server: URL) -> None:
+    refused(shown(server.set(database="never_made", password="s3cret")), '"never_made" does not exist', "PGPASSWORD")
+
+
+def test_no_such_user(server: URL) -> None:
+    refused(shown(server.set(username="nobody_here", password="s3cret")), '"nobody_here" does not exist')
+
+
+@pytest.fixture
+def may_not_write(server: URL, new_database: Callable[[], URL]) -> Iterator[URL]:
+    """A user who may log in, and not make tables."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    url = new_database()
+    schema = str(url.query["options"]).removeprefix("-csearch_path=")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE ROLE reader LOGIN"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO reader"))
+    yield url.set(username="reader")
+    with engine.connect() as connection:
+        connection.execute(text("DROP OWNED BY reader"))
+        connection.execute(text("DROP ROLE reader"))
+    engine.dispose()
+
+
+def test_a_user_who_may_not_make_tables(may_not_write: URL) -> None:
+    refused(shown(may_not_write), "permission denied", "may make tables there")
+
+
+def test_another_programs_tables_are_left_alone(new_database: Callable[[], URL]) -> None:
+    url = new_database()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE samples (blood text)"))
+    with pytest.raises(NotADatabase, match=r"has a table samples that nastool did not make"):
+        open_store(shown(url))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM samples")) == 0
+    engine.dispose()
+
+
+def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], context: Context) -> None:
+    """With migrations of their own, under Alembic's usual name."""
+    url = new_database()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num text)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('c0ffee')"))
+    engine.dispose()
+    for _ in range(2):
+        with open_store(shown(url)) as store:
+            assert store.contexts() == []
+
+
+def test_a_run_goes_on_when_the_server_dropped_the_connection(
+    server: URL, new_database: Callable[[], URL], context: Context
+) -> None:
+    """As when it is started anew between two rounds of a long profile."""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with open_store(shown(new_database())) as store:
+        run = store.begin_run(context, "space", "digest", {"stem": "hash"}, 2, "1")
+        with engine.connect() as connection:
+            ended = connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name LIKE 'nastool process %' AND pid <> pg_backend_pid()"
+                )
+            ).all()
+            assert ended
+        store.add_round(run, 0, {"stem": Sample(1, 1.0, 1.0, 1.0, 1.0)})
+        assert store.rounds_done(run) == 1
+    engine.dispose()
+
+
+def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)  # as where it is not installed
+    with pytest.raises(DatabaseUnreachable, match=r"needs the driver psycopg\. Type pip install 'nastool\[postgres\]'"):
+        open_store(NOWHERE)
+
+
+def test_a_servers_password_is_not_written_into_a_run(tmp_path: Path) -> None:
+    from toolchain.config import parse_config
+
+    config = parse_config("", {"profile.db": NOWHERE}, "test")
+    assert config.profile.db == NOWHERE
+    assert "s3cret" not in config.as_toml()
+    assert parse_config(config.as_toml(), {}, "again").profile.db == NOWHERE.replace(":s3cret", "")

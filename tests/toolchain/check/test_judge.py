@@ -1,0 +1,158 @@
+"""Verdicts on rounds whose truth is known."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+
+from latency_db.errors import ContextMismatch
+from latency_db.table import Sample
+from toolchain.check.judge import LEAST_ALONE, MOST_ROUNDS, Judged, Outcome, Terms, settle
+
+RUNS = 200
+Rounds = Iterator[dict[str, Sample]]
+
+
+def sample(ms: float, disturbed: str = "") -> Sample:
+    return Sample(1, ms, ms, ms, ms, (ms,), disturbed)
+
+
+def ticking(step_s: float) -> Callable[[], float]:
+    ticks = count()
+    return lambda: next(ticks) * step_s
+
+
+def settled(rounds: Rounds, terms: Terms, step_s: float = 0.1, **given: object) -> Judged:
+    """Each round takes `step_s` seconds."""
+    stored = given.get("stored")
+    return settle(rounds, terms, stored, 1, clock=ticking(step_s))  # type: ignore[arg-type]
+
+
+def verdicts(pairs: Callable[..., Rounds], noise: float, slower_by: float) -> Counter[str]:
+    terms = Terms(limit_ms=None, slack=0.02, confidence=0.99, max_seconds=60.0)
+    return Counter(settled(pairs(noise, slower_by, seed), terms).outcome for seed in range(RUNS))
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+def test_the_same_file_twice_raises_no_alarm(noise: float, pairs: Callable[..., Rounds]) -> None:
+    """At most 1 % of 200 runs, before any is confirmed; and it doesn't get there by never answering."""
+    found = verdicts(pairs, noise, 0.0)
+    assert found[Outcome.FAIL] <= 0.01 * RUNS
+    assert found[Outcome.PASS] >= 0.95 * RUNS
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.08])
+def test_five_percent_slower_is_found(noise: float, pairs: Callable[..., Rounds]) -> None:
+    """At least 95 % of 200 runs where 2 % are let pass."""
+    assert verdicts(pairs, noise, 0.05)[Outcome.FAIL] >= 0.95 * RUNS
+
+
+def test_just_at_what_is_let_pass_an_alarm_stays_rare() -> None:
+    """The hardest case for looking often: of an error of 10 %, half is on this side, whenever one stops."""
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(RUNS):
+        ratios = 1.02 * np.exp(rng.normal(0, 0.05, size=MOST_ROUNDS))
+        rounds = ({"candidate": sample(ratio), "baseline": sample(1.0)} for ratio in ratios)
+        alarms += settled(rounds, Terms(None, 0.02, 0.9, 1e9)).outcome is Outcome.FAIL
+    assert alarms <= 0.05 * RUNS
+
+
+def test_a_restless_machine_gets_more_rounds(pairs: Callable[..., Rounds]) -> None:
+    terms = Terms(None, 0.02, 0.99, 60.0)
+    calm, restless = (settled(pairs(noise, 0.0, 1), terms) for noise in (0.001, 0.2))
+    assert len(calm.rounds) < len(restless.rounds)
+    assert restless.ratio is not None
+    assert calm.ratio is not None
+    assert calm.ratio.low <= 1 <= calm.ratio.high
+    assert restless.ratio.low <= 1 <= restless.ratio.high
+
+
+def test_without_time_there_is_no_answer(pairs: Callable[..., Rounds]) -> None:
+    judged = settled(pairs(0.02, 0.05, 0), Terms(None, 0.02, 0.99, max_seconds=0.45))
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    (finding,) = judged.findings
+    assert "can't tell whether it is slower than the baseline by more than 2.0%" in finding.text
+    assert "5 rounds in 0 s, and 9 are needed. Give it more time, as --max-seconds" in finding.text
+
+
+def test_an_endless_tie_ends() -> None:
+    tie = ({"candidate": sample(1.02 + 0.01 * (-1) ** n), "baseline": sample(1.0)} for n in count())
+    judged = settled(tie, Terms(None, 0.02, 0.99, 1e9))
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    assert len(judged.rounds) == MOST_ROUNDS
+
+
+def test_disturbed_rounds_do_not_count() -> None:
+    """A throttled half of the rounds would make it ten times as slow."""
+    rounds = (
+        {"candidate": sample(10.0, "throttled"), "baseline": sample(1.0)}
+        if n % 2
+        else {"candidate": sample(1.0 + n * 1e-6), "baseline": sample(1.0)}
+        for n in count()
+    )
+    judged = settled(rounds, Terms(None, 0.02, 0.99, 60.0))
+    assert judged.outcome is Outcome.PASS
+    assert len(judged.rounds) == 9
+    assert judged.disturbed == ("throttled",) * 8
+
+
+def test_nothing_but_disturbed_rounds_is_no_answer_and_says_why() -> None:
+    rounds = ({"candidate": sample(1.0, "the device throttled"), "baseline": sample(1.0)} for _ in count())
+    judged = settled(rounds, Terms(None, 0.02, 0.99, 3.0))
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    assert "the device throttled). Find a quieter machine" in judged.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "outcome"), [(1.2, Outcome.PASS), (0.9, Outcome.FAIL), (1.0005, Outcome.INCONCLUSIVE)]
+)
+def test_a_budget_is_met_or_broken_by_the_whole_interval(limit_ms: float, outcome: Outcome) -> None:
+    rng = np.random.default_rng(3)
+    rounds = ({"candidate": sample(1.001 + 0.1 * rng.random())} for _ in count())
+    judged = settled(rounds, Terms(limit_ms, 0.05, 0.99, max_seconds=8.0))
+    assert judged.outcome is outcome
+    assert (judged.ratio, judged.baseline_ms) == (None, None)
+    if outcome is not Outcome.INCONCLUSIVE:
+        assert len(judged.rounds) == LEAST_ALONE  # enough to be a baseline later
+
+
+def test_one_failure_fails_whatever_else_is_unclear(pairs: Callable[..., Rounds]) -> None:
+    judged = settled(pairs(0.01, 0.0, 0), Terms(1e-6, 0.05, 0.99, 60.0))
+    assert [finding.outcome for finding in judged.findings] == [Outcome.FAIL, Outcome.PASS]
+    assert judged.outcome is Outcome.FAIL
+
+
+def test_a_stored_baseline_is_compared_in_units_of_the_reference_network() -> None:
+    """The machine runs at two thirds of its clock today: in ms the file is slower by half, and it is not."""
+    rng = np.random.default_rng(5)
+    stored = [(ms, ms * 2) for ms in 1 + 0.01 * rng.random(50)]
+    rounds = ({"candidate": sample(1.5 * ms), "reference": sample(3.0 * ms)} for ms in 1 + 0.01 * rng.random(1000))
+    judged = settled(rounds, Terms(None, 0.02, 0.99, 60.0), stored=stored)
+    assert judged.outcome is Outcome.PASS
+    assert judged.ratio is not None
+    assert judged.ratio.middle == pytest.approx(1.0)
+    assert judged.baseline_ms == pytest.approx(1.5, rel=0.01)  # what it would be today
+
+
+@pytest.mark.parametrize(("slower_by", "outcome"), [(0.0, Outcome.PASS), (0.05, Outcome.FAIL)])
+def test_against_a_stored_baseline(slower_by: float, outcome: Outcome) -> None:
+    """The rounds of two processes share no mood, so both sides' own intervals count."""
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        stored = [(1 + 0.02 * abs(noise), None) for noise in rng.normal(size=50)]
+        noises = np.abs(rng.normal(size=1000))
+        rounds = ({"candidate": sample((1 + slower_by) * (1 + 0.02 * noise))} for noise in noises)
+        assert settled(rounds, Terms(None, 0.02, 0.99, 60.0), stored=stored).outcome is outcome
+
+
+def test_a_baseline_without_reference_network_is_of_another_protocol() -> None:
+    rounds = ({"candidate": sample(1.0), "reference": sample(1.0)} for _ in count())
+    with pytest.raises(ContextMismatch, match="only one of them timed the reference network"):
+        settled(rounds, Terms(None, 0.02, 0.99, 60.0), stored=[(1.0, None)] * 20)
+
+
+def test_the_same_rounds_give_the_same_verdict(pairs: Callable[..., Rounds]) -> None:
+    terms = Terms(None, 0.02, 0.99, 60.0)
+    assert settled(pairs(0.03, 0.0, 4), terms) == settled(pairs(0.03, 0.0, 4), terms)

@@ -1,0 +1,130 @@
+"""Which backend a name means on which device, and what is noted of a stack."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporters import nvml
+from exporters.backends import onnxruntime
+from exporters.backends.tensorrt import Backend as TensorRT
+from exporters.errors import BackendUnavailable
+from latency_db.devices import Device
+from toolchain.config import ProfileConfig
+from toolchain.errors import BadConfig
+from toolchain.profiling import stack
+from toolchain.profiling.clocks import cpu_clocks
+from toolchain.profiling.stack import context_of, make_context, usable_backend
+
+GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82)
+
+
+def config(**changes: Any) -> ProfileConfig:
+    return ProfileConfig().model_copy(update=changes)
+
+
+def test_a_cpu_has_onnxruntime_unless_told_otherwise() -> None:
+    backend = usable_backend(config())
+    assert (backend.name, backend.provider) == ("onnxruntime", onnxruntime.CPU)
+    assert usable_backend(config(backend="fake")).name == "fake"
+
+
+def test_what_is_noted_of_this_cpu() -> None:
+    context = context_of(config())
+    assert (context.device_kind, context.precision, context.precision_found) == ("cpu", "fp32", "fp32")
+    assert (context.capability, context.driver) == ("", "")
+    assert context.clocks == cpu_clocks() != ""
+    assert not context.estimate
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> nvml.Gpu:
+    """A GPU as NVML would describe it; nothing is run on it."""
+    found = nvml.Gpu(0, GPU.model, "GPU-1", "0000:01:00.0", "8.6", "580.65.06, CUDA 13.0", 24 << 30)
+    monkeypatch.setattr(nvml, "gpus", lambda: (found,))
+    monkeypatch.setattr(nvml, "_kept_open", lambda: True)
+    monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.State(1404, 2))
+    monkeypatch.setattr(stack, "find", lambda name: GPU)
+    return found
+
+
+def test_what_is_noted_of_a_gpu(gpu: nvml.Gpu) -> None:
+    context = make_context(GPU, onnxruntime.Backend(onnxruntime.CUDA), config(precision="fp16"))
+    assert (context.device_kind, context.capability, context.driver) == ("gpu", "8.6", "580.65.06, CUDA 13.0")
+    assert (context.precision, context.precision_found, context.clocks) == ("fp16", "fp16", "held at 1404 MHz")
+    assert (context.backend, context.provider) == ("onnxruntime", onnxruntime.CUDA)
+
+
+def test_on_a_gpu_onnxruntime_is_its_cuda_provider(gpu: nvml.Gpu) -> None:
+    assert stack._named("onnxruntime", GPU).provider == onnxruntime.CUDA
+    assert stack._named("onnxruntime_tensorrt", GPU).provider == onnxruntime.TENSORRT
+    assert stack._named("tensorrt_rtx", GPU).name == "tensorrt_rtx"
+
+
+def test_the_default_of_a_gpu_is_the_first_that_can_run(gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime.Backend, "why_not", lambda self: None)
+    monkeypatch.setattr(TensorRT, "why_not", lambda self: None)
+    assert usable_backend(config(device="gpu0")).name == "tensorrt"
+    monkeypatch.setattr(TensorRT, "why_not", lambda self: "it is not installed")
+    assert usable_backend(config(device="gpu0")).provider == onnxruntime.CUDA
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt_rtx", "onnxruntime_tensorrt"])
+def test_a_gpus_backend_on_a_cpu_is_refused(name: str) -> None:
+    with pytest.raises(BackendUnavailable, match=rf"{name} runs on a GPU, and the device cpu is a CPU.*Give --backend"):
+        usable_backend(config(backend=name))
+
+
+def test_a_precision_that_would_be_another_is_refused() -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("ONNX Runtime has fp16 kernels for other CPUs")
+    with pytest.raises(BackendUnavailable, match=r"computes fp16 files in fp32 on x86 CPUs.*Give --precision fp32"):
+        usable_backend(config(precision="fp16"))
+    assert usable_backend(config(precision="fp16", backend="fake")).name == "fake"
+
+
+def test_tensorrts_provider_computes_in_tf32_and_that_is_noted() -> None:
+    provider = onnxruntime.Backend(onnxruntime.TENSORRT)
+    assert stack.precision_found(provider, "fp32") == "tf32"
+    assert stack.precision_found(provider, "fp16") == "fp16"
+
+
+def test_an_estimate_has_nothing_of_this_machine() -> None:
+    context = context_of(config(device="titanxp", estimate=True, threads=2, backend="tensorrt"))
+    assert context.estimate
+    assert (context.device_model, context.backend) == ("NVIDIA TITAN Xp", "roofline")
+    assert context.provider == "estimate, 2.03e+12 FLOP/s, 2.01e+11 B/s"
+    assert (context.os, context.affinity, context.threads, context.driver, context.clocks) == ("", "", 1, "", "")
+
+
+def test_an_estimate_of_what_is_not_known_is_refused() -> None:
+    with pytest.raises(BadConfig, match=r"no rates are known of the device 'cpu'.*Give --device titanxp"):
+        usable_backend(config(estimate=True))
+    with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
+        usable_backend(config(device="titanxp", estimate=True, precision="fp16"))
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({}, "unknown"),
+        ({"cpu0/cpufreq/scaling_governor": "performance"}, "governor performance"),
+        (
+            {"cpu0/cpufreq/scaling_governor": "performance", "cpu1/cpufreq/scaling_governor": "powersave"},
+            "governor performance and powersave",
+        ),
+        (
+            {"cpu0/cpufreq/scaling_governor": "powersave", "intel_pstate/no_turbo": "0"},
+            "governor powersave, turbo on",
+        ),
+        ({"intel_pstate/no_turbo": "1"}, "turbo off"),
+        ({"cpufreq/boost": "1"}, "turbo on"),
+        ({"cpufreq/boost": "0"}, "turbo off"),
+    ],
+)
+def test_a_cpus_clocks(files: dict[str, str], text: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    assert cpu_clocks(tmp_path) == text

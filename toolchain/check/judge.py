@@ -1,0 +1,263 @@
+"""Rounds of measurements -> pass, fail, or too restless to tell; more rounds until the answer is clear."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil, exp, inf, log
+
+from exporters.timing import INTERRUPTED
+from latency_db.errors import ContextMismatch
+from latency_db.table import Sample, summarise
+from toolchain.intervals import Interval, error_of_look, latency_interval, least_rounds, median_interval, ratio_interval
+from toolchain.units import format_ms
+
+CANDIDATE, BASELINE, REFERENCE = "candidate", "baseline", "reference"
+MOST_ROUNDS = 400
+GROWTH = 1.5  # each look has half as many rounds again as the one before
+LEAST_ALONE = 50  # rounds of a file without another build beside it: later checks compare with what is kept of them
+
+Round = Mapping[str, Sample]
+Stored = Sequence[tuple[float, float | None]]  # of each round: ms of the file, ms of the reference network
+
+
+class Outcome(StrEnum):
+    """The three answers."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked of a file.
+
+    Args:
+        limit_ms: the most a batch may take, or None.
+        slack: how much slower than the baseline is let pass, as a fraction.
+        confidence: the probability, 0 to 1, with which an interval holds the truth.
+        max_seconds: after these an answer is due, clear or not.
+    """
+
+    limit_ms: float | None
+    slack: float
+    confidence: float
+    max_seconds: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question, `budget` or `regression`, in a word and in a sentence."""
+
+    about: str
+    outcome: Outcome
+    text: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was measured, and what follows from it.
+
+    Args:
+        latency_ms: of the file, by the latency table's statistic.
+        baseline_ms, ratio: of what it was compared with; None where it was not.
+        rounds: ms of the file and of the reference network (None where there is none) in each round that counts.
+        disturbed: why other rounds don't count, one text each.
+    """
+
+    latency_ms: Interval
+    baseline_ms: float | None
+    ratio: Interval | None
+    findings: tuple[Finding, ...]
+    rounds: Stored
+    disturbed: tuple[str, ...]
+    seconds: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """A failure is one whatever else is unclear."""
+        found = {finding.outcome for finding in self.findings}
+        return next((bad for bad in (Outcome.FAIL, Outcome.INCONCLUSIVE) if bad in found), Outcome.PASS)
+
+
+def settle(
+    rounds: Iterable[Round],
+    terms: Terms,
+    stored: Stored | None,
+    threads: int,
+    clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], None] = lambda note: None,
+) -> Judged:
+    """Take rounds until each question is answered, or time or rounds are up.
+
+    A round that was disturbed doesn't count. Each look has its part of the error that `terms.confidence` leaves, so
+    looking often does no harm (`toolchain.intervals.error_of_look`).
+
+    Args:
+        rounds: samples of CANDIDATE, maybe of BASELINE (another build) and of REFERENCE.
+        stored: the rounds of an earlier measurement to compare with, where there is no other build.
+        clock: seconds.
+        tell: is told how it stands after each round.
+    """
+    seen, error, look, due, began = Seen(threads), 1 - terms.confidence, 1, 0, clock()
+    for round_ in rounds:
+        seen.add(round_)
+        due = due or max(least_rounds(error_of_look(1, error)), 0 if BASELINE in round_ else LEAST_ALONE)
+        seconds = clock() - began
+        ended = seconds >= terms.max_seconds or len(seen.counted) + len(seen.disturbed) >= MOST_ROUNDS
+        if len(seen.counted) < due and not ended:
+            tell(f"{len(seen.counted)} rounds")
+            continue
+        judged = judge(seen, terms, stored, error_of_look(look, error), seconds)
+        tell(_note(judged))
+        if ended or judged.outcome is not Outcome.INCONCLUSIVE:
+            return judged
+        look, due = look + 1, ceil(due * GROWTH)
+    raise AssertionError("there are more rounds than are asked for")
+
+
+class Seen:
+    """The rounds so far: those that count, each file's figure (ms) in them, and why others don't count."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.counted: list[Round] = []
+        self.figures: dict[str, list[float]] = defaultdict(list)
+        self.disturbed: list[str] = []
+        self.last: Round = {}
+
+    def add(self, round_: Round) -> None:
+        """One more."""
+        self.last = round_
+        # an interruption costs candidate and baseline alike, and what is compared is their busy time
+        reasons = {sample.disturbed for sample in round_.values()} - {"", INTERRUPTED}
+        if reasons:
+            self.disturbed.append(max(reasons))
+            return
+        self.counted.append(round_)
+        for key, sample in round_.items():
+            self.figures[key].append(summarise([sample], self.threads).latency_ms)
+
+    def pairs(self) -> Stored:
+        """Candidate and reference network, as they are kept for later checks."""
+        references: Sequence[float | None] = self.figures.get(REFERENCE) or [None] * len(self.counted)
+        return list(zip(self.figures[CANDIDATE], references, strict=True))
+
+
+def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds: float) -> Judged:
+    """One look at the rounds so far; each of its intervals misses the truth with probability `error`."""
+    if not seen.counted:  # a figure is shown even where none can be trusted
+        undecided = Interval(-inf, summarise([seen.last[CANDIDATE]], seen.threads).latency_ms, inf)
+        latency_ms, ratio, baseline_ms = undecided, None, None
+        if BASELINE in seen.last or stored is not None:
+            ratio, baseline_ms = Interval(0.0, 1.0, inf), undecided.middle
+    else:
+        latency_ms = latency_interval([round_[CANDIDATE] for round_ in seen.counted], seen.threads, error)
+        ratio, baseline_ms = _compare(seen, stored, latency_ms.middle, error, 1 - terms.confidence)
+    help_ = _what_would_help(seen, error, terms, seconds)
+    findings = []
+    if terms.limit_ms is not None:
+        findings.append(judge_budget(latency_ms, terms.limit_ms, terms.confidence, help_))
+    if ratio is not None and baseline_ms is not None:
+        findings.append(judge_regression(ratio, latency_ms.middle, baseline_ms, terms, help_))
+    return Judged(latency_ms, baseline_ms, ratio, tuple(findings), seen.pairs(), tuple(seen.disturbed), seconds)
+
+
+def _compare(
+    seen: Seen, stored: Stored | None, latency_ms: float, error: float, error_then: float
+) -> tuple[Interval | None, float | None]:
+    """The ratio to the baseline, and the baseline's latency in ms, today; None where there is none."""
+    if BASELINE in seen.figures:
+        ratio = ratio_interval(seen.figures[CANDIDATE], seen.figures[BASELINE], error)
+        return ratio, summarise([round_[BASELINE] for round_ in seen.counted], seen.threads).latency_ms
+    if stored is not None:
+        ratio = ratio_to_stored(seen.pairs(), stored, error, error_then)
+        return ratio, latency_ms / ratio.middle
+    return None, None
+
+
+def ratio_to_stored(rounds: Stored, stored: Stored, error: float, error_then: float) -> Interval:
+    """The ratio to an earlier measurement, each in units of the reference network that was timed beside it.
+
+    Half of each error goes to what was stored, which is looked at once, half to the rounds of this look.
+
+    Raises:
+        ContextMismatch: a reference network was timed in only one of the two.
+    """
+    if (rounds[0][1] is None) != (stored[0][1] is None):
+        raise ContextMismatch(
+            "the baseline and this measurement can't be brought to the same clock: only one of them timed the "
+            "reference network. Write a new baseline with nastool check --latency ... --json"
+        )
+    now = median_interval([log(_in_reference_units(pair)) for pair in rounds], error / 2)
+    then = median_interval([log(_in_reference_units(pair)) for pair in stored], error_then / 2)
+    return Interval(now.low - then.high, now.middle - then.middle, now.high - then.low).map(exp)
+
+
+def judge_budget(latency_ms: Interval, limit_ms: float, confidence: float, help_: str) -> Finding:
+    """The latency's whole interval within the budget passes, its whole interval over it fails."""
+    outcome = _outcome(latency_ms, limit_ms)
+    allowed = f"{format_ms(limit_ms)} allowed"
+    measured = f"{format_ms(latency_ms.middle)} measured{_ends(latency_ms, format_ms, confidence)}"
+    texts = {
+        Outcome.PASS: f"within the budget: {measured}, {allowed}",
+        Outcome.FAIL: f"over the budget: {measured}, {allowed}",
+        Outcome.INCONCLUSIVE: f"can't tell whether it is over the budget: {measured}, {allowed}. {help_}",
+    }
+    return Finding("budget", outcome, texts[outcome])
+
+
+def judge_regression(ratio: Interval, measured_ms: float, baseline_ms: float, terms: Terms, help_: str) -> Finding:
+    """The ratio's whole interval within what is let pass passes, its whole interval over it fails."""
+    outcome = _outcome(ratio, 1 + terms.slack)
+    change = "slower" if ratio.middle > 1 else "quicker"
+    by = f"{change} than the baseline by {abs(ratio.middle - 1):.1%}"
+    seen = f"ratio {ratio.middle:.3f}{_ends(ratio, '{:.3f}'.format, terms.confidence)}"
+    figures = f"{format_ms(measured_ms)} measured, {format_ms(baseline_ms)} before, {terms.slack:.1%} allowed"
+    texts = {
+        Outcome.PASS: f"{by}, {seen}: {figures}",
+        Outcome.FAIL: f"{by}, {seen}: {figures}",
+        Outcome.INCONCLUSIVE: f"can't tell whether it is slower than the baseline by more than {terms.slack:.1%}: "
+        f"{seen}. {help_}",
+    }
+    return Finding("regression", outcome, texts[outcome])
+
+
+def _outcome(interval: Interval, most: float) -> Outcome:
+    if interval.high <= most:
+        return Outcome.PASS
+    return Outcome.FAIL if interval.low > most else Outcome.INCONCLUSIVE
+
+
+def _ends(interval: Interval, shown: Callable[[float], str], confidence: float) -> str:
+    if interval.high == inf:
+        return ""
+    return f" ({shown(interval.low)} to {shown(interval.high)} at {confidence * 100:.4g} %)"
+
+
+def _what_would_help(seen: Seen, error: float, terms: Terms, seconds: float) -> str:
+    """Why there is no answer yet, and what to do about it."""
+    rounds, disturbed = len(seen.counted), seen.disturbed
+    so_far = f"{rounds} round{'s' if rounds != 1 else ''} in {seconds:.0f} s"
+    if disturbed:
+        reason, times = Counter(disturbed).most_common(1)[0]
+        return f"{so_far}, and {len(disturbed)} that don't count ({times} times: {reason}). Find a quieter machine"
+    if rounds < least_rounds(error):
+        return (
+            f"{so_far}, and {least_rounds(error)} are needed. Give it more time, as --max-seconds {ceil(seconds) * 4}"
+        )
+    return f"{so_far}. Give it more time, as --max-seconds {ceil(terms.max_seconds) * 4:g}, or a quieter machine"
+
+
+def _in_reference_units(pair: tuple[float, float | None]) -> float:
+    ms, reference_ms = pair
+    return ms if reference_ms is None else ms / reference_ms
+
+
+def _note(judged: Judged) -> str:
+    rounds = f"{len(judged.rounds)} rounds"
+    if judged.ratio is None:
+        return f"{rounds}, {format_ms(judged.latency_ms.middle)}"
+    return f"{rounds}, ratio {judged.ratio.middle:.3f} ({judged.ratio.low:.3f} to {judged.ratio.high:.3f})"

@@ -1,0 +1,93 @@
+"""One measurement for a check: in this process, or in a fresh one.
+
+A process has luck of its own, for as long as it lives: where its memory lies, and what its sessions share a cache with.
+`python -m toolchain.check.measure` reads a `Request` from stdin and answers with a `Judged` on stdout, both as JSON.
+"""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+from pydantic import TypeAdapter
+
+from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
+from toolchain.config import ProfileConfig
+from toolchain.errors import Inconclusive
+from toolchain.profiling.measure import rounds_of
+from toolchain.progress import Progress, Quiet
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to time and what to ask of it: a file, and beside it another build, or an earlier measurement, or none."""
+
+    profile: ProfileConfig
+    seed: int
+    candidate: Path
+    build: Path | None
+    stored: Stored | None
+    terms: Terms
+
+
+def measure_here(request: Request, progress: Progress, title: str) -> Judged:
+    """Time the files of `request` in interleaved rounds until its questions are answered.
+
+    Raises:
+        NotOnnx, BackendUnavailable: a file can't be run.
+    """
+    files = {CANDIDATE: request.candidate} | ({} if request.build is None else {BASELINE: request.build})
+    profile = request.profile.model_copy(update={"rounds": MOST_ROUNDS})
+    seconds = round(request.terms.max_seconds) or 1
+    task, began, shown = progress.start(title, seconds), monotonic(), 0
+
+    def tell(note: str) -> None:
+        nonlocal shown
+        now = min(seconds, int(monotonic() - began))
+        task.advance(now - shown, note)
+        shown = now
+
+    with closing(rounds_of(files, profile, request.seed, 0, Quiet(), title)) as rounds:  # type: ignore[type-var]
+        judged = settle(
+            (round_ for _, round_ in rounds),
+            request.terms,
+            request.stored,
+            profile.threads,
+            tell=tell,
+        )
+    task.advance(seconds - shown)
+    return judged
+
+
+def measure_afresh(request: Request, progress: Progress, title: str) -> Judged:
+    """The same in a process of its own, with another order of rounds.
+
+    Raises:
+        Inconclusive: the process didn't answer.
+    """
+    asked = TypeAdapter(Request).dump_json(replace(request, seed=request.seed + 1), by_alias=True)
+    progress.say(f"{title}, for up to {request.terms.max_seconds:g} s")
+    answer = subprocess.run(
+        [sys.executable, "-P", "-m", "toolchain.check.measure"], input=asked, capture_output=True, check=False
+    )
+    try:
+        return TypeAdapter(Judged).validate_python(json.loads(answer.stdout))
+    except ValueError:
+        last = (answer.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise Inconclusive(
+            f"the file failed, and the fresh process that was to confirm it ended with code {answer.returncode}: "
+            f"{last}. Type the same again"
+        ) from None
+
+
+def main() -> None:
+    """Read a request, answer with what was judged."""
+    request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
+    sys.stdout.write(json.dumps(asdict(measure_here(request, Quiet(), "measure"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Two commands that measure on one device take turns."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from latency_db import locks, where
+from latency_db.devices import find
+from latency_db.errors import DeviceMissing
+from latency_db.store import open_store
+from toolchain.config import ProfileConfig
+from toolchain.progress import Progress
+
+
+@contextmanager
+def device_turn(config: ProfileConfig, progress: Progress) -> Iterator[None]:
+    """Be the only one who measures on the device, of all on this machine and all who share the server's table.
+
+    Who has it is said while it is waited for. An estimate of a device that isn't here needs no turn.
+
+    Raises:
+        DeviceBusy: another command kept it for an hour.
+        LatencyDbError: the server can't be used, or the lock's file can't be made.
+    """
+    try:
+        device = find(config.device).uid
+    except DeviceMissing:
+        yield
+        return
+    if isinstance(where.parse(config.db), Path):
+        with locks.on_this_machine(device, progress.say, locks.LONGEST_WAIT_S):
+            yield
+        return
+    with open_store(config.db) as store, store.device_lock(device, progress.say):
+        yield
