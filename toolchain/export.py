@@ -16,6 +16,7 @@ from latency_db.errors import ContextMismatch
 from latency_db.store import open_store
 from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
+from toolchain.engines import build_engines, targets_of
 from toolchain.errors import CheckFailed, MissingStage
 from toolchain.files import unwritable
 from toolchain.precisions import Model, precisions_of, write_models
@@ -45,12 +46,14 @@ def export(
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
         BadConfig: a precision that there is none of.
+        EngineFailed, BackendUnavailable: an engine can't be built here.
         ContextMismatch: the winner's latency limit is for another stack than this one.
         ParityFailed: a file and torch differ on real images; nothing is written.
         CheckFailed: the file measures over the winner's budget; nothing is written.
     """
     arch = chosen.architecture
     precisions = precisions_of(space, arch, config.profile.precision, config.export.precision)
+    targets = targets_of(config.export.sm, config.export.engine)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     context = context_of(config.profile)
@@ -66,7 +69,8 @@ def export(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as kept:  # the same disk, so that a rename is enough
-            batch = config.profile.batch if config.export.static else None
+            batches = _batches(config)
+            batch = batches[0] if config.export.static else None
             models = write_models(net, precisions, about, holdout_images(data), batch, Path(kept))
             # an estimate has no runtime; then what is proven is what ONNX Runtime computes
             backend = backends.load("onnxruntime") if context.estimate else usable_backend(config.profile)
@@ -77,6 +81,7 @@ def export(
                 progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
             else:
                 measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
+            engines = build_engines(models, targets, batches, Path(kept))
             manifest = {
                 **about,
                 "run": run.folder.name,
@@ -92,13 +97,20 @@ def export(
                     each.file.name: _described(each, proof, measured[each.file.name])
                     for each, proof in zip(models, proofs, strict=True)
                 },
+                "engines": {file.name: said for file, said in engines.items()},
             }
-            written = [*(each.file for each in models), *write_companions(Path(kept), data)]
+            written = [*(each.file for each in models), *engines, *write_companions(Path(kept), data)]
             manifest = write_manifest(Path(kept) / run.manifest.name, manifest, files=written)
             _replace(folder, run, [*written, Path(kept) / run.manifest.name])
     except OSError as problem:
         raise unwritable(run.onnx, problem) from problem
     return manifest
+
+
+def _batches(config: Config) -> tuple[int, int, int]:
+    """The least batch that is shipped for, the one that is tuned for, and the most."""
+    tuned = config.profile.batch
+    return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
 
 
 def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> None:

@@ -91,7 +91,7 @@ def prove(
     finally:
         compiled.close()
     accuracy = right / len(data.holdout)
-    require_accuracy(holdout_accuracy, accuracy, model.proof)
+    require_accuracy(holdout_accuracy, accuracy, model.proof, len(data.holdout), parity.top1_agreement)
     codes = check_codes(model.file, _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
     found = convolutions(model.file)
