@@ -17,6 +17,13 @@ def export(
     static: Annotated[
         bool | None, typer.Option("--static", help="Files for exactly --batch images, not for any number.")
     ] = None,
+    engine: Annotated[
+        bool | None, typer.Option("--engine", help="TensorRT engines too, for the GPU of this machine.")
+    ] = None,
+    sm: Annotated[
+        list[str] | None,
+        typer.Option("--sm", help="Engines for this compute capability, as 86; needs no GPU. Several: --sm 86,89."),
+    ] = None,
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
@@ -61,6 +68,8 @@ def export(
         profile__db=db,
         export__precision=precision,
         export__static=static,
+        export__engine=engine,
+        export__sm=sm,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
@@ -85,6 +94,7 @@ def export(
             ),
             **_bits(manifest),
             **{name: _line(name, manifest) for name in manifest["models"]},
+            **{name: _engine_line(name, manifest) for name in manifest["engines"]},
         },
     )
     console.say(f"Next: nastool check --run {settings.run}")
@@ -100,6 +110,15 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
         f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
         f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
         f"convolutions in ONNX Runtime: {counts}"
+    )
+
+
+def _engine_line(name: str, manifest: dict[str, Any]) -> str:
+    engine = manifest["engines"][name]
+    least, tuned, most = engine["batches"]
+    return (
+        f"{manifest['files'][name]['bytes'] / 1e6:.2f} MB, from {engine['built_from']} by {engine['built_by']} for "
+        f"compute capability {engine['capability']}, batches {least} to {most}, tuned for {tuned}; it has not been run"
     )
 
 

@@ -20,10 +20,10 @@ Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if i
 
 
 def _names(given: Any) -> Any:
-    listed = [given] if isinstance(given, str) else given
-    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not all(isinstance(text, str | int | float) for text in listed):
         return given  # pydantic says what is wrong with it
-    return tuple(dict.fromkeys(name.strip() for text in listed for name in text.split(",")))
+    return tuple(dict.fromkeys(name.strip() for text in listed for name in str(text).split(",")))
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
@@ -95,12 +95,13 @@ class SearchConfig(_Section):
 
 
 class ExportConfig(_Section):
-    """What is written beside the file of the network's own precision."""
+    """What is written beside the file of the network's own precision, and for which batches."""
 
     precision: Names = ()
-    static: bool = False
-    sm: tuple[int, ...] = ()
-    largest_batch: int = Field(32, gt=0)
+    static: bool = False  # files for exactly profile.batch images
+    engine: bool = False  # TensorRT's, for the GPU of this machine
+    sm: Names = ()  # TensorRT-RTX's, for these compute capabilities: "86" or "8.6"
+    largest_batch: int = Field(32, gt=0)  # that engines take; they are tuned for profile.batch
 
 
 class CheckConfig(_Section):

@@ -6,16 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from exporters import backends
+from exporters.errors import BackendUnavailable
 from exporters.manifest import write_manifest
+from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.errors import ContextMismatch
 from latency_db.store import open_store
 from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
+from toolchain.engines import build_engines, targets_of
 from toolchain.errors import CheckFailed, MissingStage
-from toolchain.export_models import Model, precisions_of, write_models
 from toolchain.files import unwritable
+from toolchain.precisions import Model, precisions_of, write_models
 from toolchain.profiling.measure import measure
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
@@ -42,12 +46,14 @@ def export(
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
         BadConfig: a precision that there is none of.
+        EngineFailed, BackendUnavailable: an engine can't be built here.
         ContextMismatch: the winner's latency limit is for another stack than this one.
         ParityFailed: a file and torch differ on real images; nothing is written.
         CheckFailed: the file measures over the winner's budget; nothing is written.
     """
     arch = chosen.architecture
-    precisions = precisions_of(space, arch, config.export.precision)
+    precisions = precisions_of(space, arch, config.profile.precision, config.export.precision)
+    targets = targets_of(config.export.sm, config.export.engine)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     context = context_of(config.profile)
@@ -63,15 +69,19 @@ def export(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as kept:  # the same disk, so that a rename is enough
-            batch = config.profile.batch if config.export.static else None
+            batches = _batches(config)
+            batch = batches[0] if config.export.static else None
             models = write_models(net, precisions, about, holdout_images(data), batch, Path(kept))
-            backend, accuracy = usable_backend(config.profile), result["holdout_accuracy"]
+            # an estimate has no runtime; then what is proven is what ONNX Runtime computes
+            backend = backends.load("onnxruntime") if context.estimate else usable_backend(config.profile)
+            accuracy = result["holdout_accuracy"]
             proofs = [prove(net, accuracy, each, data, backend, config.profile.threads, batch) for each in models]
             measured: Mapping[str, float | None] = dict.fromkeys(each.file.name for each in models)
             if context.estimate:
                 progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
             else:
                 measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
+            engines = build_engines(models, targets, batches, Path(kept))
             manifest = {
                 **about,
                 "run": run.folder.name,
@@ -87,13 +97,20 @@ def export(
                     each.file.name: _described(each, proof, measured[each.file.name])
                     for each, proof in zip(models, proofs, strict=True)
                 },
+                "engines": {file.name: said for file, said in engines.items()},
             }
-            written = [*(each.file for each in models), *write_companions(Path(kept), data)]
+            written = [*(each.file for each in models), *engines, *write_companions(Path(kept), data)]
             manifest = write_manifest(Path(kept) / run.manifest.name, manifest, files=written)
             _replace(folder, run, [*written, Path(kept) / run.manifest.name])
     except OSError as problem:
         raise unwritable(run.onnx, problem) from problem
     return manifest
+
+
+def _batches(config: Config) -> tuple[int, int, int]:
+    """The least batch that is shipped for, the one that is tuned for, and the most."""
+    tuned = config.profile.batch
+    return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
 
 
 def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> None:
@@ -111,32 +128,48 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
     )
 
 
-def _measured(models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress) -> dict[str, float]:
+def _measured(
+    models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress
+) -> dict[str, float | None]:
     """The latency of each file in ms a batch; the first one's is within the limit.
+
+    None where the device computes another precision than the file's: that time would be no figure of the file's.
 
     Raises:
         CheckFailed: it is not, measured again and again: a busy machine only ever makes a file look slower.
     """
-    files = {each.file.name: each.file for each in models}
-    measured = measure(files, config.profile, config.seed, progress, "measure the files")
-    name = models[0].file.name
+    first, *others = models
+    found = _latency_ms(first, config, 0, progress)
     for attempt in range(1, CONFIRMATIONS + 1):
-        if limit_ms is None or measured[name] <= limit_ms:
-            return measured
-        again = measure({name: files[name]}, config.profile, config.seed + attempt, progress, "measure again")
-        measured[name] = min(measured[name], again[name])
-    if limit_ms is not None and measured[name] > limit_ms:
+        if limit_ms is None or found <= limit_ms:
+            break
+        found = min(found, _latency_ms(first, config, attempt, progress))
+    if limit_ms is not None and found > limit_ms:
         raise CheckFailed(
-            f"over the budget by {measured[name] / limit_ms - 1:.1%}: {format_ms(measured[name])} measured, "
-            f"{format_ms(limit_ms)} allowed. Nothing was exported. Search again with a lower --latency, or on a "
-            f"quieter machine if this one is busy"
+            f"over the budget by {found / limit_ms - 1:.1%}: {format_ms(found)} measured, {format_ms(limit_ms)} "
+            f"allowed. Nothing was exported. Search again with a lower --latency, or on a quieter machine if this one "
+            f"is busy"
         )
+    measured: dict[str, float | None] = {first.file.name: found}
+    for model in others:
+        try:
+            measured[model.file.name] = _latency_ms(model, config, 0, progress)
+        except BackendUnavailable as problem:
+            progress.say(f"{model.file.name} is not measured: {problem}")
+            measured[model.file.name] = None
     return measured
+
+
+def _latency_ms(model: Model, config: Config, attempt: int, progress: Progress) -> float:
+    profile = config.profile.model_copy(update={"precision": precision_of(model.file)})
+    title = f"measure {model.file.name}{' again' if attempt else ''}"
+    return measure({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
 
 
 def _described(model: Model, proof: Proof, latency_ms: float | None) -> dict[str, Any]:
     return {
         "precision": model.precision,
+        "precision_found": precision_of(model.file),
         **proof.as_dict(),
         "measured_latency_ms": latency_ms,
         "graph_hash": graph_hash(model.file),

@@ -13,9 +13,10 @@ from exporters.backends import Backend, CompileSpec
 from exporters.codes import Checked, check_codes
 from exporters.optimised import convolutions
 from exporters.parity import Parity, compare, require, require_accuracy, require_codes, require_folding, require_fused
+from exporters.precision import precision_of
 from exporters.to_onnx import INPUT, OUTPUT
-from toolchain.export_models import LOW_BIT, Model
 from toolchain.nets.deploy import folding_error, integer_layers
+from toolchain.precisions import LOW_BIT, Model
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
 
@@ -78,9 +79,11 @@ def prove(
     images = holdout_images(data)
     if model.precision == LOW_BIT[0]:
         require_folding(folding_error(net, integer_layers(net), torch.from_numpy(images[:CODE_IMAGES])))
-    compiled = backend.compile(model.file, CompileSpec(batch=batch or 1, threads=threads))
+    batches = PARITY_BATCHES if batch is None else (batch,)
+    spec = CompileSpec(batches[0], threads, precision_of(model.file), (batches[0], batches[0], batches[-1]))
+    compiled = backend.compile(model.file, spec)
     try:
-        parity = compare(net, compiled, _filled(images, batch), PARITY_BATCHES if batch is None else (batch,))
+        parity = compare(net, compiled, _filled(images, batch), batches)
         require(parity, model.proof)
         right = 0
         for fed, labels in _holdout(data, batch):
@@ -88,7 +91,7 @@ def prove(
     finally:
         compiled.close()
     accuracy = right / len(data.holdout)
-    require_accuracy(holdout_accuracy, accuracy, model.proof)
+    require_accuracy(holdout_accuracy, accuracy, model.proof, len(data.holdout), parity.top1_agreement)
     codes = check_codes(model.file, _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
     found = convolutions(model.file)

@@ -35,19 +35,21 @@ class Model:
     integer_convolutions: int | None = None
 
 
-def precisions_of(space: SearchSpace, arch: Architecture, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The network's own precision, which is the one that was searched, and then the others that are wanted.
+def precisions_of(space: SearchSpace, arch: Architecture, searched: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The network's own precision, and then the others that are wanted.
+
+    Its own is the one that was searched: a latency limit is for that. Of a network of 1 to 4 bits it is `exact`.
 
     Raises:
         BadConfig: there is no such precision of it.
     """
     quantized = any(choice.quantized for choice in space.choices_of(arch))
-    known = LOW_BIT if quantized else FLOAT
+    known, own = (LOW_BIT, LOW_BIT[0]) if quantized else (FLOAT, searched)
     for name in wanted:
         if name not in known:
             kind = "network of 1 to 4 bits" if quantized else "float network"
             raise BadConfig(f"unknown precision {name!r}. A {kind} is exported as {' or '.join(known)}")
-    return (known[0], *(name for name in wanted if name != known[0]))
+    return (own, *(name for name in wanted if name != own))
 
 
 def write_models(
@@ -69,32 +71,30 @@ def write_models(
         ExportFailed: the network can't be exported as it is.
         OSError: a file can't be written.
     """
-    own = precisions[0]
-    example, base = torch.from_numpy(images[:1]), folder / "model.onnx"
-    layers = integer_layers(net) if own == "exact" else {}
-    export_onnx(plain(net) if layers else net, example, base, _metadata(about, own))
-    floats = load_model(base)
-    if layers:
-        write_model(write_codes(floats, layers, None), base, _metadata(about, own))
-    models = [Model(base, own, own)]
-    for precision in precisions[1:]:
-        file, metadata = folder / f"model.{precision}.onnx", _metadata(about, precision)
+    example, floats_file = torch.from_numpy(images[:1]), folder / "floats.onnx"
+    layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}
+    export_onnx(plain(net) if layers else net, example, floats_file)
+    floats = load_model(floats_file)
+    floats_file.unlink()
+    models = []
+    for number, precision in enumerate(precisions):
+        file = folder / (f"model.{precision}.onnx" if number else "model.onnx")
+        metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
+        models.append(Model(file, precision, precision))
         if precision == "fp16":
             export_onnx(net, example, file, metadata, "fp16")
-            models.append(Model(file, precision, precision))
-        elif layers:
-            write_model(write_codes(floats, layers, images), file, metadata)
-            models.append(Model(file, precision, "low_bit_int8", len(layers)))
-        else:
+        elif precision == "fp32":
+            write_model(floats, file, metadata)
+        elif not layers:
             write_model(quantize(floats, images), file, metadata)
-            models.append(Model(file, precision, precision))
+        elif precision == "exact":
+            write_model(write_codes(floats, layers, None), file, metadata)
+        else:
+            write_model(write_codes(floats, layers, images), file, metadata)
+            models[-1] = Model(file, precision, "low_bit_int8", len(layers))
     if batch is not None:
         for model in models:
             fixed = load_model(model.file)
             fix_batch(fixed, batch)
             write_model(fixed, model.file)
     return tuple(models)
-
-
-def _metadata(about: Mapping[str, Any], precision: str) -> dict[str, str]:
-    return {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
