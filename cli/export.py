@@ -17,6 +17,13 @@ def export(
     static: Annotated[
         bool | None, typer.Option("--static", help="Files for exactly --batch images, not for any number.")
     ] = None,
+    engine: Annotated[
+        bool | None, typer.Option("--engine", help="TensorRT engines too, for the GPU of this machine.")
+    ] = None,
+    sm: Annotated[
+        list[str] | None,
+        typer.Option("--sm", help="Engines for this compute capability, as 86; needs no GPU. Several: --sm 86,89."),
+    ] = None,
     space: options.Space = None,
     fix_ops: options.FixOps = None,
     widths: options.Widths = None,
@@ -61,6 +68,8 @@ def export(
         profile__db=db,
         export__precision=precision,
         export__static=static,
+        export__engine=engine,
+        export__sm=sm,
     )
     settings = load_config(config, given)
     prepare_torch(settings)
@@ -83,7 +92,9 @@ def export(
             f"latency, {'estimate' if manifest['estimate'] else 'predicted'}": (
                 "none in the table" if predicted is None else format_ms(predicted)
             ),
+            **_bits(manifest),
             **{name: _line(name, manifest) for name in manifest["models"]},
+            **{name: _engine_line(name, manifest) for name in manifest["engines"]},
         },
     )
     console.say(f"Next: nastool check --run {settings.run}")
@@ -100,3 +111,25 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
         f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
         f"convolutions in ONNX Runtime: {counts}"
     )
+
+
+def _engine_line(name: str, manifest: dict[str, Any]) -> str:
+    engine = manifest["engines"][name]
+    least, tuned, most = engine["batches"]
+    return (
+        f"{manifest['files'][name]['bytes'] / 1e6:.2f} MB, from {engine['built_from']} by {engine['built_by']} for "
+        f"compute capability {engine['capability']}, batches {least} to {most}, tuned for {tuned}; it has not been run"
+    )
+
+
+def _bits(manifest: dict[str, Any]) -> dict[str, str]:
+    """Of a network of 1 to 4 bits, what the files' bytes and milliseconds don't show."""
+    from toolchain.units import format_binary
+
+    if manifest["models"]["model.onnx"]["precision"] != "exact":
+        return {}
+    return {
+        "BitOps": format_binary(manifest["costs"]["bitops"]),
+        "packed at its bits": f"{manifest['costs']['weight_bits'] / 8e6:.2f} MB; the files hold 8 bits a weight",
+        "latency": "that of 8 bits or of float32: below 8 bits nothing runs faster on these runtimes",
+    }

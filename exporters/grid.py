@@ -22,15 +22,15 @@ def quantize_weights(weight: Floats, bias: Floats, x_scale: np.float32, most: in
     """Codes -most..most, their scale for each output channel, and the bias on the grid.
 
     Args:
-        weight: (c_out, c_in, k, k) of a convolution.
+        weight: (c_out, c_in, k, k) of a convolution, or (c_out, c_in) of a classifier.
         bias: (c_out,).
-        x_scale: of the convolution's input.
+        x_scale: of the layer's input.
     """
     largest = np.abs(weight).reshape(len(weight), -1).max(1)
     # a bias far above what the weights can add would need more codes than there are: then the steps get wider
     scale = np.maximum(largest / most, np.abs(bias) / x_scale / MOST_BIAS_CODE)
     scale = np.maximum(scale, LEAST_SCALE).astype(np.float32)
-    codes = np.rint(weight / scale[:, None, None, None]).clip(-most, most).astype(np.int8)
+    codes = np.rint(weight / _along(scale, weight)).clip(-most, most).astype(np.int8)
     return codes, scale, on_grid(bias, x_scale * scale)
 
 
@@ -51,8 +51,13 @@ def refine_codes(codes: Codes, scale: Floats, bias: Floats, x_scale: np.float32)
     widened = coarsest > finest
     new_scale = np.maximum(np.where(widened, coarsest, finest), LEAST_SCALE).astype(np.float32)
     ratio = np.where(widened, scale / new_scale, np.floor(MOST_CODE / np.maximum(largest, 1)))
-    new_codes = np.rint(codes * ratio[:, None, None, None]).clip(-MOST_CODE, MOST_CODE).astype(np.int8)
+    new_codes = np.rint(codes * _along(ratio, codes)).clip(-MOST_CODE, MOST_CODE).astype(np.int8)
     return new_codes, new_scale, on_grid(bias, x_scale * new_scale)
+
+
+def _along(scale: Floats, weight: NDArray[np.generic]) -> Floats:
+    """A number for each output channel, in a shape that goes with the weight's."""
+    return scale.reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def on_grid(bias: Floats, step: Floats) -> Floats:

@@ -31,23 +31,21 @@ def export_onnx(
     path: Path,
     metadata: Mapping[str, str] = NO_METADATA,
     precision: Precision = "fp32",
-    batch: int | None = None,
 ) -> None:
-    """Write `module` as one ONNX file, its batch normalisation folded.
+    """Write `module` as one ONNX file with a dynamic batch, its batch normalisation folded.
 
     Args:
         module: takes `images` (N, C, H, W) and returns one tensor, `logits`; it is left as it was.
         example: an input (N, C, H, W) of any batch size; its values do not matter.
         metadata: text that travels in the file.
         precision: of weights and sums; images and logits are float32 in any.
-        batch: how many images the file takes at once; any number if None.
 
     Raises:
         ExportFailed: the module can't be exported.
         OSError: the file can't be written; what was there stays.
     """
     folded = fold_batch_norm(module)
-    write_model(_to_model(Half(folded) if precision == "fp16" else folded, example, batch), path, metadata)
+    write_model(_to_model(Half(folded) if precision == "fp16" else folded, example), path, metadata)
 
 
 def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str] = NO_METADATA) -> None:
@@ -70,9 +68,9 @@ def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str] 
     write_whole(path, content)
 
 
-def _to_model(module: nn.Module, example: Tensor, batch: int | None) -> onnx.ModelProto:
-    # torch would take a batch of 1 for a constant
-    example = example[:1].expand(batch or 2, *example.shape[1:]).contiguous()
+def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+    if len(example) == 1:  # torch would take a batch of 1 for a constant
+        example = torch.cat((example, example))
     with quiet(), quick():
         try:
             program = torch.onnx.export(
@@ -82,7 +80,7 @@ def _to_model(module: nn.Module, example: Tensor, batch: int | None) -> onnx.Mod
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) if batch is None else None,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )
         except Exception as problem:  # the exporter passes on whatever its passes raise
@@ -95,6 +93,13 @@ def _to_model(module: nn.Module, example: Tensor, batch: int | None) -> onnx.Mod
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
         del part.metadata_props[:]  # where in whose folders each node was traced: as large as the weights, and private
     return model
+
+
+def fix_batch(model: onnx.ModelProto, batch: int) -> None:
+    """From now on `model` takes exactly `batch` images."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]  # they still say that it is any number
 
 
 def load_model(path: Path) -> onnx.ModelProto:

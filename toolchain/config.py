@@ -20,10 +20,10 @@ Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if i
 
 
 def _names(given: Any) -> Any:
-    listed = [given] if isinstance(given, str) else given
-    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not all(isinstance(text, str | int | float) for text in listed):
         return given  # pydantic says what is wrong with it
-    return tuple(dict.fromkeys(name.strip() for text in listed for name in text.split(",")))
+    return tuple(dict.fromkeys(name.strip() for text in listed for name in str(text).split(",")))
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
@@ -37,6 +37,7 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
+    stack: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
     estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
     backend: str = "auto"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -94,12 +95,13 @@ class SearchConfig(_Section):
 
 
 class ExportConfig(_Section):
-    """What is written beside the file of the network's own precision."""
+    """What is written beside the file of the network's own precision, and for which batches."""
 
     precision: Names = ()
-    static: bool = False
-    sm: tuple[int, ...] = ()
-    largest_batch: int = Field(32, gt=0)
+    static: bool = False  # files for exactly profile.batch images
+    engine: bool = False  # TensorRT's, for the GPU of this machine
+    sm: Names = ()  # TensorRT-RTX's, for these compute capabilities: "86" or "8.6"
+    largest_batch: int = Field(32, gt=0)  # that engines take; they are tuned for profile.batch
 
 
 class CheckConfig(_Section):
@@ -138,7 +140,7 @@ class Config(_Section):
             BadConfig: none was named.
         """
         if self.data is None:
-            raise BadConfig("no data set was named. Write --data fashion-mnist, digits or folder:PATH")
+            raise BadConfig("no data set was named. Write --data fashion-mnist, digits, folder:PATH or wds:SHARDS")
         return self.data
 
     def as_toml(self) -> str:

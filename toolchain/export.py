@@ -1,27 +1,25 @@
 """`nastool export`: the retrained winner as files that compute what was trained, and say what they cost."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import onnx
-import torch
-
-from exporters.int8 import quantize
+from exporters import backends
+from exporters.errors import BackendUnavailable
 from exporters.manifest import write_manifest
-from exporters.optimised import convolutions
-from exporters.to_onnx import export_onnx, graph_hash, write_model
+from exporters.precision import precision_of
+from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.errors import ContextMismatch
 from latency_db.store import open_store
 from latency_db.where import exists
-from toolchain.config import Config, ExportConfig, ProfileConfig
-from toolchain.errors import BadConfig, CheckFailed, MissingStage
+from toolchain.config import Config, ProfileConfig
+from toolchain.engines import build_engines, targets_of
+from toolchain.errors import CheckFailed, MissingStage
 from toolchain.files import unwritable
-from toolchain.nets.network import Network
+from toolchain.precisions import Model, precisions_of, write_models
 from toolchain.profiling.measure import measure
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
@@ -37,15 +35,6 @@ from toolchain.units import format_ms
 CONFIRMATIONS = 2  # too slow counts only if it is measured again and again
 
 
-@dataclass(frozen=True)
-class Shipped:
-    """One file of a network in one precision."""
-
-    file: Path
-    precision: str
-    proof: Proof
-
-
 def export(
     config: Config, space: SearchSpace, chosen: Chosen, data: Data, run: Run, progress: Progress
 ) -> dict[str, Any]:
@@ -57,14 +46,14 @@ def export(
     Raises:
         MissingStage, BadCheckpoint: nothing was retrained, or for another space.
         BadConfig: a precision that there is none of.
+        EngineFailed, BackendUnavailable: an engine can't be built here.
         ContextMismatch: the winner's latency limit is for another stack than this one.
         ParityFailed: a file and torch differ on real images; nothing is written.
         CheckFailed: the file measures over the winner's budget; nothing is written.
     """
     arch = chosen.architecture
-    if any(choice.quantized for choice in space.choices_of(arch)):
-        raise BadConfig("networks with layers of 1 to 4 bits can't be exported yet. Export one of float layers")
-    precisions = _precisions(config.export)
+    precisions = precisions_of(space, arch, config.profile.precision, config.export.precision)
+    targets = targets_of(config.export.sm, config.export.engine)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
     context = context_of(config.profile)
@@ -80,31 +69,37 @@ def export(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as kept:  # the same disk, so that a rename is enough
-            made = _write(net, Path(kept), precisions, about, space, data, config.export, config.profile)
-            shipped = [
-                Shipped(file, precision, _prove(net, result["holdout_accuracy"], file, precision, data, config))
-                for precision, file in made.items()
-            ]
-            measured: Mapping[str, float | None] = dict.fromkeys(each.file.name for each in shipped)
+            batches = _batches(config)
+            batch = batches[0] if config.export.static else None
+            models = write_models(net, precisions, about, holdout_images(data), batch, Path(kept))
+            # an estimate has no runtime; then what is proven is what ONNX Runtime computes
+            backend = backends.load("onnxruntime") if context.estimate else usable_backend(config.profile)
+            accuracy = result["holdout_accuracy"]
+            proofs = [prove(net, accuracy, each, data, backend, config.profile.threads, batch) for each in models]
+            measured: Mapping[str, float | None] = dict.fromkeys(each.file.name for each in models)
             if context.estimate:
                 progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
             else:
-                measured = _measured(shipped, chosen.limits.get("latency_ms"), config, progress)
-            companions = write_companions(Path(kept), data)
+                measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
+            engines = build_engines(models, targets, batches, Path(kept))
             manifest = {
                 **about,
                 "run": run.folder.name,
                 "test_accuracy": result["test_accuracy"],
-                "holdout_accuracy": result["holdout_accuracy"],
+                "holdout_accuracy": accuracy,
                 "limits": dict(chosen.limits),
                 "measured_latency_ms": measured[run.onnx.name],
                 "estimate": context.estimate,
                 "context": context.as_dict(),
                 "versions": environment(),
-                "parity": shipped[0].proof.as_dict(),
-                "models": {each.file.name: _described(each, measured[each.file.name]) for each in shipped},
+                "parity": proofs[0].as_dict()["parity"],
+                "models": {
+                    each.file.name: _described(each, proof, measured[each.file.name])
+                    for each, proof in zip(models, proofs, strict=True)
+                },
+                "engines": {file.name: said for file, said in engines.items()},
             }
-            written = [*made.values(), *companions]
+            written = [*(each.file for each in models), *engines, *write_companions(Path(kept), data)]
             manifest = write_manifest(Path(kept) / run.manifest.name, manifest, files=written)
             _replace(folder, run, [*written, Path(kept) / run.manifest.name])
     except OSError as problem:
@@ -112,13 +107,10 @@ def export(
     return manifest
 
 
-def _precisions(wanted: ExportConfig) -> tuple[str, ...]:
-    """The network's own precision first: what was searched, and what the others are compared with."""
-    known = ("fp32", "fp16", "int8")
-    for name in wanted.precision:
-        if name not in known:
-            raise BadConfig(f"unknown precision {name!r}. A float network is exported as {', '.join(known)}")
-    return ("fp32", *(name for name in wanted.precision if name != "fp32"))
+def _batches(config: Config) -> tuple[int, int, int]:
+    """The least batch that is shipped for, the one that is tuned for, and the most."""
+    tuned = config.profile.batch
+    return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
 
 
 def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> None:
@@ -136,67 +128,51 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
     )
 
 
-def _write(
-    net: Network,
-    folder: Path,
-    precisions: tuple[str, ...],
-    about: Mapping[str, Any],
-    space: SearchSpace,
-    data: Data,
-    wanted: ExportConfig,
-    profile: ProfileConfig,
-) -> dict[str, Path]:
-    """The files by precision; the first is model.onnx, another one model.PRECISION.onnx."""
-    made: dict[str, Path] = {}
-    example, batch = torch.zeros(2, *space.input_shape), profile.batch if wanted.static else None
-    for precision in precisions:
-        file = folder / ("model.onnx" if not made else f"model.{precision}.onnx")
-        metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
-        if precision == "int8":
-            write_model(quantize(onnx.load(made["fp32"]), holdout_images(data)), file, metadata)
-        else:
-            export_onnx(net, example, file, metadata, "fp16" if precision == "fp16" else "fp32", batch)
-        made[precision] = file
-    return made
-
-
-def _prove(net: Network, holdout_accuracy: float, file: Path, precision: str, data: Data, config: Config) -> Proof:
-    batch = config.profile.batch if config.export.static else None
-    backend, threads = usable_backend(config.profile), config.profile.threads
-    return prove(net, holdout_accuracy, file, precision, data, backend, threads, batch)
-
-
-def _measured(shipped: list[Shipped], limit_ms: float | None, config: Config, progress: Progress) -> dict[str, float]:
+def _measured(
+    models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress
+) -> dict[str, float | None]:
     """The latency of each file in ms a batch; the first one's is within the limit.
+
+    None where the device computes another precision than the file's: that time would be no figure of the file's.
 
     Raises:
         CheckFailed: it is not, measured again and again: a busy machine only ever makes a file look slower.
     """
-    files = {each.file.name: each.file for each in shipped}
-    measured = measure(files, config.profile, config.seed, progress, "measure the files")
-    name = shipped[0].file.name
+    first, *others = models
+    found = _latency_ms(first, config, 0, progress)
     for attempt in range(1, CONFIRMATIONS + 1):
-        if limit_ms is None or measured[name] <= limit_ms:
-            return measured
-        again = measure({name: files[name]}, config.profile, config.seed + attempt, progress, "measure again")
-        measured[name] = min(measured[name], again[name])
-    if limit_ms is not None and measured[name] > limit_ms:
+        if limit_ms is None or found <= limit_ms:
+            break
+        found = min(found, _latency_ms(first, config, attempt, progress))
+    if limit_ms is not None and found > limit_ms:
         raise CheckFailed(
-            f"over the budget by {measured[name] / limit_ms - 1:.1%}: {format_ms(measured[name])} measured, "
-            f"{format_ms(limit_ms)} allowed. Nothing was exported. Search again with a lower --latency, or on a "
-            f"quieter machine if this one is busy"
+            f"over the budget by {found / limit_ms - 1:.1%}: {format_ms(found)} measured, {format_ms(limit_ms)} "
+            f"allowed. Nothing was exported. Search again with a lower --latency, or on a quieter machine if this one "
+            f"is busy"
         )
+    measured: dict[str, float | None] = {first.file.name: found}
+    for model in others:
+        try:
+            measured[model.file.name] = _latency_ms(model, config, 0, progress)
+        except BackendUnavailable as problem:
+            progress.say(f"{model.file.name} is not measured: {problem}")
+            measured[model.file.name] = None
     return measured
 
 
-def _described(each: Shipped, latency_ms: float | None) -> dict[str, Any]:
+def _latency_ms(model: Model, config: Config, attempt: int, progress: Progress) -> float:
+    profile = config.profile.model_copy(update={"precision": precision_of(model.file)})
+    title = f"measure {model.file.name}{' again' if attempt else ''}"
+    return measure({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
+
+
+def _described(model: Model, proof: Proof, latency_ms: float | None) -> dict[str, Any]:
     return {
-        "precision": each.precision,
-        "convolutions": convolutions(each.file),
-        "holdout_accuracy": each.proof.holdout_accuracy,
-        "parity": each.proof.as_dict(),
+        "precision": model.precision,
+        "precision_found": precision_of(model.file),
+        **proof.as_dict(),
         "measured_latency_ms": latency_ms,
-        "graph_hash": graph_hash(each.file),
+        "graph_hash": graph_hash(model.file),
     }
 
 

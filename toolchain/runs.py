@@ -38,6 +38,11 @@ class Run:
     def candidates(self) -> Path:
         return self.folder / "search" / "candidates.jsonl"
 
+    @property
+    def raced(self) -> Path:
+        """As `candidates`, of searches with a race, whose scores may be of a part of the hold-out."""
+        return self.folder / "search" / "candidates_race.jsonl"
+
     def under_way(self, rank: int) -> Path:
         """What process `rank` has computed of the generation under way."""
         return self.folder / "search" / f"under_way_{rank}.pt"

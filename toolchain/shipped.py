@@ -19,7 +19,7 @@ def preprocessing_of(data: Data) -> dict[str, Any]:
     scaled to the square as they are.
     """
     how = data.preprocessing
-    from_files = data.name.startswith("folder:")
+    from_files = ":" in data.name  # folder:PATH and wds:SHARDS, not the small sets that are held in memory
     return {
         "mode": "L" if len(how.mean) == 1 else "RGB",
         "short_side_px": round(how.size_px * RESIZE_RATIO) if from_files else None,

@@ -1,6 +1,7 @@
 """The generations of a search: proposals in, scores and journal out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -48,17 +49,23 @@ def run_strategy(
         reference = _reference(scored, known, race_with) if race_with else None
         once = {proposal.architecture: proposal for proposal in reversed(proposals)}  # of equals the first
         new = [p for p in proposals if once[p.architecture] is p and known.find(p.architecture, reference) is None]
-        task.advance(len(proposals) - len(new))
+        best = max((s.accuracy for s in scored if s.complete), default=None)
+        note = f"generation {generation + 1}" + (f"  best {best:.2%}" if best is not None else "")
+        advance = partial(_advance, task, note)
+        advance(len(proposals) - len(new))
         if new:
-            scores = evaluate.many([proposal.architecture for proposal in new], reference, task.advance)
+            scores = evaluate.many([proposal.architecture for proposal in new], reference, advance)
             known.add(new, scores, reference, strategy.name, generation)
         for proposal in proposals:
             score = known.find(proposal.architecture, reference)
             assert score is not None
             scored.append(Scored(proposal.architecture, score.accuracy, generation, proposal.origin, score.complete))
-        best = max((s.accuracy for s in scored if s.complete), default=0.0)
-        task.advance(0, note=f"generation {generation + 1}  best {best:.2%}")
     return tuple(scored)
+
+
+def _advance(task: Task, note: str, steps: int) -> None:
+    if steps:  # a plain log has a line for each call
+        task.advance(steps, note)
 
 
 def _reference(scored: Sequence[Scored], known: Known, k: int) -> Reference | None:

@@ -33,7 +33,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE samples RENAME COLUMN cpu_ms_median TO busy_ms_median")
     op.add_column("samples", sa.Column("raw_ms", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("samples", sa.Column("disturbed", sa.String(), nullable=False, server_default=""))
-    op.add_column("samples", sa.Column("reference_ms", sa.Float(), nullable=False, server_default="0"))
+    op.add_column("samples", sa.Column("reference_ms", sa.Double(), nullable=False, server_default="0"))
     _rename_stacks()
     _name_runs()
     op.create_index("ix_profile_runs_uid", "profile_runs", ["uid"], unique=True)

@@ -28,7 +28,7 @@ def space() -> SearchSpace:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     db = tmp_path_factory.mktemp("db") / "latency.sqlite"
-    return Config(profile={"device": "titanxp", "estimate": True, "batch": 8, "db": str(db)})
+    return Config(profile={"device": "titanxp", "estimate": True, "batch": 8, "networks": 4, "db": str(db)})
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_commands_say_estimate(nastool: Callable[..., Any], tmp_path: Path) -> N
     titan = ("--device", "titanxp", "--estimate", "--batch", "8", "--space", small)
     told = nastool("profile", *titan, cwd=tmp_path)
     assert told.code == 0, told.stderr
-    assert "estimate, nothing was measured: NVIDIA TITAN Xp, roofline" in told.stdout
+    assert "estimate, nothing was measured: shufflenet_v2/... on NVIDIA TITAN Xp, roofline" in told.stdout
     assert nastool("profile", *titan, "--json", cwd=tmp_path).json["estimate"] is True
     cost = nastool("cost", *titan, "--arch", "choice_3", "--json", cwd=tmp_path).json
     assert cost["estimate"] is True

@@ -116,7 +116,7 @@ def rows(db: str, query: str) -> list[tuple[object, ...]]:
 
 def first_reference_ms(config: Config) -> float:
     """What the fake device needs for the reference network."""
-    path = config.profile.db.with_name("reference.onnx")
+    path = Path(config.profile.db).with_name("reference.onnx")
     write_reference(path)
     return fake.latency_ms(path, reference.BATCH)
 

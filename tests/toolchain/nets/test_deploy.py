@@ -1,0 +1,266 @@
+"""Networks of 1 to 4 bits as they ship: folded without loss, and computed by the runtimes to the last code."""
+
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+import exporters.codes
+from exporters.backends import CompileSpec
+from exporters.backends.onnxruntime import Backend
+from exporters.codes import check_codes, cut_out
+from exporters.errors import ExportFailed, ParityFailed
+from exporters.optimised import convolutions, optimised
+from exporters.parity import require_codes, require_folding, require_fused
+from exporters.qcdq import write_codes
+from exporters.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.deploy import deployed, folding_error, integer_layers, plain
+from toolchain.nets.network import Network, initialise
+from toolchain.nets.quantizers import QuantConv2d
+from toolchain.spaces import load_space
+
+SMALL = "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stage_widths=8-16"
+PAIRS = [(1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4)]
+SCHEMES = ["sawb", "dorefa"]
+
+
+def images(count: int = 16) -> Tensor:
+    return torch.randn(count, 1, 16, 16, generator=torch.Generator().manual_seed(count))
+
+
+def network(space_name: str, arch: str) -> Network:
+    """Its statistics have seen images, and its scales and offsets are none that a fresh network has."""
+    space = load_space(space_name)
+    net = Network(space, space.architecture(arch), STANDALONE)
+    generator = torch.Generator().manual_seed(0)
+    initialise(net, generator)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, 0.4, generator=generator)
+            nn.init.normal_(layer.bias, 0.0, 0.3, generator=generator)
+            layer.weight.data[0] *= -1  # a negative gain turns a filter round
+    for _ in range(20):
+        net.train()(images(64))
+    return net.eval()
+
+
+def uniform(w_bits: int, a_bits: int, scheme: str) -> Network:
+    """Four blocks of one pair of bits, one with a convolution on its shortcut: nine convolutions."""
+    op = "basic" if scheme == "sawb" else "basic_dorefa"
+    arch = " ".join([f"{op}@{width}:w{w_bits}a{a_bits}" for width in ("1.5", "0.5", "1.5", "0.5")])
+    return network(f"{SMALL},stage_repeats=2-2,weights={scheme}", arch)
+
+
+@pytest.fixture(scope="module", params=[(w, a, s) for w, a in PAIRS for s in SCHEMES], ids=str)
+def net(request: pytest.FixtureRequest) -> Network:
+    return uniform(*request.param)
+
+
+def written(net: nn.Module, folder: Path, profile: str) -> Path:
+    """net.onnx in `folder`; the graph that integers are put into is made once for all tests of a network."""
+    if net not in floats:
+        export_onnx(plain(net), images(2), folder / "plain.onnx")
+        floats[net] = load_model(folder / "plain.onnx")
+    pictures = images().numpy() if profile == "int8" else None
+    write_model(write_codes(floats[net], integer_layers(net), pictures), folder / "net.onnx")
+    return folder / "net.onnx"
+
+
+floats: dict[nn.Module, onnx.ModelProto] = {}
+
+
+def logits(file: Path) -> np.ndarray:
+    return Backend().compile(file, CompileSpec(batch=1)).run({INPUT: images().numpy()})[OUTPUT]
+
+
+@pytest.mark.parametrize("profile", ["exact", "int8"])
+def test_no_code_behind_a_convolution_is_wrong(net: Network, tmp_path: Path, profile: str) -> None:
+    file = written(net, tmp_path, profile)
+    checked = check_codes(file, images().numpy())
+    convs = [layer for layer in checked if layer.op == "Conv"]
+    # of `exact` the first convolutions of the blocks lie between codes; of `int8` the second and the shortcut as well
+    assert len(convs) == (4 if profile == "exact" else 9)
+    assert [layer.wrong for layer in convs] == [0] * len(convs)
+    assert all(layer.codes > 1000 for layer in convs)
+    require_codes(checked)
+
+
+def test_every_convolution_of_int8_is_fused_and_every_sum(net: Network, tmp_path: Path) -> None:
+    file = written(net, tmp_path, "int8")
+    assert convolutions(file) == {"int8": 9, "fp32": 1}  # the stem is not quantized
+    assert Counter(node.op_type for node in optimised(file).graph.node)["QLinearAdd"] == 4
+
+
+def test_folding_loses_nothing_but_the_rounding_of_the_bias(net: Network) -> None:
+    error = folding_error(net, integer_layers(net), images())
+    require_folding(error)
+    assert error < 1e-5
+
+
+def test_codes_are_those_of_the_network_in_finer_steps(net: Network) -> None:
+    layers = integer_layers(net)
+    convs = {f"{name}.weight": conv for name, conv in net.named_modules() if isinstance(conv, QuantConv2d)}
+    assert layers.keys() == convs.keys()
+    for name, layer in layers.items():
+        codes = convs[name].weight_codes()[0].numpy()
+        finer = 127 // np.abs(codes).reshape(len(codes), -1).max(1).reshape(-1, 1, 1, 1)  # of each filter
+        assert np.array_equal(np.abs(layer.codes), np.abs(codes) * finer)
+        assert np.array_equal(layer.codes[0], -codes[0] * finer[0])  # the filter with the negative gain
+        assert layer.x_levels == 2 ** convs[name].a_bits - 1
+        assert (layer.scale > 0).all()
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Network:
+    return network(f"{SMALL},stage_repeats=2-2", "basic@1.5:w1a4 basic:w2a2 basic:w4a4 basic@0.5:w3a4")
+
+
+def test_the_file_computes_what_the_reference_does(mixed: Network, tmp_path: Path) -> None:
+    found = logits(written(mixed, tmp_path, "exact"))
+    with torch.no_grad():
+        expected = deployed(mixed)(images()).numpy()
+    # float32 sums in another order; a code on the other side of a tie would show as 1e-2
+    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4
+
+
+def test_the_reference_is_near_what_was_trained(mixed: Network) -> None:
+    with torch.no_grad():
+        before, after = mixed(images(64)), deployed(mixed)(images(64))
+    assert float((before - after).abs().max() / before.abs().max()) < 0.2  # flipped codes of an untrained network
+    assert float((before.argmax(1) == after.argmax(1)).float().mean()) > 0.9
+
+
+@pytest.mark.parametrize("profile", ["exact", "int8"])
+def test_tensorrt_rtx_builds_both_profiles(mixed: Network, tmp_path: Path, profile: str) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    parsed = builder.create_network(0)
+    parser = trt.OnnxParser(parsed, logger)
+    content = written(mixed, tmp_path, profile).read_bytes()
+    assert parser.parse(content), [parser.get_error(i).desc() for i in range(parser.num_errors)]
+    config, range_ = builder.create_builder_config(), builder.create_optimization_profile()
+    range_.set_shape(INPUT, *((batch, 1, 16, 16) for batch in (1, 8, 32)))
+    config.add_optimization_profile(range_)
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
+    assert builder.build_serialized_network(parsed, config).nbytes > 0
+
+
+def test_rounding_twice_gives_what_rounding_once_gives(mixed: Network, tmp_path: Path) -> None:
+    """A sum's 7-bit steps divide the next convolution's steps an odd number of times."""
+    graph = onnx.load(written(mixed, tmp_path, "int8")).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    ratios = []
+    for node in graph.node:
+        before = producers.get(node.input[0])
+        if node.op_type == "QuantizeLinear" and before is not None and before.op_type == "DequantizeLinear":
+            ratios.append(float(values[node.input[1]] / values[before.input[1]]))
+    # four blocks read a rounded sum, one of them twice, with one of the two in step
+    assert len(ratios) == 5
+    odd = [abs(ratio - round(ratio)) < 1e-4 and round(ratio) % 2 == 1 for ratio in ratios]
+    assert sum(odd) >= 4
+
+
+Damage = Callable[[Network], None]
+
+
+def scale_weights(net: Network) -> None:
+    net.get_parameter("blocks.0.main.0.weight").data *= 1.01
+
+
+def swap_channels(net: Network) -> None:
+    weight = net.get_parameter("blocks.1.main.0.weight")
+    weight.data = weight.data[:, [1, 0, *range(2, weight.shape[1])]]
+
+
+def change_eps(net: Network) -> None:
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-3
+
+
+def unfold(net: Network) -> None:
+    norm = net.get_submodule("blocks.2.main.1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.reset_parameters()
+    norm.reset_running_stats()
+
+
+def move_clip(net: Network) -> None:
+    net.get_parameter("blocks.0.main.0.alpha_a4").data *= 1.01
+
+
+@pytest.mark.parametrize("damage", [scale_weights, swap_channels, change_eps, unfold, move_clip])
+def test_a_layer_that_is_folded_wrong_is_caught(mixed: Network, damage: Damage) -> None:
+    broken = deepcopy(mixed)
+    damage(broken)
+    with pytest.raises(ParityFailed, match=r"folded to integers does not compute what it did.*1e-04 allowed"):
+        require_folding(folding_error(mixed, integer_layers(broken), images()))
+
+
+def test_a_runtime_that_computes_one_filter_wrong_is_caught(
+    mixed: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(mixed, tmp_path, "int8")
+    right = exporters.codes._session
+
+    def wrong(model: onnx.ModelProto) -> object:
+        for tensor in model.graph.initializer if model.graph.name == "piece" else ():
+            if tensor.name == "blocks.1.main.0.weight_q":
+                codes = onnx.numpy_helper.to_array(tensor).copy()
+                codes[3] += 1
+                tensor.CopyFrom(onnx.numpy_helper.from_array(codes, tensor.name))
+        return right(model)
+
+    monkeypatch.setattr("exporters.codes._session", wrong)
+    with pytest.raises(ParityFailed, match=r"codes behind blocks\.1\.main\.0\.weight_dq are wrong"):
+        require_codes(check_codes(file, images().numpy()))
+
+
+def test_pieces_are_fused_as_in_the_whole(mixed: Network, tmp_path: Path) -> None:
+    pieces = list(cut_out(written(mixed, tmp_path, "int8")))
+    assert len(pieces) == 9 + 4
+    for number, piece in enumerate(pieces):
+        path = tmp_path / f"{number}.onnx"
+        path.write_bytes(piece.SerializeToString())
+        ops = Counter(node.op_type for node in optimised(path).graph.node)
+        assert ops["QLinearConv"] + ops["QLinearAdd"] == 1
+        assert ops["Conv"] + ops["Add"] == 0
+
+
+def test_too_few_integer_convolutions_are_refused() -> None:
+    require_fused(19, 19)
+    with pytest.raises(ParityFailed, match="18 of 19 convolutions in integers"):
+        require_fused(18, 19)
+
+
+def test_a_channel_that_training_shut_off_ships(tmp_path: Path) -> None:
+    net = network(f"{SMALL},stage_repeats=1-1", "basic:w2a4 basic:w2a4")
+    norm = net.get_submodule("blocks.0.main.1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.weight.data[2] = 0.0
+    norm.weight.data[3] = 1e-12
+    assert folding_error(net, integer_layers(net), images()) < 1e-4
+    assert all(layer.wrong == 0 for layer in check_codes(written(net, tmp_path, "int8"), images().numpy()))
+
+
+def test_a_convolution_without_a_normalisation_behind_it_is_named() -> None:
+    net = nn.Sequential(QuantConv2d(1, 2, 3, 1, 2, 4, "sawb"), nn.ReLU(), nn.BatchNorm2d(2))
+    with pytest.raises(ExportFailed, match=r"quantized convolution of 0\.weight.*one nn\.Sequential, side by side"):
+        integer_layers(net)
+
+
+def test_the_network_itself_stays_as_it_was(mixed: Network) -> None:
+    before = {name: value.clone() for name, value in mixed.state_dict().items()}
+    deployed(mixed)
+    plain(mixed)
+    assert all(torch.equal(value, before[name]) for name, value in mixed.state_dict().items())

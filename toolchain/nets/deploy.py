@@ -1,0 +1,179 @@
+"""A trained network of 1 to 4 bits as the whole numbers that ship, its batch normalisation folded into them.
+
+The batch normalisation behind a quantized convolution becomes a part of the weights' scales, one for each output
+channel, and a bias on the grid of the integer sums (`exporters.grid`). That bias is rounded, so what ships is not to
+the last bit what was trained; the network below is what ships, and is what a runtime is held to.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
+
+from exporters.errors import ExportFailed
+from exporters.grid import refine_codes
+from exporters.qdq import IntegerWeights
+from toolchain.nets.quantizers import QuantConv2d, levels
+
+
+class IntegerConv2d(nn.Module):
+    """A convolution of integer codes, the reference for every runtime: (N, c_in, H, W) -> (N, c_out, H/s, W/s).
+
+    Its sums are taken in float64, where whole numbers of this size add up exactly.
+    """
+
+    def __init__(self, layer: IntegerWeights, stride: int, padding: int) -> None:
+        super().__init__()
+        self.layer, self.stride, self.padding = layer, stride, padding
+        self.register_buffer("codes", torch.from_numpy(layer.codes).double(), persistent=False)
+        self.register_buffer("bias", torch.from_numpy(layer.bias), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert isinstance(self.codes, Tensor)
+        assert isinstance(self.bias, Tensor)
+        assert self.layer.x_levels is not None
+        codes = (x / float(self.layer.x_scale)).round().clamp(0, self.layer.x_levels)
+        sums = F.conv2d(codes.double(), self.codes, None, self.stride, self.padding).float()
+        step = torch.from_numpy(self.layer.x_scale * self.layer.scale)
+        return sums * step.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
+def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
+    """Convolution and normalisation as codes, scales and a bias.
+
+    Raises:
+        ExportFailed: the normalisation has no running statistics.
+    """
+    if norm.running_mean is None or norm.running_var is None:
+        raise ExportFailed("a batch normalisation has no running statistics. Recalibrate the network first")
+    codes, w_scale = conv.weight_codes()
+    with torch.no_grad():
+        factor = (norm.running_var.double() + norm.eps).rsqrt()
+        gain = factor if norm.weight is None else norm.weight.double() * factor
+        bias = -norm.running_mean.double() * gain + (0.0 if norm.bias is None else norm.bias.double())
+        # a scale is above 0, so a negative gain turns the codes round; they are symmetric
+        signed = codes * torch.where(gain < 0, -1, 1).to(torch.int8).view(-1, 1, 1, 1)
+        scale = (gain.abs() * w_scale.double()).numpy().astype(np.float32)
+        x_scale = np.float32(conv.activation_scale().item())
+    refined = refine_codes(signed.numpy(), scale, bias.numpy().astype(np.float32), x_scale)
+    return IntegerWeights(*refined, x_scale, levels(conv.a_bits))
+
+
+def integer_layers(net: nn.Module) -> dict[str, IntegerWeights]:
+    """Every quantized convolution of `net` with the normalisation behind it, by the name of its weight.
+
+    Raises:
+        ExportFailed: one is not directly followed by a batch normalisation, or that has no statistics.
+    """
+    found = {pair.weight: integer_weights(pair.conv, pair.norm) for pair in _pairs(net)}
+    every = [f"{name}.weight" for name, layer in net.named_modules() if isinstance(layer, QuantConv2d)]
+    if bare := [name for name in every if name not in found]:
+        raise ExportFailed(
+            f"no batch normalisation comes directly behind the quantized convolution of {', '.join(bare)}. Put both "
+            f"into one nn.Sequential, side by side"
+        )
+    return found
+
+
+def deployed(net: nn.Module) -> nn.Module:
+    """A copy of `net` in eval mode that computes with the integers that ship; the reference of the profile `exact`."""
+    layers = integer_layers(net)
+    return _with(net, lambda name, conv: _reference(layers[name], conv))
+
+
+@torch.no_grad()
+def folding_error(net: nn.Module, layers: Mapping[str, IntegerWeights], images: Tensor) -> float:
+    """How far the integers of a layer are from the layer, on what `images` (N, C, H, W) make of its input.
+
+    It is the greatest over all layers, beyond the half step by which the bias was rounded, relative to the layer's
+    largest output. Rounding of float32 gives 1e-6; a wrong eps, a swapped channel or a normalisation left out more.
+    """
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    handles = []
+    pairs = list(_pairs(net))
+    for pair in pairs:
+        handles += _watch(pair, seen)
+    try:
+        net.eval()(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    worst = 0.0
+    for pair in pairs:
+        (x, y), layer = seen[pair.weight], layers[pair.weight]
+        off = (_reference(layer, pair.conv)(x) - y).abs().amax((0, 2, 3))
+        beyond = off - torch.from_numpy(layer.x_scale * layer.scale) / 2
+        worst = max(worst, float(beyond.max() / y.abs().max()))
+    return worst
+
+
+def _watch(pair: "_Pair", seen: dict[str, tuple[Tensor, Tensor]]) -> list[RemovableHandle]:
+    """Keep what goes into the convolution and what comes out behind it; copies, since a ReLU may work in place."""
+    inputs: list[Tensor] = []
+
+    def before(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        inputs.append(given[0].clone())
+
+    def after(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[pair.weight] = (inputs[-1], output.clone())
+
+    return [pair.conv.register_forward_pre_hook(before), pair.norm.register_forward_hook(after)]
+
+
+def plain(net: nn.Module) -> nn.Module:
+    """A copy of `net` in eval mode with ordinary convolutions in place of the quantized ones.
+
+    Their weights are those of `integer_layers`, as floats; their inputs are not rounded. An exporter makes a graph of
+    it, into which `exporters.qcdq` puts the integers.
+    """
+    layers = integer_layers(net)
+
+    def ordinary(name: str, conv: QuantConv2d) -> nn.Module:
+        layer = layers[name]
+        stride, padding = conv.stride[0], int(conv.padding[0])
+        made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, padding)
+        made.weight.data = torch.from_numpy(layer.codes * layer.scale.reshape(-1, 1, 1, 1))
+        assert made.bias is not None
+        made.bias.data = torch.from_numpy(layer.bias)
+        return made
+
+    return _with(net, ordinary)
+
+
+def _reference(layer: IntegerWeights, conv: QuantConv2d) -> IntegerConv2d:
+    return IntegerConv2d(layer, conv.stride[0], int(conv.padding[0]))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A quantized convolution and the normalisation behind it, in the same nn.Sequential."""
+
+    sequential: nn.Sequential
+    weight: str  # the name of the convolution's weight in the network
+    conv: QuantConv2d
+    norm_name: str
+    norm: nn.BatchNorm2d
+
+
+def _pairs(net: nn.Module) -> Iterator[_Pair]:
+    for prefix, layer in list(net.named_modules()):
+        if isinstance(layer, nn.Sequential):
+            # named_children() leaves out a module that is used twice, and neighbours would be lost
+            for (name, conv), (norm_name, norm) in pairwise(list(layer._modules.items())):
+                if isinstance(conv, QuantConv2d) and isinstance(norm, nn.BatchNorm2d):
+                    yield _Pair(layer, f"{prefix}.{name}.weight".lstrip("."), conv, norm_name, norm)
+
+
+def _with(net: nn.Module, make: Callable[[str, QuantConv2d], nn.Module]) -> nn.Module:
+    """A copy whose quantized convolutions are replaced, and the normalisations behind them left out."""
+    made = deepcopy(net).eval()
+    for pair in list(_pairs(made)):
+        setattr(pair.sequential, pair.weight.split(".")[-2], make(pair.weight, pair.conv))
+        setattr(pair.sequential, pair.norm_name, nn.Identity())
+    return made
