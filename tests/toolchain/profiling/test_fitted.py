@@ -140,6 +140,9 @@ def test_the_command(nastool: Callable[..., Any], lines: list[str], tmp_path: Pa
     space = nastool("space", *flags, "--latency", "7.5ms", "--json", cwd=tmp_path)
     assert space.code == 0, space.stderr
     assert 0 < json.loads(space.stdout)["feasible"][0]["share"] < 1
+    unknown = nastool(*("titanxq" if word == "titanxp" else word for word in words), cwd=tmp_path)
+    assert unknown.code == 2
+    assert "the device 'titanxq' is not attached to this machine, and not known" in unknown.stderr
     profiled = nastool("profile", *flags, cwd=tmp_path)
     assert profiled.code == 5
     assert "nothing can be measured with it here" in profiled.stderr

@@ -1,0 +1,163 @@
+"""Searches at budgets across the range of a space: do their winners keep the budget when they are measured again?
+
+    python benchmarks/budgets_hold.py
+
+The space is profiled, and searched for each budget as `nastool search` does it, winners compiled and timed. Only the
+score is made up (slower networks are mostly more accurate, so that every search presses against its limit): it is the
+latency promise that is looked at. At the end all winners are exported and timed anew, in other rounds and another
+order. A search by the plain sum of parts, without margin or measurement, is judged by the same.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from lines import Lines, load
+
+from toolchain.config import Config, parse_config, preset_text
+from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.feasible import FeasibleSet
+from toolchain.costs.latency import LatencyModel, latency_model
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network
+from toolchain.profiling.measure import trusted_rounds
+from toolchain.profiling.profiler import export_for_timing, profile
+from toolchain.profiling.whole import Measurement, measure_network, measurement
+from toolchain.progress import Quiet
+from toolchain.search.budget import Costs, Goal
+from toolchain.search.goals import Outcome, Plan, Search, run_goals
+from toolchain.search.journal import Journal
+from toolchain.search.scores import Reference, Score
+from toolchain.search.strategies import best_first
+from toolchain.search.verify import journalled
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.stages import prepare_torch
+
+
+class MadeUp:
+    """0.6 to 0.9 by the sum of parts, and 0.02 of luck."""
+
+    def __init__(self, total: TableCost) -> None:
+        self._total = total
+
+    def many(
+        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+    ) -> list[Score]:
+        return [Score(self._accuracy(arch)) for arch in archs]
+
+    def _accuracy(self, arch: Architecture) -> float:
+        share = (self._total.cost(arch) - self._total.least) / (self._total.greatest - self._total.least)
+        return 0.6 + 0.3 * share + 0.02 * Random(str(arch)).random()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="shufflenet_v2_quick")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--searches", type=int, default=20)
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=6)
+    args = parser.parse_args()
+    lines = Lines()
+    with TemporaryDirectory() as folder:
+        measuring = {
+            "backend": args.backend,
+            "batch": args.batch,
+            "networks": args.networks,
+            "rounds": args.rounds,
+            "min_ms": 20.0,
+            "quiet_timeout_s": 20.0,
+            "db": str(Path(folder) / "latency.sqlite"),
+        }
+        config = parse_config(preset_text("quick"), {"space": args.space, "profile": measuring}, "the benchmark")
+        prepare_torch(config)
+        space = load_space(config.space)
+        before = load()
+        lines.say(f"profile {space.name}; load {before}")
+        model = latency_model(space, profile(config, space, lines).table)
+        lines.say(f"calibration: {model.calibration}")
+        budgets = limits(model, args.searches)
+        outcomes = [one_search(config, space, model, most, Path(folder), lines) for most in budgets]
+        by_sum = [best_by_sum(config, space, model, most, Path(folder)) for most in budgets]
+        winners = [o.verified.winner.scored.architecture if o.verified else None for o in outcomes]
+        again = measured_again(config, space, {*by_sum, *(w for w in winners if w)}, Path(folder), lines)
+    print(f"{space.name}, batch {args.batch}, {model.context.device_model}, {model.context.backend}, 1 thread")
+    print(f"load: {before} before, {load()} after")
+    print(f"calibration: {model.calibration}")
+    print(f"{'budget':>9} {'predicted':>9} {'measured':>9} {'upper':>9} {'again':>9} {'misses':>6}   by the plain sum")
+    for most, outcome, arch in zip(budgets, outcomes, by_sum, strict=True):
+        other = f"{again[arch].latency_ms:9.4f}{' over' if again[arch].latency_ms > most else ''}"
+        if not outcome.verified:
+            print(f"{most:9.4f} no winner: {outcome.unmet[:60]}...   {other}")
+            continue
+        winner = outcome.verified.winner
+        assert winner.measured
+        fresh = again[winner.scored.architecture].latency_ms
+        figures = (most, winner.predicted_ms, winner.measured.latency_ms, winner.measured.upper_ms, fresh)
+        shown = " ".join(f"{ms:9.4f}" for ms in figures)
+        print(f"{shown} {len(outcome.verified.passed_over):6}   {other}{'   OVER' if fresh > most else ''}")
+    pairs = [(most, again[arch]) for most, arch in zip(budgets, winners, strict=True) if arch]
+    over = sum(found.latency_ms > most for most, found in pairs)
+    maybe = sum(found.upper_ms > most for most, found in pairs)
+    sums = sum(again[arch].latency_ms > most for most, arch in zip(budgets, by_sum, strict=True))
+    print(f"{len(pairs)} winners of {len(budgets)} searches")
+    print(f"measured again: {over} over budget, {maybe} if their interval counts")
+    print(f"by the plain sum: {sums} of {len(budgets)} over budget")
+
+
+def limits(model: LatencyModel, count: int) -> list[float]:
+    """Budgets across the range of what is predicted, from where a tenth of it fits."""
+    least, greatest = model.upper.least, model.upper.greatest
+    return [least + (greatest - least) * (0.1 + 0.85 * n / max(1, count - 1)) for n in range(count)]
+
+
+def one_search(
+    config: Config, space: SearchSpace, model: LatencyModel, most: float, folder: Path, lines: Lines
+) -> Outcome:
+    budget = Budget((Limit(model.upper, most),))
+    plan = Plan(((Goal(f"{most}", budget), FeasibleSet(space, budget)),), Costs((), model), model.context)
+    search = searching(config, space, model, folder / f"{most}.jsonl")
+
+    def measure(arch: Architecture, time: int) -> Measurement:
+        return measure_network(space, arch, config.profile, config.seed + time, Quiet())
+
+    (outcome,) = run_goals(search, plan, journalled({}, measure, lambda *_: None))
+    misses = len(outcome.verified.passed_over) if outcome.verified else 0
+    lines.say(
+        f"budget {most:.4f} ms: {'a winner' if outcome.verified else 'none'} after {misses} misses; load {load()}"
+    )
+    return outcome
+
+
+def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: float, folder: Path) -> Architecture:
+    feasible = FeasibleSet(space, Budget((Limit(model.parts, max(most, model.parts.least)),)))
+    search = searching(config, space, model, folder / f"{most}.jsonl")
+    return best_first(search.evolve(feasible, config.search.generations))[0].architecture
+
+
+def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
+    wanted = config.search.model_copy(update={"race": False, "random_baseline": False})
+    return Search(space, wanted, config.seed, Journal(journal, {}), MadeUp(model.parts), Quiet())
+
+
+def measured_again(
+    config: Config, space: SearchSpace, archs: set[Architecture], folder: Path, lines: Lines
+) -> dict[Architecture, Measurement]:
+    """Exported, compiled and timed anew, all in the same rounds."""
+    lines.say(f"measure {len(archs)} winners again; load {load()}")
+    files = {}
+    for number, arch in enumerate(sorted(archs)):
+        files[str(arch)] = folder / f"again {number}.onnx"
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
+    rounds = [r for _, r in trusted_rounds(files, config.profile, config.seed + 777, {}, lines, "measure again")]
+    return {
+        arch: measurement([r[str(arch)] for r in rounds if str(arch) in r], config.profile.threads) for arch in archs
+    }
+
+
+if __name__ == "__main__":
+    main()

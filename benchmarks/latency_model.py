@@ -1,0 +1,116 @@
+"""How well the calibrated sum of parts predicts whole networks that it has not seen.
+
+    python benchmarks/latency_model.py --space shufflenet_v2 --batch 8
+    python benchmarks/latency_model.py --space shufflenet_v2_quick --batch 32
+
+The space is profiled as `nastool profile` does it, with more whole networks than usual, into a table of its own. Some
+of the networks, drawn, calibrate the sum of the parts; the others are unseen, and compared with what is predicted. All
+are timed in the same rounds, so the figures are of the model and not of how the machine's speed changed meanwhile.
+With --later the unseen are exported, compiled and timed once more at the end; that is the second column. Skill is the
+error as a part of that of always saying the median of the calibration's networks.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from lines import Lines, load
+
+from toolchain.config import Config, parse_config, preset_text
+from toolchain.costs.calibration import kendall_tau, mape
+from toolchain.costs.latency import LatencyModel, latency_model
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network
+from toolchain.profiling.measure import measure
+from toolchain.profiling.profiler import export_for_timing, profile
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.stages import prepare_torch
+
+Latencies = Mapping[Architecture, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="shufflenet_v2_quick")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--networks", type=int, default=20, help="whole networks that the calibration sees")
+    parser.add_argument("--unseen", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--min-ms", type=float, default=20.0)
+    parser.add_argument("--quiet-timeout-s", type=float, default=20.0)
+    parser.add_argument("--later", action="store_true", help="time the unseen networks once more at the end")
+    args = parser.parse_args()
+    lines = Lines()
+    with TemporaryDirectory() as folder:
+        measuring = {
+            "backend": args.backend,
+            "batch": args.batch,
+            "networks": args.networks + args.unseen,
+            "rounds": args.rounds,
+            "min_ms": args.min_ms,
+            "quiet_timeout_s": args.quiet_timeout_s,
+            "db": str(Path(folder) / "latency.sqlite"),
+        }
+        config = parse_config(preset_text("quick"), {"space": args.space, "profile": measuring}, "the benchmark")
+        prepare_torch(config)
+        space = load_space(config.space)
+        before = load()
+        lines.say(f"profile {space.name}, batch {args.batch}, {args.networks + args.unseen} networks; load {before}")
+        table = profile(config, space, lines).table
+        whole = latency_model(space, table)
+        seen = set(Random(1).sample(sorted(whole.measured_ms), args.networks))
+        model = replace(whole, measured_ms={arch: ms for arch, ms in whole.measured_ms.items() if arch in seen})
+        unseen = {arch: ms for arch, ms in whole.measured_ms.items() if arch not in seen}
+        columns = [report(model, unseen)]
+        if args.later:
+            lines.say(f"time the {len(unseen)} unseen networks again; load {load()}")
+            columns.append(report(model, timed_again(config, space, list(unseen), Path(folder), lines)))
+    context = table.context
+    print(f"{space.name}, batch {args.batch}, {context.device_model}, {context.backend} {context.backend_version}")
+    print(f"load: {before} before, {load()} after")
+    print(f"calibration: {model.calibration}")
+    print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.rows)} rows unstable")
+    for name, *values in zip(columns[0], *(column.values() for column in columns), strict=True):
+        print(f"{name:28}{'   '.join(values)}")
+    lines.say("done")
+
+
+def report(model: LatencyModel, unseen: Latencies) -> dict[str, str]:
+    """What the model says of networks that were measured without it."""
+    measured = np.array(list(unseen.values()))
+    predicted, plain, upper = (
+        np.array([cost.cost(arch) for arch in unseen]) for cost in (model.predicted, model.parts, model.upper)
+    )
+    constant = np.full_like(measured, np.median(list(model.measured_ms.values())))
+    off = np.abs(predicted / measured - 1)
+    error, knowing_nothing = mape(predicted, measured), mape(constant, measured)
+    return {
+        "measured": f"{measured.min():.3f} to {measured.max():.3f} ms",
+        "MAPE": f"{error:.2%} (plain sum {mape(plain, measured):.2%})",
+        "bias": f"{(predicted / measured - 1).mean():+.2%}",
+        "within 5 %, 10 %": f"{(off <= 0.05).mean():.0%}, {(off <= 0.10).mean():.0%}; worst {off.max():.1%}",
+        "Kendall's tau": f"{kendall_tau(predicted, measured):.3f}",
+        "skill (constant predictor)": f"{error / knowing_nothing:.2f} ({knowing_nothing:.2%})",
+        "margin, how often it holds": f"{model.calibration.margin:.2%}, {(measured <= upper).mean():.0%} (95% wanted)",
+    }
+
+
+def timed_again(
+    config: Config, space: SearchSpace, archs: Sequence[Architecture], folder: Path, lines: Lines
+) -> Latencies:
+    files = {}
+    for number, arch in enumerate(archs):
+        files[str(arch)] = folder / f"{number}.onnx"
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
+    found = measure(files, config.profile, config.seed + 1, lines, "time again")
+    return {arch: found[str(arch)] for arch in archs}
+
+
+if __name__ == "__main__":
+    main()
