@@ -19,7 +19,10 @@ def check(
     latency: Annotated[str | None, typer.Option("--latency", help="The most a batch may take: 17ms.")] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", help="An earlier answer of nastool check --json, or another build: an ONNX file."),
+        typer.Option(
+            "--baseline",
+            help="An earlier answer of nastool check --json, another build (an ONNX file), or db: the latency table.",
+        ),
     ] = None,
     max_regression: Annotated[
         str | None,
@@ -40,6 +43,7 @@ def check(
     backend: options.Backend = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
+    db: options.Db = None,
     run: options.Run = None,
     runs: options.Runs = None,
     config: options.ConfigFile = None,
@@ -53,7 +57,7 @@ def check(
     from toolchain.check import ci
     from toolchain.config import load_config
     from toolchain.errors import ON_PURPOSE
-    from toolchain.files import write_bytes
+    from toolchain.files import require_writable, write_bytes
 
     given = options.flags(
         run=run,
@@ -62,6 +66,7 @@ def check(
         profile__backend=backend,
         profile__batch=batch,
         profile__threads=threads,
+        profile__db=db,
         check__max_regression=max_regression,
         check__confidence=confidence,
         check__max_seconds=max_seconds,
@@ -69,7 +74,7 @@ def check(
     )
     settings = load_config(config, given)
     if junit:
-        ci.require_writable(junit)
+        require_writable(junit, "--junit latency.xml")
     inconclusive = settings.check.on_inconclusive
     try:
         verdict = _verdict(settings, file, latency, baseline)

@@ -20,6 +20,7 @@ def cost(
     widths: options.Widths = None,
     device: options.Device = None,
     estimate: options.Estimate = None,
+    stack: options.Stack = None,
     batch: options.BatchSize = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
@@ -41,6 +42,7 @@ def cost(
         widths=widths,
         profile__device=device,
         profile__estimate=estimate,
+        profile__stack=stack,
         profile__batch=batch,
         profile__db=db,
     )

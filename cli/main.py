@@ -12,6 +12,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import typer
 
 from cli import (
+    bench,
     check,
     console,
     cost,
@@ -55,6 +56,7 @@ commands.command("retrain")(retrain.retrain)
 commands.command("export")(export.export)
 commands.command("check")(check.check)
 commands.command("rank")(rank.rank)
+commands.command("bench")(bench.bench)
 commands.command("cost")(cost.cost)
 commands.command("space")(space.space)
 commands.add_typer(db.app, name="db")

@@ -22,7 +22,7 @@ FixOps = Annotated[
     typer.Option("--fix-ops", help="Search the widths alone: the ops of this architecture, or of a best.json."),
 ]
 Widths = Annotated[str | None, typer.Option("--widths", help="Mid channels to choose from, as multiples: 0.6-0.8-1.0.")]
-Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist or folder:PATH.")]
+Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist, folder:PATH or wds:SHARDS.")]
 Holdout = Annotated[
     int | None,
     typer.Option("--holdout-per-class", help="Training images a class that candidates are scored on."),
@@ -48,6 +48,10 @@ Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to m
 Estimate = Annotated[
     bool | None,
     typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option("--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."),
 ]
 Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]

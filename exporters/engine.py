@@ -134,7 +134,10 @@ def build_engine(
     cache = _begin_cache(config, timing_cache if is_classic(trt) else None)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineFailed(_refusal(trt, onnx, capability, log))
+        refusal = _refusal(trt, onnx, capability, log)
+        if not is_classic(trt):
+            _forget_refusal(trt, capability)
+        raise EngineFailed(refusal)
     if cache is not None and timing_cache is not None:
         write_whole(timing_cache, bytes(cache.serialize()))
     return Engine(bytes(plan), capability, f"{trt.__name__} {trt.__version__}")
@@ -216,6 +219,22 @@ def _fix_batch(builder: Any, network: Any, config: Any, batch: BatchRange) -> No
         image = tuple(tensor.shape)[1:]
         profile.set_shape(tensor.name, (batch.least, *image), (batch.best, *image), (batch.most, *image))
     config.add_optimization_profile(profile)
+
+
+def _forget_refusal(trt: ModuleType, capability: str) -> None:
+    """Build a network of one node, and throw it away.
+
+    TensorRT-RTX 1.7.1 keeps something of a refused build for the next one in the process, whatever that is: a plan
+    with code for all GPUs, 480 MB in place of 16. The one after that is as it should be.
+    """
+    builder = trt.Builder(logger_of(trt))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    node = network.add_identity(network.add_input("x", trt.float32, (1,)))
+    network.mark_output(node.get_output(0))
+    config = builder.create_builder_config()
+    _aim(trt, config, capability)
+    builder.build_serialized_network(network, config)
+    logger_of(trt).clear()
 
 
 def _begin_cache(config: Any, path: Path | None) -> Any:

@@ -37,6 +37,7 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
+    stack: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
     estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
     backend: str = "auto"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -139,7 +140,7 @@ class Config(_Section):
             BadConfig: none was named.
         """
         if self.data is None:
-            raise BadConfig("no data set was named. Write --data fashion-mnist, digits or folder:PATH")
+            raise BadConfig("no data set was named. Write --data fashion-mnist, digits, folder:PATH or wds:SHARDS")
         return self.data
 
     def as_toml(self) -> str:

@@ -49,6 +49,10 @@ def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
     if world() == 1:
         return
     for bucket in _buckets(tensors):
+        if len(bucket) == 1 and bucket[0].is_contiguous():
+            with _contact():
+                dist.all_reduce(bucket[0])
+            continue
         flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
         with _contact():
             dist.all_reduce(flat)

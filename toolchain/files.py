@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exporters.files import write_whole
-from toolchain.errors import RunFolderError
+from toolchain.errors import BadConfig, RunFolderError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -27,6 +27,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace `path` by `content` as indented JSON."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def require_writable(path: Path, flag: str) -> None:
+    """A report that can't be written is refused before minutes of measuring.
+
+    Args:
+        flag: how it is named on the command line: `--junit latency.xml`.
+
+    Raises:
+        BadConfig: it is a folder.
+        RunFolderError: its folder can't be made.
+    """
+    if path.is_dir():
+        raise BadConfig(f"{path} is a folder. Name a file, as {flag}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise unwritable(path, problem) from None
 
 
 def unwritable(path: Path, problem: OSError) -> RunFolderError:

@@ -5,12 +5,22 @@ Calls within a round share the machine's mood, rounds hardly do, so a round is o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from math import ceil, comb, exp, inf, log, log2
+from math import ceil, comb, exp, inf, isfinite, log, log2
 from statistics import median
 
-from latency_db.table import Sample, round_ms, summarise
+from latency_db.table import Sample, summarise
+
+Figure = Callable[[Sequence[Sample]], float]  # the latency in ms of one file, from its samples
+
+
+def figure_of(threads: int, kind: str = "cpu") -> Figure:
+    """The latency table's own statistic, for a runtime of so many threads on a device of that kind (cpu or gpu).
+
+    Which rounds count is for the caller to say: of those that are given, none is left out.
+    """
+    return lambda samples: summarise([replace(each, disturbed="") for each in samples], threads, kind).latency_ms
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,11 @@ class Interval:
     def map(self, function: Callable[[float], float]) -> "Interval":
         """The interval of a rising function of the figure."""
         return Interval(function(self.low), function(self.middle), function(self.high))
+
+
+def ends(interval: Interval) -> list[float | None]:
+    """Both ends, None for one that is unknown."""
+    return [end if isfinite(end) else None for end in (interval.low, interval.high)]
 
 
 def least_rounds(error: float) -> int:
@@ -60,15 +75,15 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], error: float)
     return median_interval([log(a / b) for a, b in zip(above, below, strict=True)], error).map(exp)
 
 
-def latency_interval(samples: Sequence[Sample], threads: int, error: float, kind: str = "cpu") -> Interval:
-    """The latency in ms of a file over its rounds, by the latency table's own statistic.
+def latency_interval(samples: Sequence[Sample], figure: Figure, error: float) -> Interval:
+    """The latency in ms of a file over its rounds.
 
-    Where that is the least of all rounds, the upper end is the bootstrap's, whose draws miss the k least of n values
+    Where `figure` is the least of all rounds, the upper end is the bootstrap's: its draws miss the k least of n values
     with probability (1 - k/n)**n. Another round can be below all that were seen, and resampling can't; so the lower
     end is as far below (the basic bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 5.2).
     """
-    middle = summarise(samples, threads, kind).latency_ms
-    rounds = sorted(round_ms(sample, threads, kind) for sample in samples)
+    middle = figure(samples)
+    rounds = sorted(figure([sample]) for sample in samples)
     if len(rounds) < least_rounds(error):
         return Interval(-inf, middle, inf)
     if middle <= rounds[0]:

@@ -18,6 +18,7 @@ from toolchain.ranks import LAUNCHED
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun names it to each process, and reads it when that one has failed
 
 
@@ -48,6 +49,7 @@ def launch(words: Sequence[str], nproc: int) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         os.environ[LAUNCHED] = str(os.getpid())
+        handlers = {number: signal.getsignal(number) for number in STOPPING}
         logging.disable()  # what the launcher tells, we tell
         try:
             elastic_launch(config, sys.executable)("-P", "-m", "cli.main", *words)  # -P: a folder cli/ here is not ours
@@ -62,6 +64,8 @@ def launch(words: Sequence[str], nproc: int) -> None:
         finally:
             del os.environ[LAUNCHED]
             logging.disable(logging.NOTSET)
+            for number, handler in handlers.items():  # torchrun's launcher leaves its own
+                signal.signal(number, handler)
 
 
 def leave_word(text: str, exit_code: int, lost: bool) -> None:

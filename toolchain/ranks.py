@@ -54,4 +54,5 @@ def end_with_launcher() -> None:
 
 
 def _told(name: str, alone: int) -> int:
-    return int(os.environ.get(name, alone)) if all(key in os.environ for key in TOLD_BY) else alone
+    value = os.environ.get(name)  # first, as it is asked for at every step and normalisation
+    return alone if value is None or not all(key in os.environ for key in TOLD_BY) else int(value)

@@ -24,6 +24,7 @@ HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "sqlalchemy", "sklearn",
 
 def test_commands_are_all_here() -> None:
     expected = [
+        "bench",
         "check",
         "cost",
         "db",
@@ -33,6 +34,7 @@ def test_commands_are_all_here() -> None:
         "init",
         "profile",
         "quickstart",
+        "rank",
         "retrain",
         "search",
         "space",

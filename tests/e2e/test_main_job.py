@@ -174,6 +174,17 @@ def test_check_against_another_build(finished_job: Any, nastool: Nastool) -> Non
     assert answer.json["ratio_interval"][0] <= answer.json["ratio"] <= answer.json["ratio_interval"][1] <= 2.0
 
 
+def test_bench_scores_the_export_as_retraining_did(finished_job: Any, nastool: Nastool) -> None:
+    flags = ("--accuracy", "test", "--rounds", "8", "--json")
+    answer = nastool("bench", "run:r", "runs/r/export/model.onnx", *flags, cwd=finished_job.folder)
+    assert answer.code == 0, answer
+    by_name, by_path = answer.json["entries"]
+    # parity is held on 256 images of the hold-out, so that of these 360 at most one may fall on the other side
+    expected = pytest.approx(finished_job.answers["export"].json["test_accuracy"], abs=1 / by_name["accuracy_images"])
+    assert by_name["accuracy"] == by_path["accuracy"] == expected
+    assert by_name["graph_hash"] == by_path["graph_hash"]
+
+
 def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:
     before = journal(job.folder)
     answer = nastool("search", "--macs", "36k", "--json", cwd=job.folder)

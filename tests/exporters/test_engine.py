@@ -119,6 +119,18 @@ def test_what_is_no_onnx(tmp_path: Path) -> None:
             built(path)
 
 
+def test_a_refused_build_leaves_nothing_for_the_next(tmp_path: Path) -> None:
+    """TensorRT-RTX 1.7.1 would put code for every GPU into the next plan, with another hash."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    file = tmp_path / "net.onnx"
+    export_onnx(net.eval(), torch.zeros(2, 3, 12, 12), file)
+    first = built(file)
+    with pytest.raises(EngineFailed):
+        built(file, "7.5")
+    assert len(built(file).plan) == len(first.plan)
+    assert built(file).sha256 == first.sha256
+
+
 def test_errors_of_one_build_are_not_told_of_the_next(file: Path, tmp_path: Path) -> None:
     linear = tmp_path / "linear.onnx"
     export_onnx(nn.Linear(8, 4), torch.zeros(2, 8), linear)

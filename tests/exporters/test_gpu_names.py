@@ -28,6 +28,7 @@ HOLDS = {
     "parser": "OnnxParser",
     "error": "ParserError",
     "tensor": "ITensor",
+    "node": "IIdentityLayer",
     "cache": "ITimingCache",
     "_runtime": "Runtime",
     "_engine": "ICudaEngine",

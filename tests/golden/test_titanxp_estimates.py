@@ -15,7 +15,7 @@ from exporters.to_onnx import load_model
 from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.estimates import RATES
+from toolchain.profiling.estimates import rates_of
 from toolchain.profiling.profiler import export_for_timing
 from toolchain.spaces import load_space
 
@@ -42,7 +42,7 @@ def printed_ms() -> dict[str, int]:
 
 
 def test_within_ten_percent_and_in_order(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
-    ms = {name: estimate_ms(file, BATCH, RATES["titanxp"].rates) for name, file in files.items()}
+    ms = {name: estimate_ms(file, BATCH, rates_of("titanxp").rates) for name, file in files.items()}
     for name in NAMES:
         assert ms[name] == pytest.approx(printed_ms[name], rel=0.10), name  # the bound
     middle = (ms["fbnet_b"], ms["proxyless_mobile"])  # both printed as 17 ms: their order is not known
@@ -56,7 +56,7 @@ def test_the_rates_are_the_fit_that_they_are_said_to_be(files: dict[str, Path], 
         kernels = kernels_of(load_model(file), BATCH)
         counted.append([sum(getattr(k, what) for k in kernels) / printed_ms[name] for what in ("flops", "n_bytes")])
     ms_per, *_ = np.linalg.lstsq(np.array(counted), np.ones(len(NAMES)), rcond=None)
-    rates = RATES["titanxp"].rates
+    rates = rates_of("titanxp").rates
     # written with three digits
     assert (rates.flops_per_s, rates.bytes_per_s) == pytest.approx(1e3 / ms_per, rel=3e-3)
     assert rates.flops_per_s < PEAK_FLOPS_PER_S
@@ -82,7 +82,7 @@ def test_added_times_fit_better_than_the_greater_of_both(files: dict[str, Path],
     }
     ratios = np.array([printed_ms[name] / ideal[name] for name in NAMES])
     greater = (ratios.max() - ratios.min()) / (ratios.max() + ratios.min())  # the best share leaves this error
-    rates = RATES["titanxp"].rates
+    rates = rates_of("titanxp").rates
     added = max(abs(estimate_ms(files[name], BATCH, rates) / printed_ms[name] - 1) for name in NAMES)
     assert added < 0.06 < greater
 

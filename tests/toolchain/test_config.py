@@ -104,7 +104,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_a_missing_data_set_and_an_unknown_preset_say_what_there_is() -> None:
-    with pytest.raises(BadConfig, match="--data fashion-mnist, digits or folder:PATH"):
+    with pytest.raises(BadConfig, match="--data fashion-mnist, digits, folder:PATH or wds:SHARDS"):
         Config().data_name()
     with pytest.raises(BadConfig, match=r"unknown preset 'slow'\. Known presets: quick, imagenet"):
         preset_text("slow")

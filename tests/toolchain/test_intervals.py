@@ -1,6 +1,5 @@
 """Intervals keep what they promise, on draws whose truth is known."""
 
-from dataclasses import replace
 from math import inf, log
 from statistics import median
 
@@ -10,6 +9,7 @@ import pytest
 from latency_db.table import Sample, summarise
 from toolchain.intervals import (
     error_of_look,
+    figure_of,
     latency_interval,
     least_rounds,
     median_interval,
@@ -37,7 +37,7 @@ def test_looks_never_use_up_more_than_the_error() -> None:
 def test_too_few_rounds_bound_nothing() -> None:
     found = median_interval([1.0, 2.0, 3.0], 0.01)
     assert (found.low, found.middle, found.high) == (-inf, 2.0, inf)
-    alone = latency_interval([sample(2.0), sample(1.0)], 1, 0.01)
+    alone = latency_interval([sample(2.0), sample(1.0)], figure_of(1), 0.01)
     assert (alone.low, alone.middle, alone.high) == (-inf, 1.0, inf)
 
 
@@ -84,28 +84,24 @@ def test_the_interval_of_a_ratio_does_not_see_what_slows_both() -> None:
 def test_the_interval_of_a_latency_is_about_the_tables_own_figure() -> None:
     rng = np.random.default_rng(RNG_SEED)
     samples = [sample(1 + 0.02 * abs(noise)) for noise in rng.normal(size=40)]
-    found = latency_interval(samples, 1, 0.01)
+    found = latency_interval(samples, figure_of(1), 0.01)
     assert found.middle == summarise(samples, 1).latency_ms
     assert found.low < found.middle < found.high < 1.02
     assert found.low <= 1.0  # the true least time, which no sample reaches
-    more = latency_interval(samples * 3, 1, 0.01)
+    more = latency_interval(samples * 3, figure_of(1), 0.01)
     assert more.high <= found.high
     drawn = [summarise([samples[i] for i in rng.integers(0, 40, 40)], 1).latency_ms for _ in range(2_000)]
     assert found.high >= np.quantile(drawn, 0.995, method="lower")  # the bootstrap's upper end
 
 
-def test_the_interval_of_a_latency_with_another_statistic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interval_of_a_latency_with_another_statistic() -> None:
     """On devices where the table keeps a middle figure, the interval is that of the median."""
     samples = [sample(float(ms)) for ms in range(1, 22)]
-    middle = replace(summarise(samples, 1), latency_ms=11.0)
-    monkeypatch.setattr(
-        "toolchain.intervals.summarise", lambda given, threads: summarise(given, threads) if len(given) == 1 else middle
-    )
-    found = latency_interval(samples, 1, 0.01)
+    found = latency_interval(samples, lambda given: median(each.busy_ms_min for each in given), 0.01)
     assert found == median_interval([float(ms) for ms in range(1, 22)], 0.01)
     assert found.low > 1
 
 
 def test_of_steady_rounds_the_ends_meet() -> None:
-    for found in (latency_interval([sample(2.0)] * 20, 1, 0.01), median_interval([2.0] * 20, 0.01)):
+    for found in (latency_interval([sample(2.0)] * 20, figure_of(1), 0.01), median_interval([2.0] * 20, 0.01)):
         assert (found.low, found.middle, found.high) == (2.0, median([2.0]), 2.0)

@@ -1,4 +1,4 @@
-"""What a file is compared with: an earlier answer of `nastool check --json`, or another build."""
+"""What a file is compared with: an earlier answer of `nastool check --json`, another build, or the latency table."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from latency_db.context import Context
-from latency_db.errors import ContextMismatch
+from latency_db.errors import ContextMismatch, MissingLatency
+from latency_db.store import open_store
+from latency_db.where import parse, shown
 from toolchain.check.judge import Stored
+from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
+from toolchain.intervals import figure_of
 
+DB = "db"  # the word that names the latency table
 SCHEMA_VERSION = 1  # of the answer of `nastool check --json`
 
 
@@ -24,14 +29,61 @@ class Baseline:
     stored: Stored | None = None
 
 
+def find_baseline(named: Path, profile: ProfileConfig, graph: str, context: Context) -> Baseline:
+    """What was named: a file, or `db`, the newest measurement in the latency table of a network with this graph hash.
+
+    Raises:
+        as `read_baseline` and `measured_before`.
+    """
+    if str(named) == DB:
+        return measured_before(profile, graph, context)
+    return read_baseline(named, context)
+
+
+def measured_before(profile: ProfileConfig, graph: str, context: Context) -> Baseline:
+    """The rounds of the newest whole network or part in the table that computes the same.
+
+    Raises:
+        MissingLatency: there is none, on any stack.
+        ContextMismatch: there is one on other stacks only; the fields in which the newest differs are named.
+        LatencyDbError: the table can't be used.
+    """
+    where = parse(profile.db)
+    missing = MissingLatency(
+        f"{shown(profile.db)} has no measurement of a network with the graph hash {graph}. A search stores those of "
+        f"its winners; give another --db, or a baseline that is a file"
+    )
+    if isinstance(where, Path) and not where.exists():
+        raise missing
+    figure, elsewhere = figure_of(context.threads, context.device_kind), ""
+    with open_store(profile.db) as store:
+        known = {found.id: found for found, _ in store.contexts()}
+        for run in reversed(store.runs()):
+            if run.finished_at is None or known[run.context_id].estimate:
+                continue
+            if run.context_id != context.id and elsewhere:
+                continue
+            for part in store.parts(run.id):
+                taken = [each.sample for each in part.taken if not each.sample.disturbed]
+                if part.graph_hash != graph or not taken:
+                    continue
+                if run.context_id == context.id:
+                    rounds = [(figure([sample]), sample.reference_ms or None) for sample in taken]
+                    return Baseline(f"{shown(profile.db)}, run {run.id} of {run.finished_at}", stored=rounds)
+                elsewhere = "; ".join(context.differences(known[run.context_id]))
+    if elsewhere:
+        raise ContextMismatch(f"{shown(profile.db)} has this network of another stack only: {elsewhere}")
+    raise missing
+
+
 def read_baseline(path: Path, context: Context) -> Baseline:
-    """The baseline in a file; what is no JSON is taken for another build.
+    """The baseline in a file: another build if its name ends with .onnx, else an earlier answer.
 
     Raises:
         BadConfig: the file is not there or is no baseline.
         ContextMismatch: it was measured on another stack than `context`; the fields are named.
     """
-    if path.suffix != ".json":
+    if path.suffix == ".onnx":
         if not path.exists():
             raise BadConfig(f"the baseline {path} is not there. Name an answer of nastool check --json or an ONNX file")
         return Baseline(str(path), build=path)

@@ -8,8 +8,7 @@ from xml.etree import ElementTree as Xml
 
 from toolchain.check.gate import Verdict
 from toolchain.check.judge import Outcome
-from toolchain.errors import BadConfig, exit_code
-from toolchain.files import unwritable
+from toolchain.errors import exit_code
 from toolchain.intervals import Interval
 from toolchain.units import format_ms
 
@@ -77,21 +76,6 @@ def junit(cases: Iterable[Case], file: str) -> bytes:
     suites.append(suite)
     Xml.indent(suites)
     return bytes(Xml.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def require_writable(path: Path) -> None:
-    """A report that can't be written is refused before minutes of measuring.
-
-    Raises:
-        BadConfig: it is a folder.
-        RunFolderError: its folder can't be made.
-    """
-    if path.is_dir():
-        raise BadConfig(f"{path} is a folder. Name a file, as --junit {path / 'latency.xml'}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise unwritable(path, problem) from None
 
 
 def annotations(cases: Iterable[Case], on_inconclusive: OnInconclusive) -> tuple[str, ...]:

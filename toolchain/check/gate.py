@@ -1,18 +1,18 @@
 """`nastool check`: does the file still fit its budget, and is it as quick as before?"""
 
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
-from toolchain.check.baseline import SCHEMA_VERSION, Baseline, read_baseline
+from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.judge import Judged, Outcome, Terms
 from toolchain.check.measure import Request, measure_afresh, measure_here
 from toolchain.config import Config
 from toolchain.errors import BadConfig
-from toolchain.intervals import Interval
+from toolchain.intervals import ends, least_rounds
 from toolchain.models import require_batch
 from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress
@@ -59,12 +59,12 @@ class Verdict:
             "file": str(self.file),
             "graph_hash": self.graph_hash,
             "measured_latency_ms": self.latency_ms,
-            "latency_interval_ms": _ends(judged.latency_ms),
+            "latency_interval_ms": ends(judged.latency_ms),
             "limit_ms": terms.limit_ms,
             "baseline": None if self.baseline is None else self.baseline.name,
             "baseline_ms": judged.baseline_ms,
             "ratio": None if judged.ratio is None else judged.ratio.middle,
-            "ratio_interval": None if judged.ratio is None else _ends(judged.ratio),
+            "ratio_interval": None if judged.ratio is None else ends(judged.ratio),
             "max_regression": terms.slack,
             "confidence": terms.confidence,
             "findings": [vars(finding) for finding in judged.findings],
@@ -87,20 +87,25 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
         BadConfig: the baseline is none, neither a limit nor a baseline was given, or the device is an estimate.
         ContextMismatch: the baseline was measured on another stack; the fields are named.
         BackendUnavailable, DeviceMissing: there is nothing to measure on.
+        MissingLatency, LatencyDbError: the table has no such measurement, or can't be used.
         Inconclusive: the fresh process didn't answer.
     """
     if limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     terms = terms_of(config, limit_ms)
-    context = context_of(config.profile)
-    if context.estimate:
+    if config.profile.estimate:
         raise BadConfig(
             f"a check measures, and {config.profile.device} is only estimated here. Take estimate = true out of "
             f"nastool.toml, or check where the device is"
         )
-    compared = None if baseline is None else read_baseline(baseline, context)
-    for path in (file, *([compared.build] if compared and compared.build else [])):
-        require_batch(path, config.profile.batch)
+    require_batch(file, config.profile.batch)
+    # precision lives in the file, so a stack that a file runs on is one of that precision
+    context = context_of(config.profile.model_copy(update={"precision": precision_of(file)}))
+    compared = None if baseline is None else find_baseline(baseline, config.profile, graph_hash(file), context)
+    if compared and compared.build:
+        require_batch(compared.build, config.profile.batch)
+    if compared and compared.stored:
+        _require_rounds(compared.name, len(compared.stored), terms.confidence)
     request = Request(
         profile=config.profile,
         seed=config.seed,
@@ -115,6 +120,15 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
     return Verdict(file, graph_hash(file), terms, compared, first, judged, context)
 
 
+def _require_rounds(name: str, rounds: int, confidence: float) -> None:
+    needed = least_rounds((1 - confidence) / 2)  # half of the error is the baseline's (judge.ratio_to_stored)
+    if rounds < needed:
+        raise BadConfig(
+            f"the baseline {name} has {rounds} rounds, and {needed} are needed at a confidence of "
+            f"{confidence * 100:.4g} %. Give a lower --confidence, or a baseline that was measured for longer"
+        )
+
+
 def terms_of(config: Config, limit_ms: float | None) -> Terms:
     """What the configuration asks of a file.
 
@@ -126,7 +140,3 @@ def terms_of(config: Config, limit_ms: float | None) -> Terms:
     if not 0.5 <= confidence <= 0.9999:
         raise BadConfig(f"a confidence of {asked.confidence} can't be had. Write one of 50% to 99.99%, as 99%")
     return Terms(limit_ms, parse_percent(asked.max_regression), confidence, asked.max_seconds)
-
-
-def _ends(interval: Interval) -> list[float | None]:
-    return [end if isfinite(end) else None for end in (interval.low, interval.high)]

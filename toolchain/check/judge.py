@@ -9,8 +9,16 @@ from math import ceil, exp, inf, log
 
 from exporters.timing import INTERRUPTED
 from latency_db.errors import ContextMismatch
-from latency_db.table import Sample, summarise
-from toolchain.intervals import Interval, error_of_look, latency_interval, least_rounds, median_interval, ratio_interval
+from latency_db.table import Sample
+from toolchain.intervals import (
+    Figure,
+    Interval,
+    error_of_look,
+    latency_interval,
+    least_rounds,
+    median_interval,
+    ratio_interval,
+)
 from toolchain.units import format_ms
 
 CANDIDATE, BASELINE, REFERENCE = "candidate", "baseline", "reference"
@@ -86,7 +94,7 @@ def settle(
     rounds: Iterable[Round],
     terms: Terms,
     stored: Stored | None,
-    threads: int,
+    figure: Figure,
     clock: Callable[[], float] = time.monotonic,
     tell: Callable[[str], None] = lambda note: None,
 ) -> Judged:
@@ -98,10 +106,11 @@ def settle(
     Args:
         rounds: samples of CANDIDATE, maybe of BASELINE (another build) and of REFERENCE.
         stored: the rounds of an earlier measurement to compare with, where there is no other build.
+        figure: of the samples of a file, one a round, its latency.
         clock: seconds.
         tell: is told how it stands after each round.
     """
-    seen, error, look, due, began = Seen(threads), 1 - terms.confidence, 1, 0, clock()
+    seen, error, look, due, began = Seen(figure), 1 - terms.confidence, 1, 0, clock()
     for round_ in rounds:
         seen.add(round_)
         due = due or max(least_rounds(error_of_look(1, error)), 0 if BASELINE in round_ else LEAST_ALONE)
@@ -121,8 +130,8 @@ def settle(
 class Seen:
     """The rounds so far: those that count, each file's figure (ms) in them, and why others don't count."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
         self.counted: list[Round] = []
         self.figures: dict[str, list[float]] = defaultdict(list)
         self.disturbed: list[str] = []
@@ -138,7 +147,7 @@ class Seen:
             return
         self.counted.append(round_)
         for key, sample in round_.items():
-            self.figures[key].append(summarise([sample], self.threads).latency_ms)
+            self.figures[key].append(self.figure([sample]))
 
     def pairs(self) -> Stored:
         """Candidate and reference network, as they are kept for later checks."""
@@ -149,12 +158,12 @@ class Seen:
 def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds: float) -> Judged:
     """One look at the rounds so far; each of its intervals misses the truth with probability `error`."""
     if not seen.counted:  # a figure is shown even where none can be trusted
-        undecided = Interval(-inf, summarise([seen.last[CANDIDATE]], seen.threads).latency_ms, inf)
+        undecided = Interval(-inf, seen.figure([seen.last[CANDIDATE]]), inf)
         latency_ms, ratio, baseline_ms = undecided, None, None
         if BASELINE in seen.last or stored is not None:
             ratio, baseline_ms = Interval(0.0, 1.0, inf), undecided.middle
     else:
-        latency_ms = latency_interval([round_[CANDIDATE] for round_ in seen.counted], seen.threads, error)
+        latency_ms = latency_interval([round_[CANDIDATE] for round_ in seen.counted], seen.figure, error)
         ratio, baseline_ms = _compare(seen, stored, latency_ms.middle, error, 1 - terms.confidence)
     help_ = _what_would_help(seen, error, terms, seconds)
     findings = []
@@ -171,7 +180,7 @@ def _compare(
     """The ratio to the baseline, and the baseline's latency in ms, today; None where there is none."""
     if BASELINE in seen.figures:
         ratio = ratio_interval(seen.figures[CANDIDATE], seen.figures[BASELINE], error)
-        return ratio, summarise([round_[BASELINE] for round_ in seen.counted], seen.threads).latency_ms
+        return ratio, seen.figure([round_[BASELINE] for round_ in seen.counted])
     if stored is not None:
         ratio = ratio_to_stored(seen.pairs(), stored, error, error_then)
         return ratio, latency_ms / ratio.middle

@@ -17,7 +17,9 @@ from pydantic import TypeAdapter
 from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
 from toolchain.config import ProfileConfig
 from toolchain.errors import Inconclusive
+from toolchain.intervals import figure_of
 from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.stack import context_of
 from toolchain.progress import Progress, Quiet
 
 
@@ -42,6 +44,7 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
     files = {CANDIDATE: request.candidate} | ({} if request.build is None else {BASELINE: request.build})
     profile = request.profile.model_copy(update={"rounds": MOST_ROUNDS})
     seconds = round(request.terms.max_seconds) or 1
+    kind = context_of(profile).device_kind
     task, began, shown = progress.start(title, seconds), monotonic(), 0
 
     def tell(note: str) -> None:
@@ -50,12 +53,12 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
         task.advance(now - shown, note)
         shown = now
 
-    with closing(rounds_of(files, profile, request.seed, 0, Quiet(), title)) as rounds:  # type: ignore[type-var]
+    with closing(rounds_of(files, profile, request.seed, 0, Quiet(), title, own_precision=True)) as rounds:  # type: ignore[type-var]
         judged = settle(
             (round_ for _, round_ in rounds),
             request.terms,
             request.stored,
-            profile.threads,
+            figure_of(profile.threads, kind),
             tell=tell,
         )
     task.advance(seconds - shown)

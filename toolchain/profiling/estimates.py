@@ -1,16 +1,18 @@
 """Estimates of devices that aren't here, from the rates that they are known to reach."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters.backends.roofline import Rates, estimate_ms
+from latency_db.known import find_known
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
+
+REACHED = "titanxp"  # the device whose rates were fitted to measured networks
 
 
 @dataclass(frozen=True)
@@ -22,30 +24,33 @@ class KnownRates:
     source: str
 
 
-# Least squares of the relative errors over the five networks of the paper's Table 5, batch 32, counted by
-# exporters/kernels.py; tests/golden/test_titanxp_estimates.py fits them again. The peaks are 12.15 TFLOP/s and
-# 547.6 GB/s. The five latencies are printed in whole ms, which alone moves the rates by about 10 %.
-RATES: Mapping[str, KnownRates] = {
-    "titanxp": KnownRates(
-        "NVIDIA TITAN Xp",
-        Rates(flops_per_s=2.03e12, bytes_per_s=2.01e11),
-        "fitted on the five networks of the paper's Table 5 at batch 32: in-sample, within 6 % of those",
-    )
-}
-
-
 def rates_of(device: str) -> KnownRates:
-    """The rates of a device.
+    """The rates of a device: fitted ones, or the shares of its peaks that the fitted device reached of its own.
 
     Raises:
-        BadConfig: none are known of it; the message lists the devices that have some.
+        UnknownDevice: nobody knows it.
+        BadConfig: neither rates nor peaks are known of it.
     """
-    if device not in RATES:
+    known = find_known(device)
+    if (fitted := known.roofline) is not None:
+        source = f"fitted on {fitted.fitted_on}: no test of it"
+        return KnownRates(known.model, Rates(fitted.flops_per_s, fitted.bytes_per_s), source)
+    if known.fp32_flops_per_s is None or known.bytes_per_s is None:
         raise BadConfig(
-            f"no rates are known of the device {device!r}, so it can't be estimated. Give --device "
-            f"{' or '.join(RATES)}, or measure it without --estimate where it is"
+            f"no rates are known of the device {device!r}, so it can't be estimated. nastool devices lists those that "
+            f"can be; measure this one without --estimate where it is"
         )
-    return RATES[device]
+    like = find_known(REACHED)
+    assert like.roofline is not None
+    assert like.fp32_flops_per_s is not None
+    assert like.bytes_per_s is not None
+    flops, n_bytes = like.roofline.flops_per_s / like.fp32_flops_per_s, like.roofline.bytes_per_s / like.bytes_per_s
+    return KnownRates(
+        known.model,
+        Rates(flops * known.fp32_flops_per_s, n_bytes * known.bytes_per_s),
+        f"the shares of its peak rates that a {like.model} reached of its own ({flops:.0%} of the arithmetic, "
+        f"{n_bytes:.0%} of the bandwidth): nothing of it was measured, so it is rougher still",
+    )
 
 
 def estimate_network(config: ProfileConfig, space: SearchSpace, arch: Architecture) -> float:

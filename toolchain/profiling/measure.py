@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from exporters import reference
 from exporters.backends import Compiled, CompileSpec
+from exporters.precision import precision_of
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarise
 from toolchain.config import ProfileConfig
@@ -21,14 +22,23 @@ Round = dict[str, Sample]
 
 
 def rounds_of(
-    files: Mapping[str, Path], config: ProfileConfig, seed: int, start: int, progress: Progress, title: str
+    files: Mapping[str, Path],
+    config: ProfileConfig,
+    seed: int,
+    start: int,
+    progress: Progress,
+    title: str,
+    own_precision: bool = False,
 ) -> Iterator[tuple[int, Round]]:
     """Compile each file, then time all of them once a round in random order, from round `start` on.
 
     Each round also has the reference network under `exporters.reference.KEY`.
+
+    Args:
+        own_precision: take each file in the precision that it is of, whatever the configuration's.
     """
     kind = context_of(config).device_kind
-    with _compiled(files, config, progress) as compiled:
+    with _compiled(files, config, progress, own_precision) as compiled:
         task = progress.start(title, config.rounds * len(compiled), done=start * len(compiled))
         yield from _timed(compiled, range(start, config.rounds), config, seed, kind, task)
 
@@ -99,7 +109,9 @@ def measure(
 
 
 @contextmanager
-def _compiled(files: Mapping[str, Path], config: ProfileConfig, progress: Progress) -> Iterator[dict[str, Compiled]]:
+def _compiled(
+    files: Mapping[str, Path], config: ProfileConfig, progress: Progress, own_precision: bool = False
+) -> Iterator[dict[str, Compiled]]:
     """The files and the reference network, made ready to run, on a device that nobody else measures on meanwhile."""
     backend = usable_backend(config)
     spec = CompileSpec(batch=config.batch, threads=config.threads, precision=config.precision)
@@ -109,7 +121,9 @@ def _compiled(files: Mapping[str, Path], config: ProfileConfig, progress: Progre
         reference.write_reference(folder / "reference.onnx")
         compiled: dict[str, Compiled] = {}
         for key, file in files.items():
-            compiled[key] = backend.compile(file, spec)
+            compiled[key] = backend.compile(
+                file, replace(spec, precision=precision_of(file)) if own_precision else spec
+            )
             stack.callback(compiled[key].close)
         compiled[reference.KEY] = backend.compile(folder / "reference.onnx", reference.spec(config.threads))
         stack.callback(compiled[reference.KEY].close)

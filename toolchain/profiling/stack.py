@@ -14,6 +14,7 @@ from exporters.timing import PROTOCOL_VERSION
 from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
 from latency_db.devices import Device, find
+from latency_db.store import open_store
 from toolchain.config import ProfileConfig
 from toolchain.costs.latency import REGRESSION
 from toolchain.profiling.clocks import cpu_clocks
@@ -45,6 +46,10 @@ def usable_backend(config: ProfileConfig) -> Backend:
         BackendUnavailable: the backend can't run here, not on such a device, or not in this precision; the message
             has the reason and the remedy.
     """
+    if config.stack:
+        raise BackendUnavailable(
+            f"nothing is measured under --stack: {config.stack} may be of another machine. Leave it away to measure"
+        )
     if config.estimate:
         backend: Backend = Roofline(rates_of(config.device).rates)
     elif config.backend == REGRESSION:
@@ -66,7 +71,11 @@ def context_of(config: ProfileConfig) -> Context:
 
     Raises:
         as `usable_backend`.
+        UnknownContext: `stack` is none of the table.
     """
+    if config.stack:
+        with open_store(config.db) as store:
+            return store.context(config.stack)
     if config.backend == REGRESSION and not config.estimate:
         return fitted_context(config)
     backend = usable_backend(config)

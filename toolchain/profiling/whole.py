@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from latency_db.table import Sample, round_ms, summarise
 from toolchain.config import ProfileConfig
-from toolchain.intervals import latency_interval
+from toolchain.intervals import figure_of, latency_interval
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import trusted_rounds
@@ -52,6 +52,6 @@ def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Me
     """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
     a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
     good = [sample for sample in rounds if not sample.disturbed] or rounds
-    found = latency_interval(good, threads, 2 * (1 - LEVEL), kind)
+    found = latency_interval(good, figure_of(threads, kind), 2 * (1 - LEVEL))
     upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
     return Measurement(found.middle, upper_ms, summarise(rounds, threads, kind).unstable)

@@ -43,7 +43,7 @@ def draw_generations(histories: Mapping[str, Mapping[int, Sequence[float]]], pat
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_cost(
@@ -78,7 +78,7 @@ def draw_cost(
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_front(
@@ -114,10 +114,11 @@ def draw_front(
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     FigureCanvasAgg(figure)
     png = BytesIO()
     figure.savefig(png, dpi=120)

@@ -31,6 +31,7 @@ class Plan:
     goals: tuple[tuple[Goal, FeasibleSet], ...]
     costs: Costs
     context: Context
+    unmeasured: str = ""  # why no winner is measured; empty where winners are
 
     @property
     def varied(self) -> TableCost:
@@ -41,14 +42,16 @@ class Plan:
         )
 
 
-def why_unmeasured(space: SearchSpace, context: Context) -> str:
-    """Why no winner is measured on this stack; empty where winners are."""
+def why_unmeasured(space: SearchSpace, context: Context, stack: str) -> str:
+    """Why no winner is measured on this stack, which was asked for by its id if `stack` has one; else empty."""
     if space.quantized:
         return "no runtime here runs layers of 1 to 4 bits any quicker"
     if context.device_kind == "estimate":
         return f"{context.device_model} is not here, and its latencies are estimates"
     if context.backend == REGRESSION:
         return f"latencies on {context.device_model} are fitted to networks that were measured elsewhere"
+    if stack:
+        return f"latencies are those of the stack {context.id} ({context.device_model}), which need not be here"
     return ""
 
 

@@ -4,24 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latency_db.context import Context
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
-from toolchain.search.budget import Costs
-from toolchain.search.goals import why_unmeasured
+from toolchain.search.budget import Costs, Goal
+from toolchain.search.goals import Plan
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Candidate, Verified, fitting
 from toolchain.spaces.core import SearchSpace
 
 
-def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, verified: Verified) -> dict[str, Any]:
+def best_of(space: SearchSpace, goal: Goal, plan: Plan, verified: Verified) -> dict[str, Any]:
     """The content of best.json, but for the data.
 
     `latency_ms` is what was predicted when the winner was chosen, `latency_upper_ms` the upper bound of that, which
     is within the limit; `measured_latency_ms` and `measured_upper_ms` are None where nothing was measured.
     """
-    winner = verified.winner
+    winner, budget, costs, context = verified.winner, goal.budget, plan.costs, plan.context
     arch = winner.scored.architecture
     calibration = winner.calibration
     return {
@@ -33,7 +32,7 @@ def best_of(space: SearchSpace, budget: Budget, costs: Costs, context: Context, 
         **_latencies(winner),
         "calibration": None if calibration is None else vars(calibration) | {"in_words": str(calibration)},
         "estimate": context.estimate,
-        "not_measured": why_unmeasured(space, context),
+        "not_measured": plan.unmeasured,
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
         "context": context.id,
         "conventions": {cost.name: cost.convention for cost in costs.all},

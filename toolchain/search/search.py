@@ -59,7 +59,8 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
     """
     goals, costs = goals_of(config, space)
     feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
-    return Plan(feasible, costs, context_of(config.profile))
+    context = context_of(config.profile)
+    return Plan(feasible, costs, context, why_unmeasured(space, context, config.profile.stack))
 
 
 def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run, progress: Progress) -> Searched:
@@ -88,10 +89,9 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     evaluate = Spread(
         Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, race, under_way)
     )
-    if plan.context.estimate:
-        progress.say(
-            f"ESTIMATE: latencies are computed from the rates of {config.profile.device}. No winner is measured"
-        )
+    if plan.unmeasured and plan.costs.latency:
+        marked = "ESTIMATE: " if plan.context.estimate else ""
+        progress.say(f"{marked}no winner is measured: {plan.unmeasured}")
     if plan.costs.latency and (unstable := plan.costs.latency.unstable):
         named = ", ".join(unstable[:MOST_NAMED]) + (
             f" and {rest} more" if (rest := len(unstable) - MOST_NAMED) > 0 else ""
@@ -107,7 +107,7 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         if outcome.verified is None:
             continue
         goal = outcome.goal
-        best = best_of(space, goal.budget, plan.costs, plan.context, outcome.verified)
+        best = best_of(space, goal, plan, outcome.verified)
         best |= {"data": data.name, "data_digest": data.digest}
         winners[goal.name] = best
         write_json(run.budget(goal.name) / "best.json", best)
@@ -125,7 +125,7 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
 
     None where nothing is to be timed; it is said why.
     """
-    if why_unmeasured(space, plan.context):
+    if plan.unmeasured:
         return None
     journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {

@@ -11,14 +11,17 @@ from onnx import TensorProto, helper
 
 from exporters.backends.fake import latency_ms
 from exporters.to_onnx import graph_hash
-from latency_db.errors import ContextMismatch
+from latency_db.errors import ContextMismatch, MissingLatency
+from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check, terms_of
 from toolchain.check.judge import LEAST_ALONE, Outcome
 from toolchain.check.measure import Request, measure_afresh
-from toolchain.config import Config
+from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
+from toolchain.profiling.measure import rounds_of
+from toolchain.profiling.stack import context_of
 from toolchain.progress import Quiet
 
 
@@ -209,6 +212,20 @@ def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
         check(config, file, None, tmp_path / "old.onnx", Quiet())
 
 
+def test_an_estimate_is_refused(file: Path, config: Config) -> None:
+    estimate = config.profile.model_copy(update={"device": "titanxp", "estimate": True})
+    with pytest.raises(BadConfig, match="a check measures, and titanxp is only estimated here"):
+        check(config.model_copy(update={"profile": estimate}), file, 1e9, None, Quiet())
+
+
+def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
+    path = baseline(tmp_path, file, config, ms)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"rounds_ms": content["rounds_ms"][:8]}))
+    with pytest.raises(BadConfig, match=r"has 8 rounds, and 9 are needed at a confidence of 99 %\. Give a lower"):
+        check(config, file, None, path, Quiet())
+
+
 @pytest.mark.parametrize("confidence", ["49%", "100%", "99.995%"])
 def test_a_confidence_that_can_not_be_had(confidence: str, config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"confidence": confidence})})
@@ -231,3 +248,55 @@ def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: C
     for candidate, other in ((fixed, file), (file, fixed)):
         with pytest.raises(BadModel, match=r"fixed\.onnx takes batches of 3 only .*Give --batch 3"):
             check(config, candidate, None, other, Quiet())
+
+
+def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 12) -> None:
+    """A finished run, as a profile or a search leaves it, in which the file took `times` as long as it does."""
+    context = context_of(config.profile)
+    samples = [round_ for _, round_ in rounds_of({"network": file}, at_rounds(config, rounds), 0, 0, Quiet(), "")]
+    with open_store(config.profile.db) as store:
+        run_id = store.begin_run(context, "a space", "0" * 16, {"network": graph_hash(file)}, rounds, "1")
+        for number, round_ in enumerate(samples):
+            sample = round_["network"]
+            slower = replace(
+                sample, busy_ms_min=sample.busy_ms_min * times, busy_ms_median=sample.busy_ms_median * times
+            )
+            store.add_round(run_id, number, {"network": slower})
+        store.finish_run(run_id)
+
+
+def at_rounds(config: Config, rounds: int) -> ProfileConfig:
+    return config.profile.model_copy(update={"rounds": rounds})
+
+
+@pytest.mark.usefixtures("confirmed_here")
+@pytest.mark.parametrize(("times", "outcome"), [(1.0, Outcome.PASS), (0.9, Outcome.FAIL)])
+def test_against_the_table(times: float, outcome: Outcome, file: Path, config: Config) -> None:
+    stored_in_the_table(file, config, 2.0)
+    stored_in_the_table(file, config, times)  # the newest counts
+    verdict = check(config, file, None, Path("db"), Quiet())
+    assert verdict.outcome is outcome
+    assert verdict.as_dict()["ratio"] == pytest.approx(1 / times)
+    assert "latency.sqlite, run 2 of 20" in verdict.as_dict()["baseline"]
+
+
+def test_what_the_table_does_not_have(file: Path, config: Config, tmp_path: Path) -> None:
+    with pytest.raises(MissingLatency, match=f"has no measurement of a network with the graph hash {graph_hash(file)}"):
+        check(config, file, None, Path("db"), Quiet())
+    assert not Path(config.profile.db).exists(), "to look into a table makes none"
+    stored_in_the_table(with_more_nodes(file, tmp_path, 1), config, 1.0)
+    with pytest.raises(MissingLatency):
+        check(config, file, None, Path("db"), Quiet())
+
+
+def test_a_table_of_another_stack_is_refused_by_field(file: Path, config: Config) -> None:
+    stored_in_the_table(file, config, 1.0)
+    other = config.model_copy(update={"profile": config.profile.model_copy(update={"batch": 16})})
+    with pytest.raises(ContextMismatch, match="this network of another stack only: batch: 16 here, 8 there"):
+        check(other, file, None, Path("db"), Quiet())
+
+
+def test_a_table_of_few_rounds_is_refused_at_once(file: Path, config: Config) -> None:
+    stored_in_the_table(file, config, 1.0, rounds=2)
+    with pytest.raises(BadConfig, match=r"run 1 of .* has 2 rounds, and 9 are needed"):
+        check(config, file, None, Path("db"), Quiet())

@@ -10,6 +10,7 @@ import pytest
 from latency_db.errors import ContextMismatch
 from latency_db.table import Sample
 from toolchain.check.judge import LEAST_ALONE, MOST_ROUNDS, Judged, Outcome, Terms, settle
+from toolchain.intervals import figure_of
 
 RUNS = 200
 Rounds = Iterator[dict[str, Sample]]
@@ -27,7 +28,7 @@ def ticking(step_s: float) -> Callable[[], float]:
 def settled(rounds: Rounds, terms: Terms, step_s: float = 0.1, **given: object) -> Judged:
     """Each round takes `step_s` seconds."""
     stored = given.get("stored")
-    return settle(rounds, terms, stored, 1, clock=ticking(step_s))  # type: ignore[arg-type]
+    return settle(rounds, terms, stored, figure_of(1), clock=ticking(step_s))  # type: ignore[arg-type]
 
 
 def verdicts(pairs: Callable[..., Rounds], noise: float, slower_by: float) -> Counter[str]:

@@ -11,10 +11,11 @@ from exporters.backends import onnxruntime
 from exporters.backends.tensorrt import Backend as TensorRT
 from exporters.errors import BackendUnavailable
 from latency_db.devices import Device
+from latency_db.errors import UnknownDevice
 from toolchain.config import ProfileConfig
-from toolchain.errors import BadConfig
 from toolchain.profiling import stack
 from toolchain.profiling.clocks import cpu_clocks
+from toolchain.profiling.estimates import rates_of
 from toolchain.profiling.stack import context_of, make_context, usable_backend
 
 GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82)
@@ -99,7 +100,7 @@ def test_an_estimate_has_nothing_of_this_machine() -> None:
 
 
 def test_an_estimate_of_what_is_not_known_is_refused() -> None:
-    with pytest.raises(BadConfig, match=r"no rates are known of the device 'cpu'.*Give --device titanxp"):
+    with pytest.raises(UnknownDevice, match="nobody knows a device 'cpu'"):
         usable_backend(config(estimate=True))
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
         usable_backend(config(device="titanxp", estimate=True, precision="fp16"))
@@ -128,3 +129,11 @@ def test_a_cpus_clocks(files: dict[str, str], text: str, tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
     assert cpu_clocks(tmp_path) == text
+
+
+def test_a_device_whose_rates_were_not_fitted_reaches_the_shares_that_the_fitted_one_did() -> None:
+    titan, other = rates_of("titanxp"), rates_of("gtx1080ti")
+    assert "fitted on" in titan.source
+    assert "rougher still" in other.source
+    assert other.rates.flops_per_s / 11.3e12 == pytest.approx(titan.rates.flops_per_s / 12.15e12)
+    assert other.rates.bytes_per_s / 484e9 == pytest.approx(titan.rates.bytes_per_s / 547.6e9)

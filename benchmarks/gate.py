@@ -1,0 +1,112 @@
+"""How often the gate cries wolf, and how often it finds 5 %, on this machine: python benchmarks/gate.py [--runs 200]
+
+A/A: a network against the same file. A/B: against one with about 5 % more work, a few convolutions more. How much
+more it really is, is measured by long interleaving, in this order: some rounds first, then all checks, then some
+rounds again. Each check is what `nastool check` does, in this process; failures are confirmed in a fresh one.
+A machine that others use as well is a fair test: the load is printed.
+"""
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import torch
+from torch import nn
+
+from exporters.to_onnx import export_onnx
+from toolchain.check.gate import Verdict, check
+from toolchain.check.judge import Outcome
+from toolchain.config import Config, parse_config
+from toolchain.intervals import Interval, figure_of, ratio_interval
+from toolchain.profiling.measure import rounds_of
+from toolchain.progress import Quiet
+
+DEPTH, CHANNELS, SIZE_PX = 20, 32, 32
+LINE = "{:28} {:>6} {:>6} {:>13} {:>10} {:>12} {:>12}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200, help="checks of each kind")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--max-regression", default="2%")
+    parser.add_argument("--rounds", type=int, default=200, help="rounds that the true ratio is measured by, twice")
+    given = parser.parse_args()
+    flags = {
+        "profile": {"batch": given.batch, "min_ms": 20.0},
+        "check": {"max_regression": given.max_regression, "max_seconds": 60.0},
+    }
+    config = parse_config("", flags, "the benchmark")
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        same, more = write(Path(folder), DEPTH), write(Path(folder), DEPTH + 1)
+        truth(same, more, config, given.rounds, "before")
+        print(LINE.format("", "passed", "failed", "inconclusive", "confirmed", "rounds", "s a check"))
+        began = {"the same file twice": same, "one layer more": more}
+        for name, candidate in began.items():
+            report(name, list(checks(candidate, same, config, given.runs)))
+        truth(same, more, config, given.rounds, "after")
+
+
+def write(folder: Path, depth: int) -> Path:
+    """`depth` equal convolutions: one more is 1/depth more work."""
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.ReLU()) for _ in range(depth)]
+    path = folder / f"{depth}.onnx"
+    export_onnx(nn.Sequential(*layers).eval(), torch.zeros(2, CHANNELS, SIZE_PX, SIZE_PX), path)
+    return path
+
+
+def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> Interval:
+    """The true ratio, as near as many rounds bring it."""
+    profile = config.profile.model_copy(update={"rounds": rounds})
+    figure, found = figure_of(profile.threads), dict[str, list[float]](below=[], above=[])
+    with closing(rounds_of({"below": below, "above": above}, profile, config.seed, 0, Quiet(), "")) as timed:
+        for _, round_ in timed:
+            for key in found:
+                found[key].append(figure([round_[key]]))
+    ratio = ratio_interval(found["above"], found["below"], 0.01)
+    ratios = sorted(a / b for a, b in zip(found["above"], found["below"], strict=True))
+    spread = ratios[len(ratios) * 9 // 10] / ratios[len(ratios) // 10] - 1
+    print(
+        f"{when}: one layer more takes {ratio.middle:.4f} times as long ({ratio.low:.4f} to {ratio.high:.4f}), "
+        f"{min(found['below']):.3f} ms a batch of {profile.batch}; 8 of 10 rounds within {spread:.1%}; "
+        f"load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    return ratio
+
+
+def checks(candidate: Path, baseline: Path, config: Config, runs: int) -> Iterator[tuple[Verdict, float]]:
+    """Each check has a seed of its own, as CI runs on other days."""
+    for seed in range(runs):
+        began = monotonic()
+        verdict = check(config.model_copy(update={"seed": 2 * seed}), candidate, None, baseline, Quiet())
+        yield verdict, monotonic() - began
+
+
+def report(name: str, found: list[tuple[Verdict, float]]) -> None:
+    outcomes = Counter(verdict.outcome for verdict, _ in found)
+    confirmed = sum(verdict.first is not None for verdict, _ in found)
+    rounds = sorted(len(verdict.judged.rounds) for verdict, _ in found)
+    seconds = sorted(seconds for _, seconds in found)
+    print(
+        LINE.format(
+            name,
+            outcomes[Outcome.PASS],
+            outcomes[Outcome.FAIL],
+            outcomes[Outcome.INCONCLUSIVE],
+            confirmed,
+            f"{rounds[len(rounds) // 2]} (..{rounds[-1]})",
+            f"{seconds[len(seconds) // 2]:.1f} (..{seconds[-1]:.0f})",
+        ),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

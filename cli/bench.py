@@ -1,0 +1,149 @@
+"""`nastool bench`: files side by side."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.bench.run import Bench, Entry
+    from toolchain.config import Config
+
+DATA = "data"  # a word of its own: the loader is benchmarked, and no file
+
+
+def bench(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="ONNX files; run:NAME is a run's export, torchvision:mobilenet_v2 a network of torchvision's. "
+            "The word data alone: how quickly images are loaded.",
+            show_default=False,
+        ),
+    ],
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each file is timed.", min=1)] = 20,
+    confidence: Annotated[str | None, typer.Option("--confidence", help="Of the intervals, as 99%.")] = None,
+    accuracy: Annotated[
+        str | None,
+        typer.Option("--accuracy", help="Score the files that nastool exported as well: on holdout or test images."),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw accuracy against latency there, as PNG.")
+    ] = None,
+    space: options.Space = None,
+    data: options.Data = None,
+    holdout_per_class: options.Holdout = None,
+    recipe: options.Recipe = None,
+    device: options.Device = None,
+    backend: options.Backend = None,
+    batch: options.BatchSize = None,
+    threads: options.Threads = None,
+    runs: options.Runs = None,
+    config: options.ConfigFile = None,
+    json: options.Json = False,
+) -> None:
+    """Time files side by side, and compare each with the first.
+
+    `nastool bench data` measures images a second instead: read, loaded, and trained on.
+    """
+    from toolchain.config import load_config
+
+    given = options.flags(
+        space=space,
+        data=data,
+        holdout_per_class=holdout_per_class,
+        train__recipe=recipe,
+        runs=runs,
+        profile__device=device,
+        profile__backend=backend,
+        profile__batch=batch,
+        profile__threads=threads,
+        check__confidence=confidence,
+    )
+    settings = load_config(config, given)
+    if files == [DATA]:
+        _bench_data(settings, json)
+        return
+    found = _bench_files(settings, files, rounds, accuracy, picture)
+    if json:
+        console.answer_json(found.as_dict())
+    else:
+        _answer(found)
+
+
+def _bench_data(settings: "Config", json: bool) -> None:
+    from toolchain.spaces import load_space
+    from toolchain.training.stages import prepare_torch
+    from toolchain.training.throughput import bench_data
+
+    prepare_torch(settings)
+    with console.progress() as bars:
+        found = bench_data(settings, load_space(settings.space, settings.fix_ops, settings.widths), bars)
+    if json:
+        console.answer_json(found)
+    else:
+        shown = {key.replace("_", " "): _digits(value) for key, value in found.items()}
+        console.answer_facts("images a second", shown)
+
+
+def _digits(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def _bench_files(
+    settings: "Config", files: list[str], rounds: int, accuracy: str | None, picture: Path | None
+) -> "Bench":
+    from toolchain.bench.accuracy import part_of, score
+    from toolchain.bench.run import bench as run_bench
+    from toolchain.bench.run import points_of
+    from toolchain.bench.subjects import find_subjects
+    from toolchain.check.gate import terms_of
+    from toolchain.files import require_writable
+    from toolchain.reporting.bench import draw_bench
+
+    part = part_of(accuracy)
+    if part:
+        settings.data_name()  # what can be refused is, before anything is exported or timed
+    asked = terms_of(settings, None).confidence
+    if picture:
+        require_writable(picture, "--picture bench.png")
+    with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
+        subjects = find_subjects(files, settings, Path(folder), bars)
+        scores = score(subjects, part, settings, bars) if part else {}
+        found = run_bench(subjects, settings.profile, rounds, asked, settings.seed, bars, scores)
+    if picture:
+        draw_bench(points_of(found), f"{settings.data}, {part}", settings.profile.batch, picture)
+        console.say(f"picture: {picture}")
+    return found
+
+
+def _answer(found: "Bench") -> None:
+    from toolchain.units import format_ms
+
+    def row(entry: "Entry") -> tuple[str, ...]:
+        ratio, accuracy = entry.ratio, entry.accuracy
+        return (
+            entry.name,
+            entry.precision,
+            format_ms(entry.latency_ms.middle),
+            f"{entry.mad_ms / entry.median_ms:.1%}",
+            f"{ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+            f"{entry.file_bytes / 1e6:.2f}",
+            f"{accuracy.share:.2%} of {accuracy.images}" if accuracy else "unknown" if entry.accuracy_note else "-",
+        )
+
+    context = found.context
+    console.answer_table(
+        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
+        f"threads {context.threads}; {found.rounds} rounds, {len(found.disturbed)} disturbed, "
+        f"intervals of {found.confidence * 100:.4g} %",
+        ("file", "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
+        [row(entry) for entry in found.entries],
+    )
+    for name, note in {entry.name: entry.accuracy_note for entry in found.entries if entry.accuracy_note}.items():
+        console.say(f"{name}: accuracy {note}")

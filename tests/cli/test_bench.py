@@ -1,0 +1,64 @@
+"""`nastool bench` as it is typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from exporters.backends.fake import latency_ms
+from exporters.to_onnx import export_onnx
+
+Nastool = Callable[..., Any]
+FAKE = ("--backend", "fake", "--batch", "8")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for name, layers in (("quick", 1), ("slow", 3)):
+        net = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(layers)], nn.Flatten())
+        export_onnx(net, torch.zeros(2, 1, 16, 16), folder / f"{name}.onnx")
+    (folder / "text.onnx").write_text("hello")
+    return folder
+
+
+def test_side_by_side(files: Path, nastool: Nastool) -> None:
+    answer = nastool("bench", "quick.onnx", "slow.onnx", *FAKE, cwd=files)
+    assert answer.code == 0, answer
+    ratio = latency_ms(files / "slow.onnx", 8) / latency_ms(files / "quick.onnx", 8)
+    assert f"{ratio:.3f} ({ratio:.3f}" in answer.stdout  # a narrow terminal folds the rest
+
+
+def test_with_a_network_of_torchvision_and_a_picture(files: Path, nastool: Nastool, tmp_path: Path) -> None:
+    names = ("quick.onnx", "torchvision:squeezenet1_1:size_px=32,classes=4")
+    flags = ("--picture", tmp_path / "new" / "bench.png", "--accuracy", "test", "--data", "digits", "--json")
+    answer = nastool("bench", *names, *FAKE, *flags, cwd=files)
+    assert answer.code == 0, answer
+    assert [entry["name"] for entry in answer.json["entries"]] == list(names)
+    assert [entry["accuracy"] for entry in answer.json["entries"]] == [None, None]
+    assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+REFUSED = {
+    "no file of that name": ("none.onnx", "none.onnx is not there"),
+    "no ONNX": ("text.onnx", "text.onnx is no ONNX file"),
+    "no run of that name": ("run:nobody", "nobody/export/model.onnx is not there yet. Type nastool export"),
+    "no such network": ("torchvision:mobilenet_v9", "torchvision has no classifier 'mobilenet_v9'"),
+    "too few rounds": ("quick.onnx --rounds 3", "3 rounds bound nothing at 99 %. Give --rounds 8 or more"),
+    "unknown images": ("quick.onnx --accuracy train", "--accuracy train is not known"),
+    "no data named": ("quick.onnx --accuracy test", "no data set was named"),
+    "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),
+    "confidence of certainty": ("quick.onnx --confidence 100%", "Write one of 50% to 99.99%"),
+}
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_refused(mistake: str, files: Path, nastool: Nastool) -> None:
+    words, expected = REFUSED[mistake]
+    answer = nastool("bench", *words.split(), *FAKE, cwd=files)
+    assert (answer.code, answer.stdout) == (2, "")
+    assert expected in " ".join(answer.stderr.split())
+    assert "time files" not in answer.stderr, "it is refused before work starts"

@@ -1,0 +1,113 @@
+"""The accuracy of exported files, by the runtime, against torch's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from exporters.to_onnx import export_onnx
+from toolchain.bench.accuracy import Accuracy, part_of, score
+from toolchain.bench.subjects import Subject
+from toolchain.config import Config
+from toolchain.errors import BadConfig
+from toolchain.progress import Quiet
+from toolchain.shipped import preprocessing_of
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.accuracy import fixed_batches, top1
+from toolchain.training.data import Data, load_data
+
+
+@pytest.fixture
+def data(tiny_space: SearchSpace, tiny_config: Config) -> Data:
+    return load_data("digits", tiny_space, tiny_config.holdout_per_class, tiny_config.seed)
+
+
+@pytest.fixture
+def net(data: Data) -> nn.Module:
+    """The mean image of each class as its weights: no training, and far better than chance."""
+    images = data.preprocessing(data.train.fetch(list(data.fit))).flatten(1)
+    labels = data.train.labels[list(data.fit)]
+    linear = nn.Linear(images.shape[1], 10)
+    with torch.no_grad():
+        means = torch.stack([images[labels == label].mean(0) for label in range(10)])
+        linear.weight.copy_(means - means.mean(0))
+        linear.bias.copy_(-0.5 * (means**2).sum(1))
+    return nn.Sequential(nn.Flatten(), linear)
+
+
+def write(net: nn.Module, data: Data, space: SearchSpace, path: Path, changes: dict[str, Any] | None = None) -> Subject:
+    about = {"space": space.name, "classes": list(data.classes), "preprocessing": preprocessing_of(data)}
+    metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, **(changes or {})}.items()}
+    export_onnx(net, torch.zeros(2, *space.input_shape), path, metadata)
+    return Subject(str(path), path)
+
+
+@pytest.mark.parametrize("part", ["holdout", "test"])
+def test_it_is_what_torch_finds(
+    part: Any, net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
+) -> None:
+    subject = write(net, data, tiny_space, tmp_path / "model.onnx")
+    found = score([subject, subject], part, tiny_config, Quiet())[subject.name]
+    images, indices = (data.train, data.holdout) if part == "holdout" else (data.test, range(len(data.test.labels)))
+    expected = top1(net, fixed_batches(images, tuple(indices), 50), data.preprocessing)
+    assert isinstance(found, Accuracy)
+    assert found.images == len(indices)
+    assert found.share == pytest.approx(expected, abs=1 / len(indices))  # an image at the border may fall either way
+    assert found.share > 0.5
+
+
+def test_a_file_of_whole_batches_alone(
+    net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
+) -> None:
+    """The last batch is filled up, and what fills it isn't counted."""
+    dynamic = write(net, data, tiny_space, tmp_path / "dynamic.onnx")
+    model = onnx.load(dynamic.file)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = tiny_config.profile.batch
+    onnx.save(model, tmp_path / "static.onnx")
+    assert len(data.test.labels) % tiny_config.profile.batch, "else there is nothing to fill up"
+    subjects = [dynamic, Subject("static", tmp_path / "static.onnx")]
+    found = score(subjects, "test", tiny_config, Quiet())
+    assert found["static"] == found[dynamic.name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"classes": ["cat", "dog"]}, "unknown: its classes are not those of digits"),
+        ({"preprocessing": {"size_px": 8, "mean": [0.5], "std": [0.1]}}, "has another size_px and std than digits"),
+        ({"space": "gone"}, "unknown: unknown space 'gone'"),
+        ({"space": 3}, "unknown: the file says nothing of its classes"),
+    ],
+)
+def test_where_it_can_not_be_known_it_says_why(
+    changes: dict[str, Any],
+    expected: str,
+    net: nn.Module,
+    data: Data,
+    tiny_space: SearchSpace,
+    tiny_config: Config,
+    tmp_path: Path,
+) -> None:
+    subject = write(net, data, tiny_space, tmp_path / "model.onnx", changes)
+    found = score([subject], "test", tiny_config, Quiet())[subject.name]
+    assert isinstance(found, str)
+    assert expected in found
+
+
+def test_a_file_of_another_program(
+    net: nn.Module, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
+) -> None:
+    export_onnx(net, torch.zeros(2, *tiny_space.input_shape), tmp_path / "model.onnx")
+    found = score([Subject("x", tmp_path / "model.onnx")], "test", tiny_config, Quiet())
+    assert found == {"x": "unknown: the file says nothing of its classes"}
+
+
+def test_parts() -> None:
+    assert (part_of(None), part_of("test"), part_of("holdout")) == (None, "test", "holdout")
+    with pytest.raises(BadConfig, match=r"--accuracy train is not known\. Write holdout"):
+        part_of("train")

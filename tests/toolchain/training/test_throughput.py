@@ -1,0 +1,45 @@
+"""The benchmark of reading data measures real things."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from toolchain.config import Config
+from toolchain.progress import Quiet
+from toolchain.spaces.core import SearchSpace
+from toolchain.training import throughput
+from toolchain.training.throughput import bench_data
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "ROUNDS", 2)
+    monkeypatch.setattr(throughput, "ROUND_S", 0.05)
+
+
+def check(found: dict[str, object], workers: int) -> None:
+    rates = {key: value for key, value in found.items() if key.endswith(("images_per_s", "cpu_ms"))}
+    assert len(rates) == 9
+    assert all(isinstance(value, float) and value > 0 for value in rates.values())
+    assert found["workers"] == workers
+    assert found["loader_share_of_bare"] == found["loader_images_per_s"] / found["bare_images_per_s"]  # type: ignore[operator]
+    waits = "loader" if found["loader_images_per_s"] > found["step_images_per_s"] else "step"  # type: ignore[operator]
+    assert found["waits"] == waits
+
+
+def test_data_in_memory(tiny_config: Config, tiny_space: SearchSpace) -> None:
+    found = bench_data(tiny_config, tiny_space, Quiet())
+    check(found, workers=0)
+    assert found["bare_one_process_images_per_s"] == found["bare_images_per_s"]
+    # a step computes a network, forward and back; fetching 32 rows of a tensor is less on any machine
+    assert found["step_cpu_ms"] > found["bare_cpu_ms"]
+
+
+def test_files(tiny_config: Config, tiny_space: SearchSpace, tmp_path: Path) -> None:
+    for number in range(60):
+        path = tmp_path / ("train" if number < 40 else "val") / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 30), 80).save(path)
+    config = tiny_config.model_copy(update={"data": f"folder:{tmp_path}", "holdout_per_class": 1, "workers": 2})
+    check(bench_data(config, tiny_space, Quiet()), workers=2)

@@ -1,0 +1,122 @@
+"""The accuracy of exported classifiers, computed by the runtime that is timed, on images whose classes are theirs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from exporters.backends import CompileSpec
+from exporters.precision import precision_of
+from exporters.to_onnx import read_metadata
+from toolchain.bench.subjects import Subject
+from toolchain.config import Config
+from toolchain.errors import BadConfig, UserError
+from toolchain.models import inputs_of
+from toolchain.profiling.stack import usable_backend
+from toolchain.progress import Progress
+from toolchain.shipped import preprocessing_of
+from toolchain.spaces import load_space
+from toolchain.training.accuracy import fixed_batches
+from toolchain.training.data import Data, load_data
+
+Part = Literal["holdout", "test"]
+PREFIX = "nastool."
+SAME_IMAGES = ("size_px", "mean", "std")  # of the preprocessing: what makes an input of an image
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of `images` whose highest logit is their label's, 0 to 1."""
+
+    share: float
+    images: int
+
+    @property
+    def standard_error(self) -> float:
+        """Of the share, as that of a draw of so many images."""
+        return sqrt(self.share * (1 - self.share) / self.images)
+
+
+def part_of(text: str | None) -> Part | None:
+    """The images that were asked for.
+
+    Raises:
+        BadConfig: neither holdout nor test.
+    """
+    if text is None:
+        return None
+    for part in get_args(Part):
+        if part == text:
+            return cast(Part, part)
+    raise BadConfig(f"--accuracy {text} is not known. Write holdout (as often as you like) or test (once, at the end)")
+
+
+def score(subjects: Sequence[Subject], part: Part, config: Config, progress: Progress) -> dict[str, Accuracy | str]:
+    """The accuracy of each file on the configuration's data, or why there is none.
+
+    Raises:
+        BadConfig, BadData: no data was named, or they can't be had.
+    """
+    name = config.data_name()
+    found: dict[str, Accuracy | str] = {}
+    loaded: dict[str, Data | str] = {}
+    for subject in {subject.name: subject for subject in subjects}.values():
+        about = _about(subject.file)
+        if about is None:
+            found[subject.name] = "unknown: the file says nothing of its classes"
+            continue
+        space_name = about["space"]
+        if space_name not in loaded:
+            loaded[space_name] = _data_for(space_name, name, config)
+        data = loaded[space_name]
+        found[subject.name] = data if isinstance(data, str) else _score(subject, part, data, about, config, progress)
+    return found
+
+
+def _about(file: Path) -> dict[str, Any] | None:
+    """What `nastool export` wrote into the file, or None if it is another's."""
+    told = {key.removeprefix(PREFIX): text for key, text in read_metadata(file).items() if key.startswith(PREFIX)}
+    try:
+        about = {key: json.loads(told[key]) for key in ("space", "classes", "preprocessing")}
+    except (KeyError, ValueError):
+        return None
+    return about if isinstance(about["space"], str) and isinstance(about["preprocessing"], dict) else None
+
+
+def _data_for(space_name: str, name: str, config: Config) -> Data | str:
+    try:
+        space = load_space(space_name)
+        return load_data(name, space, config.holdout_per_class, config.seed)
+    except UserError as problem:
+        return f"unknown: {problem}"
+
+
+def _score(
+    subject: Subject, part: Part, data: Data, about: Mapping[str, Any], config: Config, progress: Progress
+) -> Accuracy | str:
+    if tuple(about["classes"]) != data.classes:
+        return f"unknown: its classes are not those of {data.name}"
+    ours = preprocessing_of(data)
+    if differing := [key for key in SAME_IMAGES if about["preprocessing"].get(key) != ours[key]]:
+        return f"unknown: its preprocessing has another {' and '.join(differing)} than {data.name}"
+    (input_,) = inputs_of(subject.file)
+    images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
+    batch = config.profile.batch
+    compiled = usable_backend(config.profile).compile(
+        subject.file, CompileSpec(batch, config.profile.threads, precision_of(subject.file))
+    )
+    task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
+    try:
+        for pixels, labels in fixed_batches(images, indices, batch):
+            inputs = data.preprocessing(pixels).contiguous().numpy()
+            full = np.resize(inputs, (batch, *inputs.shape[1:]))  # a file may take nothing but whole batches
+            (logits,) = compiled.run({input_.name: full}).values()
+            right += int((logits[: len(labels)].argmax(1) == labels.numpy()).sum())
+            task.advance(len(labels))
+    finally:
+        compiled.close()
+    return Accuracy(right / len(indices), len(indices))
