@@ -149,7 +149,8 @@ def check_codes(path: Path, images: NDArray[np.float32]) -> tuple[Checked, ...]:
     told.CopyFrom(model)
     for name in names:
         told.graph.output.add(name=name)
-    values = dict(zip(names, _session(told).run(names, {image_input.name: images}), strict=True))
+    found = _session(told).run(names, {image_input.name: images}) if names else []  # an empty list would mean all
+    values = dict(zip(names, found, strict=True))
     values[image_input.name] = images
     return tuple(_check(file, piece, values) for piece in pieces)
 

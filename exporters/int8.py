@@ -12,7 +12,7 @@ from onnx import NodeProto
 
 from exporters.errors import ExportFailed
 from exporters.grid import MOST_CODE, quantize_weights
-from exporters.qdq import Graph, IntegerWeights, Tensors, attribute, rewrite
+from exporters.qdq import CARRIERS, Graph, IntegerWeights, Tensors, attribute, rewrite
 from exporters.ranges import clipping_levels
 
 # On x64 without VNNI, ONNX Runtime adds pairs of products in 16 bits. uint8 codes up to 127 with weights of up to 127
@@ -46,10 +46,14 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.float32]) -> onnx.ModelP
 
 
 def measure_tensors(
-    model: onnx.ModelProto, walked: Graph, names: Sequence[str], images: NDArray[np.float32]
+    model: onnx.ModelProto,
+    walked: Graph,
+    names: Sequence[str],
+    images: NDArray[np.float32],
+    carriers: Sequence[str] = CARRIERS,
 ) -> Tensors:
-    """Scales for the tensors `names` and all that is only moved from or to them, from `images`."""
-    groups = walked.groups(list(names))
+    """Scales for the tensors `names` and all that is only moved from or to them by `carriers`, from `images`."""
+    groups = walked.groups(names, carriers)
     levels = clipping_levels(model, {members[0]: members for members in groups}, images, MOST_CODE)
     scales: dict[str, np.float32] = {}
     unsigned: set[str] = set()

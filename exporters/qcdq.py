@@ -19,7 +19,7 @@ from onnx import NodeProto
 
 from exporters.errors import ExportFailed
 from exporters.int8 import measure_tensors
-from exporters.qdq import NONE, Graph, IntegerWeights, rewrite
+from exporters.qdq import CARRIERS_BESIDE_FLOAT, NONE, Graph, IntegerWeights, rewrite
 
 
 def write_codes(
@@ -45,7 +45,7 @@ def write_codes(
         between = [name for name in ends if not _only_read_by(walked, name, layers)]
         sums = walked.sums()
         between += [name for node in sums for name in (*node.input, walked.after_activation(node.output[0]))]
-        measured = measure_tensors(write_codes(model, layers, None), walked, between, images)
+        measured = measure_tensors(write_codes(model, layers, None), walked, between, images, CARRIERS_BESIDE_FLOAT)
         tensors = replace(measured, scales=_aligned(walked, measured.scales, layers))
     written = onnx.ModelProto()
     written.CopyFrom(model)
@@ -63,7 +63,7 @@ def _aligned(
     gives what rounding once gives. (Where several read it, that is so for the first of them.)
     """
     found = dict(scales)
-    for members in walked.groups(list(scales)):
+    for members in walked.groups(scales, CARRIERS_BESIDE_FLOAT):
         readers = [node for name in members for node in walked.consumers.get(name, []) if _layer(node, layers)]
         x_scale = layers[readers[0].input[1]].x_scale if readers else np.float32(0)
         if (steps := int(x_scale / scales[members[0]])) >= 1:

@@ -71,4 +71,5 @@ def _runs(session: ort.InferenceSession, names: Sequence[str], images: Images) -
     wanted = [name for name in names if name != image_input.name]
     for start in range(0, len(images), BATCH):
         piece = images[start : start + BATCH]
-        yield dict(zip(wanted, session.run(wanted, {image_input.name: piece}), strict=True)) | {image_input.name: piece}
+        values = session.run(wanted, {image_input.name: piece}) if wanted else []  # an empty list would mean all
+        yield dict(zip(wanted, values, strict=True)) | {image_input.name: piece}

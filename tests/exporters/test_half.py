@@ -37,7 +37,7 @@ def test_weights_are_float16_and_both_ends_float32(tmp_path: Path) -> None:
     assert {value.dtype for value in module.state_dict().values()} == {torch.float32, torch.int64}
 
     images = np.random.default_rng(0).standard_normal((64, 3, 8, 8), dtype=np.float32)
-    parity = compare(module, Backend().compile(tmp_path / "fp16", CompileSpec(batch=1)), images)
+    parity = compare(module, Backend().compile(tmp_path / "fp16", CompileSpec(1, precision="fp16")), images)
     allowed = TOLERANCES["fp16"]
     assert parity.relative_error > 1e-5  # it is not float32
     assert parity.passes(allowed.relative_error, allowed.top1_agreement)

@@ -15,6 +15,7 @@ from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
 from exporters.int8 import quantize
 from exporters.optimised import convolutions
+from exporters.precision import precision_of
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
 
 
@@ -62,11 +63,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def logits(file: Path, batch: int = 64) -> NDArray[np.float32]:
-    return Backend().compile(file, CompileSpec(batch=1)).run({INPUT: pictures(batch)})[OUTPUT]
+    return Backend().compile(file, CompileSpec(1, precision=precision_of(file))).run({INPUT: pictures(batch)})[OUTPUT]
 
 
 def test_every_convolution_runs_in_integers(files: tuple[Path, Path]) -> None:
     assert [convolutions(file) for file in files] == [{"fp32": 5}, {"int8": 5}]
+    assert [precision_of(file) for file in files] == ["fp32", "int8"]  # the classifier as well
 
 
 def test_it_computes_about_the_same(files: tuple[Path, Path]) -> None:

@@ -18,6 +18,7 @@ from exporters.codes import check_codes, cut_out
 from exporters.errors import ExportFailed, ParityFailed
 from exporters.optimised import convolutions, optimised
 from exporters.parity import require_codes, require_folding, require_fused
+from exporters.precision import precision_of
 from exporters.qcdq import write_codes
 from exporters.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
 from toolchain.nets.blocks import STANDALONE
@@ -77,7 +78,7 @@ floats: dict[nn.Module, onnx.ModelProto] = {}
 
 
 def logits(file: Path) -> np.ndarray:
-    return Backend().compile(file, CompileSpec(batch=1)).run({INPUT: images().numpy()})[OUTPUT]
+    return Backend().compile(file, CompileSpec(1, precision=precision_of(file))).run({INPUT: images().numpy()})[OUTPUT]
 
 
 @pytest.mark.parametrize("profile", ["exact", "int8"])
@@ -164,10 +165,10 @@ def test_rounding_twice_gives_what_rounding_once_gives(mixed: Network, tmp_path:
         before = producers.get(node.input[0])
         if node.op_type == "QuantizeLinear" and before is not None and before.op_type == "DequantizeLinear":
             ratios.append(float(values[node.input[1]] / values[before.input[1]]))
-    # four blocks read a rounded sum, one of them twice, with one of the two in step
-    assert len(ratios) == 5
+    # the first block reads floats; three read a rounded sum, one of them twice, with one of the two in step
+    assert len(ratios) == 4
     odd = [abs(ratio - round(ratio)) < 1e-4 and round(ratio) % 2 == 1 for ratio in ratios]
-    assert sum(odd) >= 4
+    assert sum(odd) >= 3
 
 
 Damage = Callable[[Network], None]

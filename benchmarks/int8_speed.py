@@ -1,0 +1,91 @@
+"""What 8-bit containers buy: a mixed-precision ResNet-18 against the same architecture in float32.
+
+    python benchmarks/int8_speed.py [--batch N] [--size PX] [--threads N] [--rounds N] [--arch TEXT] [--seed N]
+
+Three files in ONNX Runtime, in turns, who is first by chance; ratios are those of each round's pair: float32 (the
+space with `bits=float` and the same widths), and the two profiles that a network of 1 to 4 bits ships in. Weights are
+drawn, statistics are of drawn images; neither changes what a file costs.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+
+import torch
+
+from exporters.backends import CompileSpec
+from exporters.backends.onnxruntime import Backend
+from exporters.optimised import convolutions
+from exporters.precision import precision_of
+from exporters.qcdq import write_codes
+from exporters.timing import interleaved
+from exporters.to_onnx import export_onnx, load_model, write_model
+from latency_db.devices import attached
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.deploy import integer_layers, plain
+from toolchain.nets.network import Network, initialise
+from toolchain.spaces import load_space
+
+ARCH = "basic:w4a4 basic:w2a4 basic:w3a4 basic:w2a2 basic:w1a4 basic:w4a4 basic:w2a4 basic:w1a2"
+FLOAT = "float32"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--arch", default=ARCH, help="choice keys of resnet18_bits, separated by spaces")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        files = write_files(given.arch, given.size, given.seed, Path(folder))
+        for name, file in files.items():
+            counts = ", ".join(f"{count} in {kind}" for kind, count in convolutions(file).items())
+            print(f"{name}: {file.stat().st_size / 1e6:.1f} MB; convolutions: {counts}")
+        compiled = {
+            name: Backend().compile(file, CompileSpec(given.batch, given.threads, precision_of(file)))
+            for name, file in files.items()
+        }
+        found = [
+            {name: timing.busy_ms_min if given.threads == 1 else timing.wall_ms_min for name, timing in round_.items()}
+            for _, round_ in interleaved(compiled, range(given.rounds), 500.0, given.seed)
+        ]
+    print(f"{given.size} px, batch {given.batch}, {given.threads} thread, {attached()[0].model}")
+    for name in files:
+        low, middle, high = quantiles((round_[FLOAT] / round_[name] for round_ in found), n=4)
+        took = median(round_[name] for round_ in found)
+        print(f"{name}: {took:.1f} ms, {middle:.2f} times as fast as float32 (quartiles {low:.2f} - {high:.2f})")
+
+
+def write_files(arch: str, size_px: int, seed: int, folder: Path) -> dict[str, Path]:
+    """The architecture in float32 and in both profiles of its bits."""
+    bits = network(f"resnet18_bits:size_px={size_px}", arch, seed)
+    floats = network(f"resnet18_bits:size_px={size_px},bits=float", re.sub(r":w\da\d", "", arch), seed)
+    files = {name: folder / f"{name}.onnx" for name in (FLOAT, "exact", "int8")}
+    example, pictures = torch.zeros(2, 3, size_px, size_px), torch.randn(8, 3, size_px, size_px)
+    export_onnx(floats, example, files[FLOAT])
+    export_onnx(plain(bits), example, folder / "plain.onnx")
+    for profile, images in (("exact", None), ("int8", pictures.numpy())):
+        written = write_codes(load_model(folder / "plain.onnx"), integer_layers(bits), images)
+        write_model(written, files[profile])
+    return files
+
+
+def network(space_name: str, arch: str, seed: int) -> Network:
+    space = load_space(space_name)
+    net = Network(space, space.architecture(arch), STANDALONE)
+    generator = torch.Generator().manual_seed(seed)
+    initialise(net, generator)
+    with torch.no_grad():
+        for _ in range(4):
+            net.train()(torch.randn(4, *space.input_shape, generator=generator))
+    return net.eval()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A shipped folder on a machine that has nothing of nastool or torch, on 1,000 test images as files."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from toolchain.spaces import load_space
+from toolchain.training import fashion_mnist
+from toolchain.training.data import load_data
+from toolchain.training.stages import load_retrained
+
+pytestmark = pytest.mark.long
+
+SPACE, ARCH = "shufflenet_v2_quick", "0 1 2 3 0 1 2 3"
+NEEDED = ("onnxruntime", "numpy", "pillow")
+IMAGES = 1000
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has the three packages and what they need, and nothing else."""
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *NEEDED], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no package index can be reached: {done.stderr.strip()[-200:]}")
+    for package in ("torch", "torchvision", "toolchain"):
+        there = subprocess.run([python, "-c", f"import {package}"], capture_output=True, cwd=folder, env={})
+        assert there.returncode != 0
+    return python
+
+
+@pytest.mark.skipif(fashion_mnist.find() is None, reason="Fashion-MNIST is not on this machine")
+def test_the_example_finds_the_classes_that_torch_finds(
+    nastool: Callable[..., Any], bare_python: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nastool.toml").write_text(
+        f'run = "r"\nspace = "{SPACE}"\ndata = "fashion-mnist"\n[retrain]\nrecipe = "quick"\n'
+        "changes = { epochs = 0.3 }\n[profile]\nrounds = 2\nmin_ms = 1.0\n"
+    )
+    for command in ("retrain", "export"):
+        answer = nastool(command, "--arch", ARCH, cwd=tmp_path)
+        assert answer.code == 0, answer.stderr
+
+    space = load_space(SPACE)
+    data = load_data("fashion-mnist", space, 50, 0)
+    pixels, labels = data.test.fetch(range(IMAGES)), data.test.labels[:IMAGES]
+    run = tmp_path / "runs" / "r"
+    net = load_retrained(space, space.architecture(ARCH), data, _run(run))
+    with torch.no_grad():
+        expected = [data.classes[label] for label in net(data.preprocessing(pixels)).argmax(1).tolist()]
+    for number, image in enumerate(pixels):
+        Image.fromarray(image[0].numpy()).save(tmp_path / f"{number:04}.png")
+
+    files = sorted(path.name for path in tmp_path.glob("*.png"))
+    example = run / "export" / "predict.py"
+    done = subprocess.run(
+        [bare_python, example, "model.onnx", *files], cwd=tmp_path, env={}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [name for name, _ in found] == files
+    assert [label for _, label in found] == expected
+    right = sum(label == data.classes[truth] for (_, label), truth in zip(found, labels.tolist(), strict=True))
+    assert right > 0.5 * IMAGES  # it has learned something, so agreement says something
+
+
+def test_the_example_is_short() -> None:
+    lines = (Path(__file__).parents[2] / "toolchain" / "templates" / "predict.py").read_text().splitlines()
+    assert sum(bool(line.strip()) and '"""' not in line for line in lines) <= 30
+
+
+def _run(folder: Path) -> Any:
+    from toolchain.runs import Run
+
+    return Run(folder)
