@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
 
 from toolchain.errors import BadData
 from toolchain.spaces import load_space
@@ -85,7 +86,7 @@ def test_what_is_read_is_what_was_written(shards: Data, digits: Data, folder: Pa
     assert torch.equal(shards.train.labels, digits.train.labels[order])
     assert isinstance(shards.train, ShardImages)
     read = shards.train._decode(77)
-    assert torch.equal(read, digits.train.fetch([int(order[77])])[0])
+    assert torch.equal(pil_to_tensor(read), digits.train.fetch([int(order[77])])[0])
     assert shards.train.groups.tolist() == [number // A_SHARD for number in range(360)]
 
 
