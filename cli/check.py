@@ -105,6 +105,11 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
         folder = run_of(settings)
         manifest, file = read_manifest(folder), folder.onnx
         if limit_ms is None and (limit_ms := manifest["limits"].get("latency_ms")) is not None:
+            if manifest["estimate"]:
+                raise BadConfig(
+                    f"the budget of {folder.manifest} is of an estimate, and what is measured here says nothing of it. "
+                    f"Give a budget for this device with --latency"
+                )
             searched, batch = manifest["context"]["batch"], settings.profile.batch
             if searched != batch:
                 raise BadConfig(

@@ -41,6 +41,7 @@ def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) 
     try:
         mine = _patiently(lambda: _taken(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
         if mine:
+            os.ftruncate(descriptor, 0)  # a killed process may have left a longer name
             os.pwrite(descriptor, _me().encode(), 0)
         try:
             yield

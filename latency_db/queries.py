@@ -15,8 +15,8 @@ SAMPLE_FIELDS = tuple(Sample.__dataclass_fields__)
 RUN_FIELDS = tuple(Run.__dataclass_fields__)
 
 
-def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool]) -> dict[str, Row]:
-    """The wanted parts of a stack, each from its newest finished run.
+def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool], without: str = "") -> dict[str, Row]:
+    """The wanted parts of a stack, each from its newest finished run that is not of the kind `without`.
 
     Only samples of what is wanted are read, by their primary key.
     """
@@ -25,7 +25,9 @@ def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool])
     ranked = (
         select(PartRow.run_id, PartRow.key, PartRow.graph_hash, rank)
         .join(ProfileRun, ProfileRun.id == PartRow.run_id)
-        .where(ProfileRun.context_id == context.id, ProfileRun.finished_at.is_not(None), wanted)
+        .where(
+            ProfileRun.context_id == context.id, ProfileRun.finished_at.is_not(None), ProfileRun.kind != without, wanted
+        )
         .subquery()
     )
     newest = select(ranked).where(ranked.c.rank == 1).subquery()

@@ -201,10 +201,13 @@ class Store:
                 rows |= queries.newest_rows(session, context, some)
         return LatencyTable(context, rows)
 
-    def networks(self, context: Context, prefix: str) -> tuple[Row, ...]:
-        """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space."""
+    def networks(self, context: Context, prefix: str, without: str = "") -> tuple[Row, ...]:
+        """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space.
+
+        Runs of the kind `without` are left out.
+        """
         with self._session(reading=True) as session:
-            rows = queries.newest_rows(session, context, func.substr(PartRow.key, 1, len(prefix)) == prefix)
+            rows = queries.newest_rows(session, context, func.substr(PartRow.key, 1, len(prefix)) == prefix, without)
         return tuple(rows[key] for key in sorted(rows))
 
     def contexts(self) -> list[tuple[Context, int]]:

@@ -6,6 +6,7 @@ does nothing, so callers need no second way.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from toolchain.errors import RankLost
 from toolchain.ranks import rank, world
 
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
+PATIENCE = timedelta(days=1)  # while one measures or has more to score; of one that died, the launcher tells
 T = TypeVar("T")
 
 
@@ -34,7 +36,7 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     yield  # after an error nobody waits: the launcher ends the others
     with _contact():
         dist.barrier()

@@ -124,7 +124,8 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
         there = context.differences(known[0]) if known else ()
     raise ContextMismatch(
         f"this winner's latency limit is for another stack: {'; '.join(there) or f'context {chosen.context}'}. "
-        f"Export with the --device, --backend, --batch and --threads of the search, or search again on this one"
+        f"Export with the --device, --backend, --batch and --threads of the search (and its precision, under [profile] "
+        f"in nastool.toml), or search again on this one"
     )
 
 

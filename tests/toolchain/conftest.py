@@ -2,8 +2,8 @@
 
 import os
 import socket
+import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -14,11 +14,22 @@ import pytest
 import torch
 
 from latency_db.context import Context
-from toolchain.distributed import joined
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data, load_data
 
 InRanks = Callable[..., list[Any]]
+ROOT = Path(__file__).parents[2]  # the modules of tests are found from there
+RANK = """
+import sys
+import torch
+from toolchain.distributed import joined
+
+given, answer = sys.argv[1:]
+torch.set_num_threads(1)
+with joined(torch.device("cpu")):
+    work, arguments = torch.load(given, weights_only=False)
+    torch.save(work(*arguments), answer)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -33,43 +44,21 @@ def in_ranks(tmp_path: Path) -> InRanks:
 
 
 def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` gave in each rank. They are forks of this process, so that torch is not loaded anew."""
+    """What `work(*arguments)` gave in each rank: fresh processes, as torch can't be forked once it has trained."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    sys.stdout.flush()
-    children = []
+    given = folder / "given.pt"
+    torch.save((work, arguments), given)
+    ranks = []
     for rank in range(world):
-        if not (child := os.fork()):
-            told = {
-                "RANK": rank,
-                "LOCAL_RANK": rank,
-                "WORLD_SIZE": world,
-                "LOCAL_WORLD_SIZE": world,
-                "MASTER_PORT": port,
-            }
-            os.environ.update({name: str(value) for name, value in told.items()}, MASTER_ADDR="127.0.0.1")
-            _be_a_rank(work, folder / f"rank{rank}.pt", arguments)
-        children.append(child)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert codes == [0] * world
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+        environment = os.environ | {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        words = [sys.executable, "-c", RANK, given, folder / f"rank{rank}.pt"]
+        ranks.append(subprocess.Popen(words, env=environment, cwd=ROOT, stderr=subprocess.PIPE))
+    errors = [process.communicate(timeout=240)[1].decode() for process in ranks]
+    assert [process.returncode for process in ranks] == [0] * world, errors
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(world)]
-
-
-def _be_a_rank(work: Callable[..., Any], answer: Path, arguments: tuple[Any, ...]) -> None:
-    """Never returns: a fork must not go on with the test session."""
-    code = 1
-    try:
-        torch.set_num_threads(1)
-        with joined(torch.device("cpu")):
-            torch.save(work(*arguments), answer)
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 @pytest.fixture(scope="session")

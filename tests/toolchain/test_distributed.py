@@ -161,15 +161,11 @@ def train_steps(
     notes = Losses()
     recipe = Recipe(epochs=steps * 32 / len(data.fit), batch=32, lr=0.02, weight_decay=1e-2, warmup_steps=4)
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
-    with suppress(Killed):
+    with suppress(Killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
         train(model, forward, data, recipe, schedule, BELONGS, notes, "train")
     losses = [float(note.split()[1]) for note in notes.notes]
     return {"model": model.state_dict(), "losses": losses}
-
-
-@pytest.fixture(autouse=True)
-def each_step_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
 
 
 @pytest.mark.parametrize("kind", ["supernet", "network"])

@@ -11,7 +11,7 @@ from latency_db.context import Context
 from latency_db.errors import ContextMismatch, MissingLatency
 from latency_db.store import open_store
 from latency_db.where import parse, shown
-from toolchain.check.judge import Stored
+from toolchain.check.judge import COUNTED, Stored
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.intervals import figure_of
@@ -51,7 +51,7 @@ def measured_before(profile: ProfileConfig, graph: str, context: Context) -> Bas
     where = parse(profile.db)
     missing = MissingLatency(
         f"{shown(profile.db)} has no measurement of a network with the graph hash {graph}. A search stores those of "
-        f"its winners; give another --db, or a baseline that is a file"
+        f"the networks that it times; give another --db, or a baseline that is a file"
     )
     if isinstance(where, Path) and not where.exists():
         raise missing
@@ -64,7 +64,7 @@ def measured_before(profile: ProfileConfig, graph: str, context: Context) -> Bas
             if run.context_id != context.id and elsewhere:
                 continue
             for part in store.parts(run.id):
-                taken = [each.sample for each in part.taken if not each.sample.disturbed]
+                taken = [each.sample for each in part.taken if each.sample.disturbed in COUNTED]
                 if part.graph_hash != graph or not taken:
                     continue
                 if run.context_id == context.id:

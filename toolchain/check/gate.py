@@ -108,6 +108,7 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
         _require_rounds(compared.name, len(compared.stored), terms.confidence)
     request = Request(
         profile=config.profile,
+        db=config.profile.db,
         seed=config.seed,
         candidate=file,
         build=compared.build if compared else None,

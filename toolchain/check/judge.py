@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp, inf, log
 
+from exporters.reference import KEY as REFERENCE
 from exporters.timing import INTERRUPTED
 from latency_db.errors import ContextMismatch
 from latency_db.table import Sample
@@ -21,7 +22,8 @@ from toolchain.intervals import (
 )
 from toolchain.units import format_ms
 
-CANDIDATE, BASELINE, REFERENCE = "candidate", "baseline", "reference"
+CANDIDATE, BASELINE = "candidate", "baseline"
+COUNTED = frozenset({"", INTERRUPTED})  # what a sample that counts may be disturbed by
 MOST_ROUNDS = 400
 GROWTH = 1.5  # each look has half as many rounds again as the one before
 LEAST_ALONE = 50  # rounds of a file without another build beside it: later checks compare with what is kept of them
@@ -141,7 +143,7 @@ class Seen:
         """One more."""
         self.last = round_
         # an interruption costs candidate and baseline alike, and what is compared is their busy time
-        reasons = {sample.disturbed for sample in round_.values()} - {"", INTERRUPTED}
+        reasons = {sample.disturbed for sample in round_.values()} - COUNTED
         if reasons:
             self.disturbed.append(max(reasons))
             return

@@ -20,6 +20,7 @@ from toolchain.errors import Inconclusive
 from toolchain.intervals import figure_of
 from toolchain.profiling.measure import rounds_of
 from toolchain.profiling.stack import context_of
+from toolchain.profiling.turns import device_turn
 from toolchain.progress import Progress, Quiet
 
 
@@ -28,6 +29,7 @@ class Request:
     """What to time and what to ask of it: a file, and beside it another build, or an earlier measurement, or none."""
 
     profile: ProfileConfig
+    db: str  # the profile's own leaves a server's password out when it is written
     seed: int
     candidate: Path
     build: Path | None
@@ -53,7 +55,10 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
         task.advance(now - shown, note)
         shown = now
 
-    with closing(rounds_of(files, profile, request.seed, 0, Quiet(), title, own_precision=True)) as rounds:  # type: ignore[type-var]
+    with (
+        device_turn(profile, progress),  # waiting for another command is told, and no part of the time for an answer
+        closing(rounds_of(files, profile, request.seed, 0, Quiet(), title, own_precision=True)) as rounds,  # type: ignore[type-var]
+    ):
         judged = settle(
             (round_ for _, round_ in rounds),
             request.terms,
@@ -89,6 +94,7 @@ def measure_afresh(request: Request, progress: Progress, title: str) -> Judged:
 def main() -> None:
     """Read a request, answer with what was judged."""
     request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
+    request = replace(request, profile=request.profile.model_copy(update={"db": request.db}))
     sys.stdout.write(json.dumps(asdict(measure_here(request, Quiet(), "measure"))))
 
 

@@ -14,7 +14,7 @@ from latency_db.table import Sample, Summary, round_ms, summarise
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.profiling.quiet import Watch
-from toolchain.profiling.stack import context_of, usable_backend
+from toolchain.profiling.stack import context_of, precision_found, usable_backend
 from toolchain.profiling.turns import device_turn
 from toolchain.progress import Progress, Task
 
@@ -121,9 +121,10 @@ def _compiled(
         reference.write_reference(folder / "reference.onnx")
         compiled: dict[str, Compiled] = {}
         for key, file in files.items():
-            compiled[key] = backend.compile(
-                file, replace(spec, precision=precision_of(file)) if own_precision else spec
-            )
+            precision = precision_of(file) if own_precision else config.precision
+            if precision != "mixed":
+                precision_found(backend, precision)  # another one's time would be no figure of this file
+            compiled[key] = backend.compile(file, replace(spec, precision=precision))
             stack.callback(compiled[key].close)
         compiled[reference.KEY] = backend.compile(folder / "reference.onnx", reference.spec(config.threads))
         stack.callback(compiled[reference.KEY].close)

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from exporters.to_onnx import graph_hash
+from latency_db.devices import find
+from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarise
 from toolchain.config import ProfileConfig
+from toolchain.costs.latency import network_key
 from toolchain.intervals import figure_of, latency_interval
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
@@ -17,6 +22,7 @@ from toolchain.progress import Progress
 from toolchain.spaces.core import Architecture, SearchSpace
 
 LEVEL = 0.95
+NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -34,18 +40,28 @@ class Measurement:
 def measure_network(
     space: SearchSpace, arch: Architecture, config: ProfileConfig, seed: int, progress: Progress
 ) -> Measurement:
-    """Time the network of `arch` as the latency table's rows are timed."""
+    """Time the network of `arch` as the latency table's rows are timed, and keep its rounds there as well.
+
+    Raises:
+        BackendUnavailable: the device or its runtime is not here.
+        LatencyDbError: the table can't be written.
+    """
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, config.precision)
-        return measure_whole(file, config, seed, progress)
-
-
-def measure_whole(file: Path, config: ProfileConfig, seed: int, progress: Progress) -> Measurement:
-    """Time an exported file."""
-    kind = context_of(config).device_kind
-    rounds = trusted_rounds({"network": file}, config, seed, {}, progress, "measure candidate")
-    return measurement([samples["network"] for _, samples in rounds if "network" in samples], config.threads, kind)
+        timed = trusted_rounds({NETWORK: file}, config, seed, {}, progress, "measure candidate")
+        rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
+        graph = graph_hash(file)
+    context = context_of(config)
+    with open_store(config.db) as store:
+        key, state = network_key(space, arch), find(config.device).conditions()
+        run_id = store.begin_run(
+            context, space.name, space.digest, {key: graph}, len(rounds), version("nastool"), "verify", state=state
+        )
+        for number, sample in enumerate(rounds):
+            store.add_round(run_id, number, {key: sample})
+        store.finish_run(run_id)
+    return measurement(rounds, config.threads, context.device_kind)
 
 
 def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:

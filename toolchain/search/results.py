@@ -6,6 +6,7 @@ from typing import Any
 
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
+from toolchain.ranks import rank
 from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
 from toolchain.search.budget import Costs, Goal
 from toolchain.search.goals import Plan
@@ -100,6 +101,8 @@ def write_front(
         }
         for s in front
     ]
+    if rank() > 0:
+        return found
     write_json(path, {"cost": cost.name, "convention": cost.convention, "front": found, "winners": dict(winners)})
     draw_front(
         _points(cost, scored),

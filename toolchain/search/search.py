@@ -12,7 +12,7 @@ from exporters.manifest import sha256
 from toolchain.config import Config
 from toolchain.costs.feasible import FeasibleSet
 from toolchain.distributed import from_first
-from toolchain.errors import BudgetInfeasible
+from toolchain.errors import BadConfig, BudgetInfeasible
 from toolchain.files import write_json
 from toolchain.profiling.stack import context_of
 from toolchain.profiling.whole import Measurement, measure_network
@@ -57,6 +57,11 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
         BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search can't
             be done.
     """
+    if config.profile.precision == "int8":
+        raise BadConfig(
+            "a search can't time int8 networks: one is quantized as a whole, with scales from its own images. "
+            "Search in fp32 or fp16, and type nastool export --precision int8"
+        )
     goals, costs = goals_of(config, space)
     feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
     context = context_of(config.profile)
@@ -110,9 +115,11 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         best = best_of(space, goal, plan, outcome.verified)
         best |= {"data": data.name, "data_digest": data.digest}
         winners[goal.name] = best
-        write_json(run.budget(goal.name) / "best.json", best)
-        write_json(run.best, best)
-        draw_search(run.budget(goal.name), space, outcome.evolution, outcome.baseline, goal.budget, plan.costs, best)
+        if rank() == 0:
+            write_json(run.budget(goal.name) / "best.json", best)
+            write_json(run.best, best)
+            folder = run.budget(goal.name)
+            draw_search(folder, space, outcome.evolution, outcome.baseline, goal.budget, plan.costs, best)
     unmet = tuple(outcome.unmet for outcome in outcomes if outcome.unmet)
     if not winners:
         raise BudgetInfeasible("; ".join(unmet))

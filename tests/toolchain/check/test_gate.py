@@ -101,7 +101,7 @@ def test_the_fresh_process_decides(file: Path, config: Config, ms: float, monkey
 
 
 def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config, ms: float) -> None:
-    request = Request(config.profile, 0, file, file, None, terms_of(config, ms))
+    request = Request(config.profile, config.profile.db, 0, file, file, None, terms_of(config, ms))
     here, afresh = gate.measure_here(request, Quiet(), "here"), measure_afresh(request, Quiet(), "afresh")
     assert replace(afresh, seconds=0.0) == replace(
         here, seconds=0.0, findings=afresh.findings, rounds=[*map(tuple, here.rounds)]
@@ -109,7 +109,7 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
 
 
 def test_a_fresh_process_that_dies_is_no_answer(config: Config, tmp_path: Path) -> None:
-    request = Request(config.profile, 0, tmp_path / "gone.onnx", None, None, terms_of(config, 1.0))
+    request = Request(config.profile, config.profile.db, 0, tmp_path / "gone.onnx", None, None, terms_of(config, 1.0))
     with pytest.raises(Inconclusive, match=r"ended with code 1: .*gone\.onnx.*Type the same again"):
         measure_afresh(request, Quiet(), "afresh")
 

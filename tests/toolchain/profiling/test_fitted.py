@@ -72,6 +72,21 @@ def test_its_margin_is_from_networks_that_the_fit_has_not_seen(
     assert latency.calibration.margin > 0.01  # 1.6 standard deviations of 1 % of noise
 
 
+def test_a_second_fit_stands_in_for_the_first(
+    space: SearchSpace, lines: list[str], config: Config, tmp_path: Path
+) -> None:
+    """Each shares out the milliseconds among parts in its own way: rows of both would add up to neither."""
+    fit_table(config, space, write(tmp_path / "nets.csv", lines))
+    slower = [f"{line.split(',')[0]},{3 * float(line.split(',')[1])}" for line in lines[:60]]
+    fit_table(config, space, write(tmp_path / "slower.csv", slower))
+    latency = load_costs(config, space, need_latency=True).latency
+    assert latency is not None
+    assert len(latency.measured_ms) == 60
+    macs, rng = macs_cost(space), Random(7)
+    for arch in (space.draw(rng) for _ in range(20)):
+        assert latency.predicted.cost(arch) == pytest.approx(3 * (2 + macs.cost(arch) * 5e-6), rel=0.05)
+
+
 def test_another_batch_or_device_is_another_table(
     space: SearchSpace, lines: list[str], config: Config, tmp_path: Path
 ) -> None:

@@ -6,11 +6,14 @@ from random import Random
 import pytest
 
 from exporters.backends import fake
+from latency_db.store import open_store
 from latency_db.table import Sample, summarise
 from toolchain.config import Config
+from toolchain.costs.latency import network_prefix
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.profiler import export_for_timing
+from toolchain.profiling.profiler import export_for_timing, load_table
+from toolchain.profiling.stack import context_of
 from toolchain.profiling.whole import measure_network, measurement
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
@@ -48,3 +51,15 @@ def test_a_network_of_the_known_device(tiny_space: SearchSpace, tiny_config: Con
     export_for_timing(Network(tiny_space, arch, STANDALONE), tiny_space.input_shape, tmp_path / "whole.onnx")
     found = measure_network(tiny_space, arch, profile, 0, Quiet())
     assert found.latency_ms == found.upper_ms == fake.latency_ms(tmp_path / "whole.onnx", profile.batch)
+
+
+def test_what_was_timed_is_kept_and_no_part_of_a_calibration(tiny_space: SearchSpace, tiny_config: Config) -> None:
+    """A search that goes on after a kill must start from the model that it started from."""
+    fakes = tiny_config.profile.model_copy(update={"backend": "fake"})
+    config = tiny_config.model_copy(update={"profile": fakes})
+    found = measure_network(tiny_space, tiny_space.all_same("choice_5"), fakes, 0, Quiet())
+    with open_store(fakes.db) as store:
+        (run,) = store.runs()
+        (row,) = store.networks(context_of(fakes), network_prefix(tiny_space))
+    assert (run.kind, row.summary.latency_ms) == ("verify", found.latency_ms)
+    assert load_table(config, tiny_space).rows == {}
