@@ -121,10 +121,10 @@ def _compiled(
         reference.write_reference(folder / "reference.onnx")
         compiled: dict[str, Compiled] = {}
         for key, file in files.items():
-            precision = precision_of(file) if own_precision else config.precision
-            if precision != "mixed":
-                precision_found(backend, precision)  # another one's time would be no figure of this file
-            compiled[key] = backend.compile(file, replace(spec, precision=precision))
+            if own_precision:
+                spec = replace(spec, precision=precision_of(file))
+                precision_found(backend, spec.precision)  # another one's time would be no figure of this file
+            compiled[key] = backend.compile(file, spec)
             stack.callback(compiled[key].close)
         compiled[reference.KEY] = backend.compile(folder / "reference.onnx", reference.spec(config.threads))
         stack.callback(compiled[reference.KEY].close)
