@@ -1,6 +1,7 @@
 """`--nproc`: one command in several processes, as a user types it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,3 +195,21 @@ def test_a_winner_is_trained_by_two(nastool: Nastool, tmp_path: Path) -> None:
     assert answers[0]["steps"] == answers[1]["steps"] == 19
     again = nastool("retrain", "--arch", "0 1 2 3", "--run", "two", "--json", cwd=tmp_path).json
     assert again == answers[1]  # done is done, whoever did it
+
+
+@pytest.mark.long
+def test_a_search_by_two_leaves_the_files_of_one(nastool: Nastool, tmp_path: Path) -> None:
+    """Down to the last byte: scores, the winner that was measured, and the pictures."""
+    one, two = settle(tmp_path / "one", 0.3), tmp_path / "two"
+    backend = ("--backend", "fake", "--json")
+    assert nastool("train", "--json", cwd=one).code == 0
+    assert nastool("profile", *backend, cwd=one).code == 0
+    shutil.copytree(one, two)
+    asked = ("search", *backend, "--latency", "0.13ms", "--macs", "30k..36k/2", "--population", "8", "--generations", "3")
+    answers = [nastool(*asked, "--nproc", n, cwd=folder) for n, folder in (("1", one), ("2", two))]
+    assert [answer.code for answer in answers] == [0, 0], answers[1].stderr
+    assert answers[0].json == answers[1].json
+    searched = sorted(file.relative_to(one) for file in (one / "runs/r/search").rglob("*") if file.is_file())
+    assert len(searched) >= 8
+    for file in searched:
+        assert (one / file).read_bytes() == (two / file).read_bytes(), file
