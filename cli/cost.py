@@ -32,7 +32,8 @@ def cost(
 
     from toolchain.config import load_config
     from toolchain.nets import baselines
-    from toolchain.profiling.estimates import estimate_network, rates_of
+    from toolchain.profiling.estimates import estimate_network
+    from toolchain.profiling.rates import rates_of
     from toolchain.search.budget import load_costs
     from toolchain.spaces import load_space
 

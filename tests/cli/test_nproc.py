@@ -205,7 +205,18 @@ def test_a_search_by_two_leaves_the_files_of_one(nastool: Nastool, tmp_path: Pat
     assert nastool("train", "--json", cwd=one).code == 0
     assert nastool("profile", *backend, cwd=one).code == 0
     shutil.copytree(one, two)
-    asked = ("search", *backend, "--latency", "0.13ms", "--macs", "30k..36k/2", "--population", "8", "--generations", "3")
+    asked = (
+        "search",
+        *backend,
+        "--latency",
+        "0.13ms",
+        "--macs",
+        "30k..36k/2",
+        "--population",
+        "8",
+        "--generations",
+        "3",
+    )
     answers = [nastool(*asked, "--nproc", n, cwd=folder) for n, folder in (("1", one), ("2", two))]
     assert [answer.code for answer in answers] == [0, 0], answers[1].stderr
     assert answers[0].json == answers[1].json

@@ -15,8 +15,8 @@ from exporters.to_onnx import load_model
 from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.estimates import rates_of
 from toolchain.profiling.profiler import export_for_timing
+from toolchain.profiling.rates import rates_of
 from toolchain.spaces import load_space
 
 NAMES = ("fbnet_a", "fbnet_b", "fbnet_c", "proxyless_mobile", "proxyless_gpu")

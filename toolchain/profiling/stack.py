@@ -18,8 +18,8 @@ from latency_db.store import open_store
 from toolchain.config import ProfileConfig
 from toolchain.costs.latency import REGRESSION
 from toolchain.profiling.clocks import cpu_clocks
-from toolchain.profiling.estimates import rates_of
 from toolchain.profiling.fitted import fitted_context
+from toolchain.profiling.rates import rates_of
 
 AUTO = "auto"
 # What runs on what. A backend that isn't listed (fake, or one of your own) runs on anything.

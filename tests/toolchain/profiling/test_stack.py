@@ -15,7 +15,7 @@ from latency_db.errors import UnknownDevice
 from toolchain.config import ProfileConfig
 from toolchain.profiling import stack
 from toolchain.profiling.clocks import cpu_clocks
-from toolchain.profiling.estimates import rates_of
+from toolchain.profiling.rates import rates_of
 from toolchain.profiling.stack import context_of, make_context, usable_backend
 
 GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82)
