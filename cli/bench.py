@@ -19,8 +19,8 @@ def bench(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="ONNX files; run:NAME is a run's export, torchvision:mobilenet_v2 a network of torchvision's. "
-            "The word data alone: how quickly images are loaded.",
+            help="ONNX files and TensorRT engines; run:NAME is a run's export, torchvision:mobilenet_v2 a network of "
+            "torchvision's. The word data alone: how quickly images are loaded.",
             show_default=False,
         ),
     ],
@@ -38,14 +38,17 @@ def bench(
     holdout_per_class: options.Holdout = None,
     recipe: options.Recipe = None,
     device: options.Device = None,
-    backend: options.Backend = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", help="The runtime to measure with, as onnxruntime or tensorrt@gpu0. Several: each."),
+    ] = None,
     batch: options.BatchSize = None,
     threads: options.Threads = None,
     runs: options.Runs = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Time files side by side, and compare each with the first.
+    """Time files side by side, on one backend or several, and compare each with the first.
 
     `nastool bench data` measures images a second instead: read, loaded, and trained on.
     """
@@ -58,7 +61,6 @@ def bench(
         train__recipe=recipe,
         runs=runs,
         profile__device=device,
-        profile__backend=backend,
         profile__batch=batch,
         profile__threads=threads,
         check__confidence=confidence,
@@ -67,7 +69,7 @@ def bench(
     if files == [DATA]:
         _bench_data(settings, json)
         return
-    found = _bench_files(settings, files, rounds, accuracy, picture)
+    found = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
     if json:
         console.answer_json(found.as_dict())
     else:
@@ -96,12 +98,12 @@ def _digits(value: object) -> object:
 
 
 def _bench_files(
-    settings: "Config", files: list[str], rounds: int, accuracy: str | None, picture: Path | None
+    settings: "Config", files: list[str], backends: list[str], rounds: int, accuracy: str | None, picture: Path | None
 ) -> "Bench":
     from toolchain.bench.accuracy import part_of, score
     from toolchain.bench.run import bench as run_bench
     from toolchain.bench.run import points_of
-    from toolchain.bench.subjects import find_subjects
+    from toolchain.bench.subjects import find_subjects, places_of
     from toolchain.check.gate import terms_of
     from toolchain.files import require_writable
     from toolchain.reporting.bench import draw_bench
@@ -112,10 +114,11 @@ def _bench_files(
     asked = terms_of(settings, None).confidence
     if picture:
         require_writable(picture, "--picture bench.png")
+    places = places_of(backends, settings.profile)
     with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
-        subjects = find_subjects(files, settings, Path(folder), bars)
+        subjects = find_subjects(files, places, settings, Path(folder), bars)
         scores = score(subjects, part, settings, bars) if part else {}
-        found = run_bench(subjects, settings.profile, rounds, asked, settings.seed, bars, scores)
+        found = run_bench(subjects, rounds, asked, settings.seed, bars, scores)
     if picture:
         draw_bench(points_of(found), f"{settings.data}, {part}", settings.profile.batch, picture)
         console.say(f"picture: {picture}")
@@ -125,10 +128,13 @@ def _bench_files(
 def _answer(found: "Bench") -> None:
     from toolchain.units import format_ms
 
+    where = ["backend"] if len(found.places) > 1 else []  # one needs no column
+
     def row(entry: "Entry") -> tuple[str, ...]:
         ratio, accuracy = entry.ratio, entry.accuracy
         return (
             entry.name,
+            *([entry.place] if where else []),
             entry.precision,
             format_ms(entry.latency_ms.middle),
             f"{entry.mad_ms / entry.median_ms:.1%}",
@@ -137,12 +143,12 @@ def _answer(found: "Bench") -> None:
             f"{accuracy.share:.2%} of {accuracy.images}" if accuracy else "unknown" if entry.accuracy_note else "-",
         )
 
-    context = found.context
+    contexts = [entry.context for entry in found.entries]
+    stacks = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in contexts)
     console.answer_table(
-        f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}, "
-        f"threads {context.threads}; {found.rounds} rounds, {len(found.disturbed)} disturbed, "
-        f"intervals of {found.confidence * 100:.4g} %",
-        ("file", "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
+        f"{'; '.join(stacks)}, batch {contexts[0].batch}, threads {contexts[0].threads}; "
+        f"{found.rounds} rounds, {len(found.disturbed)} disturbed, intervals of {found.confidence * 100:.4g} %",
+        ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
         [row(entry) for entry in found.entries],
     )
     for name, note in {entry.name: entry.accuracy_note for entry in found.entries if entry.accuracy_note}.items():

@@ -1,17 +1,29 @@
-"""TensorRT engines of exported files: for named compute capabilities without a GPU, or for the GPU that is here."""
+"""TensorRT engines of exported files: for named compute capabilities without a GPU, or for the GPU that is here.
 
+They are built on export, and read again where they are timed.
+"""
+
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
-from exporters.engine import CURRENT, Engine, parse_capability, suffix_of
-from exporters.errors import BackendUnavailable
+from exporters.engine import CAPABILITIES, CURRENT, Engine, parse_capability, suffix_of
+from exporters.errors import BackendUnavailable, EngineFailed
+from exporters.manifest import sha256
+from exporters.plans import SUFFIX, runtime_of
 from exporters.precision import precision_of
+from latency_db.devices import Device, attached
+from latency_db.errors import DeviceMissing
+from toolchain.errors import BadModel
 from toolchain.precisions import Model
 
+MANIFEST = "manifest.json"  # what export writes beside its files
 ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
+UNKNOWN = "unknown"  # the precision of an engine that no manifest describes: each layer has its own
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ def build_engines(
         spec = CompileSpec(batches[1], precision=precision_of(model.file), batches=batches)
         for target in targets:
             engine = target.builder.build(model.file, spec, target.capability)
-            path = folder / f"{model.file.stem}.{suffix_of(engine.capability)}.engine"
+            path = folder / f"{model.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
             engine.save(path)
             found[path] = _described(model, engine, batches)
     return found
@@ -75,3 +87,79 @@ def _described(model: Model, engine: Engine, batches: tuple[int, int, int]) -> M
         "batches": list(batches),
         "measured_latency_ms": None,  # an engine runs on its GPU; nastool bench FILE measures it there
     }
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """An engine, by what it and the manifest beside it say.
+
+    Args:
+        runtime: the backend that built it, and that alone runs it.
+        capability: of the GPU that it runs on, as "8.6"; empty where nothing says.
+        precision: of the file that it was built from, or `UNKNOWN`.
+        batches: the least and the most that it takes, or None.
+    """
+
+    path: Path
+    runtime: str
+    capability: str
+    precision: str
+    batches: tuple[int, int] | None
+
+
+def read_engine(path: Path) -> EngineFile:
+    """What is known of an engine without running it.
+
+    Raises:
+        EngineFailed: it is not there, damaged, or not the one that the manifest beside it describes.
+    """
+    runtime = runtime_of(path)
+    named = re.search(r"\.sm(\d+)(\d)$", path.stem)
+    capability = ".".join(named.groups()) if named else ""
+    try:
+        manifest = json.loads((path.parent / MANIFEST).read_text())
+        said, digest = manifest["engines"][path.name], manifest["files"][path.name]["sha256"]
+        precision = str(manifest["models"][said["built_from"]]["precision_found"])
+        least, _, most = map(int, said["batches"])
+        built_for = str(said["capability"])
+    except (OSError, ValueError, KeyError, TypeError):  # no manifest, or another program's
+        return EngineFile(path, runtime, capability, UNKNOWN, None)
+    if sha256(path) != digest:
+        raise EngineFailed(
+            f"{path} is damaged, or not the engine that {MANIFEST} beside it describes: its digest is another. "
+            f"Type nastool export again"
+        )
+    return EngineFile(path, runtime, capability if built_for == CURRENT else built_for, precision, (least, most))
+
+
+def require_engine_batch(engine: EngineFile, batch: int) -> None:
+    """An engine takes the batches that it was built for, and no others.
+
+    Raises:
+        BadModel: `batch` is none of them.
+    """
+    if engine.batches and not engine.batches[0] <= batch <= engine.batches[1]:
+        least, most = engine.batches
+        raise BadModel(
+            f"{engine.path} takes batches of {least if least == most else f'{least} to {most}'}, and latencies for a "
+            f"batch of {batch} were asked for. Give --batch {most}, or build it for others"
+        )
+
+
+def gpu_of(engine: EngineFile) -> Device:
+    """The GPU of this machine that an engine was built for.
+
+    Raises:
+        DeviceMissing: there is none; the message says which it takes, and what is here.
+    """
+    here = attached()
+    for device in here:
+        if device.kind == "gpu" and engine.capability in ("", device.capability):
+            return device
+    known = f" ({CAPABILITIES[engine.capability]})" if engine.capability in CAPABILITIES else ""
+    needed = f"an NVIDIA GPU of compute capability {engine.capability}{known}" if engine.capability else "an NVIDIA GPU"
+    listed = ", ".join(f"{d.name} ({d.model}{f', {d.capability}' if d.capability else ''})" for d in here)
+    raise DeviceMissing(
+        f"{engine.path} was built by {engine.runtime} for {needed}, and runs on no other device. Here: {listed}. "
+        f"Type this where there is such a GPU, or name the ONNX file that it was built from"
+    )

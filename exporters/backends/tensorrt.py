@@ -23,6 +23,7 @@ from exporters.engine import CURRENT, BatchRange, Engine, build_engine, is_class
 from exporters.errors import BackendUnavailable, EngineFailed
 from exporters.gpu_timing import GpuTimer
 from exporters.memory import CaptureFailed, DeviceMemory, Enqueue
+from exporters.plans import SUFFIX
 from exporters.precision import check_precision
 from exporters.timing import Timing
 from exporters.to_onnx import load_model
@@ -87,7 +88,7 @@ class Backend:
         Raises:
             EngineFailed: also where an engine is of another TensorRT or GPU.
         """
-        if onnx.suffix == ".engine":
+        if onnx.suffix == SUFFIX:
             if not onnx.exists():
                 raise EngineFailed(f"{onnx} is not there. Type nastool export --engine, or name another file")
             plan = onnx.read_bytes()
@@ -222,7 +223,11 @@ class EngineSession:
         for name in inputs:
             shape = tuple(self._engine.get_tensor_shape(name))
             if shape[0] < 0:
-                self._context.set_input_shape(name, (self._batch, *shape[1:]))
+                if not self._context.set_input_shape(name, (self._batch, *shape[1:])):
+                    raise EngineFailed(
+                        f"{self._name} was not built for a batch of {self._batch}. Give another --batch, or build it "
+                        f"again with nastool export --batch {self._batch}"
+                    )
             elif shape[0] != self._batch:
                 raise EngineFailed(
                     f"{self._name} was built for a batch of {shape[0]}, not {self._batch}. Give --batch {shape[0]}"

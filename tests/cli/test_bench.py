@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from exporters.backends import CompileSpec
 from exporters.backends.fake import latency_ms
+from exporters.backends.tensorrt import Backend
 from exporters.to_onnx import export_onnx
+from latency_db.devices import attached
 
 Nastool = Callable[..., Any]
 FAKE = ("--backend", "fake", "--batch", "8")
@@ -22,6 +25,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         net = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(layers)], nn.Flatten())
         export_onnx(net, torch.zeros(2, 1, 16, 16), folder / f"{name}.onnx")
     (folder / "text.onnx").write_text("hello")
+    (folder / "text.engine").write_text("hello")
     return folder
 
 
@@ -42,6 +46,45 @@ def test_with_a_network_of_torchvision_and_a_picture(files: Path, nastool: Nasto
     assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_on_several_backends(files: Path, nastool: Nastool) -> None:
+    backends = ("--backend", "fake", "--backend", "onnxruntime@cpu", "--backend", "fake:slowdown=1,noise=0.02")
+    answer = nastool("bench", "quick.onnx", "slow.onnx", *backends, "--batch", "8", "--json", cwd=files)
+    assert answer.code == 0, answer
+    found = [(entry["name"], entry["backend"]) for entry in answer.json["entries"]]
+    names = ("fake", "onnxruntime", "fake:slowdown=1,noise=0.02")
+    assert found == [(file, name) for file in ("quick.onnx", "slow.onnx") for name in names]
+    stacks = answer.json["contexts"]
+    assert {stacks[entry["context"]]["backend"] for entry in answer.json["entries"]} == {"fake", "onnxruntime"}
+    assert 2.0 <= answer.json["entries"][2]["ratio"] < 2.1
+
+
+def test_the_table_names_the_backend_where_there_are_several(files: Path, nastool: Nastool) -> None:
+    one = nastool("bench", "quick.onnx", *FAKE, cwd=files)
+    several = nastool("bench", "quick.onnx", *FAKE, "--backend", "onnxruntime", cwd=files)
+    assert ("backend" in one.stdout, "backend" in several.stdout) == (False, True)
+    assert "fake 1" in several.stdout
+    assert "onnxruntime " in several.stdout
+
+
+def test_an_engine_needs_its_gpu(files: Path, nastool: Nastool, tmp_path: Path) -> None:
+    """Built here by TensorRT-RTX; without the GPU it is refused before anything is timed, and cut off it is damaged."""
+    pytest.importorskip("tensorrt_rtx")
+    if any(device.capability == "8.6" for device in attached()):
+        pytest.skip("there is such a GPU here")
+    engine = Backend("tensorrt_rtx").build(files / "quick.onnx", CompileSpec(8), "8.6")
+    engine.save(tmp_path / "model.sm86.engine")
+    (tmp_path / "cut.sm86.engine").write_bytes(engine.plan[:-1])
+    answer = nastool("bench", "quick.onnx", tmp_path / "model.sm86.engine", *FAKE, cwd=files)
+    assert (answer.code, answer.stdout) == (5, "")
+    told = " ".join(answer.stderr.split())
+    assert "built by tensorrt_rtx for an NVIDIA GPU of compute capability 8.6 (GeForce RTX 30, A10)" in told
+    assert "Here: cpu" in told
+    assert "time files" not in told
+    answer = nastool("bench", "quick.onnx", tmp_path / "cut.sm86.engine", *FAKE, cwd=files)
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "cut.sm86.engine is damaged" in " ".join(answer.stderr.split())
+
+
 REFUSED = {
     "no file of that name": ("none.onnx", "none.onnx is not there"),
     "no ONNX": ("text.onnx", "text.onnx is no ONNX file"),
@@ -51,6 +94,10 @@ REFUSED = {
     "unknown images": ("quick.onnx --accuracy train", "--accuracy train is not known"),
     "no data named": ("quick.onnx --accuracy test", "no data set was named"),
     "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),
+    "no engine": ("text.engine", "text.engine is no engine of TensorRT or TensorRT-RTX"),
+    "no engine of that name": ("none.engine", "none.engine can't be read: No such file"),
+    "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' lacks a name"),
+    "unknown backend beside a known": ("quick.onnx --backend tflite", "unknown backend 'tflite'"),
     "confidence of certainty": ("quick.onnx --confidence 100%", "Write one of 50% to 99.99%"),
 }
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from toolchain.engines import read_engine
 from toolchain.shipped import PREPROCESSING
 from toolchain.training.data import GREY_MEAN, GREY_STD, Preprocessing
 from toolchain.training.images import FolderImages, MemoryImages
@@ -70,6 +71,9 @@ def test_engines_for_named_gpus(exported: Any) -> None:
         assert engine["batches"] == [1, 8, 32]
         assert engine["built_from"] in manifest["models"]
         assert engine["measured_latency_ms"] is None
+        read = read_engine(folder / name)  # as nastool bench does
+        assert (read.runtime, read.capability, read.batches) == ("tensorrt_rtx", engine["capability"], (1, 32))
+        assert read.precision == engine["precision"]
         content = (folder / name).read_bytes()
         assert manifest["files"][name]["sha256"] == hashlib.sha256(content).hexdigest()
 

@@ -76,6 +76,7 @@ class Doubles:
     """An engine and its context: logits = 2 x images, both (batch, 3)."""
 
     num_io_tensors = 2
+    most = 8  # of a dynamic batch
 
     def __init__(self, batch: int, kind: type[np.generic], layers: str) -> None:
         self.batch, self.kind, self.layers = batch, kind, layers
@@ -100,8 +101,11 @@ class Doubles:
     def get_tensor_shape(self, name: str) -> tuple[int, int]:
         return (self.batch, 3)
 
-    def set_input_shape(self, name: str, shape: tuple[int, int]) -> None:
+    def set_input_shape(self, name: str, shape: tuple[int, int]) -> bool:
+        if shape[0] > self.most:
+            return False
         self.batch = shape[0]
+        return True
 
     def set_tensor_address(self, name: str, pointer: int) -> None:
         self.addresses[name] = pointer
@@ -167,6 +171,11 @@ def test_a_dynamic_engine_takes_the_batch_of_the_spec(monkeypatch: pytest.Monkey
 def test_another_batch_than_it_was_built_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineFailed, match=r"model.engine was built for a batch of 4, not 8. Give --batch 4"):
         session(monkeypatch, batch=8)
+
+
+def test_a_batch_outside_of_a_dynamic_engines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineFailed, match=r"model.engine was not built for a batch of 9. Give another --batch"):
+        session(monkeypatch, batch=9, built_for=-1)
 
 
 def test_all_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

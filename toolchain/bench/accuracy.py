@@ -10,7 +10,6 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from exporters.backends import CompileSpec
-from exporters.precision import precision_of
 from exporters.to_onnx import read_metadata
 from toolchain.bench.subjects import Subject
 from toolchain.config import Config
@@ -55,25 +54,28 @@ def part_of(text: str | None) -> Part | None:
     raise BadConfig(f"--accuracy {text} is not known. Write holdout (as often as you like) or test (once, at the end)")
 
 
-def score(subjects: Sequence[Subject], part: Part, config: Config, progress: Progress) -> dict[str, Accuracy | str]:
-    """The accuracy of each file on the configuration's data, or why there is none.
+def score(subjects: Sequence[Subject], part: Part, config: Config, progress: Progress) -> dict[Subject, Accuracy | str]:
+    """The accuracy of each file on the configuration's data, by what it is timed on, or why there is none.
 
     Raises:
         BadConfig, BadData: no data was named, or they can't be had.
     """
     name = config.data_name()
-    found: dict[str, Accuracy | str] = {}
+    found: dict[Subject, Accuracy | str] = {}
     loaded: dict[str, Data | str] = {}
-    for subject in {subject.name: subject for subject in subjects}.values():
+    for subject in dict.fromkeys(subjects):
+        if subject.is_engine:
+            found[subject] = "unknown: of an engine nothing says which classes and images it is for"
+            continue
         about = _about(subject.file)
         if about is None:
-            found[subject.name] = "unknown: the file says nothing of its classes"
+            found[subject] = "unknown: the file says nothing of its classes"
             continue
         space_name = about["space"]
         if space_name not in loaded:
             loaded[space_name] = _data_for(space_name, name, config)
         data = loaded[space_name]
-        found[subject.name] = data if isinstance(data, str) else _score(subject, part, data, about, config, progress)
+        found[subject] = data if isinstance(data, str) else _score(subject, part, data, about, progress)
     return found
 
 
@@ -95,9 +97,7 @@ def _data_for(space_name: str, name: str, config: Config) -> Data | str:
         return f"unknown: {problem}"
 
 
-def _score(
-    subject: Subject, part: Part, data: Data, about: Mapping[str, Any], config: Config, progress: Progress
-) -> Accuracy | str:
+def _score(subject: Subject, part: Part, data: Data, about: Mapping[str, Any], progress: Progress) -> Accuracy | str:
     if tuple(about["classes"]) != data.classes:
         return f"unknown: its classes are not those of {data.name}"
     ours = preprocessing_of(data)
@@ -105,10 +105,9 @@ def _score(
         return f"unknown: its preprocessing has another {' and '.join(differing)} than {data.name}"
     (input_,) = inputs_of(subject.file)
     images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
-    batch = config.profile.batch
-    compiled = usable_backend(config.profile).compile(
-        subject.file, CompileSpec(batch, config.profile.threads, precision_of(subject.file))
-    )
+    profile, batch = subject.profile, subject.profile.batch
+    spec = CompileSpec(batch, profile.threads, profile.precision)
+    compiled = usable_backend(profile).compile(subject.file, spec)
     task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
     try:
         for pixels, labels in fixed_batches(images, indices, batch):

@@ -5,38 +5,44 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from exporters.precision import precision_of
+from exporters.manifest import sha256
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.table import summarise
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
-from toolchain.check.judge import Seen
-from toolchain.config import ProfileConfig
+from toolchain.check.judge import Round, disturbed_in
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
-from toolchain.profiling.measure import rounds_of
-from toolchain.profiling.stack import context_of
+from toolchain.profiling.measure import side_by_side
+from toolchain.profiling.stack import AUTO, context_of
 from toolchain.progress import Progress
 from toolchain.reporting.bench import Point
 
 ROUNDS = 20
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had one context for all entries
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file's figures; latencies in ms a batch.
+    """One file's figures on one device and backend; latencies in ms a batch.
 
     Args:
+        backend: as it was typed, with its settings; what was taken where none was named.
+        graph_hash: None of an engine, which has no graph to read.
+        precision: the file's own; of an engine what the manifest beside it says, else `unknown`.
         latency_ms: by the latency table's statistic, with its interval.
         mad_ms: the median distance of the rounds' medians from `median_ms`, which tells how steady it was.
-        ratio: to the first file, of the same rounds; 1 for the first itself.
+        ratio: to the first entry, of the same rounds; 1 for the first itself.
         accuracy: None where it was not asked for or can't be known; `accuracy_note` says why.
     """
 
     name: str
-    graph_hash: str
+    backend: str
+    device: str
+    context: Context
+    file_hash: str
+    graph_hash: str | None
     precision: str
     file_bytes: int
     latency_ms: Interval
@@ -47,10 +53,19 @@ class Entry:
     accuracy: Accuracy | None = None
     accuracy_note: str = ""
 
+    @property
+    def place(self) -> str:
+        """What it was timed on, as it is typed: `tensorrt@gpu0`."""
+        return f"{self.backend}@{self.device}"
+
     def as_dict(self) -> dict[str, Any]:
         """For --json; ends of intervals that are unknown are null."""
         return {
             "name": self.name,
+            "backend": self.backend,
+            "device": self.device,
+            "context": self.context.id,
+            "file_hash": self.file_hash,
             "graph_hash": self.graph_hash,
             "precision": self.precision,
             "file_bytes": self.file_bytes,
@@ -69,13 +84,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Bench:
-    """All files, in the order in which they were named."""
+    """All files in the order in which they were named, each on all backends in theirs."""
 
     entries: tuple[Entry, ...]
-    context: Context
     rounds: int
     disturbed: tuple[str, ...]
     confidence: float
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What was timed on."""
+        return tuple(dict.fromkeys(entry.place for entry in self.entries))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -84,28 +103,27 @@ class Bench:
             "rounds": self.rounds,
             "disturbed": list(self.disturbed),
             "confidence": self.confidence,
-            "context": self.context.as_dict(),
+            "contexts": {entry.context.id: entry.context.as_dict() for entry in self.entries},
         }
 
 
 def bench(
     subjects: Sequence[Subject],
-    config: ProfileConfig,
     rounds: int,
     confidence: float,
     seed: int,
     progress: Progress,
-    accuracies: Mapping[str, Accuracy | str],
+    accuracies: Mapping[Subject, Accuracy | str],
 ) -> Bench:
-    """Time all files in each round, in random order, and compare each with the first.
+    """Time all subjects in each round, in random order, and compare each with the first.
 
     Args:
         confidence: of the intervals, 0 to 1.
-        accuracies: by name, a figure, or why there is none.
+        accuracies: a figure, or why there is none.
 
     Raises:
-        BadConfig: rounds too few for an interval, or a backend that only estimates.
-        NotOnnx, BackendUnavailable: a file can't be run.
+        BadConfig: rounds too few for an interval.
+        NotOnnx, EngineFailed, BackendUnavailable: a file can't be run.
         Inconclusive: too few rounds were undisturbed.
     """
     error = 1 - confidence
@@ -113,52 +131,59 @@ def bench(
         raise BadConfig(
             f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {least_rounds(error)} or more"
         )
-    context = context_of(config)
-    if context.estimate:
-        raise BadConfig(
-            f"a bench measures, and {config.device} is only estimated here. Take estimate = true out of "
-            f"nastool.toml, or type this where the device is"
-        )
+    contexts = {profile: context_of(profile) for profile in dict.fromkeys(subject.profile for subject in subjects)}
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
-    figure = figure_of(config.threads, context.device_kind)
-    seen = Seen(figure)
-    files = {key: subject.file for key, subject in keys.items()}
-    profile = config.model_copy(update={"rounds": rounds})
-    with closing(rounds_of(files, profile, seed, 0, progress, "time files", own_precision=True)) as timed:  # type: ignore[type-var]
+    works = {key: (subject.file, subject.profile) for key, subject in keys.items()}
+    counted: list[Round] = []
+    disturbed: list[str] = []
+    min_ms = subjects[0].profile.min_ms
+    with closing(side_by_side(works, range(rounds), min_ms, seed, progress, "time files")) as timed:  # type: ignore[type-var]
         for _, round_ in timed:
-            seen.add(round_)
-    if len(seen.counted) < least_rounds(error):
+            if reason := disturbed_in(round_):
+                disturbed.append(reason)
+            else:
+                counted.append(round_)
+    if len(counted) < least_rounds(error):
         raise Inconclusive(
-            f"{len(seen.disturbed)} of {rounds} rounds were disturbed (the last: {seen.disturbed[-1]}). "
+            f"{len(disturbed)} of {rounds} rounds were disturbed (the last: {disturbed[-1]}). "
             f"Find a quieter machine, or give more --rounds"
         )
-    entries = []
+    entries: list[Entry] = []
+    first: list[float] = []  # the first entry's figure in each round
     for key, subject in keys.items():
-        samples = [round_[key] for round_ in seen.counted]
-        summary, accuracy = summarise(samples, config.threads, context.device_kind), accuracies.get(subject.name, "")
+        threads, context = subject.profile.threads, contexts[subject.profile]
+        figure = figure_of(threads, context.device_kind)
+        samples = [round_[key] for round_ in counted]
+        figures = [figure([sample]) for sample in samples]
+        first = first or figures
+        summary, accuracy = summarise(samples, threads, context.device_kind), accuracies.get(subject, "")
         entries.append(
             Entry(
                 name=subject.name,
-                graph_hash=graph_hash(subject.file),
-                precision=precision_of(subject.file),
+                backend=context.backend if subject.profile.backend == AUTO else subject.profile.backend,
+                device=subject.profile.device,
+                context=context,
+                file_hash=sha256(subject.file),
+                graph_hash=None if subject.is_engine else graph_hash(subject.file),
+                precision=subject.profile.precision,
                 file_bytes=subject.file.stat().st_size,
                 latency_ms=latency_interval(samples, figure, error),
                 median_ms=summary.median_ms,
                 p90_ms=summary.p90_ms,
                 mad_ms=summary.mad_ms,
-                ratio=ratio_interval(seen.figures[key], seen.figures["0"], error),
+                ratio=ratio_interval(figures, first, error),
                 accuracy=None if isinstance(accuracy, str) else accuracy,
                 accuracy_note=accuracy if isinstance(accuracy, str) else "",
             )
         )
-    return Bench(tuple(entries), context, len(seen.counted), tuple(seen.disturbed), confidence)
+    return Bench(tuple(entries), len(counted), tuple(disturbed), confidence)
 
 
 def points_of(found: Bench) -> list[Point]:
     """What is drawn of it."""
     return [
         Point(
-            entry.name,
+            f"{entry.name}, {entry.place}" if len(found.places) > 1 else entry.name,
             entry.latency_ms.middle,
             (entry.latency_ms.low, entry.latency_ms.high),
             None if entry.accuracy is None else (entry.accuracy.share, entry.accuracy.standard_error),

@@ -1,4 +1,4 @@
-"""What is benchmarked, by name: an ONNX file, a run's export, or a network of torchvision's."""
+"""What is benchmarked, by name: an ONNX file, a run's export, a network of torchvision's, or an engine; and on what."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,14 @@ from pathlib import Path
 
 import torch
 
+from exporters.plans import SUFFIX as ENGINE
+from exporters.precision import precision_of
 from exporters.to_onnx import export_onnx
-from toolchain.config import Config
+from toolchain.config import Config, ProfileConfig
+from toolchain.engines import gpu_of, read_engine, require_engine_batch
 from toolchain.errors import BadConfig
 from toolchain.models import require_batch
+from toolchain.profiling.stack import usable_backend
 from toolchain.progress import Progress
 from toolchain.runs import Run
 
@@ -20,45 +24,91 @@ IMAGENET_PX, IMAGENET_CLASSES = 224, 1000
 
 @dataclass(frozen=True)
 class Subject:
-    """A name, as it was typed, and its file."""
+    """A name, as it was typed, its file, and what that is timed on: device, backend, and the file's own precision."""
 
     name: str
     file: Path
+    profile: ProfileConfig
+
+    @property
+    def is_engine(self) -> bool:
+        return self.file.suffix == ENGINE
 
 
-def find_subjects(names: Sequence[str], config: Config, folder: Path, progress: Progress) -> tuple[Subject, ...]:
-    """The file of each name; those of torchvision's networks are exported into `folder`, with drawn weights.
+def places_of(backends: Sequence[str], profile: ProfileConfig) -> tuple[ProfileConfig, ...]:
+    """What each ONNX file is timed on.
 
-    A network's latency does not depend on what its weights are, its accuracy does.
+    Args:
+        backends: `tensorrt` runs on the profile's device, `tensorrt@gpu0` on that one; none: the profile's own.
+
+    Raises:
+        BadConfig: a backend or a device without a name, or a device that is only estimated.
+    """
+    if profile.estimate:
+        raise BadConfig(
+            f"a bench measures, and {profile.device} is only estimated here. Take estimate = true out of "
+            f"nastool.toml, or type this where the device is"
+        )
+    places = []
+    for text in backends:
+        backend, at, device = text.partition("@")
+        if not backend or (at and not device):
+            raise BadConfig(
+                f"--backend {text!r} lacks a name. Write it as onnxruntime, or with a device as tensorrt@gpu0"
+            )
+        places.append(profile.model_copy(update={"backend": backend, "device": device or profile.device}))
+    return tuple(places) or (profile,)
+
+
+def find_subjects(
+    names: Sequence[str], places: Sequence[ProfileConfig], config: Config, folder: Path, progress: Progress
+) -> tuple[Subject, ...]:
+    """Each name's file on each of `places`; an engine on its own runtime and GPU alone.
+
+    Networks of torchvision's are exported into `folder`, with drawn weights: a network's latency does not depend on
+    what its weights are, its accuracy does. All that can be refused is, before anything is exported.
 
     Raises:
         BadConfig: no run, no network or no option has that name.
-        MissingStage, NotOnnx, BadModel: a file is missing or can't be timed at the configured batch.
+        MissingStage, NotOnnx, BadModel, EngineFailed: a file is missing, damaged, or can't be timed at the batch.
+        BackendUnavailable, DeviceMissing, UnknownDevice: something to run it on is not here.
         ExportFailed: torch can't export the network.
     """
-    known = [subject for name in names if (subject := _here(name, config)) is not None]
-    wanted = {name: _torchvision(name) for name in names if name.startswith(TORCHVISION)}
-    for subject in known:  # all that can be refused is, before anything is exported
-        require_batch(subject.file, config.profile.batch)
-    made = {}
+    made = {name: folder / f"{number}.onnx" for number, name in enumerate(names) if name.startswith(TORCHVISION)}
+    wanted = {name: _torchvision(name) for name in made}
+    found: list[Subject] = []
+    for name in names:
+        file = made.get(name) or _here(name, config)
+        if file.suffix == ENGINE:
+            found.append(Subject(name, file, _engine_place(file, places[0])))
+            continue
+        if name not in made:
+            require_batch(file, places[0].batch)
+        precision = "fp32" if name in made else precision_of(file)
+        found += [Subject(name, file, place.model_copy(update={"precision": precision})) for place in places]
+    for profile in dict.fromkeys(subject.profile for subject in found):
+        usable_backend(profile)
     task = progress.start("export reference networks", len(wanted)) if wanted else None
-    for number, (name, (network, size_px, classes)) in enumerate(wanted.items()):
-        made[name] = Subject(name, folder / f"{number}.onnx")
-        _export(network, size_px, classes, made[name].file)
+    for name, (network, size_px, classes) in wanted.items():
+        _export(network, size_px, classes, made[name])
         if task:
             task.advance(note=name)
-    files = {subject.name: subject for subject in known} | made
-    return tuple(files[name] for name in names)
+    return tuple(found)
 
 
-def _here(name: str, config: Config) -> Subject | None:
-    if name.startswith(TORCHVISION):
-        return None
-    if name.startswith(RUN):
-        run = Run(config.runs / name.removeprefix(RUN))
-        run.require(run.onnx, "export")
-        return Subject(name, run.onnx)
-    return Subject(name, Path(name))
+def _here(name: str, config: Config) -> Path:
+    if not name.startswith(RUN):
+        return Path(name)
+    run = Run(config.runs / name.removeprefix(RUN))
+    run.require(run.onnx, "export")
+    return run.onnx
+
+
+def _engine_place(file: Path, profile: ProfileConfig) -> ProfileConfig:
+    engine = read_engine(file)
+    require_engine_batch(engine, profile.batch)
+    place = {"backend": engine.runtime, "device": gpu_of(engine).name, "precision": engine.precision}
+    return profile.model_copy(update=place)
 
 
 def _torchvision(text: str) -> tuple[str, int, int]:

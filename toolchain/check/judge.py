@@ -129,6 +129,12 @@ def settle(
     raise AssertionError("there are more rounds than are asked for")
 
 
+def disturbed_in(round_: Round) -> str:
+    """Why a round doesn't count; empty where it does."""
+    # an interruption costs all that is compared alike, and what is compared is busy time
+    return max({sample.disturbed for sample in round_.values()} - COUNTED, default="")
+
+
 class Seen:
     """The rounds so far: those that count, each file's figure (ms) in them, and why others don't count."""
 
@@ -142,10 +148,8 @@ class Seen:
     def add(self, round_: Round) -> None:
         """One more."""
         self.last = round_
-        # an interruption costs candidate and baseline alike, and what is compared is their busy time
-        reasons = {sample.disturbed for sample in round_.values()} - COUNTED
-        if reasons:
-            self.disturbed.append(max(reasons))
+        if reason := disturbed_in(round_):
+            self.disturbed.append(reason)
             return
         self.counted.append(round_)
         for key, sample in round_.items():

@@ -2,23 +2,42 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters import reference
-from exporters.backends import Compiled, CompileSpec
+from exporters.backends import Backend, Compiled, CompileSpec
 from exporters.precision import precision_of
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarise
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.profiling.quiet import Watch
-from toolchain.profiling.stack import context_of, precision_found, usable_backend
-from toolchain.profiling.turns import device_turn
+from toolchain.profiling.stack import context_of, usable_backend
+from toolchain.profiling.turns import device_turns
 from toolchain.progress import Progress, Task
 
 Round = dict[str, Sample]
+Work = tuple[Path, ProfileConfig]  # a file, and where and how it is timed
+
+
+def side_by_side(
+    works: Mapping[str, Work], rounds: range, min_ms: float, seed: int, progress: Progress, title: str
+) -> Iterator[tuple[int, Round]]:
+    """Compile each file for its own device and backend, then time all of them once a round in random order.
+
+    Each round also has the reference network, once on each device and backend; the first is under
+    `exporters.reference.KEY`.
+
+    Args:
+        rounds: their numbers; on them and on `seed` alone the order in a round depends.
+        min_ms: for about so long each file is timed in a round.
+    """
+    yardsticks = _yardsticks(works)
+    with _compiled(works, yardsticks, progress) as compiled:
+        task = progress.start(title, rounds.stop * len(compiled), done=rounds.start * len(compiled))
+        yield from _timed(compiled, yardsticks, rounds, min_ms, seed, task)
 
 
 def rounds_of(
@@ -37,10 +56,11 @@ def rounds_of(
     Args:
         own_precision: take each file in the precision that it is of, whatever the configuration's.
     """
-    kind = context_of(config).device_kind
-    with _compiled(files, config, progress, own_precision) as compiled:
-        task = progress.start(title, config.rounds * len(compiled), done=start * len(compiled))
-        yield from _timed(compiled, range(start, config.rounds), config, seed, kind, task)
+    works = {
+        key: (file, config.model_copy(update={"precision": precision_of(file)}) if own_precision else config)
+        for key, file in files.items()
+    }
+    yield from side_by_side(works, range(start, config.rounds), config.min_ms, seed, progress, title)
 
 
 def trusted_rounds(
@@ -60,12 +80,13 @@ def trusted_rounds(
     Args:
         done: the rounds that were done by an earlier, killed command.
     """
-    kind = context_of(config).device_kind
-    rounds = dict(done)
-    with _compiled(files, config, progress) as compiled:
+    works = {key: (file, config) for key, file in files.items()}
+    yardsticks = _yardsticks(works)
+    kind, rounds = yardsticks[reference.KEY].kind, dict(done)
+    with _compiled(works, yardsticks, progress) as compiled:
         planned = range(min(len(done), config.rounds), config.rounds)
         task = progress.start(title, config.rounds * len(compiled), done=planned.start * len(compiled))
-        for number, round_ in _timed(compiled, planned, config, seed, kind, task):
+        for number, round_ in _timed(compiled, yardsticks, planned, config.min_ms, seed, task):
             rounds[number] = round_
             yield number, round_
         watch = Watch(compiled[reference.KEY], config.quiet_timeout_s, config.threads, kind, progress)
@@ -79,7 +100,7 @@ def trusted_rounds(
                 progress.say(f"timing again what can't be trusted yet, from round {number + 1}: {_named(doubtful)}")
             watch.wait(least_ms=min(sample.reference_ms for round_ in rounds.values() for sample in round_.values()))
             again = {key: compiled[key] for key in (*doubtful, reference.KEY)}
-            for _, round_ in _timed(again, range(number, number + 1), config, seed, kind, None):
+            for _, round_ in _timed(again, yardsticks, range(number, number + 1), config.min_ms, seed, None):
                 rounds[number] = round_
                 yield number, round_
 
@@ -108,44 +129,78 @@ def measure(
     return {key: found.latency_ms for key, found in summaries(files, config, seed, progress, title).items()}
 
 
+@dataclass(frozen=True)
+class _Yardstick:
+    """The reference network on a file's own device and backend: its key, and how its figure is taken."""
+
+    key: str
+    threads: int
+    kind: str
+
+
+def _yardsticks(works: Mapping[str, Work]) -> dict[str, _Yardstick]:
+    """That of each file, and of each reference network itself."""
+    found: dict[str, _Yardstick] = {}
+    of_stack: dict[tuple[str, str], _Yardstick] = {}
+    for key, (_, profile) in works.items():
+        stack = (profile.device, profile.backend)
+        if stack not in of_stack:
+            name = f"{reference.KEY} {len(of_stack)}" if of_stack else reference.KEY
+            found[name] = of_stack[stack] = _Yardstick(name, profile.threads, context_of(profile).device_kind)
+        found[key] = of_stack[stack]
+    return found
+
+
 @contextmanager
 def _compiled(
-    files: Mapping[str, Path], config: ProfileConfig, progress: Progress, own_precision: bool = False
+    works: Mapping[str, Work], yardsticks: Mapping[str, _Yardstick], progress: Progress
 ) -> Iterator[dict[str, Compiled]]:
-    """The files and the reference network, made ready to run, on a device that nobody else measures on meanwhile."""
-    backend = usable_backend(config)
-    spec = CompileSpec(batch=config.batch, threads=config.threads, precision=config.precision)
+    """Files and reference networks, made ready to run, on devices that nobody else measures on meanwhile."""
+    # of each precision it is asked anew: a time in another one would be no figure of the file
+    usable = {profile: usable_backend(profile) for profile in dict.fromkeys(profile for _, profile in works.values())}
+    backends: dict[str, Backend] = {}
     with ExitStack() as stack:
-        stack.enter_context(device_turn(config, progress))
+        stack.enter_context(device_turns(usable, progress))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="nastool-")))
         reference.write_reference(folder / "reference.onnx")
         compiled: dict[str, Compiled] = {}
-        for key, file in files.items():
-            if own_precision:
-                spec = replace(spec, precision=precision_of(file))
-                precision_found(backend, spec.precision)  # another one's time would be no figure of this file
+
+        def make(key: str, backend: Backend, file: Path, spec: CompileSpec) -> None:
             compiled[key] = backend.compile(file, spec)
             stack.callback(compiled[key].close)
-        compiled[reference.KEY] = backend.compile(folder / "reference.onnx", reference.spec(config.threads))
-        stack.callback(compiled[reference.KEY].close)
+
+        for key, (file, profile) in works.items():
+            # one backend a stack: a device that is made up keeps its clock in it
+            backend = backends.setdefault(yardsticks[key].key, usable[profile])
+            make(key, backend, file, CompileSpec(profile.batch, profile.threads, profile.precision))
+        for key, backend in backends.items():
+            make(key, backend, folder / "reference.onnx", reference.spec(yardsticks[key].threads))
         yield compiled
 
 
 def _timed(
-    compiled: Mapping[str, Compiled], numbers: range, config: ProfileConfig, seed: int, kind: str, task: Task | None
+    compiled: Mapping[str, Compiled],
+    yardsticks: Mapping[str, _Yardstick],
+    numbers: range,
+    min_ms: float,
+    seed: int,
+    task: Task | None,
 ) -> Iterator[tuple[int, Round]]:
     def tick(key: str) -> None:
         if task is not None:
             task.advance(note=key)
 
-    for number, timings in interleaved(compiled, numbers, config.min_ms, seed, tick):
-        yield number, _round(timings, config.threads, kind)
+    for number, timings in interleaved(compiled, numbers, min_ms, seed, tick):
+        yield number, _round(timings, yardsticks)
 
 
-def _round(timings: Mapping[str, Timing], threads: int, kind: str) -> Round:
+def _round(timings: Mapping[str, Timing], yardsticks: Mapping[str, _Yardstick]) -> Round:
     samples = {key: Sample(**vars(timing)) for key, timing in timings.items()}
-    reference_ms = round_ms(samples[reference.KEY], threads, kind)
-    return {key: replace(sample, reference_ms=reference_ms) for key, sample in samples.items()}
+    by = {key: yardsticks[key] for key in samples}
+    return {
+        key: replace(sample, reference_ms=round_ms(samples[by[key].key], by[key].threads, by[key].kind))
+        for key, sample in samples.items()
+    }
 
 
 def _summaries(files: Mapping[str, Path], rounds: Mapping[int, Round], threads: int, kind: str) -> dict[str, Summary]:

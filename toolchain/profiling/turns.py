@@ -1,7 +1,7 @@
 """Two commands that measure on one device take turns."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from latency_db import locks, where
@@ -22,9 +22,8 @@ def device_turn(config: ProfileConfig, progress: Progress) -> Iterator[None]:
         DeviceBusy: another command kept it for an hour.
         LatencyDbError: the server can't be used, or the lock's file can't be made.
     """
-    try:
-        device = find(config.device).uid
-    except DeviceMissing:
+    device = _uid(config)
+    if device is None:
         yield
         return
     if isinstance(where.parse(config.db), Path):
@@ -33,3 +32,25 @@ def device_turn(config: ProfileConfig, progress: Progress) -> Iterator[None]:
         return
     with open_store(config.db) as store, store.device_lock(device, progress.say):
         yield
+
+
+@contextmanager
+def device_turns(configs: Iterable[ProfileConfig], progress: Progress) -> Iterator[None]:
+    """`device_turn` of several configurations, always in one order, so that no two commands wait for each other.
+
+    Raises:
+        as `device_turn`.
+    """
+    devices = {device: config for config in configs if (device := _uid(config)) is not None}
+    with ExitStack() as turns:
+        for device in sorted(devices):
+            turns.enter_context(device_turn(devices[device], progress))
+        yield
+
+
+def _uid(config: ProfileConfig) -> str | None:
+    """What its device is locked by; None for one that isn't here."""
+    try:
+        return find(config.device).uid
+    except DeviceMissing:
+        return None

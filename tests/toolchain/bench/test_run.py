@@ -1,7 +1,8 @@
 """Files side by side on the device whose latency is known."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import latency_ms
+from exporters.manifest import sha256
 from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.table import Sample
 from toolchain.bench import run
@@ -17,9 +19,12 @@ from toolchain.bench.run import Bench, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig, Inconclusive
+from toolchain.profiling.measure import Work
 from toolchain.progress import Quiet
 
 FAKE = ProfileConfig(backend="fake", batch=8, min_ms=1.0)
+SLOWER = FAKE.model_copy(update={"backend": "fake:slowdown=0.5"})
+ORT = FAKE.model_copy(update={"backend": "onnxruntime"})
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +34,16 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ...]:
     for layers in (1, 3):
         net = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(layers)], nn.Flatten())
         export_onnx(net, torch.zeros(2, 1, 16, 16), folder / f"{layers}.onnx")
-    return tuple(Subject(name, folder / f"{name[0]}.onnx") for name in ("1", "3", "1"))
+    return tuple(Subject(name, folder / f"{name[0]}.onnx", FAKE) for name in ("1", "3", "1"))
 
 
-def benched(subjects: tuple[Subject, ...], rounds: int = 9, **scores: Accuracy | str) -> Bench:
-    return bench(subjects, FAKE, rounds, 0.99, 0, Quiet(), scores)
+def benched(subjects: Sequence[Subject], rounds: int = 9, **scores: Accuracy | str) -> Bench:
+    by_subject = {subject: scores[subject.name] for subject in subjects if subject.name in scores}
+    return bench(subjects, rounds, 0.99, 0, Quiet(), by_subject)
+
+
+def on(subject: Subject, *profiles: ProfileConfig) -> list[Subject]:
+    return [replace(subject, profile=profile) for profile in profiles]
 
 
 def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> None:
@@ -43,16 +53,71 @@ def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> Non
     assert [entry.ratio.middle for entry in found.entries] == pytest.approx([1.0, three / one, 1.0])
     assert found.entries[1].ratio.low == pytest.approx(three / one)  # the device is steady
     assert found.entries[1].mad_ms == 0.0
-    assert (found.rounds, found.disturbed, found.context.batch) == (9, (), 8)
+    assert (found.rounds, found.disturbed, found.entries[0].context.batch) == (9, (), 8)
+
+
+def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
+    """Of two devices whose latency is known, the one is slower by half; ONNX Runtime really runs beside them."""
+    one, three = subjects[:2]
+    found = benched([*on(one, FAKE, SLOWER, ORT), *on(three, FAKE, SLOWER, ORT)])
+    ms = {(entry.name, entry.backend): entry.latency_ms.middle for entry in found.entries}
+    first = latency_ms(one.file, 8)
+    assert ms[("1", "fake")] == first
+    assert ms[("1", SLOWER.backend)] == pytest.approx(1.5 * first)
+    assert ms[("3", SLOWER.backend)] == pytest.approx(1.5 * latency_ms(three.file, 8))
+    ratios = [entry.ratio.middle for entry in found.entries]
+    assert ratios[1] == pytest.approx(1.5)
+    real = [entry for entry in found.entries if entry.backend == "onnxruntime"]
+    assert [entry.context.backend for entry in real] == ["onnxruntime"] * 2
+    assert all(entry.median_ms != latency_ms(subjects[0].file, 8) for entry in real)
+    assert found.places == ("fake@cpu", "fake:slowdown=0.5@cpu", "onnxruntime@cpu")
+
+
+def test_points_and_json_name_the_backend(subjects: tuple[Subject, ...]) -> None:
+    found = benched(on(subjects[0], FAKE, SLOWER, ORT))
+    assert [point.name for point in points_of(found)] == [
+        "1, fake@cpu",
+        "1, fake:slowdown=0.5@cpu",
+        "1, onnxruntime@cpu",
+    ]
+    told = json.loads(json.dumps(found.as_dict()))
+    fake, slower, ort = told["entries"]
+    assert [entry["backend"] for entry in told["entries"]] == ["fake", "fake:slowdown=0.5", "onnxruntime"]
+    assert told["contexts"][ort["context"]]["backend"] == "onnxruntime"
+    assert told["contexts"][fake["context"]]["backend"] == "fake"
+    assert (ort["device"], slower["device"]) == ("cpu", "cpu")
+
+
+def test_a_backend_that_was_not_named_is_told(subjects: tuple[Subject, ...]) -> None:
+    (entry,) = benched(on(subjects[0], ProfileConfig(batch=8, min_ms=1.0))).entries
+    assert entry.place == "onnxruntime@cpu"
+
+
+def test_an_accuracy_belongs_to_a_backend(subjects: tuple[Subject, ...]) -> None:
+    one, other = on(subjects[0], FAKE, ORT)
+    found = bench([one, other], 9, 0.99, 0, Quiet(), {other: Accuracy(0.5, 4)})
+    assert [entry.accuracy for entry in found.entries] == [None, Accuracy(0.5, 4)]
+
+
+def test_of_an_engine_the_file_is_hashed_and_no_graph(subjects: tuple[Subject, ...], tmp_path: Path) -> None:
+    """The device whose latency is known takes whatever the file is called."""
+    file = tmp_path / "model.engine"
+    file.write_bytes(subjects[0].file.read_bytes())
+    profile = FAKE.model_copy(update={"precision": "unknown"})
+    (entry,) = benched([Subject("model.engine", file, profile)]).entries
+    assert (entry.graph_hash, entry.file_hash, entry.precision) == (None, sha256(file), "unknown")
 
 
 def test_the_answer_is_json_with_the_codes_words(subjects: tuple[Subject, ...]) -> None:
     told = json.loads(json.dumps(benched(subjects, **{"3": Accuracy(0.75, 4), "1": "unknown: why"}).as_dict()))
-    assert told["schema_version"] == 1
+    assert told["schema_version"] == 2
     one, three, _ = told["entries"]
     assert (one["accuracy"], one["accuracy_note"]) == (None, "unknown: why")
     assert (three["accuracy"], three["accuracy_images"], three["accuracy_note"]) == (0.75, 4, "")
     assert one["graph_hash"] == graph_hash(subjects[0].file)
+    assert one["file_hash"] == sha256(subjects[0].file)
+    assert (one["backend"], one["device"]) == ("fake", "cpu")
+    assert list(told["contexts"]) == [one["context"]]
     assert one["file_bytes"] == subjects[0].file.stat().st_size
 
 
@@ -68,24 +133,18 @@ def test_too_few_rounds_bound_nothing(subjects: tuple[Subject, ...]) -> None:
         benched(subjects, rounds=7)
 
 
-def test_an_estimate_is_no_timing(subjects: tuple[Subject, ...]) -> None:
-    estimate = ProfileConfig(device="titanxp", estimate=True)
-    with pytest.raises(BadConfig, match="titanxp is only estimated here"):
-        bench(subjects, estimate, 9, 0.99, 0, Quiet(), {})
-
-
 def test_disturbed_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three rounds are throttled, and ten times as slow; of 30 that leaves 10, of 9 too few."""
 
-    def rounds_of(files: dict[str, Path], *_: object, **__: object) -> Iterator[tuple[int, dict[str, Sample]]]:
+    def side_by_side(files: dict[str, Work], *_: object) -> Iterator[tuple[int, dict[str, Sample]]]:
         for number in range(30):
             slow, why = (10.0, "throttled") if number % 3 else (1.0, "")
             yield number, {key: Sample(1, slow, slow, slow, slow, (slow,), why) for key in files}
 
-    monkeypatch.setattr(run, "rounds_of", rounds_of)
+    monkeypatch.setattr(run, "side_by_side", side_by_side)
     found = benched(subjects, rounds=30)
     assert (found.rounds, len(found.disturbed)) == (10, 20)
     assert found.entries[0].latency_ms.middle == 1.0
-    monkeypatch.setattr(run, "rounds_of", lambda *given, **_: (pair for pair in rounds_of(*given) if pair[0] < 9))
+    monkeypatch.setattr(run, "side_by_side", lambda *given: (pair for pair in side_by_side(*given) if pair[0] < 9))
     with pytest.raises(Inconclusive, match=r"6 of 9 rounds were disturbed \(the last: throttled\)"):
         benched(subjects, rounds=9)

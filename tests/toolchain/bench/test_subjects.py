@@ -9,9 +9,13 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
+from exporters.errors import BackendUnavailable, EngineFailed
 from exporters.to_onnx import export_onnx
-from toolchain.bench.subjects import find_subjects
-from toolchain.config import Config
+from latency_db.devices import Device, find
+from toolchain import engines
+from toolchain.bench import subjects
+from toolchain.bench.subjects import find_subjects, places_of
+from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig, BadModel, MissingStage
 from toolchain.progress import Quiet
 
@@ -28,7 +32,7 @@ def test_in_the_order_of_their_names_and_twice_if_named_twice(file: Path, tiny_c
     run.parent.mkdir(parents=True)
     run.write_bytes(file.read_bytes())
     names = ["run:small", str(file), "run:small"]
-    found = find_subjects(names, tiny_config, tmp_path, Quiet())
+    found = find_subjects(names, (tiny_config.profile,), tiny_config, tmp_path, Quiet())
     assert [subject.name for subject in found] == names
     assert [subject.file for subject in found] == [run, file, run]
 
@@ -37,7 +41,9 @@ def test_a_network_of_torchvision_takes_images_of_the_size_and_gives_the_classes
     tiny_config: Config, tmp_path: Path
 ) -> None:
     state = torch.get_rng_state()
-    (subject,) = find_subjects(["torchvision:squeezenet1_1:size_px=32,classes=7"], tiny_config, tmp_path, Quiet())
+    (subject,) = find_subjects(
+        ["torchvision:squeezenet1_1:size_px=32,classes=7"], (tiny_config.profile,), tiny_config, tmp_path, Quiet()
+    )
     assert torch.equal(torch.get_rng_state(), state), "drawing weights is nobody else's business"
     compiled = Backend().compile(subject.file, CompileSpec(batch=2))
     (logits,) = compiled.run({"images": np.zeros((2, 3, 32, 32), np.float32)}).values()
@@ -57,15 +63,15 @@ def test_a_network_of_torchvision_takes_images_of_the_size_and_gives_the_classes
 )
 def test_what_torchvision_does_not_have(name: str, expected: str, tiny_config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=expected):
-        find_subjects([name], tiny_config, tmp_path, Quiet())
+        find_subjects([name], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
 
 
 def test_what_can_be_refused_is_before_anything_is_exported(tiny_config: Config, tmp_path: Path) -> None:
     names = ["torchvision:squeezenet1_1:size_px=32", str(tmp_path / "none.onnx")]
     with pytest.raises(MissingStage, match=r"none\.onnx is not there"):
-        find_subjects(names, tiny_config, tmp_path, Quiet())
+        find_subjects(names, (tiny_config.profile,), tiny_config, tmp_path, Quiet())
     with pytest.raises(MissingStage, match=r"Type nastool export --run nobody first"):
-        find_subjects([*names[:1], "run:nobody"], tiny_config, tmp_path, Quiet())
+        find_subjects([*names[:1], "run:nobody"], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -77,4 +83,61 @@ def test_a_file_of_another_batch_is_refused(tiny_config: Config, tmp_path: Path)
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "fixed", [images], [logits])
     onnx.save(helper.make_model(graph), tmp_path / "fixed.onnx")
     with pytest.raises(BadModel, match="takes batches of 3 only"):
-        find_subjects([str(tmp_path / "fixed.onnx")], tiny_config, tmp_path, Quiet())
+        find_subjects([str(tmp_path / "fixed.onnx")], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+
+
+def test_each_file_on_each_backend_in_its_own_precision(file: Path, tiny_config: Config, tmp_path: Path) -> None:
+    places = places_of(["onnxruntime@cpu", "fake:noise=0.1"], tiny_config.profile)
+    found = find_subjects([str(file), str(file)], places, tiny_config, tmp_path, Quiet())
+    assert [(subject.profile.backend, subject.profile.device) for subject in found] == [
+        ("onnxruntime", "cpu"),
+        ("fake:noise=0.1", "cpu"),
+    ] * 2
+    assert {subject.profile.precision for subject in found} == {"fp32"}
+    assert {subject.profile.batch for subject in found} == {tiny_config.profile.batch}
+
+
+def test_places() -> None:
+    profile = ProfileConfig(backend="fake", device="gpu1")
+    assert places_of([], profile) == (profile,)
+    assert [(place.backend, place.device) for place in places_of(["tensorrt", "onnxruntime@cpu"], profile)] == [
+        ("tensorrt", "gpu1"),
+        ("onnxruntime", "cpu"),
+    ]
+    for text in ("", "@", "@cpu", "fake@"):
+        with pytest.raises(BadConfig, match=r"lacks a name\. Write it as onnxruntime, or with a device"):
+            places_of([text], profile)
+
+
+def test_an_estimate_is_no_timing() -> None:
+    with pytest.raises(BadConfig, match="titanxp is only estimated here"):
+        places_of([], ProfileConfig(device="titanxp", estimate=True))
+
+
+def test_what_can_not_run_is_refused_before_anything_is_exported(tiny_config: Config, tmp_path: Path) -> None:
+    places = places_of(["onnxruntime", "tensorrt@cpu"], tiny_config.profile)
+    with pytest.raises(BackendUnavailable, match="the backend tensorrt runs on a GPU, and the device cpu is a CPU"):
+        find_subjects(["torchvision:squeezenet1_1:size_px=32"], places, tiny_config, tmp_path, Quiet())
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
+    file: Path, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever backends the ONNX files are timed on. The GPU is made up, and so is what could run on it."""
+    engine = tmp_path / "model.sm86.engine"
+    engine.write_bytes(b"ftrt" + bytes(100))
+    gpu = Device("rtx3090", "gpu", "NVIDIA GeForce RTX 3090", 10496, capability="8.6")
+    monkeypatch.setattr(engines, "attached", lambda: (find("cpu"), gpu))
+    monkeypatch.setattr(subjects, "usable_backend", lambda profile: None)
+    places = places_of(["onnxruntime", "fake"], tiny_config.profile)
+    *others, found = find_subjects([str(file), str(engine)], places, tiny_config, tmp_path, Quiet())
+    assert [subject.profile.backend for subject in others] == ["onnxruntime", "fake"]
+    assert found.is_engine
+    assert (found.profile.backend, found.profile.device, found.profile.precision) == ("tensorrt", "rtx3090", "unknown")
+
+
+def test_a_damaged_engine_is_refused(tiny_config: Config, tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(b"vtrt" + bytes(100))
+    with pytest.raises(EngineFailed, match=r"model\.engine is damaged"):
+        find_subjects([str(tmp_path / "model.engine")], (tiny_config.profile,), tiny_config, tmp_path, Quiet())

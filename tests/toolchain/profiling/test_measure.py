@@ -12,7 +12,7 @@ from exporters.backends import fake
 from exporters.reference import write_reference
 from latency_db.table import Sample, round_ms, summarise
 from toolchain.config import ProfileConfig
-from toolchain.profiling.measure import measure, rounds_of, summaries, trusted_rounds
+from toolchain.profiling.measure import measure, rounds_of, side_by_side, summaries, trusted_rounds
 from toolchain.profiling.quiet import Watch
 from toolchain.progress import Quiet
 
@@ -202,3 +202,19 @@ def test_a_real_runtime_gives_the_same_kind_of_figures(files: dict[str, Path]) -
         assert summary.rounds >= 3
         assert summary.n >= 3 * summary.rounds
         assert summary.reference_ms > 0
+
+
+def test_each_backend_has_a_reference_of_its_own(
+    files: dict[str, Path], truth: dict[str, float], reference_ms: float
+) -> None:
+    """And a clock of its own; ONNX Runtime, which is real, runs in the same rounds."""
+    quick, slow, real = on(""), on("slowdown=0.5"), on("").model_copy(update={"backend": "onnxruntime"})
+    works = {f"{key} {p.backend}": (files[key], p) for key in ("48", "224") for p in (quick, slow, real)}
+    ((_, round_),) = side_by_side(works, range(1), 5.0, 0, Quiet(), "")
+    assert round_.keys() == {*works, "reference", "reference 1", "reference 2"}
+    for key in ("48", "224"):
+        assert round_[f"{key} fake"].busy_ms_min == pytest.approx(truth[key])
+        assert round_[f"{key} {slow.backend}"].busy_ms_min == pytest.approx(1.5 * truth[key])
+        assert round_[f"{key} fake"].reference_ms == pytest.approx(reference_ms)
+        assert round_[f"{key} {slow.backend}"].reference_ms == pytest.approx(1.5 * reference_ms)
+        assert round_[f"{key} onnxruntime"].reference_ms == round_["reference 2"].busy_ms_min

@@ -1,0 +1,40 @@
+"""What an engine's file says of itself, on any machine: neither its runtime nor a GPU is needed for that.
+
+A plan begins with a magic tag of four bytes. Those of TensorRT 8 to 11 begin with `ftrt`, those of TensorRT-RTX with
+`vtrt`, and the latter have the size of the whole file at byte 16 (its runtime asserts `plan.header.size == blobSize`;
+tests hold both to plans that are built).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from exporters.errors import EngineFailed
+
+SUFFIX = ".engine"
+RUNTIMES: Mapping[bytes, str] = MappingProxyType({b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"})
+HEADER_BYTES = 64  # Runtime.engine_header_size of TensorRT-RTX 1.7
+SIZE_AT = 16
+
+
+def runtime_of(path: Path) -> str:
+    """The backend that an engine was built by, and that alone runs it: `tensorrt` or `tensorrt_rtx`.
+
+    Raises:
+        EngineFailed: it is not there, no engine, or cut off.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as problem:
+        raise EngineFailed(
+            f"{path} can't be read: {problem.strerror}. Type nastool export --engine or --sm, or name another file"
+        ) from None
+    runtime = RUNTIMES.get(header[:4])
+    if runtime is None:
+        raise EngineFailed(f"{path} is no engine of TensorRT or TensorRT-RTX. Build it again, or name another file")
+    told = int.from_bytes(header[SIZE_AT : SIZE_AT + 8], "little") if runtime == "tensorrt_rtx" else size
+    if size < HEADER_BYTES or told != size:
+        raise EngineFailed(f"{path} is damaged: {size} bytes of {max(told, HEADER_BYTES)} are there. Build it again")
+    return runtime
