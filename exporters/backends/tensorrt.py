@@ -29,6 +29,8 @@ from exporters.timing import Timing
 from exporters.to_onnx import load_model
 
 LEAST_SM = {"tensorrt": 75, "tensorrt_rtx": 75}  # support matrices of TensorRT 10 and 11, and of TensorRT-RTX 1.7
+# Release notes of 8.6 (Maxwell removed, Pascal deprecated) and of 10.5 (Volta removed); JetPack 5.1 is Xavier's last
+LAST_TENSORRT = {50: "8.5", 52: "8.5", 60: "8.6", 61: "8.6", 70: "10.4", 72: "8.5"}
 INSTALL = {"tensorrt": "pip install 'nastool[gpu]'", "tensorrt_rtx": "pip install tensorrt-rtx-cu13"}
 
 
@@ -120,9 +122,11 @@ class Backend:
             return "there is no NVIDIA GPU with its driver on this machine. Use one that has it"
         gpu = found[min(self._device, len(found) - 1)]
         if gpu.sm < LEAST_SM[self.name]:
+            last = LAST_TENSORRT.get(gpu.sm)
+            ended = f"; the last TensorRT for it is {last}" if last else ""
             return (
-                f"{gpu.name} has compute capability {gpu.capability}, and {self.name} takes 7.5 and later; the last "
-                f"TensorRT for it is 8.6. Use --backend onnxruntime"
+                f"{gpu.name} has compute capability {gpu.capability}, and {self.name} takes 7.5 and later{ended}. "
+                f"Use --backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12: CUDA 13 has dropped it too"
             )
         return memory.why_not()
 

@@ -229,13 +229,23 @@ def test_data_types_of_layers(information: str, types: set[str]) -> None:
     assert layer_types(information) == types
 
 
-def test_pascal_is_told_which_tensorrt_was_its_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    titan = nvml.Gpu(0, "NVIDIA TITAN Xp", "GPU-1", "0000:01:00.0", "6.1", "580.65, CUDA 12.9", 12 << 30)
-    monkeypatch.setattr(nvml, "gpus", lambda: (titan,))
+@pytest.mark.parametrize(
+    ("name", "capability", "last"),
+    [
+        ("NVIDIA TITAN Xp", "6.1", "; the last TensorRT for it is 8.6"),
+        ("Tesla V100-SXM2-16GB", "7.0", "; the last TensorRT for it is 10.4"),
+        ("GeForce GTX 780", "3.5", ""),  # before those that people still ask for
+    ],
+)
+def test_an_old_gpu_is_told_which_tensorrt_was_its_last(
+    name: str, capability: str, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = nvml.Gpu(0, name, "GPU-1", "0000:01:00.0", capability, "580.65, CUDA 12.9", 12 << 30)
+    monkeypatch.setattr(nvml, "gpus", lambda: (gpu,))
     reason = Backend("tensorrt_rtx").why_not()
     assert reason is not None
-    assert "NVIDIA TITAN Xp has compute capability 6.1" in reason
-    assert "the last TensorRT for it is 8.6. Use --backend onnxruntime" in reason
+    assert f"{name} has compute capability {capability}, and tensorrt_rtx takes 7.5 and later{last}. Use" in reason
+    assert "--backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12" in reason
 
 
 def test_no_gpu_is_told_by_every_door(tmp_path: Path) -> None:

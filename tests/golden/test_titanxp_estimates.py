@@ -21,7 +21,7 @@ from toolchain.spaces import load_space
 
 NAMES = ("fbnet_a", "fbnet_b", "fbnet_c", "proxyless_mobile", "proxyless_gpu")
 BATCH = 32
-PEAK_FLOPS_PER_S, PEAK_BYTES_PER_S = 12.15e12, 547.6e9  # NVIDIA's data sheet of the TITAN Xp
+PEAK_FLOPS_PER_S, PEAK_BYTES_PER_S = 12.15e12, 547.7e9  # as NVIDIA launched the TITAN Xp
 
 
 @pytest.fixture(scope="module")
