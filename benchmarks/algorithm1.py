@@ -1,14 +1,14 @@
 """A whole Algorithm 1 on the quick preset, against the plain way; and what of a search is not evaluation.
 
-    python benchmarks/algorithm1.py [--epochs N] [--generations N] [--sample N] [--threads N] [--only-overhead]
+    python benchmarks/algorithm1.py [--epochs N] [--generations N] [--sample N] [--only-overhead]
 
 1. The supernet of the quick preset is trained, then searched with the paper's numbers (P = 50, T = 20, k = 10), MACs
    below their middle, on the preset's images. The plain way scores every slot of Algorithm 1 by itself (`extract`,
    `recalibrate`, `top1`), also what was scored before: it is timed on every `--sample`th generation and scaled to all
    slots, which is said. Two searches are set against it: Algorithm 1 as it is published, whose mutations and
    crossovers repeat what was there before (so that the score cache saves work), and nastool's, whose slots are
-   all new (so that a search sees more candidates, and only the trie saves work).
-2. The preset's own search (P = 20, T = 5, k = 5) against the training of its supernet.
+   all new (so that a search sees more candidates, and only the trie saves work). All of it with one thread.
+2. The preset's own search (P = 20, T = 5, k = 5) against the training of its supernet, with the preset's threads.
 3. All of a search that is not evaluation: counting costs, the feasible set, proposals, journal; 1,000 slots on the
    paper's space with limits on MACs and on a made-up latency, where a score takes no time.
 """
@@ -57,11 +57,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=None, help="of the supernet; the preset's if not given")
     parser.add_argument("--generations", type=int, default=20)
     parser.add_argument("--sample", type=int, default=5, help="the plain way is timed on each such generation")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only-overhead", action="store_true", help="part 3 alone")
     given = parser.parse_args()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
-    print(f"{device}, {given.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}")
+    print(f"{device}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
     if not given.only_overhead:
         search_the_quick_preset(given)
     time_all_but_evaluation(given.generations)
@@ -69,7 +68,7 @@ def main() -> None:
 
 def search_the_quick_preset(given: argparse.Namespace) -> None:
     changes = {} if given.epochs is None else {"train.changes": {"epochs": given.epochs}}
-    config = parse_config(preset_text("quick"), {"threads": given.threads, "data": given.data, **changes}, "benchmark")
+    config = parse_config(preset_text("quick"), {"data": given.data, **changes}, "benchmark")
     prepare_torch(config)
     space = load_space(config.space)
     data = load_data(given.data, space, config.holdout_per_class, config.seed)
@@ -88,7 +87,10 @@ def search_the_quick_preset(given: argparse.Namespace) -> None:
         published = Published(Evolution(feasible, POPULATION, TOP_K, MUTATION))
         own = Evolution(feasible, POPULATION, TOP_K, MUTATION)
         preset = Evolution(feasible, config.search.population, config.search.top_k, config.search.mutation)
-        evaluators = (Evaluator(supernet, data, bn_images, batch, config.seed) for _ in range(3))
+        evaluators = (
+            Evaluator(supernet, data, bn_images, batch, config.seed, threads=threads)
+            for threads in (1, 1, config.search.threads)
+        )
         took: dict[str, float] = {}
         wanted: list[tuple[str, Strategy, int]] = [
             ("Algorithm 1 as published", published, given.generations),

@@ -35,6 +35,7 @@ COMMANDS = {
         *("trie.py", "--space", "shufflenet_v2", "--bn-images", "64", "--images", "64", "--batch", "32"),
         *("--generations", "5,19"),
     ),
+    "threads": ("threads.py",),
     "algorithm1": ("algorithm1.py",),
     "loader": ("loader.py",),
     "ranks_quick": ("ranks.py",),

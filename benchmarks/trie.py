@@ -1,6 +1,6 @@
 """Scoring a generation as a trie, against scoring its candidates one by one.
 
-    python benchmarks/trie.py [--space NAME] [--generations LIST] [--bn-images N] [--images N] [--batch N] [--threads N]
+    python benchmarks/trie.py [--space NAME] [--generations LIST] [--bn-images N] [--images N] [--batch N]
 
 Both score the same candidates on the same images in one process, in turns, and must give the same scores; the ratio
 is that of a generation. One by one is `extract`, `recalibrate` and `top1`. Candidates are the new ones of some
@@ -52,10 +52,9 @@ def main() -> None:
     parser.add_argument("--bn-images", type=int, default=1000)
     parser.add_argument("--images", type=int, default=1000, help="of the hold-out")
     parser.add_argument("--batch", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1, help="of each generation, on either side")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(1)
     space = load_space(given.space)
     supernet = Supernet(space)
     initialise(supernet, torch.Generator().manual_seed(0))
@@ -64,7 +63,7 @@ def main() -> None:
     evaluator = Evaluator(supernet, data, given.bn_images, given.batch, seed=0)
     generations = evolved(space)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
-    print(f"{device}, {given.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}")
+    print(f"{device}, 1 thread, {platform.system()} {platform.machine()}, torch {torch.__version__}")
     print(f"{given.space}: {given.bn_images} images to recalibrate, {given.images} to score, batch {given.batch}")
     print()
     print(f"{'generation':<12}{'candidates':>11}{'block passes':>14}{'one by one':>12}{'trie':>10}{'ratio':>8}  scores")
@@ -86,7 +85,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - began)
         one, trie = (median(seconds[name]) for name in ("one", "trie"))
         ratios.append(one / trie)
-        passes = Trie(supernet, archs).blocks / (len(archs) * len(space.blocks))
+        passes = Trie(supernet, dict(enumerate(archs))).blocks / (len(archs) * len(space.blocks))
         same = "the same" if scores["one"] == scores["trie"] else "NOT THE SAME"
         cells = f"{number:<12}{len(archs):>11}{passes:>14.3f}{f'{one:.2f} s':>12}{f'{trie:.2f} s':>10}"
         print(f"{cells}{ratios[-1]:>8.2f}  {same}", flush=True)

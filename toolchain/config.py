@@ -89,6 +89,7 @@ class SearchConfig(_Section):
     mutation: float = Field(0.1, ge=0, le=1)
     bn_images: int = Field(20_000, gt=0)
     batch: int = Field(250, gt=0)
+    threads: int = Field(2, gt=0)
     random_baseline: bool = True
     race: bool = False
     race_error: float = Field(0.05, gt=0, lt=1)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from toolchain.nets.supernet import Supernet
 from toolchain.search.batches import MOST_BYTES, Batches, shuffled
+from toolchain.search.forest import Forest, open_threads
 from toolchain.search.race import Race
 from toolchain.search.scores import Reference, Score
-from toolchain.search.trie import Trie
 from toolchain.search.under_way import State, UnderWay
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import Batch, recalibration_indices
@@ -31,7 +31,7 @@ class _Work:
     """The candidates of one call, and how far they are."""
 
     archs: Sequence[Architecture]
-    trie: Trie
+    forest: Forest
     reference: Reference | None
     right: Tensor  # bool (candidates, hold-out images), on the device
     advance: Advance
@@ -47,7 +47,7 @@ class _Work:
         self.advance(now - before)
 
     def state(self) -> State:
-        statistics = [tensor.cpu() for tensor in self.trie.statistics()]
+        statistics = [tensor.cpu() for tensor in self.forest.statistics()]
         return State(self.recalibrated, self.scored, statistics, self.right.cpu(), self.stopped)
 
 
@@ -62,6 +62,7 @@ class Evaluator:
         batch: int,
         seed: int,
         workers: int = 0,
+        threads: int = 1,
         race: Race | None = None,
         under_way: UnderWay | None = None,
         most_bytes: int = MOST_BYTES,
@@ -70,12 +71,14 @@ class Evaluator:
 
         Args:
             workers: processes that decode image files.
+            threads: of the CPU, each on candidates of its own.
             race: stop candidates that have lost; the hold-out is then in drawn order.
             under_way: where a call that was killed goes on from.
             most_bytes: each of the two sets of images stays in memory, as uint8, if it is not larger.
         """
         self._supernet = supernet.eval()
         self._device = next(supernet.parameters()).device
+        self._threads, self._parts = open_threads(threads, self._device), threads
         self._preprocessing = data.preprocessing
         self._race, self._under_way = race, under_way
         holdout = shuffled(data.holdout, seed) if race else data.holdout
@@ -115,16 +118,16 @@ class Evaluator:
         return self._inputs(self._holdout.after(0))
 
     def _begin(self, archs: Sequence[Architecture], reference: Reference | None, advance: Advance) -> _Work:
-        trie = Trie(self._supernet, archs)
-        trie.begin()
+        forest = Forest(self._supernet, archs, self._threads, self._parts)
+        forest.begin()
         right = torch.zeros(len(archs), self._holdout.images, dtype=torch.bool, device=self._device)
         batches = len(self._recalibration) + len(self._holdout)
-        work = _Work(archs, trie, reference, right, advance, batches)
+        work = _Work(archs, forest, reference, right, advance, batches)
         against = reference.accuracy if reference else None
         if self._under_way and (state := self._under_way.load(archs, against)):
             work.recalibrated, work.scored, work.stopped = state.recalibrated, state.scored, state.stopped
-            trie.keep(set(range(len(archs))) - set(work.stopped))
-            for mine, kept in zip(trie.statistics(), state.statistics, strict=True):
+            forest.keep(set(range(len(archs))) - set(work.stopped))
+            for mine, kept in zip(forest.statistics(), state.statistics, strict=True):
                 mine.copy_(kept)
             right.copy_(state.right)
             advance((state.recalibrated + state.scored) * len(archs) // batches)
@@ -133,17 +136,17 @@ class Evaluator:
     def _recalibrate(self, work: _Work) -> None:
         """Give each layer the mean of the batches' statistics, as `training.recalibrate` does for one network."""
         for x, _ in self._inputs(self._recalibration.after(work.recalibrated)):
-            for _ in work.trie.run(x):
+            for _ in work.forest.run(x):
                 pass
             work.recalibrated += 1
             self._done(work)
-        work.trie.end()
+        work.forest.end()
 
     def _look_at_holdout(self, work: _Work) -> None:
         seen = work.scored * self._holdout.batch
         looks = self._race.points(len(self._holdout)) if self._race else ()
         for x, labels in self._inputs(self._holdout.after(work.scored)):
-            for number, logits in work.trie.run(x):
+            for number, logits in work.forest.run(x):
                 work.right[number, seen : seen + len(labels)] = logits.argmax(1) == labels
             seen += len(labels)
             work.scored += 1
@@ -159,7 +162,7 @@ class Evaluator:
         alive = [number for number in range(len(work.archs)) if number not in work.stopped]
         lost = self._race.losers(work.right[alive, :seen].cpu().numpy(), work.reference.right[:seen])
         work.stopped |= {alive[row]: seen for row in lost}
-        work.trie.keep(set(alive) - set(work.stopped))
+        work.forest.keep(set(alive) - set(work.stopped))
 
     def _done(self, work: _Work) -> None:
         work.tell()

@@ -25,7 +25,7 @@ from toolchain.search.unrecalibrated import SharedStatistics, accuracies
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.recipe import load_recipe
-from toolchain.training.stages import load_supernet, retrain
+from toolchain.training.stages import load_supernet, retrain, scoring_threads
 
 LEAST_NETWORKS = 4  # an order of fewer says nothing
 TRIES = 1000  # draws a network
@@ -129,8 +129,8 @@ def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> lis
 
 
 def _inherited(config: Config, supernet: Supernet, archs: list[Architecture], data: Data) -> Inherited:
-    wanted = config.search
-    evaluator = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers)
+    wanted, threads = config.search, scoring_threads(config)
+    evaluator = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads)
     began = time.monotonic()
     recalibrated = [score.accuracy for score in evaluator.many(archs)]
     between = time.monotonic()

@@ -31,7 +31,7 @@ from toolchain.search.under_way import UnderWay
 from toolchain.search.verify import Measure, journalled
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
-from toolchain.training.stages import load_supernet
+from toolchain.training.stages import load_supernet, scoring_threads
 
 MOST_NAMED = 3  # unstable rows
 
@@ -89,11 +89,13 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     if wanted.race:
         belongs["race_error"] = wanted.race_error
     journal = open_journal(run.raced if wanted.race else run.candidates, belongs)
-    under_way = UnderWay(run.under_way(rank()), belongs)
+    threads = scoring_threads(config)
+    under_way = UnderWay(run.under_way(rank()), belongs | {"threads": threads})
     race = Race(wanted.race_error) if wanted.race else None
-    evaluate = Spread(
-        Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, race, under_way)
+    evaluator = Evaluator(
+        supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads, race, under_way
     )
+    evaluate = Spread(evaluator)
     if plan.unmeasured and plan.costs.latency:
         marked = "ESTIMATE: " if plan.context.estimate else ""
         progress.say(f"{marked}no winner is measured: {plan.unmeasured}")

@@ -6,7 +6,7 @@ the tensors that it would see if each candidate were run by itself, so nothing i
 (docs/decisions/0021-a-generation-is-a-trie.md).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -41,15 +41,16 @@ class Trie:
     batch is on its way, one activation is kept for each level of the trie.
     """
 
-    def __init__(self, supernet: Supernet, archs: Sequence[Architecture]) -> None:
+    def __init__(self, supernet: Supernet, archs: Mapping[int, Architecture]) -> None:
+        """Architectures by the numbers that they are called by, none of them twice."""
         self._supernet = supernet
         self._device = next(supernet.parameters()).device
         # A space's own modules may change their input in place, which other children of the node need as it is.
         self._spare_inputs = supernet.space.builder is not None
         self._plain: dict[tuple[int, str], nn.Module] = {}
         self.root = Node(twin(supernet.stem))
-        for number in sorted(range(len(archs)), key=lambda number: archs[number].choices):
-            self._add(number, archs[number])
+        for number, arch in sorted(archs.items(), key=lambda item: item[1].choices):
+            self._add(number, arch)
 
     @property
     def blocks(self) -> int:

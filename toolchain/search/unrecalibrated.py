@@ -32,7 +32,7 @@ class SharedStatistics:
         self._counts: dict[Place, Tensor] = {}  # (channels,): how many paths had the channel
         rng = Random(seed)
         drawn = sorted({self._space.draw(rng) for _ in range(paths)}, key=str)
-        trie = Trie(supernet, drawn)
+        trie = Trie(supernet, dict(enumerate(drawn)))
         trie.begin()
         for x in inputs:
             for _ in trie.run(x):
@@ -87,7 +87,7 @@ def accuracies(
     holdout: Iterable[tuple[Tensor, Tensor]],
 ) -> list[float]:
     """Top-1 accuracy of each of `archs` with `shared`, on network inputs and their labels."""
-    trie = Trie(supernet, archs)
+    trie = Trie(supernet, dict(enumerate(archs)))
     shared.give(trie)
     right, images = [0] * len(archs), 0
     for x, labels in holdout:

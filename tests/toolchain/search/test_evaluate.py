@@ -82,6 +82,20 @@ def test_many_have_the_scores_that_each_has_by_itself(
     assert len(told) == 2 + 4  # after each batch
 
 
+def test_scores_do_not_depend_on_the_number_of_threads(
+    supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
+) -> None:
+    """Nor on how many threads torch gives to a layer elsewhere: sums depend on how they are split."""
+    archs = evolved(tiny_space, 7)
+    expected = evaluator(supernet, digits).many(archs)
+    torch.set_num_threads(2)
+    try:
+        assert [evaluator(supernet, digits, threads=count).many(archs) for count in (1, 2, 3, 9)] == [expected] * 4
+        assert torch.get_num_threads() == 2  # of the thread that trains
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_images_that_are_read_anew_give_the_same_scores(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
 ) -> None:
@@ -115,9 +129,11 @@ def same(one: Score, other: Score) -> bool:
 
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
 @pytest.mark.parametrize("raced", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
 def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     batches: int,
     raced: bool,
+    threads: int,
     supernet: Supernet,
     digits: Data,
     candidates: list[Architecture],
@@ -138,7 +154,8 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     path = tmp_path / "under_way.pt"
 
     def resumable() -> Evaluator:
-        return evaluator(supernet, digits, race=race, under_way=UnderWay(path, {"a": 1}, every_s=0.0))
+        under_way = UnderWay(path, {"a": 1}, every_s=0.0)
+        return evaluator(supernet, digits, race=race, threads=threads, under_way=under_way)
 
     with pytest.raises(Killed):
         resumable().many(candidates, reference, die)

@@ -76,7 +76,7 @@ def preprocessing(space: SearchSpace) -> Preprocessing:
 def assert_same_as_one_by_one(space: SearchSpace, archs: list[Architecture]) -> None:
     supernet, prepare = supernet_of(space), preprocessing(space)
     fit, held_out = batches(space, 3), batches(space, 5)[3:]
-    trie = Trie(supernet, archs)
+    trie = Trie(supernet, dict(enumerate(archs)))
     trie.begin()
     for pixels in fit:
         for _ in trie.run(prepare(pixels)):
@@ -129,7 +129,7 @@ def test_a_prefix_is_computed_once(tiny_space: SearchSpace) -> None:
         (first[0], second[0], third[0], fourth[1]),
         (first[0], second[1], third[0], fourth[0]),
     ]
-    trie = Trie(supernet_of(tiny_space), [Architecture(tiny_space.name, arch) for arch in keys])
+    trie = Trie(supernet_of(tiny_space), {n: Architecture(tiny_space.name, arch) for n, arch in enumerate(keys)})
     assert trie.blocks == 2 + 3 + 3 + 4  # by level; one by one it would be 16
     assert sorted(number for number, _ in trie.run(preprocessing(tiny_space)(batches(tiny_space, 1)[0]))) == [
         0,
@@ -142,7 +142,7 @@ def test_a_prefix_is_computed_once(tiny_space: SearchSpace) -> None:
 def test_at_most_one_activation_a_level_is_alive(evolved: Evolved) -> None:
     space = load_space("shufflenet_v2_quick")
     archs = evolved(space, 20)
-    trie = Trie(supernet_of(space), archs)
+    trie = Trie(supernet_of(space), dict(enumerate(archs)))
     alive: list[weakref.ref[Tensor]] = []
     most = 0
 
@@ -162,7 +162,7 @@ def test_at_most_one_activation_a_level_is_alive(evolved: Evolved) -> None:
 def test_weights_are_the_supernets_own(tiny_space: SearchSpace, evolved: Evolved) -> None:
     supernet = supernet_of(tiny_space)
     owned = {weight.untyped_storage().data_ptr() for weight in supernet.parameters()}
-    trie = Trie(supernet, evolved(tiny_space, 6))
+    trie = Trie(supernet, dict(enumerate(evolved(tiny_space, 6))))
     for node in trie.root.walk():
         assert {weight.untyped_storage().data_ptr() for weight in node.module.parameters()} <= owned
 
@@ -170,7 +170,7 @@ def test_weights_are_the_supernets_own(tiny_space: SearchSpace, evolved: Evolved
 def test_dropping_candidates_leaves_the_others_as_they_were(tiny_space: SearchSpace, evolved: Evolved) -> None:
     supernet, archs = supernet_of(tiny_space), evolved(tiny_space, 8)
     x = preprocessing(tiny_space)(batches(tiny_space, 1)[0])
-    trie = Trie(supernet, archs)
+    trie = Trie(supernet, dict(enumerate(archs)))
     trie.begin()
     before = {number: logits.clone() for number, logits in trie.run(x)}
     blocks = trie.blocks
@@ -178,10 +178,10 @@ def test_dropping_candidates_leaves_the_others_as_they_were(tiny_space: SearchSp
     after = {number: logits.clone() for number, logits in trie.run(x)}
     assert set(after) == {2, 5}
     assert all(torch.equal(after[number], before[number]) for number in after)
-    assert trie.blocks == Trie(supernet, [archs[5], archs[2]]).blocks < blocks
+    assert trie.blocks == Trie(supernet, {5: archs[5], 2: archs[2]}).blocks < blocks
 
 
 def test_the_same_candidate_twice_is_refused(tiny_space: SearchSpace) -> None:
     arch = tiny_space.draw(Random(0))
     with pytest.raises(ValueError, match="twice"):
-        Trie(supernet_of(tiny_space), [arch, arch])
+        Trie(supernet_of(tiny_space), {0: arch, 1: arch})

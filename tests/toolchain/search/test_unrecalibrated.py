@@ -76,7 +76,7 @@ def test_each_channel_has_the_mean_over_the_paths_that_have_it(
 
     arch = space.draw(Random(100))
     assert arch not in paths
-    trie = Trie(supernet, [arch])
+    trie = Trie(supernet, {0: arch})
     shared.give(trie)
     net = supernet.extract(arch)
     modules = [node.module for node in trie.root.walk()]
