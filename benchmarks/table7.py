@@ -121,11 +121,10 @@ def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> in
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # a layer that keeps its own output would else keep itself alive, and all before it
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = forward(supernet, images, paths)
-    del out
+        forward(supernet, images, paths)
     return sum(kept.values())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import default_collate
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
@@ -106,7 +107,7 @@ Decode = Callable[[int], Image.Image]  # the number of an image -> the image, of
 
 def fetch_decoded(decode: Decode, indices: Sequence[int], size_px: int) -> Tensor:
     """Images of any size as they are evaluated: uint8 (len(indices), C, size_px, size_px)."""
-    return torch.stack([_center(decode(index), size_px) for index in indices])
+    return _stacked([_center(decode(index), size_px) for index in indices])
 
 
 def fetch_changed(
@@ -124,7 +125,13 @@ def fetch_changed(
             torch.manual_seed(seed)
             whole = augmentation.random_resized_crop
             found.append(change(tv.pil_to_tensor(image) if whole else _center(image, size_px)))
-    return torch.stack(found)
+    return _stacked(found)
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """As torch.stack; a worker process stacks them in memory that it shares, which saves copying a batch."""
+    stacked: Tensor = default_collate(images)
+    return stacked
 
 
 def _center(image: Image.Image, size_px: int) -> Tensor:

@@ -145,7 +145,8 @@ def _side_by_side(measure: Callable[[], Rate], processes: int) -> Rate:
 
 def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: Rate, size: int) -> Rate:
     """Of a loader that starts anew (one that waited would have batches ready), by the clock without its first ones."""
-    first, steps = 2 * workers, max(4, round(ROUND_S * max(1, workers) / (bare.wall_s * size)))
+    turns = max(4, round(ROUND_S / (bare.wall_s * size)))  # as many of each worker: none is idle at the end
+    first, steps = 2 * workers, turns * max(1, workers)
     cpu = _cpu_s()
     loader = batches(first + steps)
     deque(islice(loader, first), maxlen=0)
