@@ -100,7 +100,7 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
-    limit_ms = parse_latency_ms(latency) if latency else None
+    limit_ms, reference_ms = parse_latency_ms(latency) if latency else None, 0.0
     if file is None:
         folder = run_of(settings)
         manifest, file = read_manifest(folder), folder.onnx
@@ -116,8 +116,9 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
                     f"the budget of {folder.manifest} is for batches of {searched}, and {batch} were asked for. "
                     f"Give --batch {searched}, or a budget for {batch} with --latency"
                 )
+            reference_ms = manifest.get("reference_ms", 0.0)  # of manifests before it was kept, not known
     with console.progress() as bars:
-        return run_check(settings, file, limit_ms, baseline, bars)
+        return run_check(settings, file, limit_ms, baseline, bars, reference_ms)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:

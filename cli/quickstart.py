@@ -63,7 +63,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
     from toolchain.errors import CheckFailed
     from toolchain.export import export
     from toolchain.profiling.profiler import profile_if_missing
-    from toolchain.runs import Chosen, open_run
+    from toolchain.runs import open_run, winner_of
     from toolchain.search.budget import middle_latency_ms
     from toolchain.search.search import plan_search, search
     from toolchain.spaces import load_space
@@ -89,9 +89,9 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
             arch = space.architecture(best["architecture"])
             retrained = retrain(settings, space, arch, data, run, bars)
             console.say("5 of 6: export")
-            manifest = export(settings, space, Chosen(arch, best["limits"]), data, run, bars)
+            manifest = export(settings, space, winner_of(arch, best), data, run, bars)
             console.say("6 of 6: check")
-            verdict = check(settings, run.onnx, limit_ms, None, bars)
+            verdict = check(settings, run.onnx, limit_ms, None, bars, best["reference_ms"])
     if verdict.outcome is Outcome.FAIL:
         raise CheckFailed("; ".join(verdict.problems))
     for problem in verdict.problems:

@@ -14,13 +14,14 @@ from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from latency_db.errors import ContextMismatch
 from latency_db.store import open_store
+from latency_db.table import Summary
 from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
 from toolchain.engines import build_engines, targets_of
 from toolchain.errors import CheckFailed, MissingStage
 from toolchain.files import unwritable
 from toolchain.precisions import Model, precisions_of, write_models
-from toolchain.profiling.measure import measure
+from toolchain.profiling.measure import summaries
 from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.progress import Progress
 from toolchain.proof import Proof, holdout_images, prove
@@ -80,7 +81,7 @@ def export(
             if context.estimate:
                 progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
             else:
-                measured = _measured(models, chosen.limits.get("latency_ms"), config, progress)
+                measured = _measured(models, chosen, config, progress)
             engines = build_engines(models, targets, batches, Path(kept))
             manifest = {
                 **about,
@@ -88,6 +89,7 @@ def export(
                 "test_accuracy": result["test_accuracy"],
                 "holdout_accuracy": accuracy,
                 "limits": dict(chosen.limits),
+                "reference_ms": chosen.reference_ms,
                 "measured_latency_ms": measured[run.onnx.name],
                 "estimate": context.estimate,
                 "context": context.as_dict(),
@@ -129,42 +131,61 @@ def _require_stack(chosen: Chosen, context: Context, profile: ProfileConfig) -> 
     )
 
 
-def _measured(
-    models: Sequence[Model], limit_ms: float | None, config: Config, progress: Progress
-) -> dict[str, float | None]:
+def _measured(models: Sequence[Model], chosen: Chosen, config: Config, progress: Progress) -> dict[str, float | None]:
     """The latency of each file in ms a batch; the first one's is within the limit.
 
     None where the device computes another precision than the file's: that time would be no figure of the file's.
 
     Raises:
-        CheckFailed: it is not, measured again and again: a busy machine only ever makes a file look slower.
+        CheckFailed: it is not (`_within`).
     """
     first, *others = models
-    found = _latency_ms(first, config, 0, progress)
-    for attempt in range(1, CONFIRMATIONS + 1):
-        if limit_ms is None or found <= limit_ms:
-            break
-        found = min(found, _latency_ms(first, config, attempt, progress))
-    if limit_ms is not None and found > limit_ms:
-        raise CheckFailed(
-            f"over the budget by {found / limit_ms - 1:.1%}: {format_ms(found)} measured, {format_ms(limit_ms)} "
-            f"allowed. Nothing was exported. Search again with a lower --latency, or on a quieter machine if this one "
-            f"is busy"
-        )
-    measured: dict[str, float | None] = {first.file.name: found}
+    measured: dict[str, float | None] = {first.file.name: _within(chosen, first, config, progress)}
     for model in others:
         try:
-            measured[model.file.name] = _latency_ms(model, config, 0, progress)
+            measured[model.file.name] = _summary(model, config, 0, progress).latency_ms
         except BackendUnavailable as problem:
             progress.say(f"{model.file.name} is not measured: {problem}")
             measured[model.file.name] = None
     return measured
 
 
-def _latency_ms(model: Model, config: Config, attempt: int, progress: Progress) -> float:
+def _within(chosen: Chosen, model: Model, config: Config, progress: Progress) -> float:
+    """The latency of the file that the budget is for, in ms a batch.
+
+    A busy machine only ever makes a file look slower. So what is over the budget is measured again and again, and
+    where the reference network is slower too, at the speed that the machine had when the budget was met.
+
+    Raises:
+        CheckFailed: it is over the budget all the same.
+    """
+    limit_ms = chosen.limits.get("latency_ms")
+    found = _summary(model, config, 0, progress)
+    if limit_ms is None:
+        return found.latency_ms
+    for attempt in range(1, CONFIRMATIONS + 1):
+        if found.latency_ms <= limit_ms:
+            return found.latency_ms
+        found = min(found, _summary(model, config, attempt, progress), key=lambda summary: summary.latency_ms)
+    over = f"{format_ms(found.latency_ms)} measured, {format_ms(limit_ms)} allowed"
+    slower = found.reference_ms / chosen.reference_ms if chosen.reference_ms else 1.0
+    if found.latency_ms > limit_ms * max(1.0, slower):
+        raise CheckFailed(
+            f"over the budget by {found.latency_ms / limit_ms - 1:.1%}: {over}. Nothing was exported. Search again "
+            f"with a lower --latency, or on a quieter machine if this one is busy"
+        )
+    if found.latency_ms > limit_ms:
+        progress.say(
+            f"the machine is busy: {over}, but the reference network takes {slower - 1:.1%} longer as well than when "
+            f"the budget was met. Type nastool check when it is quiet"
+        )
+    return found.latency_ms
+
+
+def _summary(model: Model, config: Config, attempt: int, progress: Progress) -> Summary:
     profile = config.profile.model_copy(update={"precision": precision_of(model.file)})
     title = f"measure {model.file.name}{' again' if attempt else ''}"
-    return measure({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
+    return summaries({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
 
 
 def _described(model: Model, proof: Proof, latency_ms: float | None) -> dict[str, Any]:

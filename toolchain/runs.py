@@ -161,7 +161,8 @@ def run_of(config: Config) -> Run:
 class Chosen:
     """The architecture to go on with, and the limits that it won under; one named by hand has none.
 
-    `context` is the id of the stack that a latency limit is for.
+    `context` is the id of the stack that a latency limit is for, and `reference_ms` what the reference network took
+    there when the limit was met (0: not known).
     """
 
     architecture: Architecture
@@ -169,6 +170,7 @@ class Chosen:
     data: str | None = None
     data_digest: str | None = None
     context: str | None = None
+    reference_ms: float = 0.0
 
     def require_data(self, name: str, digest: str) -> None:
         """A winner is one on the data that it was scored on.
@@ -203,7 +205,13 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
         remedy = "which has changed since. Search again" if same_name else f"not of {space.name}. Give its --space"
         raise BadCheckpoint(f"{path} is a winner of the space {best['space']}, {remedy}")
     arch = space.architecture(best["architecture"])
-    return Chosen(arch, best["limits"], best.get("data"), best.get("data_digest"), best.get("context"))
+    return winner_of(arch, best)
+
+
+def winner_of(arch: Architecture, best: Mapping[str, Any]) -> Chosen:
+    """The winner that a best.json tells of; older ones lack some of it."""
+    told = {key: best[key] for key in ("data", "data_digest", "context", "reference_ms") if key in best}
+    return Chosen(arch, best["limits"], **told)
 
 
 def environment() -> dict[str, Any]:

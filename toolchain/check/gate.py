@@ -1,6 +1,6 @@
 """`nastool check`: does the file still fit its budget, and is it as quick as before?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,20 @@ class Verdict:
         }
 
 
-def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | None, progress: Progress) -> Verdict:
+def check(
+    config: Config,
+    file: Path,
+    limit_ms: float | None,
+    baseline: Path | None,
+    progress: Progress,
+    reference_ms: float = 0.0,
+) -> Verdict:
     """Measure `file` against a limit in ms, and against another build or an earlier measurement.
 
     A failure is measured anew in a fresh process, and that measurement decides.
+
+    Args:
+        reference_ms: what the reference network took when the limit was met, if that is known.
 
     Raises:
         MissingStage, NotOnnx, BadModel: there is no such file, or it can't be timed at this batch.
@@ -92,7 +102,7 @@ def check(config: Config, file: Path, limit_ms: float | None, baseline: Path | N
     """
     if limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
-    terms = terms_of(config, limit_ms)
+    terms = replace(terms_of(config, limit_ms), reference_ms=reference_ms)
     if config.profile.estimate:
         raise BadConfig(
             f"a check measures, and {config.profile.device} is only estimated here. Take estimate = true out of "

@@ -49,12 +49,14 @@ class Terms:
         slack: how much slower than the baseline is let pass, as a fraction.
         confidence: the probability, 0 to 1, with which an interval holds the truth.
         max_seconds: after these an answer is due, clear or not.
+        reference_ms: what the reference network took when the limit was met, 0 where that is not known.
     """
 
     limit_ms: float | None
     slack: float
     confidence: float
     max_seconds: float
+    reference_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,17 @@ def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds
     help_ = _what_would_help(seen, error, terms, seconds)
     findings = []
     if terms.limit_ms is not None:
-        findings.append(judge_budget(latency_ms, terms.limit_ms, terms.confidence, help_))
+        findings.append(judge_budget(latency_ms, terms, _slower(seen, terms), help_))
     if ratio is not None and baseline_ms is not None:
         findings.append(judge_regression(ratio, latency_ms.middle, baseline_ms, terms, help_))
     return Judged(latency_ms, baseline_ms, ratio, tuple(findings), seen.pairs(), tuple(seen.disturbed), seconds)
+
+
+def _slower(seen: Seen, terms: Terms) -> float:
+    """How many times as long the reference network takes as when the limit was met; 1 if that is not known."""
+    if not terms.reference_ms or REFERENCE not in seen.figures:
+        return 1.0
+    return seen.figure([round_[REFERENCE] for round_ in seen.counted]) / terms.reference_ms
 
 
 def _compare(
@@ -211,11 +220,22 @@ def ratio_to_stored(rounds: Stored, stored: Stored, error: float, error_then: fl
     return Interval(now.low - then.high, now.middle - then.middle, now.high - then.low).map(exp)
 
 
-def judge_budget(latency_ms: Interval, limit_ms: float, confidence: float, help_: str) -> Finding:
-    """The latency's whole interval within the budget passes, its whole interval over it fails."""
-    outcome = _outcome(latency_ms, limit_ms)
-    allowed = f"{format_ms(limit_ms)} allowed"
-    measured = f"{format_ms(latency_ms.middle)} measured{_ends(latency_ms, format_ms, confidence)}"
+def judge_budget(latency_ms: Interval, terms: Terms, slower: float, help_: str) -> Finding:
+    """The latency's whole interval within the budget passes, its whole interval over it fails.
+
+    It doesn't fail if it would be within the budget on a machine as quick as when the budget was met: the reference
+    network takes `slower` times as long now.
+    """
+    assert terms.limit_ms is not None
+    outcome = _outcome(latency_ms, terms.limit_ms)
+    if outcome is Outcome.FAIL and latency_ms.low <= terms.limit_ms * slower:
+        outcome = Outcome.INCONCLUSIVE
+        help_ = (
+            f"The reference network takes {slower - 1:.1%} longer as well than when the budget was met: the machine "
+            f"is slower now. Find a quieter moment"
+        )
+    allowed = f"{format_ms(terms.limit_ms)} allowed"
+    measured = f"{format_ms(latency_ms.middle)} measured{_ends(latency_ms, format_ms, terms.confidence)}"
     texts = {
         Outcome.PASS: f"within the budget: {measured}, {allowed}",
         Outcome.FAIL: f"over the budget: {measured}, {allowed}",

@@ -29,12 +29,14 @@ NETWORK = "network"
 class Measurement:
     """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval.
 
-    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower.
+    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower. `reference_ms` is what the
+    reference network took in the same rounds, 0 where that is not known: how quick the machine was.
     """
 
     latency_ms: float
     upper_ms: float
     unstable: str = ""
+    reference_ms: float = 0.0
 
 
 def measure_network(
@@ -70,4 +72,5 @@ def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Me
     good = [sample for sample in rounds if not sample.disturbed] or rounds
     found = latency_interval(good, figure_of(threads, kind), 2 * (1 - LEVEL))
     upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
-    return Measurement(found.middle, upper_ms, summarise(rounds, threads, kind).unstable)
+    summary = summarise(rounds, threads, kind)
+    return Measurement(found.middle, upper_ms, summary.unstable, summary.reference_ms)

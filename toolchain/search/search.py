@@ -139,7 +139,10 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
     journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {
         (space.architecture(line["architecture"]), int(line["time"])): Measurement(
-            float(line["latency_ms"]), float(line["upper_ms"]), line.get("unstable", "")
+            float(line["latency_ms"]),
+            float(line["upper_ms"]),
+            line.get("unstable", ""),
+            float(line.get("reference_ms", 0.0)),
         )
         for line in journal.lines
         if line["context"] == plan.context.id and "upper_ms" in line

@@ -84,7 +84,7 @@ def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Pa
     verdict = check(config, file, ms * 0.999, None, seen)
     (problem,) = verdict.problems
     assert problem.startswith("over the budget: ")
-    assert seen.said == ["it failed: measure anew in a fresh process, for up to 60 s"]
+    assert seen.said == ["it failed: measure anew in a fresh process, for up to 30 s"]
     assert verdict.first is not None
     assert verdict.first.outcome is Outcome.FAIL
     assert verdict.as_dict()["confirmed_in_a_fresh_process"] is True

@@ -7,6 +7,7 @@ from itertools import count
 import numpy as np
 import pytest
 
+from exporters.reference import KEY as REFERENCE
 from latency_db.errors import ContextMismatch
 from latency_db.table import Sample
 from toolchain.check.judge import LEAST_ALONE, MOST_ROUNDS, Judged, Outcome, Terms, settle
@@ -117,6 +118,17 @@ def test_a_budget_is_met_or_broken_by_the_whole_interval(limit_ms: float, outcom
     assert (judged.ratio, judged.baseline_ms) == (None, None)
     if outcome is not Outcome.INCONCLUSIVE:
         assert len(judged.rounds) == LEAST_ALONE  # enough to be a baseline later
+
+
+@pytest.mark.parametrize(("file_ms", "outcome"), [(1.04, Outcome.INCONCLUSIVE), (1.10, Outcome.FAIL)])
+def test_a_slower_machine_breaks_no_budget(file_ms: float, outcome: Outcome) -> None:
+    """The reference network takes 5 % longer than when 1 ms was met: so much is the machine's, and no more."""
+    rng = np.random.default_rng(3)
+    noise = iter(lambda: 1 + 0.005 * rng.random(), None)
+    rounds = ({"candidate": sample(file_ms * next(noise)), REFERENCE: sample(2.1 * next(noise))} for _ in count())
+    judged = settled(rounds, Terms(1.0, 0.05, 0.99, max_seconds=8.0, reference_ms=2.0))
+    assert judged.outcome is outcome
+    assert ("takes 5.0% longer" in judged.findings[0].text) == (outcome is Outcome.INCONCLUSIVE)
 
 
 def test_one_failure_fails_whatever_else_is_unclear(pairs: Callable[..., Rounds]) -> None:
