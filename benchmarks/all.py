@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and what each printed as a file in benchmarks/results/.
 
-    python benchmarks/all.py                  # about an hour on two idle cores
+    python benchmarks/all.py                  # about two hours on two idle cores
     python benchmarks/all.py latency trie     # those whose name has one of the words
 
 A file is named after what was run, the machine and the versions: figures of other machines and versions stand beside
@@ -20,15 +20,19 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).parent
+WIDTHS = "0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6"
 COMMANDS = {
     "latency_quick": ("latency_model.py", "--space", "shufflenet_v2_quick", "--batch", "32"),
     "latency_paper": ("latency_model.py", "--space", "shufflenet_v2", "--batch", "8"),
     "budgets_hold": ("budgets_hold.py",),
     "gate": ("gate.py",),
-    "export_speed": ("export_speed.py", "--batch", "8"),
+    "export_speed_1": ("export_speed.py", "--batch", "1"),
+    "export_speed_8": ("export_speed.py", "--batch", "8"),
     "int8_speed": ("int8_speed.py",),
     "supernet_step_quick": ("supernet_step.py",),
     "supernet_step_paper": ("supernet_step.py", "--space", "shufflenet_v2", "--batch", "16", "--steps", "12"),
+    "supernet_step_widths": ("supernet_step.py", "--space", f"shufflenet_v2_quick:widths={WIDTHS}"),
+    "step_kinds": ("step_kinds.py",),
     "table7": ("table7.py",),
     "trie_quick": ("trie.py",),
     "trie_paper": (
@@ -38,8 +42,10 @@ COMMANDS = {
     "threads": ("threads.py",),
     "algorithm1": ("algorithm1.py",),
     "loader": ("loader.py",),
+    "loader_jitter": ("loader.py", "--jitter"),
     "ranks_quick": ("ranks.py",),
     "ranks_64px": ("ranks.py", "--space", "shufflenet_v2:size_px=64", "--batch", "32", "--steps", "6"),
+    "rank": ("rank.py",),
     "feasible": ("feasible.py", "10000"),
     "evolution_vs_random": ("evolution_vs_random.py", "--seeds", "5"),
 }

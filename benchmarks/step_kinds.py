@@ -1,0 +1,137 @@
+"""Training steps by precision and compilation, of the supernet, of one of its paths, and of torchvision's network.
+
+    python benchmarks/step_kinds.py [--space NAME] [--batch N] [--steps N] [--compiled] [--seed N]
+
+On a GPU in fp32 and in the mixed precision that `auto` takes there; on a CPU, which emulates mixed precisions, in fp32
+alone. `--compiled` adds torch.compile by parts. All kinds take the same steps in turns; what they compile and claim
+is done before. torchvision's shufflenet_v2_x1_0 has half the MACs of the paper's networks: its images/s are a
+yardstick, no ratio to reach.
+"""
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Mapping
+from random import Random
+from statistics import median, quantiles
+
+import torch
+from torch import Tensor, nn
+
+from latency_db.devices import attached
+from toolchain.nets.compiled import compile_parts
+from toolchain.nets.depthwise import quicken_depthwise
+from toolchain.nets.network import initialise
+from toolchain.nets.supernet import Slices, Supernet
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.data import Preprocessing
+from toolchain.training.loop import Stepper
+from toolchain.training.optimiser import sgd
+from toolchain.training.precision import FP32, Precision, compute_device, precision_of
+from toolchain.training.recipe import load_recipe
+
+LEARNING_RATE = 1e-4  # drawn images have nothing to learn from
+SUPERNET, PATH, TORCHVISION = "supernet", "one path of it", "torchvision shufflenet_v2_x1_0"
+Step = Callable[[Architecture], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="shufflenet_v2")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    device, space = compute_device(), load_space(given.space)
+    precisions = {precision.dtype: precision for precision in (FP32, precision_of("auto", device, space.quantized))}
+    kinds = {
+        (name, str(precision.dtype).removeprefix("torch."), "compiled" if compiled else "eager"): step_of(
+            name, space, given.batch, precision, compiled, given.seed
+        )
+        for name in (SUPERNET, PATH, TORCHVISION)
+        for precision in precisions.values()
+        for compiled in ((False, True) if given.compiled else (False,))
+    }
+    rng = Random(given.seed)
+    paths = [space.draw(rng) for _ in range(given.steps)]
+    for step in kinds.values():  # compile each choice, claim memory
+        for key in range(max(len(block.choices) for block in space.blocks)):
+            step(space.architecture([b.choices[min(key, len(b.choices) - 1)].key for b in space.blocks]))
+    took: dict[tuple[str, str, str], list[float]] = {kind: [] for kind in kinds}
+    peaks = dict.fromkeys(kinds, 0)
+    for path in paths:
+        for kind in rng.sample(list(kinds), k=len(kinds)):
+            seconds, peak = timed(lambda kind=kind, path=path: kinds[kind](path))
+            took[kind].append(seconds)
+            peaks[kind] = max(peaks[kind], peak)
+    where = torch.cuda.get_device_name() if device.type == "cuda" else attached()[0].model
+    print(f"{where}, 1 thread, {platform.system()} {platform.machine()}")
+    print(f"{given.space}, batch {given.batch}, {given.steps} steps each, torch {torch.__version__}")
+    print()
+    print(f"{'':<32}{'':<10}{'':<10}{'images/s':>9}{'step ms (quartiles)':>26}{'peak MiB':>10}")
+    for (name, precision, way), seconds_of in took.items():
+        low, _, high = (1e3 * value for value in quantiles(seconds_of, n=4))
+        middle = f"{1e3 * median(seconds_of):.1f} ({low:.1f} - {high:.1f})"
+        peak = f"{peaks[name, precision, way] / 2**20:.0f}" if device.type == "cuda" else "no GPU"
+        rate = given.batch / median(seconds_of)
+        print(f"{name:<32}{precision:<10}{way:<10}{rate:>9.0f}{middle:>26}{peak:>10}")
+
+
+def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, compiled: bool, seed: int) -> Step:
+    """One training step, as `toolchain.training.loop` makes it; only the supernet's depends on the path."""
+    device = compute_device()
+    first = space.draw(Random(seed))
+    supernet = Supernet(space)
+    initialise(supernet, torch.Generator().manual_seed(seed))
+    net: nn.Module = supernet if name == SUPERNET else supernet.extract(first)
+    if name == TORCHVISION:
+        from torchvision.models import shufflenet_v2_x1_0
+
+        net = shufflenet_v2_x1_0(num_classes=space.classes)
+    net.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    if device.type == "cpu":
+        quicken_depthwise(net)
+    if compiled:
+        compile_parts(net)
+    taken = first
+
+    def forward(images: Tensor, _: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        if isinstance(net, Supernet):
+            return net(images, taken), net.slices(taken)
+        return net(images), {}
+
+    recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
+    half = (0.5,) * space.in_channels
+    preprocessing = Preprocessing(space.size_px, half, half)
+    stepper = Stepper(forward, preprocessing, sgd(net, recipe), precision.scaler(device), precision, 0.0)
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (batch, *space.input_shape), dtype=torch.uint8, generator=generator).to(device)
+    labels = torch.randint(space.classes, (batch,), generator=generator).to(device)
+
+    def step(path: Architecture) -> None:
+        nonlocal taken
+        taken = path
+        stepper(pixels, labels, 0)
+
+    return step
+
+
+def timed(call: Callable[[], None]) -> tuple[float, int]:
+    """Seconds, and how many bytes of the GPU's memory it took at its peak (0 without one)."""
+    cuda = torch.cuda.is_available()
+    before = torch.cuda.memory_allocated() if cuda else 0  # the other kinds' weights among them
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    call()
+    if cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before if cuda else 0
+
+
+if __name__ == "__main__":
+    main()
