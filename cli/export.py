@@ -10,6 +10,7 @@ from cli import console, options
 def export(
     arch: options.Arch = None,
     budget: options.BudgetName = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="The ONNX file, which is always written.")] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option("--precision", help="Files to write beside the network's own precision: fp16, int8."),

@@ -17,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from toolchain.engines import read_engine
+from toolchain.precisions import Model, write_models
 from toolchain.shipped import PREPROCESSING
 from toolchain.training.data import GREY_MEAN, GREY_STD, Preprocessing
 from toolchain.training.images import FolderImages, MemoryImages
@@ -111,7 +112,7 @@ def test_no_path_of_this_machine_is_shipped(exported: Any) -> None:
 
 
 def test_a_file_of_fixed_batch(job: Any, nastool: Nastool) -> None:
-    answer = nastool("export", "--static", "--json", cwd=job.folder)
+    answer = nastool("export", "--onnx", "--static", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr
     (value,) = onnx.load(job.folder / "runs/r/export/model.onnx").graph.input
     assert value.type.tensor_type.shape.dim[0].dim_value == 8
@@ -140,6 +141,38 @@ def test_over_the_budget_nothing_is_shipped(job: Any, nastool: Nastool) -> None:
     assert answer.code == 1
     assert "over the budget by" in answer.stderr
     assert "Nothing was exported" in answer.stderr
+    assert contents(job.folder / "runs/r/export") == before
+
+
+def damaged(index: int) -> Callable[..., Any]:
+    """`write_models`, with weights `index` of the first file 1 % off."""
+
+    def write(*given: Any) -> tuple[Model, ...]:
+        models = write_models(*given)
+        model = onnx.load(models[0].file)
+        weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]
+        value = onnx.numpy_helper.to_array(weights[index])
+        assert value.dtype == np.float32
+        weights[index].CopyFrom(onnx.numpy_helper.from_array(value * np.float32(1.01), weights[index].name))
+        onnx.save(model, models[0].file)
+        return models
+
+    return write
+
+
+@pytest.mark.parametrize("index", [0, -1])  # of the stem, and of the classifier
+def test_a_file_that_computes_something_else_is_not_shipped(
+    index: int, job: Any, nastool: Nastool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(job.folder / "runs/r/export")
+    assert {"model.onnx", "manifest.json"} <= set(before)
+    monkeypatch.setattr("toolchain.export.write_models", damaged(index))
+    answer = nastool("export", "--precision", "int8", cwd=job.folder)
+    assert answer.code == 1
+    said = " ".join(answer.stderr.replace("│", " ").split())
+    assert "the exported fp32 file does not compute what the network does: relative error" in said
+    assert "Nothing was exported" in said
+    assert "Traceback" not in answer.stderr
     assert contents(job.folder / "runs/r/export") == before
 
 

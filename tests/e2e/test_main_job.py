@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from matplotlib.image import imread
 from PIL import Image, ImageDraw
 
@@ -131,6 +132,17 @@ def test_manifest_matches_the_file(finished_job: Any) -> None:
     assert manifest["parity"]["top1_agreement"] == 1.0
     assert manifest["parity"]["batches"] == [1, 2, 32]
     assert manifest == finished_job.answers["export"].json
+
+
+def test_manifest_tells_the_training_of_its_weights(finished_job: Any) -> None:
+    (weights,) = finished_job.folder.glob("runs/r/retrain/*/best.pt")
+    told = finished_job.answers["export"].json["training"]
+    assert told["steps"] == finished_job.answers["retrain"].json["steps"]
+    assert {key: told[key] for key in told if key != "steps"} == torch.load(weights, weights_only=True)["belongs"]
+    assert (told["data"], told["seed"], told["holdout_per_class"]) == ("digits", 0, 20)
+    assert told["data_digest"] == finished_job.answers["search"].json["data_digest"]
+    assert (told["recipe"]["epochs"], told["recipe"]["batch"]) == (1, 32)  # the changes
+    assert {"lr", "momentum", "weight_decay", "label_smoothing", "augmentation"} <= set(told["recipe"])  # the preset
 
 
 def test_check_passes_at_the_budget_it_was_searched_for(finished_job: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from toolchain.distributed import from_first, gather_over_ranks, sum_over_ranks, wait_for_all
@@ -138,9 +139,19 @@ class Killed(BaseException):
 
 
 def train_steps(
-    space: SearchSpace, data: Data, folder: Path, steps: int, kind: str = "supernet", kill_at: int | None = None
+    space: SearchSpace,
+    data: Data,
+    folder: Path,
+    steps: int,
+    kind: str = "supernet",
+    kill_at: int | None = None,
+    batch: int = 32,
+    **changes: Any,
 ) -> dict[str, Any]:
-    """A training on any number of processes: this rank's weights at the end, and the losses of the first one."""
+    """A training on any number of processes: this rank's weights at the end, and the losses of the first one.
+
+    `losses` are those that the bar prints, `curve` the same in float32, from TensorBoard's file.
+    """
     model: torch.nn.Module
     if kind == "supernet":
         model = Supernet(space, shared_by(SUPERNET, world()))
@@ -159,13 +170,37 @@ def train_steps(
         return model(images), {}
 
     notes = Losses()
-    recipe = Recipe(epochs=steps * 32 / len(data.fit), batch=32, lr=0.02, weight_decay=1e-2, warmup_steps=4)
+    how: dict[str, Any] = {"lr": 0.02, "weight_decay": 1e-2, "warmup_steps": 4}
+    recipe = Recipe(epochs=steps * batch / len(data.fit), batch=batch, **how | changes)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
     with suppress(Killed), pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
         train(model, forward, data, recipe, schedule, BELONGS, notes, "train")
     losses = [float(note.split()[1]) for note in notes.notes]
-    return {"model": model.state_dict(), "losses": losses}
+    curve = curve_in(folder / "tb") if rank() == 0 else []
+    return {"before": before, "model": model.state_dict(), "losses": losses, "curve": curve}
+
+
+def curve_in(folder: Path) -> list[float]:
+    return [point.value for point in EventAccumulator(str(folder)).Reload().Scalars("loss")]
+
+
+@pytest.mark.parametrize("kind", ["supernet", "network"])
+def test_a_step_of_twice_64_images_is_that_of_128(
+    kind: str, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
+) -> None:
+    """The one loss and the weights after it: normalisation, gradients and loss are those of all 128 images."""
+    step = partial(train_steps, tiny_space, digits, steps=1, kind=kind, batch=128, lr=1.0, warmup_steps=0)
+    alone = step(tmp_path / "alone")
+    first, second = in_ranks(partial(step, tmp_path / "both"), 2)
+    assert len(first["curve"]) == 1
+    assert first["curve"] == pytest.approx(alone["curve"], rel=1e-5)
+    torch.testing.assert_close(second["model"], first["model"], atol=0, rtol=0)
+    torch.testing.assert_close(dict(first["model"]), dict(alone["model"]), atol=1e-5, rtol=1e-5)
+    weights = [name for name in alone["model"] if name.endswith("weight")]
+    moved = max(float((alone["model"][name] - alone["before"][name]).abs().max()) for name in weights)
+    assert moved > 1e-2  # a thousand times what they may differ
 
 
 @pytest.mark.parametrize("kind", ["supernet", "network"])
