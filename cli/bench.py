@@ -53,6 +53,7 @@ def bench(
     `nastool bench data` measures images a second instead: read, loaded, and trained on.
     """
     from toolchain.config import load_config
+    from toolchain.errors import BadConfig
 
     given = options.flags(
         space=space,
@@ -69,6 +70,11 @@ def bench(
     if files == [DATA]:
         _bench_data(settings, json)
         return
+    if DATA in files:
+        raise BadConfig(
+            f"the word {DATA} stands alone: type nastool bench {DATA}, and name the files in a command of their own "
+            f"(a file of that name is ./{DATA})"
+        )
     found = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
     if json:
         console.answer_json(found.as_dict())

@@ -23,12 +23,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from toolchain.ranks import launched, rank
+from toolchain.ranks import launched, rank, silent
 
 PLAIN_LINE_EVERY_S = 5.0
 
-_out = Console(soft_wrap=True, quiet=rank() > 0)  # looks sys.stdout up when it prints
-_err = Console(stderr=True, soft_wrap=True, quiet=rank() > 0)
+_out = Console(soft_wrap=True, quiet=silent())  # looks sys.stdout up when it prints
+_err = Console(stderr=True, soft_wrap=True, quiet=silent())
 
 
 def answer_json(content: Mapping[str, Any]) -> None:

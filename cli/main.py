@@ -31,7 +31,7 @@ from cli import (
 )
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
 from toolchain.launch import leave_word
-from toolchain.ranks import end_with_launcher
+from toolchain.ranks import end_with_launcher, require_sound
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
@@ -64,8 +64,9 @@ commands.add_typer(db.app, name="db")
 
 def app() -> None:
     """Run the command line."""
-    end_with_launcher()
     try:
+        require_sound()
+        end_with_launcher()
         commands()
     except ON_PURPOSE as problem:
         _end(str(problem), exit_code(problem), lost=isinstance(problem, RankLost))

@@ -53,7 +53,7 @@ Stack = Annotated[
     str | None,
     typer.Option("--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."),
 ]
-Precision = Annotated[str | None, typer.Option("--precision", help="What the networks compute in: fp32, fp16 or int8.")]
+Precision = Annotated[str | None, typer.Option("--precision", help="What networks are timed in: fp32 or fp16.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
 Db = Annotated[

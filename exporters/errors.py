@@ -4,6 +4,7 @@ Exception
 `-- ExporterError            base; ends a command with exit code 2
     |-- UnknownBackend       no backend has that name
     |-- BackendUnavailable   exit code 5: it can't run on this machine
+    |   `-- OtherPrecision   it would compute in another precision than it was asked for
     |-- WrongPrecision       a file computes in another precision than it is said to
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
@@ -28,6 +29,14 @@ class BackendUnavailable(ExporterError):
     """It can't run here; the message has the reason and the remedy."""
 
     exit_code = 5
+
+
+class OtherPrecision(BackendUnavailable):
+    """It would compute in another precision here; what to do about that depends on the command."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}. {remedy}")
+        self.reason = reason
 
 
 class WrongPrecision(ExporterError):

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from toolchain.errors import RankLost
-from toolchain.ranks import rank, world
+from toolchain.ranks import rank, require_sound, world
 
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
 PATIENCE = timedelta(days=1)  # while one measures or has more to score; of one that died, the launcher tells
@@ -29,10 +29,12 @@ def joined(device: torch.device) -> Iterator[None]:
 
     Raises:
         RankLost: the others can't be reached.
+        BadLaunch: the environment doesn't say how.
     """
     if world() == 1:
         yield
         return
+    require_sound()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():

@@ -6,6 +6,7 @@
     |   |   |-- UnknownSpace, BadArchitecture, BadUnit, BadConfig, BadData
     |   |   |-- BudgetInfeasible           no architecture of the space can fit the limits
     |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
+    |   |   |-- BadLaunch                  the environment doesn't say which of several processes this is
     |   |   |-- MissingStage               a command's input was not made yet
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
     |   |-- CheckFailed                    exit 1: all ran, and the answer is no
@@ -74,6 +75,10 @@ class NoDevice(UserError):
     """The device to train on is not in this machine."""
 
     exit_code = 5
+
+
+class BadLaunch(UserError):
+    """What torchrun or a scheduler put into the environment is wrong; the variable is named."""
 
 
 class RankLost(NastoolError):

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from exporters import backends
-from exporters.errors import BackendUnavailable
+from exporters.errors import BackendUnavailable, OtherPrecision
 from exporters.manifest import write_manifest
 from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
@@ -146,7 +146,8 @@ def _measured(models: Sequence[Model], chosen: Chosen, config: Config, progress:
         try:
             measured[model.file.name] = _summary(model, config, 0, progress).latency_ms
         except BackendUnavailable as problem:
-            progress.say(f"{model.file.name} is not measured: {problem}")
+            why = problem.reason if isinstance(problem, OtherPrecision) else problem
+            progress.say(f"{model.file.name} is not measured: {why}")
             measured[model.file.name] = None
     return measured
 

@@ -27,13 +27,14 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
-from exporters.errors import UnknownBackend
+from exporters.errors import NotOnnx, UnknownBackend
 from exporters.timing import Timing
 from exporters.to_onnx import load_model
 
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
+ROUNDING = ("QuantizeLinear", "Clip", "DequantizeLinear")  # of weights: the codes, their bits, their values
 SAMPLES = 8  # of each timing; a sample is the mean of a group of calls, as `exporters.timing` takes them
 DRIFT_PERIOD_MS = 60_000.0
 BURST_MS = 250.0
@@ -180,20 +181,34 @@ def latency_ms(path: Path, batch: int, scale_whole: float = 1.0) -> float:
     """What one call of the file on `batch` images costs on this device, in ms.
 
     Raises:
-        NotOnnx: the file can't be read.
+        NotOnnx: the file can't be read, or doesn't say how large what it multiplies is.
     """
     graph = onnx.shape_inference.infer_shapes(load_model(path)).graph
-    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    made_by = {name: node for node in graph.node for name in node.output}
     shapes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.output)
     }
+    stored = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+    def sizes(name: str) -> tuple[int, ...]:
+        """Of a tensor; what only rounds or dequantizes weights gives as many as it takes."""
+        while name not in stored and name in made_by and made_by[name].op_type in ROUNDING:
+            name = made_by[name].input[0]
+        found = stored.get(name) or shapes.get(name)
+        if not found:
+            raise NotOnnx(
+                f"{path} doesn't say what size {name} has, and the backend fake counts multiplications by sizes. "
+                f"Give --backend onnxruntime, or export the file with fixed sizes"
+            )
+        return found
+
     macs, convolutions = 0, 0
     for node in graph.node:
         if node.op_type == "Conv":  # each output value sums over one filter
             convolutions += 1
-            macs += batch * prod(shapes[node.output[0]][1:]) * prod(weights[node.input[1]][1:])
+            macs += batch * prod(sizes(node.output[0])[1:]) * prod(sizes(node.input[1])[1:])
         elif node.op_type == "Gemm":  # each image meets every weight once
-            macs += batch * prod(weights[node.input[1]])
+            macs += batch * prod(sizes(node.input[1]))
     scale = scale_whole if convolutions >= WHOLE_NETWORK_CONVOLUTIONS else 1.0
     return scale * (macs * NS_PER_MAC + len(graph.node) * NS_PER_NODE) / 1e6

@@ -1,6 +1,7 @@
 """`nastool check` as CI meets it: exit codes, JUnit XML, annotations, the job's summary."""
 
 import json
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,21 @@ def test_refused(mistake: str, files: Path, nastool: Nastool) -> None:
     assert (answer.code, answer.stdout) == (2, "")
     assert expected in " ".join(answer.stderr.split())
     assert "measure" not in answer.stderr, "it is refused before work starts"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="ONNX Runtime has fp16 kernels for other CPUs")
+@pytest.mark.parametrize("words", ["half.onnx --latency 1s", "quick.onnx --baseline half.onnx"])
+def test_a_precision_that_is_not_computed_here(words: str, files: Path, nastool: Nastool, tmp_path: Path) -> None:
+    """A check has no --precision, so none is offered."""
+    (tmp_path / "quick.onnx").write_bytes((files / "quick.onnx").read_bytes())
+    net = nn.Sequential(nn.Conv2d(1, 8, 1), nn.Flatten())
+    export_onnx(net, torch.zeros(2, 1, 16, 16), tmp_path / "half.onnx", precision="fp16")
+    answer = nastool("check", *words.split(), "--backend", "onnxruntime", cwd=tmp_path)
+    assert (answer.code, answer.stdout) == (5, "")
+    shown = " ".join(answer.stderr.split())
+    assert "half.onnx can't be timed on cpu" in shown
+    assert "--precision" not in shown
+    assert "on a GPU (--device gpu0)" in shown
 
 
 def test_a_file_that_is_none(files: Path, nastool: Nastool) -> None:

@@ -5,16 +5,22 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from torch import nn
 
 from exporters import backends
 from exporters.backends import CompileSpec
 from exporters.backends.fake import DRIFT_PERIOD_MS, NS_PER_MAC, NS_PER_NODE, Backend, Dials
-from exporters.errors import UnknownBackend
+from exporters.errors import NotOnnx, UnknownBackend
+from exporters.int8 import quantize
 from exporters.timing import Timing
-from exporters.to_onnx import export_onnx
+from exporters.to_onnx import export_onnx, load_model
+
+SIZES = ((3, 6, 6), (4, 4, 4))  # of what the convolution takes and gives
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,44 @@ def test_costs_its_macs_and_nodes(part: Path, batch: int) -> None:
     macs = batch * (4 * 4 * 4 * 3 * 3 * 3 + 64 * 5)
     nodes = 3  # Conv, Reshape, Gemm
     assert ms(Backend(), part, batch) == pytest.approx((macs * NS_PER_MAC + nodes * NS_PER_NODE) / 1e6)
+
+
+def test_eight_bits_have_the_macs_of_the_float_file_and_more_nodes(part: Path, tmp_path: Path) -> None:
+    written = quantize(load_model(part), np.ones((4, 3, 6, 6), np.float32))
+    onnx.save(written, tmp_path / "int8.onnx")
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in written.graph.node}
+    more = len(written.graph.node) - len(load_model(part).graph.node)
+    assert ms(Backend(), tmp_path / "int8.onnx") == pytest.approx(ms(Backend(), part) + more * NS_PER_NODE / 1e6)
+
+
+@pytest.mark.parametrize("codes", [["DequantizeLinear"], ["QuantizeLinear", "Clip", "DequantizeLinear"]])
+def test_weights_are_as_large_as_the_codes_that_they_come_from(codes: list[str], tmp_path: Path) -> None:
+    """QCDQ rounds, keeps the codes within their bits, and gives values again."""
+    stored = np.zeros((4, 3, 3, 3), np.float32 if len(codes) > 1 else np.int8)
+    constants = {"w": stored, "scale": np.float32(0.5), "zero": np.int8(0), "most": np.int8(7)}
+    takes = {"QuantizeLinear": ["scale", "zero"], "Clip": ["zero", "most"], "DequantizeLinear": ["scale", "zero"]}
+    names = ["w", *codes]
+    nodes = [helper.make_node(op, [before, *takes[op]], [op]) for before, op in pairwise(names)]
+    nodes.append(helper.make_node("Conv", ["x", names[-1]], ["y"]))
+    x, y = (helper.make_tensor_value_info(name, 1, ["n", *size]) for name, size in zip("xy", SIZES, strict=True))
+    initial = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [y], initial)), tmp_path / "coded.onnx")
+    expected = (8 * 4 * 4 * 4 * 3 * 3 * 3 * NS_PER_MAC + len(nodes) * NS_PER_NODE) / 1e6
+    assert ms(Backend(), tmp_path / "coded.onnx") == pytest.approx(expected)
+
+
+def test_a_file_that_does_not_tell_its_sizes_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["w", "shape"], ["reshaped"]),
+        helper.make_node("Conv", ["x", "reshaped"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, 1, ["n", *size]) for name, size in zip("xy", SIZES, strict=True))
+    shape = helper.make_tensor_value_info("shape", onnx.TensorProto.INT64, ["rank"])
+    weights = numpy_helper.from_array(np.zeros((4, 27), np.float32), "w")
+    graph = helper.make_graph(nodes, "g", [x, shape], [y], [weights])
+    onnx.save(helper.make_model(graph), tmp_path / "open.onnx")
+    with pytest.raises(NotOnnx, match="doesn't say what size reshaped has"):
+        ms(Backend(), tmp_path / "open.onnx")
 
 
 def test_whole_networks_can_be_slower_than_their_parts(part: Path, whole: Path) -> None:

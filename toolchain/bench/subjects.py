@@ -14,7 +14,7 @@ from toolchain.config import Config, ProfileConfig
 from toolchain.engines import gpu_of, read_engine, require_engine_batch
 from toolchain.errors import BadConfig
 from toolchain.models import require_batch
-from toolchain.profiling.stack import usable_backend
+from toolchain.profiling.stack import require_own_precision
 from toolchain.progress import Progress
 from toolchain.runs import Run
 
@@ -86,8 +86,8 @@ def find_subjects(
             require_batch(file, places[0].batch)
         precision = "fp32" if name in made else precision_of(file)
         found += [Subject(name, file, place.model_copy(update={"precision": precision})) for place in places]
-    for profile in dict.fromkeys(subject.profile for subject in found):
-        usable_backend(profile)
+    for subject in found:
+        require_own_precision(subject.name, subject.profile, "Leave it out, or bench it on a GPU (--device gpu0)")
     task = progress.start("export reference networks", len(wanted)) if wanted else None
     for name, (network, size_px, classes) in wanted.items():
         _export(network, size_px, classes, made[name])

@@ -54,7 +54,7 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
     if config.profile.precision == "int8":
         raise BadConfig(
             "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
-            "images. Profile in fp32 or fp16, and measure int8 files with nastool check --precision int8"
+            "images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
         )
     context, _ = context_of(config.profile), usable_backend(config.profile)
     if config.profile.estimate:  # one round says all

@@ -4,12 +4,13 @@ import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 
 from exporters import backends, nvml
 from exporters.backends import Backend, onnxruntime
 from exporters.backends.roofline import Backend as Roofline
-from exporters.errors import BackendUnavailable
+from exporters.errors import BackendUnavailable, OtherPrecision
 from exporters.timing import PROTOCOL_VERSION
 from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
@@ -66,6 +67,21 @@ def usable_backend(config: ProfileConfig) -> Backend:
     return backend
 
 
+def require_own_precision(file: Path | str, profile: ProfileConfig, instead: str) -> None:
+    """Refuse a file that would be computed in another precision than its own, which is the one in `profile`.
+
+    Args:
+        instead: what to type then.
+
+    Raises:
+        as `usable_backend`.
+    """
+    try:
+        usable_backend(profile)
+    except OtherPrecision as problem:
+        raise OtherPrecision(f"{file} can't be timed on {profile.device}: {problem.reason}", instead) from None
+
+
 def context_of(config: ProfileConfig) -> Context:
     """The stack that measurements under this configuration belong to.
 
@@ -113,16 +129,21 @@ def precision_found(backend: Backend, asked: str) -> str:
     """What `backend` computes in where a file of the precision `asked` is given to it.
 
     Raises:
-        BackendUnavailable: something else, so that its latency would be that of another precision.
+        OtherPrecision: something else, so that its latency would be that of another precision.
     """
     provider = backend.provider
     if provider == onnxruntime.CPU and asked == "fp16" and platform.machine() in ("x86_64", "AMD64"):
-        raise BackendUnavailable(
+        raise OtherPrecision(
             "onnxruntime computes fp16 files in fp32 on x86 CPUs, with casts round each layer: the file is smaller, "
-            "and slower. Give --precision fp32, or profile fp16 on a GPU"
+            "and slower",
+            'Profile and search in fp32 (--precision fp32, or precision = "fp32" under [profile] in nastool.toml), or '
+            "in fp16 on a GPU",
         )
     if isinstance(backend, Roofline) and asked != "fp32":
-        raise BackendUnavailable(f"estimates are made in fp32, not in {asked}. Give --precision fp32")
+        raise OtherPrecision(
+            f"estimates are made in fp32, not in {asked}",
+            'Give --precision fp32, or write precision = "fp32" under [profile] in nastool.toml',
+        )
     if provider == onnxruntime.TENSORRT and asked == "fp32":
         return "tf32"  # its engines are built with TensorRT's default, and there is no option to change that
     return asked

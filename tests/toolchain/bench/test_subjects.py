@@ -1,5 +1,6 @@
 """Names -> files."""
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,20 @@ def test_what_can_not_run_is_refused_before_anything_is_exported(tiny_config: Co
     assert not list(tmp_path.glob("*.onnx"))
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="ONNX Runtime has fp16 kernels for other CPUs")
+def test_a_file_of_a_precision_that_is_not_computed_here_is_named(
+    file: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    half = tmp_path / "half.onnx"
+    export_onnx(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), torch.zeros(2, 1, 8, 8), half, precision="fp16")
+    with pytest.raises(BackendUnavailable) as caught:
+        find_subjects([str(file), str(half)], places_of([], tiny_config.profile), tiny_config, tmp_path, Quiet())
+    assert str(caught.value).startswith(f"{half} can't be timed on cpu: onnxruntime computes fp16 files in fp32")
+    assert str(caught.value).endswith("Leave it out, or bench it on a GPU (--device gpu0)")
+    fakes = places_of(["fake"], tiny_config.profile)
+    assert len(find_subjects([str(file), str(half)], fakes, tiny_config, tmp_path, Quiet())) == 2
+
+
 def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
     file: Path, tiny_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +144,7 @@ def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
     engine.write_bytes(b"ftrt" + bytes(100))
     gpu = Device("rtx3090", "gpu", "NVIDIA GeForce RTX 3090", 10496, capability="8.6")
     monkeypatch.setattr(engines, "attached", lambda: (find("cpu"), gpu))
-    monkeypatch.setattr(subjects, "usable_backend", lambda profile: None)
+    monkeypatch.setattr(subjects, "require_own_precision", lambda name, profile, instead: None)
     places = places_of(["onnxruntime", "fake"], tiny_config.profile)
     *others, found = find_subjects([str(file), str(engine)], places, tiny_config, tmp_path, Quiet())
     assert [subject.profile.backend for subject in others] == ["onnxruntime", "fake"]

@@ -16,6 +16,7 @@ from latency_db.store import Store
 from latency_db.table import Sample
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
+from toolchain.errors import BadConfig
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.measure import measure
@@ -218,6 +219,14 @@ def test_asked_again_a_profile_is_added_and_counts(first: Profiled, profiled: Co
     again = profile(profiled, space, Quiet()).table
     assert {row.run_id for row in again.rows.values()}.isdisjoint(row.run_id for row in first.table.rows.values())
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]
+
+
+def test_8_bits_are_no_profile_and_the_way_to_time_them_is_one_that_there_is(
+    profiled: Config, space: SearchSpace
+) -> None:
+    asked = profiled.model_copy(update={"profile": profiled.profile.model_copy(update={"precision": "int8"})})
+    with pytest.raises(BadConfig, match=r"time an int8 file by its name: nastool bench model\.int8\.onnx$"):
+        profile(asked, space, Quiet())
 
 
 def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
