@@ -1,6 +1,8 @@
 """Timing on a GPU: between two events on its stream, once its clocks have settled.
 
-As trtexec of TensorRT 11 does by default: warm-up of 200 ms, CUDA graphs, a spinning host, no copies of images.
+As trtexec of TensorRT 11 does by default: warm-up of 200 ms, a spinning host, no copies of images. What a launch is,
+the backend says: an engine's is one CUDA graph where `DeviceMemory.capture` gives one, ONNX Runtime's is a run of its
+session, kernel by kernel.
 """
 
 import time

@@ -57,6 +57,16 @@ def gpus() -> tuple[Gpu, ...]:
         return tuple(_describe(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
 
 
+def at(pci_bus_id: str) -> Gpu | None:
+    """The GPU in that place, however the library wrote it that told the place; None where NVML has none there."""
+    return next((gpu for gpu in gpus() if same_place(gpu.pci_bus_id, pci_bus_id)), None)
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two PCI bus ids are one: NVML writes `00000000:0A:00.0`, and CUDA `0000:0a:00.0`."""
+    return one.lower().lstrip("0") == other.lower().lstrip("0")
+
+
 def clocks_of(pci_bus_id: str) -> str:
     """`floating`, or `held at 1404 MHz`; `unknown` where NVML doesn't tell."""
     watch = Watch(pci_bus_id)

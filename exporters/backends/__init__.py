@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,14 @@ class Backend(Protocol):
             WrongPrecision: the file is of another precision than the spec says (`exporters.precision`).
             BackendUnavailable: the runtime can't run here, or not in this precision.
         """
+
+
+@runtime_checkable
+class PicksGpu(Protocol):
+    """What a backend has as well that runs on NVIDIA GPUs."""
+
+    def on_gpu(self, pci_bus_id: str) -> Backend:
+        """The same, on the GPU in that place, as NVML writes it; without, a backend takes the one CUDA counts first."""
 
 
 def names() -> tuple[str, ...]:

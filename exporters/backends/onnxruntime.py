@@ -1,4 +1,7 @@
-"""ONNX Runtime: on the CPU, or through its CUDA or TensorRT provider where they are."""
+"""ONNX Runtime: on the CPU, or through its CUDA or TensorRT provider where they are.
+
+On a GPU the host launches kernel by kernel: neither provider's CUDA graphs are on, so its launches count.
+"""
 
 import ctypes
 from collections.abc import Iterator
@@ -14,10 +17,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from exporters import memory
 from exporters.backends import Arrays, CompileSpec
 from exporters.errors import BackendUnavailable, NotOnnx
 from exporters.gpu_timing import GpuTimer
-from exporters.memory import DeviceMemory, open_memory
+from exporters.memory import DeviceMemory
 from exporters.precision import check_precision
 from exporters.timing import Timing, time_calls
 
@@ -30,12 +34,22 @@ WARNINGS, ERRORS, FATAL = 2, 3, 4  # ONNX Runtime's levels of logging
 
 
 class Backend:
-    """Sessions with all of ONNX Runtime's graph optimisations."""
+    """Sessions with all of ONNX Runtime's graph optimisations.
+
+    Args:
+        provider: as ONNX Runtime names it.
+        gpu: its PCI bus id; "" for the one that CUDA counts first.
+    """
 
     name = "onnxruntime"
 
-    def __init__(self, provider: str = CPU) -> None:
+    def __init__(self, provider: str = CPU, gpu: str = "") -> None:
         self.provider = provider
+        self.gpu = gpu
+
+    def on_gpu(self, pci_bus_id: str) -> "Backend":
+        """The same provider on that GPU; in the CPU's place the CUDA provider."""
+        return Backend(CUDA if self.provider == CPU else self.provider, pci_bus_id)
 
     def why_not(self) -> str | None:
         """Found out by trying: the list of providers only says what the wheel was built with."""
@@ -45,13 +59,15 @@ class Backend:
             return None
         if not _has_nvidia_driver():
             return "there is no NVIDIA driver on this machine. Use one with an NVIDIA GPU and its driver"
-        if not _loads(self.provider):
+        if self.gpu and (reason := memory.why_not(self.gpu)):
+            return reason
+        if not _loads(self.provider, memory.ordinal_of(self.gpu)):
             needed = NEEDED.get(self.provider, "its")
             return (
                 f"onnxruntime {ort.__version__} can't load {self.provider}. Install {needed} libraries of "
                 f"the versions on https://onnxruntime.ai/docs/execution-providers"
             )
-        return None
+        return memory.why_not()
 
     def version(self) -> str:
         return str(ort.__version__)
@@ -63,12 +79,14 @@ class Backend:
             raise BackendUnavailable(f"{self.provider} can't run {onnx.name} here: {reason}")
         check_precision(onnx, spec.precision)
         _share_memory()
+        gpu = None if self.provider == CPU else memory.open_memory(self.gpu)
         try:
-            gpu = None if self.provider == CPU else open_memory()
             chosen = (self.provider, _provider_options(self.provider, gpu))
             session = ort.InferenceSession(str(onnx), _options(spec), providers=[chosen])
             return Session(session, spec.batch, spec.threads, gpu)
         except Exception as problem:  # onnxruntime's errors share no base of their own
+            if gpu is not None:
+                gpu.close()
             reason = str(problem).splitlines()[0]
             raise NotOnnx(f"onnxruntime can't run {onnx}: {reason}. Export it again") from None
 
@@ -82,7 +100,7 @@ class Session:
         self._session: ort.InferenceSession | None = session
         self._gpu = gpu
         self._timer: GpuTimer | None = None
-        self._binding, self._inputs = _bind(session, batch)
+        self._binding, self._inputs = _bind(session, batch, gpu.ordinal if gpu else 0)
         self._one_thread = threads == 1  # only then the CPU time of this thread is all there is
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
@@ -130,7 +148,7 @@ def _provider_options(provider: str, gpu: DeviceMemory | None) -> dict[str, str]
     """On a GPU the calls are put on our stream, so that events on it time them."""
     if gpu is None:
         return {}
-    options = {"device_id": "0", "user_compute_stream": str(gpu.stream)}
+    options = {"device_id": str(gpu.ordinal), "user_compute_stream": str(gpu.stream)}
     # on by default, and then float32 is computed with 10 bits of mantissa; TensorRT's provider has no such option
     return options | ({"use_tf32": "0"} if provider == CUDA else {})
 
@@ -147,17 +165,17 @@ def _share_memory() -> None:
     ort.create_and_register_allocator(memory, None)
 
 
-def _bind(session: ort.InferenceSession, batch: int) -> tuple[ort.IOBinding, list[ort.OrtValue]]:
+def _bind(session: ort.InferenceSession, batch: int, ordinal: int) -> tuple[ort.IOBinding, list[ort.OrtValue]]:
     """Inputs and outputs that stay on the device, so that a timed call copies nothing; and the inputs."""
     device = "cpu" if session.get_providers()[0] == CPU else "cuda"
     binding = session.io_binding()
     inputs = []
     for entry in session.get_inputs():
         shape = tuple(size if isinstance(size, int) else batch for size in entry.shape)
-        inputs.append(_drawn_images(shape, _numpy_type(entry), device))
+        inputs.append(_drawn_images(shape, _numpy_type(entry), device, ordinal))
         binding.bind_ortvalue_input(entry.name, inputs[-1])
     for entry in session.get_outputs():
-        binding.bind_output(entry.name, device)
+        binding.bind_output(entry.name, device, ordinal)
     session.run_with_iobinding(binding)  # a file need not tell the shapes of its outputs; a call does
     for entry, value in zip(session.get_outputs(), binding.get_outputs(), strict=True):
         binding.bind_ortvalue_output(entry.name, value)
@@ -167,16 +185,16 @@ def _bind(session: ort.InferenceSession, batch: int) -> tuple[ort.IOBinding, lis
 _IN_USE: WeakValueDictionary[tuple[Any, ...], ort.OrtValue] = WeakValueDictionary()
 
 
-def _drawn_images(shape: tuple[int, ...], kind: type[np.floating[Any]], device: str) -> ort.OrtValue:
+def _drawn_images(shape: tuple[int, ...], kind: type[np.floating[Any]], device: str, ordinal: int) -> ort.OrtValue:
     """Normally distributed images; zeros would be quicker than real ones.
 
     Sessions only read them, so all of one shape share one copy as long as a session holds it: half of what a network
     of the paper's size takes at batch 32.
     """
-    images = _IN_USE.get((shape, kind, device))
+    images = _IN_USE.get((shape, kind, device, ordinal))
     if images is None:
         drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32).astype(kind)
-        images = _IN_USE[shape, kind, device] = ort.OrtValue.ortvalue_from_numpy(drawn, device, 0)
+        images = _IN_USE[shape, kind, device, ordinal] = ort.OrtValue.ortvalue_from_numpy(drawn, device, ordinal)
     return images
 
 
@@ -196,7 +214,7 @@ def _has_nvidia_driver() -> bool:
 
 
 @cache
-def _loads(provider: str) -> bool:
+def _loads(provider: str, ordinal: int) -> bool:
     """Does a session get this provider, or does ONNX Runtime fall back to the CPU?"""
     images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     logits = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
@@ -206,7 +224,9 @@ def _loads(provider: str) -> bool:
     with _silent():
         ort.preload_dlls()  # finds the libraries that torch's wheels brought
         try:
-            session = ort.InferenceSession(model.SerializeToString(), providers=[provider])
+            session = ort.InferenceSession(
+                model.SerializeToString(), providers=[(provider, {"device_id": str(ordinal)})]
+            )
         except Exception:  # onnxruntime's errors share no base of their own
             return False
     return bool(session.get_providers()[0] == provider)

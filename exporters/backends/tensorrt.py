@@ -5,7 +5,8 @@ batches are run in pieces of that size, filled up with zeros; images don't depen
 """
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,12 +40,16 @@ class Backend:
 
     Args:
         module: `tensorrt` or `tensorrt_rtx`; rows of the two are never mixed.
-        device: the GPU, as CUDA counts them.
+        gpu: its PCI bus id; "" for the one that CUDA counts first.
     """
 
-    def __init__(self, module: str = "tensorrt", device: int = 0) -> None:
+    def __init__(self, module: str = "tensorrt", gpu: str = "") -> None:
         self.name = module
-        self._device = device
+        self.gpu = gpu
+
+    def on_gpu(self, pci_bus_id: str) -> "Backend":
+        """The same module on that GPU."""
+        return Backend(self.name, pci_bus_id)
 
     @property
     def provider(self) -> str:
@@ -81,7 +86,8 @@ class Backend:
             raise BackendUnavailable(f"{self.name} can't build {onnx.name} here: {reason}")
         check_precision(onnx, spec.precision)
         batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
-        engine = build_engine(self._trt(), onnx, batch, capability, self._timing_cache(), detailed=True)
+        with self._selected() if capability == CURRENT and nvml.gpus() else nullcontext():
+            engine = build_engine(self._trt(), onnx, batch, capability, self._timing_cache(), detailed=True)
         return replace(engine, capability=self._capability()) if capability == CURRENT else engine
 
     def compile(self, onnx: Path, spec: CompileSpec) -> "EngineSession":
@@ -99,7 +105,7 @@ class Backend:
             plan = b""
         if reason := self.why_not():
             raise BackendUnavailable(f"{self.name} can't run {onnx.name} here: {reason}")
-        return EngineSession(self._trt(), plan or self.build(onnx, spec).plan, spec, onnx.name, self._device)
+        return EngineSession(self._trt(), plan or self.build(onnx, spec).plan, spec, onnx.name, self.gpu)
 
     def _timing_cache(self) -> Path | None:
         """One file a GPU and version: what was measured of tactics once is taken again, so engines stay alike."""
@@ -109,18 +115,35 @@ class Backend:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"tensorrt-{self.version()}-sm{self._capability().replace('.', '')}.timing"
 
+    @contextmanager
+    def _selected(self) -> Iterator[None]:
+        """A builder times tactics on the GPU that is CUDA's current one; here it is ours."""
+        gpu = memory.open_memory(self.gpu)
+        try:
+            yield
+        finally:
+            gpu.close()
+
     def _capability(self) -> str:
+        gpu = self._described()
+        return gpu.capability if gpu else CURRENT
+
+    def _described(self) -> nvml.Gpu | None:
+        """What NVML knows of our GPU, whatever number it has there."""
         found = nvml.gpus()
-        return found[min(self._device, len(found) - 1)].capability if found else CURRENT
+        place = self.gpu
+        if not place and len(found) > 1:
+            with suppress(BackendUnavailable):  # without CUDA there is no first one
+                place = next(iter(memory.bus_ids()), "")
+        return nvml.at(place) if place else next(iter(found), None)
 
     def _trt(self) -> ModuleType:
         return import_module(self.name)
 
     def _why_no_gpu(self) -> str | None:
-        found = nvml.gpus()
-        if not found:
+        gpu = self._described()
+        if gpu is None:
             return "there is no NVIDIA GPU with its driver on this machine. Use one that has it"
-        gpu = found[min(self._device, len(found) - 1)]
         if gpu.sm < LEAST_SM[self.name]:
             last = LAST_TENSORRT.get(gpu.sm)
             ended = f"; the last TensorRT for it is {last}" if last else ""
@@ -128,14 +151,14 @@ class Backend:
                 f"{gpu.name} has compute capability {gpu.capability}, and {self.name} takes 7.5 and later{ended}. "
                 f"Use --backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12: CUDA 13 has dropped it too"
             )
-        return memory.why_not()
+        return memory.why_not(self.gpu)
 
 
 class EngineSession:
     """A loaded engine with a drawn batch of inputs, in place on the GPU."""
 
-    def __init__(self, trt: ModuleType, plan: bytes, spec: CompileSpec, name: str, device: int = 0) -> None:
-        self._gpu: DeviceMemory | None = memory.open_memory(device)
+    def __init__(self, trt: ModuleType, plan: bytes, spec: CompileSpec, name: str, gpu: str = "") -> None:
+        self._gpu: DeviceMemory | None = memory.open_memory(gpu)
         self._trt = trt
         self._name = name
         log = logger_of(trt)

@@ -25,7 +25,7 @@ from exporters.memory import CaptureFailed
 class HostMemory:
     """DeviceMemory on the host; work is done when it is put on the stream."""
 
-    name, graphs, stream = "host", True, 7
+    name, graphs, stream, ordinal = "host", True, 7, 0
 
     def __init__(self, captures: bool = True) -> None:
         self.buffers: dict[int, Any] = {}

@@ -202,7 +202,7 @@ def test_pycuda_has_all_that_is_called(tmp_path: Path) -> None:
         if isinstance(node, ast.ClassDef) and node.name == "PyCuda"
     )
     ours = {name for name in dir(memory.PyCuda) if not name.startswith("__")} | {"_claimed", "_context", "_device"}
-    ours |= {"_cuda", "_stream", "ascontiguousarray", "ndarray"}
+    ours |= {"_cuda", "_stream", "ordinal", "ascontiguousarray", "ndarray"}
     used = {node.attr for node in ast.walk(pycuda) if isinstance(node, ast.Attribute)} - ours
     assert {"memcpy_htod_async", "retain_primary_context", "time_till"} <= used
     in_python = {"init", "handle"}  # pycuda/driver.py passes these on

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exporters import backends, nvml
-from exporters.backends import Backend, onnxruntime
+from exporters.backends import Backend, PicksGpu, onnxruntime
 from exporters.backends.roofline import Backend as Roofline
 from exporters.errors import BackendUnavailable, OtherPrecision
 from exporters.timing import PROTOCOL_VERSION
@@ -144,6 +144,11 @@ def precision_found(backend: Backend, asked: str) -> str:
             f"estimates are made in fp32, not in {asked}",
             'Give --precision fp32, or write precision = "fp32" under [profile] in nastool.toml',
         )
+    if provider == onnxruntime.TENSORRT and asked == "fp16":
+        raise OtherPrecision(
+            "onnxruntime's TensorRT provider builds weakly typed engines, which may compute an fp16 file in fp32",
+            "Give --precision fp32, or --backend tensorrt or onnxruntime, which compute fp16 as it is written",
+        )
     if provider == onnxruntime.TENSORRT and asked == "fp32":
         return "tf32"  # its engines are built with TensorRT's default, and there is no option to change that
     return asked
@@ -159,7 +164,17 @@ def _named(name: str, device: Device) -> Backend:
             f"{device.kind.upper()}{f' (and {reason})' if reason else ''}. Give --backend {DEFAULTS[device.kind][-1]}, "
             f"or another --device; nastool doctor lists what is here"
         )
-    return onnxruntime.Backend(onnxruntime.CUDA) if (name, device.kind) == ("onnxruntime", "gpu") else backend
+    return _on_gpu(backend, device) if device.kind == "gpu" and isinstance(backend, PicksGpu) else backend
+
+
+def _on_gpu(backend: PicksGpu, device: Device) -> Backend:
+    """NVML's places name a GPU for CUDA as well; its numbers do not."""
+    if not device.pci_bus_id and len(nvml.gpus()) > 1:
+        raise BackendUnavailable(
+            f"the driver does not tell the PCI bus id of {device.name}, so it can't be told from the other GPUs. Leave "
+            f"one GPU visible to the driver, as docker run --gpus device={device.uid} does"
+        )
+    return backend.on_gpu(device.pci_bus_id)
 
 
 def _default(device: Device) -> Backend:
@@ -169,10 +184,10 @@ def _default(device: Device) -> Backend:
 
 
 def _gpu(device: Device) -> nvml.Gpu | None:
-    """What NVML knows of a GPU: the one of that model."""
+    """What NVML knows of this very GPU; others may be of its model."""
     if device.kind != "gpu":
         return None
-    return next((gpu for gpu in nvml.gpus() if gpu.name == device.model), None)
+    return next((gpu for gpu in nvml.gpus() if gpu.uuid == device.uid), None)
 
 
 def _estimate_context(backend: Backend, config: ProfileConfig) -> Context:

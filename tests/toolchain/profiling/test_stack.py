@@ -1,6 +1,7 @@
 """Which backend a name means on which device, and what is noted of a stack."""
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from toolchain.profiling.clocks import cpu_clocks
 from toolchain.profiling.rates import rates_of
 from toolchain.profiling.stack import context_of, make_context, usable_backend
 
-GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82)
+GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82, "GPU-1", pci_bus_id="00000000:01:00.0")
+SECOND = replace(GPU, name="gpu1", uid="GPU-2", pci_bus_id="00000000:0A:00.0")  # of the same model
 
 
 def config(**changes: Any) -> ProfileConfig:
@@ -63,6 +65,35 @@ def test_on_a_gpu_onnxruntime_is_its_cuda_provider(gpu: nvml.Gpu) -> None:
     assert stack._named("tensorrt_rtx", GPU).name == "tensorrt_rtx"
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime_tensorrt", "tensorrt", "tensorrt_rtx"])
+def test_each_backend_is_on_the_gpu_that_was_asked_for(name: str) -> None:
+    for device in (GPU, SECOND):
+        backend = stack._named(name, device)
+        assert isinstance(backend, onnxruntime.Backend | TensorRT)
+        assert backend.gpu == device.pci_bus_id
+
+
+def test_of_two_gpus_of_a_model_the_one_that_was_asked_for_is_noted(
+    gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = replace(gpu, index=1, uuid=SECOND.uid, pci_bus_id=SECOND.pci_bus_id)
+    megahertz = {gpu.pci_bus_id: 1404, second.pci_bus_id: 1100}
+    monkeypatch.setattr(nvml, "gpus", lambda: (gpu, second))
+    monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.State(megahertz[pci], 2))
+    noted = [make_context(device, stack._named("onnxruntime", device), config()).clocks for device in (GPU, SECOND)]
+    assert noted == ["held at 1404 MHz", "held at 1100 MHz"]
+
+
+def test_a_gpu_without_a_place_is_refused_where_there_are_others(
+    gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = replace(SECOND, pci_bus_id="")
+    assert stack._named("tensorrt", lost).name == "tensorrt"  # it is the only one
+    monkeypatch.setattr(nvml, "gpus", lambda: (gpu, replace(gpu, index=1)))
+    with pytest.raises(BackendUnavailable, match=r"PCI bus id of gpu1.*Leave one GPU visible.*device=GPU-2"):
+        stack._named("tensorrt", lost)
+
+
 def test_the_default_of_a_gpu_is_the_first_that_can_run(gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime.Backend, "why_not", lambda self: None)
     monkeypatch.setattr(TensorRT, "why_not", lambda self: None)
@@ -91,7 +122,14 @@ def test_a_precision_that_would_be_another_is_refused() -> None:
 def test_tensorrts_provider_computes_in_tf32_and_that_is_noted() -> None:
     provider = onnxruntime.Backend(onnxruntime.TENSORRT)
     assert stack.precision_found(provider, "fp32") == "tf32"
-    assert stack.precision_found(provider, "fp16") == "fp16"
+
+
+def test_fp16_that_tensorrts_provider_may_compute_in_fp32_is_refused() -> None:
+    with pytest.raises(
+        BackendUnavailable, match=r"weakly typed.* Give --precision fp32, or --backend tensorrt or onnx"
+    ):
+        stack.precision_found(onnxruntime.Backend(onnxruntime.TENSORRT), "fp16")
+    assert stack.precision_found(onnxruntime.Backend(onnxruntime.CUDA), "fp16") == "fp16"
 
 
 def test_an_estimate_has_nothing_of_this_machine() -> None:
