@@ -116,10 +116,15 @@ def export_table(
     answer = {
         "file": str(file),
         "stacks": len(content["contexts"]),
+        "estimates": sum(c.estimate for c in chosen if c.id in content["contexts"]),
         "runs": len(content["runs"]),
         "sha256": content["sha256"],
     }
-    _answer("exported", answer, json)
+    if json:
+        console.answer_json(answer)
+        return
+    named = [f"{c.id[:SHORT]}{estimate(c)}" for c in chosen if c.id in content["contexts"]]
+    console.answer_facts("exported", answer | {"stacks": f"{len(named)}: {', '.join(named)}"})
 
 
 @app.command("import")
@@ -158,11 +163,12 @@ def diff(
     found = compare(one, other)
     if json:
         ids = {"before": one.context.id, "after": other.context.id}
-        console.answer_json({**ids, **asdict(found), "median_ratio": found.median_ratio})
+        estimates = {"before_estimate": one.context.estimate, "after_estimate": other.context.estimate}
+        console.answer_json({**ids, **estimates, **asdict(found), "median_ratio": found.median_ratio})
         return
     rows = [(r.key, f"{r.before_ms:.3f}", f"{r.after_ms:.3f}", f"{r.ratio:.3f}", f"{r.spread:.1%}") for r in found.rows]
     console.answer_table(
-        f"{one.context.id[:SHORT]} and {other.context.id[:SHORT]}, ms a batch",
+        " and ".join(f"{each.context.id[:SHORT]}{estimate(each.context)}" for each in (one, other)) + ", ms a batch",
         ("part", "before", "after", "after / before", "spread"),
         rows,
     )

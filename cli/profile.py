@@ -32,13 +32,15 @@ def profile(
     """Benchmark every distinct choice block, the stem and the head, into the latency table.
 
     Whole networks are timed as well, and the sum of the parts is calibrated on them.
-    With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates.
+    With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates, and
+    nothing is calibrated.
     Parts whose times can't be trusted are timed again, and marked where that doesn't help.
     Killed, the same command goes on with the round that it was in.
     """
     from toolchain.config import load_config
     from toolchain.costs.latency import latency_model, network_prefix
     from toolchain.profiling.profiler import profile as run_profile
+    from toolchain.profiling.rates import rates_of
     from toolchain.spaces import load_space
     from toolchain.units import parse_seconds
 
@@ -101,6 +103,17 @@ def profile(
     if unstable:
         named = ", ".join(f"{key} ({why})" for key, why in unstable.items())
         console.say(f"warning: unstable (! in the table): {named}. Type the same command again on a quieter machine")
+    if context.estimate:
+        asked = settings.profile
+        console.say(
+            f"ESTIMATE: a network's latency is the sum of these. How far that is from the device is not known here; "
+            f"its rates are {rates_of(asked.device).source}"
+        )
+        console.say(
+            f"{len(rows)} parts in {profiled.db}. Next: nastool train, then nastool search --device {asked.device} "
+            f"--estimate --batch {asked.batch} --latency ..."
+        )
+        return
     console.say(f"a network's latency is the {calibration}")
     console.say(
         f"{len(rows)} parts and {len(whole)} whole networks in {profiled.db}. "

@@ -142,7 +142,7 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
     )
     for cost in plan.costs.all if plan.context.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
-    if best["calibration"]:
+    if best["calibration"] and not best["estimate"]:  # its convention, above, has said all
         console.say(f"latency_ms: {best['calibration']['in_words']}")
 
 
@@ -167,6 +167,8 @@ def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> 
 def _predicted(best: dict[str, Any]) -> str:
     if best["latency_ms"] is None:
         return "its parts are not measured"
+    if best["estimate"]:
+        return _ms(best["latency_ms"])  # no margin is kept on it
     bound = f"at most {_ms(best['latency_upper_ms'])} with a margin of {best['latency_margin']:.1%}"
     return f"{_ms(best['latency_ms'])}, {bound}"
 

@@ -56,4 +56,4 @@ def show_run(store: "Store", context: "Context", number: int, json: bool) -> Non
 
 def estimate(context: "Context") -> str:
     """What is said beside a stack whose figures were not measured."""
-    return " (an ESTIMATE, not measured)" if context.device_kind == "estimate" else ""
+    return " (an ESTIMATE, not measured)" if context.estimate else ""

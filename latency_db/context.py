@@ -60,3 +60,8 @@ class Context:
             for field in fields(self)
             if getattr(self, field.name) != getattr(other, field.name)
         )
+
+    def told_apart(self, other: "Context") -> tuple[str, ...]:
+        """`differences` in short: of another device's stack the device alone, as most of the rest follows from it."""
+        found = self.differences(other)
+        return tuple(each for each in found if each.startswith(("device_model:", "device_kind:"))) or found

@@ -42,6 +42,12 @@ def attached() -> tuple[Device, ...]:
     return (_cpu(), *_named(gpus()))
 
 
+def here(name: str) -> Device | None:
+    """The attached device of that name or alias; case does not matter."""
+    wanted = name.lower()
+    return next((device for device in attached() if wanted in (device.name, *device.aliases)), None)
+
+
 def find(name: str) -> Device:
     """The attached device of that name.
 
@@ -49,24 +55,22 @@ def find(name: str) -> Device:
         DeviceMissing: it is known, and not attached; the message says what can be had without it.
         UnknownDevice: nobody knows it; the message lists those there are.
     """
-    here = attached()
-    wanted = name.lower()
-    for device in here:
-        if wanted in (device.name, *device.aliases):
-            return device
-    listed = ", ".join(f"{device.name} ({device.model})" for device in here)
+    if device := here(name):
+        return device
+    there = attached()
+    listed = ", ".join(f"{device.name} ({device.model})" for device in there)
     if known := look_up(name):
-        raise DeviceMissing(_missing(known, listed, here[0].name))
+        raise DeviceMissing(_missing(known, listed, there[0].name))
     raise UnknownDevice(
         f"the device {name!r} is not attached to this machine, and not known.{near(name)} Attached: {listed}. "
-        f"Type --device {here[0].name}, or nastool devices, which lists all that are known"
+        f"Type --device {there[0].name}, or nastool devices, which lists all that are known"
     )
 
 
-def _missing(known: KnownDevice, listed: str, here: str) -> str:
-    ways = [f"--device {here} to measure here"]
-    if known.can_be_estimated:
-        ways.append(f"--device {known.name} --estimate for an estimate from its rates, labelled as one")
+def _missing(known: KnownDevice, listed: str, other: str) -> str:
+    ways = [f"--device {other} to measure here"]
+    if known.can_be_estimated:  # with its command: check and bench measure, and have no --estimate
+        ways.append(f"nastool profile --device {known.name} --estimate for an estimate from its rates, labelled as one")
     ways.append("nastool db import FILE for a table that was measured on a machine that has it")
     text = (
         f"the device {known.name} ({known.model}) is not attached to this machine. Attached: {listed}. "

@@ -1,6 +1,7 @@
 """Questions to the database and what the rows of its answers mean; used by `store.py` alone."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -43,6 +44,17 @@ def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool],
         key: Row(key, summarise(found, context.threads, context.device_kind), graph_hash, run_id)
         for (key, graph_hash, run_id), found in samples.items()
     }
+
+
+def stacks_with(keys: Sequence[str]) -> Select[str, ContextRow]:
+    """Each of the parts with every stack that it was measured on to the end."""
+    return (
+        select(PartRow.key, ContextRow)
+        .join(ProfileRun, ProfileRun.id == PartRow.run_id)
+        .join(ContextRow, ContextRow.id == ProfileRun.context_id)
+        .where(ProfileRun.finished_at.is_not(None), PartRow.key.in_(keys))
+        .distinct()
+    )
 
 
 def stacks_with_parts() -> Select[ContextRow, int]:

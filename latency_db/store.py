@@ -192,14 +192,18 @@ class Store:
         return dict(rounds)
 
     def table(self, context: Context, keys: Iterable[str]) -> LatencyTable:
-        """The parts `keys` as far as they were measured on this stack, each from its newest finished run."""
+        """The parts `keys` as far as they were measured on this stack, each from its newest finished run.
+
+        Of the others, the nearest stack that has them is named.
+        """
         wanted = sorted(set(keys))
         rows: dict[str, Row] = {}
         with self._session(reading=True) as session:
             for start in range(0, len(wanted), KEYS_A_QUERY):
                 some = PartRow.key.in_(wanted[start : start + KEYS_A_QUERY])
                 rows |= queries.newest_rows(session, context, some)
-        return LatencyTable(context, rows)
+            elsewhere = self._elsewhere(session, context, [key for key in wanted if key not in rows])
+        return LatencyTable(context, rows, elsewhere)
 
     def networks(self, context: Context, prefix: str, without: str = "") -> tuple[Row, ...]:
         """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space.
@@ -293,6 +297,14 @@ class Store:
 
     # Inside
 
+    def _elsewhere(self, session: Session, context: Context, keys: Sequence[str]) -> dict[str, Context]:
+        """Of each part, the stack that has it and differs in the fewest fields; of the same device before others."""
+        found: dict[str, list[Context]] = defaultdict(list)
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            for key, row in session.execute(queries.stacks_with(keys[start : start + KEYS_A_QUERY])):
+                found[key].append(queries.context_of(row))
+        return {key: min(stacks, key=lambda other: _distance(context, other)) for key, stacks in found.items()}
+
     def _add_context(self, session: Session, context: Context) -> None:
         row = self._insert(ContextRow).values(id=context.id, **context.as_dict())
         session.execute(row.on_conflict_do_nothing(index_elements=["id"]))
@@ -326,3 +338,7 @@ class Store:
             raise  # a mistake of ours, and no matter of the disk
         except (DBAPIError, sqlite3.DatabaseError) as problem:  # a new connection's PRAGMAs come unwrapped
             raise self._explain(problem) from None
+
+
+def _distance(one: Context, other: Context) -> tuple[bool, int, str]:
+    return one.device_model != other.device_model, len(one.differences(other)), other.id

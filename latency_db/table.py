@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean, median, pstdev, quantiles
 
 from latency_db.context import Context
@@ -68,24 +68,36 @@ class Row:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """The measured parts of one stack."""
+    """The measured parts of one stack.
+
+    `elsewhere` has parts that this stack lacks, each with the nearest stack that has it: it is named where the part
+    is asked for, and its figures are never taken.
+    """
 
     context: Context
     rows: Mapping[str, Row]
+    elsewhere: Mapping[str, Context] = field(default_factory=dict)
 
     def latency_ms(self, key: str) -> float:
         """Milliseconds a batch of one part.
 
         Raises:
-            MissingLatency: it was not measured on this stack.
+            MissingLatency: it was not measured on this stack; the message names what differs from one that has it.
         """
         if key not in self.rows:
-            c = self.context
-            raise MissingLatency(
-                f"{key} was not measured on {c.device_model} ({c.backend} {c.backend_version}, batch {c.batch}, "
-                f"threads {c.threads}). Type nastool profile with the same --space, --device, --batch and --threads"
-            )
+            raise MissingLatency(self._missing(key))
         return self.rows[key].summary.latency_ms
+
+    def _missing(self, key: str) -> str:
+        c, other = self.context, self.elsewhere.get(key)
+        there = f" It is there of another stack: {'; '.join(c.told_apart(other))}." if other else ""
+        flags = "--estimate with the same --space, --device and --batch"
+        if not c.estimate:
+            flags = "with the same --space, --device, --batch and --threads"
+        return (
+            f"{key} was not measured on {c.device_model} ({c.backend} {c.backend_version}, batch {c.batch}, "
+            f"threads {c.threads}).{there} Type nastool profile {flags}"
+        )
 
     def unstable(self) -> dict[str, str]:
         """The parts whose figures can't be trusted, and why."""

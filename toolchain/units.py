@@ -30,7 +30,7 @@ def parse_latency_ms(text: str) -> float:
     if unit not in MS_PER_UNIT:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
         raise BadUnit(f"latency {text!r} {problem}. Write us, ms or s, as in --latency {float(number):g}ms")
-    return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency")
+    return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency", "--latency 17ms")
 
 
 def parse_seconds(text: str) -> float:
@@ -44,7 +44,7 @@ def parse_seconds(text: str) -> float:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
         raise BadUnit(f"time {text!r} {problem}. Write ms, s or min, as in {float(number):g}s")
     if number < 0:
-        raise BadUnit(f"time {text!r} is below zero")
+        raise BadUnit(f"time {text!r} is below zero. Write it as in 60s")
     return float(number) * SECONDS_PER_UNIT[unit]
 
 
@@ -56,13 +56,14 @@ def parse_count(text: str, what: str = "count") -> int:
     Raises:
         BadUnit: an unknown unit, a fraction without one, or not 1 or more.
     """
+    flag = what.replace("_", "-")
     number, unit = _split(text, what, "330M")
     if unit not in COUNT_PER_UNIT:
         units = ", ".join(filter(None, COUNT_PER_UNIT))
-        raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{what} 330M")
+        raise BadUnit(f"{what} {text!r} has the unknown unit {unit!r}. Write one of {units}, as in --{flag} 330M")
     if not unit and number.denominator != 1:
-        raise BadUnit(f"{what} {text!r} is no whole number. Write it as in --{what} 330M")
-    return int(_above_zero(floor(number * COUNT_PER_UNIT[unit]), text, what))
+        raise BadUnit(f"{what} {text!r} is no whole number. Write it as in --{flag} 330M")
+    return int(_above_zero(floor(number * COUNT_PER_UNIT[unit]), text, what, f"--{flag} 330M"))
 
 
 def parse_percent(text: str) -> float:
@@ -74,7 +75,7 @@ def parse_percent(text: str) -> float:
     number, unit = _split(text.strip().removesuffix("%"), "percentage", "5%")
     if unit or not text.strip().endswith("%"):
         raise BadUnit(f"percentage {text!r} can't be read. Write it as in 5%")
-    return _above_zero(float(number) / 100, text, "percentage")
+    return _above_zero(float(number) / 100, text, "percentage", "5%")
 
 
 def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:
@@ -134,9 +135,9 @@ def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:
     return Fraction(match[1].replace(",", "")), match[2]
 
 
-def _above_zero(value: float, text: str, what: str) -> float:
+def _above_zero(value: float, text: str, what: str, example: str) -> float:
     if value <= 0:
-        raise BadUnit(f"{what} {text!r} is not above zero")
+        raise BadUnit(f"{what} {text!r} is not above zero. Write it as in {example}")
     if value > MOST:
         raise BadUnit(f"{what} {text!r} is more than anything here can cost. Write a smaller one")
     return value

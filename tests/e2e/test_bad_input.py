@@ -68,7 +68,10 @@ TYPED = {
         "search --latency 17",
         ["latency '17' has no unit", "Write us, ms or s, as in --latency 17ms"],
     ),
-    "latency below zero": ("search --latency=-3ms", ["latency '-3ms' is not above zero"]),
+    "latency below zero": (
+        "search --latency=-3ms",
+        ["latency '-3ms' is not above zero. Write it as in --latency 17ms"],
+    ),
     "latency of zero": ("search --latency 0ms", ["latency '0ms' is not above zero"]),
     "latency in words": ("search --latency quick", ["latency 'quick' is not an amount", "Write it as in 17ms"]),
     "latency in minutes": ("search --latency 1min", ["unknown unit 'min'", "--latency 1ms"]),

@@ -63,6 +63,23 @@ def test_the_rates_are_the_fit_that_they_are_said_to_be(files: dict[str, Path], 
     assert rates.bytes_per_s < PEAK_BYTES_PER_S
 
 
+def test_what_is_left_out_of_the_fit_is_missed_by_as_much_as_is_said(
+    files: dict[str, Path], printed_ms: dict[str, int]
+) -> None:
+    amounts = np.array(
+        [
+            [sum(getattr(k, what) for k in kernels_of(load_model(files[name]), BATCH)) for what in ("flops", "n_bytes")]
+            for name in NAMES
+        ]
+    )
+    shares = amounts / np.array([printed_ms[name] for name in NAMES])[:, None]
+    missed = []
+    for number in range(len(NAMES)):
+        ms_per, *_ = np.linalg.lstsq(np.delete(shares, number, 0), np.ones(len(NAMES) - 1), rcond=None)
+        missed.append(abs(shares[number] @ ms_per - 1))
+    assert f"missed by up to {max(missed):.1%}".replace("%", " %") in rates_of("titanxp").source
+
+
 def test_flops_are_twice_the_macs(files: dict[str, Path]) -> None:
     """GFLOP a batch of 32, from the networks' definitions: 2 x MACs x 32 / 1e9."""
     expected = dict(zip(NAMES, (15.64, 18.62, 24.20, 20.51, 29.78), strict=True))

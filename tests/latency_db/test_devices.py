@@ -55,7 +55,7 @@ def test_a_known_device_that_is_not_here_says_what_can_be_had(name: str) -> None
     for piece in (
         "titanxp (NVIDIA TITAN Xp) is not attached to this machine",
         f"Attached: cpu ({find('cpu').model})",
-        "--device titanxp --estimate for an estimate",
+        "nastool profile --device titanxp --estimate for an estimate",  # check has no such flag
         "nastool db import FILE",
         "onnxruntime's CUDA provider in a build for CUDA 12, or TensorRT 8.6",
     ):

@@ -57,6 +57,21 @@ def test_what_was_stored_is_read_back_by_another_process(where: str, context: Co
     assert stem.summary.median_ms == pytest.approx(1.1 * 2.5)
 
 
+def test_the_nearest_stack_that_has_a_part_is_found(store: Store, context: Context) -> None:
+    far = replace(context, batch=64, backend="other", backend_version="2")
+    elsewhere = replace(context, device_model="Another CPU")  # one field, but the one that counts
+    for other, parts in ((far, {"stem": 1.0, "head": 1.0}), (elsewhere, {"stem": 1.0, "tail": 1.0})):
+        whole_run(store, other, parts)
+    near = replace(context, batch=32)
+    whole_run(store, near, {"stem": 1.0})
+    begin(store, replace(context, threads=4))  # never finished
+    whole_run(store, context, {"here": 1.0})
+    found = store.table(context, ["stem", "head", "tail", "here", "nowhere"])
+    assert found.elsewhere == {"stem": near, "head": far, "tail": elsewhere}
+    with pytest.raises(MissingLatency, match="batch: 8 here, 32 there"):
+        found.latency_ms("stem")
+
+
 def test_more_threads_read_the_clock(store: Store, context: Context) -> None:
     two = replace(context, threads=2)
     whole_run(store, two, {"stem": 3.0})

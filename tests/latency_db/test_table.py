@@ -91,6 +91,17 @@ def test_an_unmeasured_part_is_an_error_that_says_what_to_type(context: Context)
     assert "Type nastool profile" in text
 
 
+def test_what_differs_from_the_nearest_stack_is_named(context: Context) -> None:
+    other = replace(context, batch=32)
+    with pytest.raises(MissingLatency, match=r"of another stack: batch: 8 here, 32 there\. Type nastool profile with"):
+        LatencyTable(context, {}, {"stem": other}).latency_ms("stem")
+    titan = replace(context, device_model="NVIDIA TITAN Xp", device_kind="estimate", os="", backend="roofline")
+    with pytest.raises(MissingLatency, match="Type nastool profile --estimate with the same") as caught:
+        LatencyTable(titan, {}, {"stem": context}).latency_ms("stem")
+    assert "device_kind: estimate here, cpu there." in str(caught.value)
+    assert "os:" not in str(caught.value)  # that follows from the device
+
+
 def test_a_table_does_not_change(context: Context) -> None:
     with pytest.raises(FrozenInstanceError):
         LatencyTable(context, {}).context = context  # type: ignore[misc]

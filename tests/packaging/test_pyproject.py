@@ -36,6 +36,13 @@ def test_every_dependency_has_a_lower_bound() -> None:
         assert re.match(r"[a-z0-9-]+>=\d", dependency), dependency
 
 
+def test_no_dependency_is_listed_twice() -> None:
+    """Twice under different conditions (after the semicolon) is another thing."""
+    for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+        listed = [(name_of(dependency), dependency.partition(";")[2]) for dependency in group]
+        assert len(set(listed)) == len(listed)
+
+
 def test_every_import_is_a_dependency() -> None:
     """What comes only by way of another package may go with its next version."""
     declared = {name_of(dependency).replace("_", "-") for dependency in PROJECT["dependencies"]}

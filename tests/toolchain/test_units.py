@@ -94,7 +94,7 @@ def test_a_percentage_reads_back_from_its_digits(value: float) -> None:
         (parse_latency_ms, "1e3ms", "is not an amount"),
         (parse_latency_ms, "nan ms", "is not an amount"),
         (parse_latency_ms, "0ms", "is not above zero"),
-        (parse_latency_ms, "-3ms", "is not above zero"),
+        (parse_latency_ms, "-3ms", "is not above zero. Write it as in --latency 17ms"),
         (parse_latency_ms, "99999999999999s", "more than anything"),
         (parse_latency_ms, "9" * 5000 + "ms", "is not an amount"),
         (parse_count, "330m", "has the unknown unit 'm'. Write one of k, M, G, Ki, Mi, Gi, as in --count 330M"),
@@ -105,7 +105,7 @@ def test_a_percentage_reads_back_from_its_digits(value: float) -> None:
         (parse_count, str(MOST + 1), "more than anything"),
         (parse_percent, "5", "'5' can't be read. Write it as in 5%"),
         (parse_percent, "5k%", "can't be read"),
-        (parse_percent, "0%", "is not above zero"),
+        (parse_percent, "0%", "is not above zero. Write it as in 5%"),
         (parse_percent, "%", "is not an amount"),
     ],
 )

@@ -77,6 +77,8 @@ class Calibration:
         return f"sum of parts{scale}{offset}"
 
     def __str__(self) -> str:
+        if not self.networks and not self.margin:
+            return f"{self.correction}; how far it is off is not known, and no margin is kept"
         if not self.networks:
             return f"{self.correction}, not calibrated: no whole network was measured, {self.margin:.1%} is assumed"
         number = f"{self.networks} whole network{'s' if self.networks > 1 else ''}"
@@ -86,6 +88,11 @@ class Calibration:
             f"{self.correction}, from {number}: held-out error {self.mape:.1%}, tau {self.tau:.2f}, "
             f"margin {self.margin:.1%} at {self.level:.0%}"
         )
+
+
+def uncalibrated(level: float = LEVEL) -> Calibration:
+    """The plain sum as it is: what there is to say of an estimate, of which nothing was measured."""
+    return Calibration(1.0, 0.0, 0.0, level, 0)
 
 
 def calibrate(

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from latency_db.context import Context
 from latency_db.table import LatencyTable
-from toolchain.costs.calibration import Calibration, calibrate
+from toolchain.costs.calibration import Calibration, calibrate, uncalibrated
 from toolchain.costs.core import TableCost
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
@@ -96,6 +96,9 @@ class LatencyModel:
 
     @cached_property
     def calibration(self) -> Calibration:
+        """The correction of the sum. None on an estimate: whole networks of it would only test it against itself."""
+        if self.context.estimate:
+            return uncalibrated()
         sums = [self.sums_ms.get(arch, self.parts.cost(arch)) for arch in self.measured_ms]
         return calibrate(sums, list(self.measured_ms.values()), self.parts.fixed)
 
@@ -109,7 +112,8 @@ class LatencyModel:
         """The upper bound of the prediction in ms, which a limit is held against."""
         margin = self.calibration.margin
         bound = self._corrected(1 + margin, f"upper bound of {self.calibration}; {_where(self.context)}")
-        return replace(bound, remark=f"a margin of {margin:.1%} for the error of the prediction is part of it")
+        told = f"a margin of {margin:.1%} for the error of the prediction is part of it"
+        return replace(bound, remark="the estimate itself, with no margin" if self.context.estimate else told)
 
     def with_networks(self, measured_ms: Mapping[Architecture, float]) -> "LatencyModel":
         """The model with more whole networks taken in; a network that is there is replaced."""

@@ -119,7 +119,10 @@ def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
         more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
         raise BadData(f"{path}: {'; '.join(bad[:MOST_NAMED])}{more}. Mend or remove them; nothing was stored")
     if len(found) < FEWEST:
-        raise BadData(f"{path} has {len(found)} different networks; a fit needs {FEWEST}, and better more than choices")
+        raise BadData(
+            f"{path} has {len(found)} different networks; a fit needs {FEWEST}, and better more than choices. Add some "
+            f"and type the same again, or type nastool profile where the device is"
+        )
     return {arch: sum(several) / len(several) for arch, several in found.items()}
 
 

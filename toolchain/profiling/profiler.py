@@ -57,8 +57,8 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             "images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
         )
     context, _ = context_of(config.profile), usable_backend(config.profile)
-    if config.profile.estimate:  # one round says all
-        once = config.profile.model_copy(update={"rounds": 1})
+    if config.profile.estimate:  # one round says all, and whole networks would be the estimate against itself
+        once = config.profile.model_copy(update={"rounds": 1, "networks": 0})
         config = config.model_copy(update={"profile": once})
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
@@ -80,7 +80,7 @@ def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -
     if exists(config.profile.db):
         table = load_table(config, space)
         networks_there = sum(key.startswith(network_prefix(space)) for key in table.rows)
-        wanted = min(config.profile.networks, space.size)
+        wanted = 0 if config.profile.estimate else min(config.profile.networks, space.size)
         if all(variant.key in table.rows for variant in variants(space)) and networks_there >= wanted:
             return Profiled(table, table.context, shown(config.profile.db))
     return profile(config, space, progress)
@@ -94,12 +94,14 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     """
     context = context_of(config.profile)
     with open_store(config.profile.db) as store:
-        # without what searches verified: their journals have it, and a search that goes on must start as it began
+        # without what searches verified: those were chosen for looking quick, and a search that goes on must start
+        # as it began (docs/decisions/0027-a-miss-is-learnt-from.md)
         keys = [variant.key for variant in variants(space)]
         if context.backend == REGRESSION:
             keys += position_keys(space)
         table = store.table(context, keys)
-        whole = {row.key: row for row in store.networks(context, network_prefix(space), without="verify")}
+        networks = () if context.estimate else store.networks(context, network_prefix(space), without="verify")
+        whole = {row.key: row for row in networks}
     if context.backend == REGRESSION and (stem := table.rows.get(stem_key(space))):
         # rows of one fit alone: another one shared out the same milliseconds in another way
         table = replace(table, rows={key: row for key, row in table.rows.items() if row.run_id == stem.run_id})

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from exporters.backends.roofline import Rates
-from latency_db.known import find_known
+from latency_db.devices import here
+from latency_db.known import find_known, look_up
 from toolchain.errors import BadConfig
 
 REACHED = "titanxp"  # the device whose rates were fitted to measured networks
@@ -23,11 +24,17 @@ def rates_of(device: str) -> KnownRates:
 
     Raises:
         UnknownDevice: nobody knows it.
-        BadConfig: neither rates nor peaks are known of it.
+        BadConfig: neither rates nor peaks are known of it, or it is attached and no rates are needed.
     """
-    known = find_known(device)
+    named = look_up(device)
+    if (named is None or not named.can_be_estimated) and (attached := here(device)):
+        raise BadConfig(
+            f"the device {device} ({attached.model}) is here and can be measured, so it isn't estimated. "
+            f"Type --device {device} without --estimate"
+        )
+    known = named or find_known(device)  # which says what is near
     if (fitted := known.roofline) is not None:
-        source = f"fitted on {fitted.fitted_on}: no test of it"
+        source = f"fitted on {fitted.fitted_on}"
         return KnownRates(known.model, Rates(fitted.flops_per_s, fitted.bytes_per_s), source)
     if known.fp32_flops_per_s is None or known.bytes_per_s is None:
         raise BadConfig(

@@ -1,6 +1,7 @@
 """Estimates through the commands: said to be estimates wherever they show, and never measured."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from latency_db.table import LatencyTable
 from toolchain.check.gate import check
 from toolchain.config import Config
-from toolchain.costs.latency import latency_cost
+from toolchain.costs.latency import latency_cost, latency_model, network_key, network_prefix, stem_key
 from toolchain.errors import BadConfig
 from toolchain.profiling.estimates import estimate_network
 from toolchain.profiling.measure import measure
@@ -64,9 +65,50 @@ def test_commands_say_estimate(nastool: Callable[..., Any], tmp_path: Path) -> N
     told = nastool("profile", *titan, cwd=tmp_path)
     assert told.code == 0, told.stderr
     assert "estimate, nothing was measured: shufflenet_v2/... on NVIDIA TITAN Xp, roofline" in told.stdout
-    assert nastool("profile", *titan, "--json", cwd=tmp_path).json["estimate"] is True
+    said = " ".join(told.stderr.split())
+    assert (
+        "ESTIMATE: a network's latency is the sum of these. How far that is from the device is not known here" in said
+    )
+    assert "missed by up to 8.5 %" in said
+    assert "held-out" not in said  # that would be the estimate against itself
+    assert "nastool search --device titanxp --estimate --batch 8 --latency ..." in said
+    answer = nastool("profile", *titan, "--json", cwd=tmp_path).json
+    assert (answer["estimate"], answer["networks"], answer["calibration"]["networks"]) == (True, [], 0)
     cost = nastool("cost", *titan, "--arch", "choice_3", "--json", cwd=tmp_path).json
     assert cost["estimate"] is True
     assert cost["estimated_latency_ms"] == pytest.approx(cost["latency_ms"])
     assert cost["conventions"]["latency_ms"].startswith("estimate, not measured")
     assert "estimate, not measured" in nastool("cost", *titan, "--arch", "choice_3", cwd=tmp_path).stdout
+    other = ("--device", "titanxp", "--estimate", "--batch", "64", "--space", small)
+    refused = nastool("space", *other, "--latency", "1ms", cwd=tmp_path)
+    assert refused.code == 2
+    assert "batch: 64 here, 8 there. Type nastool profile --estimate with" in " ".join(refused.stderr.split())
+
+
+def test_every_command_that_names_a_stack_says_estimate(
+    nastool: Callable[..., Any], config: Config, table: Any
+) -> None:
+    db, stack = Path(config.profile.db), table.context.id
+    for words in (
+        "list",
+        f"show {stack}",
+        f"show {stack} --run 1",
+        f"export {db.parent / 'out.json'} --force",
+        f"diff {stack} {stack}",
+    ):
+        answer = nastool("db", *words.split(), "--db", str(db), cwd=db.parent)
+        assert answer.code == 0, answer.stderr
+        assert "ESTIMATE" in answer.stdout, words
+    assert nastool("db", "export", "two.json", "--db", str(db), "--json", cwd=db.parent).json["estimates"] == 1
+    assert nastool("db", "diff", stack, stack, "--db", str(db), "--json", cwd=db.parent).json["after_estimate"] is True
+
+
+def test_an_estimate_is_not_calibrated_on_itself(config: Config, table: LatencyTable, space: SearchSpace) -> None:
+    """Tables of before have whole networks as well: they change nothing."""
+    arch = space.architecture([space.blocks[0].choices[0].key])
+    assert not any(key.startswith(network_prefix(space)) for key in table.rows)
+    row = replace(table.rows[stem_key(space)], key=network_key(space, arch))
+    model = latency_model(space, replace(table, rows={**table.rows, row.key: row}))
+    for cost in (model.predicted, model.upper):
+        assert cost.cost(arch) == latency_cost(space, table).cost(arch)
+    assert str(model.calibration) == "sum of parts; how far it is off is not known, and no margin is kept"

@@ -14,6 +14,7 @@ from exporters.errors import BackendUnavailable
 from latency_db.devices import Device
 from latency_db.errors import UnknownDevice
 from toolchain.config import ProfileConfig
+from toolchain.errors import BadConfig
 from toolchain.profiling import stack
 from toolchain.profiling.clocks import cpu_clocks
 from toolchain.profiling.rates import rates_of
@@ -141,7 +142,11 @@ def test_an_estimate_has_nothing_of_this_machine() -> None:
 
 
 def test_an_estimate_of_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UnknownDevice, match="nobody knows a device 'cpu'"):
+    with pytest.raises(UnknownDevice, match="nobody knows a device 'tpu'"):
+        usable_backend(config(device="tpu", estimate=True))
+    with pytest.raises(
+        BadConfig, match=r"cpu \(.*\) is here and can be measured.* Type --device cpu without --estimate"
+    ):
         usable_backend(config(estimate=True))
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
         usable_backend(config(device="titanxp", estimate=True, precision="fp16"))
