@@ -31,7 +31,7 @@ from cli import (
 )
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
 from toolchain.launch import leave_word
-from toolchain.ranks import end_with_launcher, require_sound
+from toolchain.ranks import end_rank, end_with_launcher, require_sound
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
@@ -81,6 +81,8 @@ def app() -> None:
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer turns Ctrl-C into this
             console.error("stopped. Nothing is lost: type the same again to go on")
+        if not ended.code:
+            end_rank()
         raise
 
 

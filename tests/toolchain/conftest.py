@@ -23,12 +23,14 @@ RANK = """
 import sys
 import torch
 from toolchain.distributed import joined
+from toolchain.ranks import end_rank
 
 given, answer = sys.argv[1:]
 torch.set_num_threads(1)
 with joined(torch.device("cpu")):
     work, arguments = torch.load(given, weights_only=False)
     torch.save(work(*arguments), answer)
+end_rank()  # as a command does
 """
 
 
