@@ -13,7 +13,7 @@ PRESSED_EVERY_S = 15  # Python takes seconds to end with torch loaded, and an in
 
 def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
     settings = (
-        'data = "digits"\nholdout_per_class = 20\nspace = "shufflenet_v2_quick:size_px=16"\n'
+        'data = "digits"\nthreads = 1\nholdout_per_class = 20\nspace = "shufflenet_v2_quick:size_px=16"\n'
         '[train]\nrecipe = "quick"\ncheckpoint_every_s = 0.0\nchanges = { epochs = 1000 }\n'
     )
     (tmp_path / "nastool.toml").write_text(settings)
