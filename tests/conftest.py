@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
@@ -26,6 +27,10 @@ TINY = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
+
+# A shell lets its background jobs ignore Ctrl-C, and they hand that on to all commands that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,8 @@ def test_a_round_in_which_each_call_had_to_wait_is_disturbed() -> None:
         calls += 1
         sum(range(20_000)) if calls % 2 else interrupted()
 
-    found = [time_calls(interrupted_now_and_then, min_ms=20).disturbed for _ in range(5)]
-    assert "" in found  # all five only on a machine that lets nobody work for half a millisecond
+    # none of fifty only on a machine that lets nobody work for half a millisecond
+    assert any(time_calls(interrupted_now_and_then, min_ms=20).disturbed == "" for _ in range(50))
 
 
 class Model:
