@@ -10,12 +10,12 @@ yardstick, no ratio to reach.
 
 import argparse
 import platform
-import time
 from collections.abc import Callable, Mapping
 from random import Random
 from statistics import median, quantiles
 
 import torch
+from table7 import timed
 from torch import Tensor, nn
 
 from latency_db.devices import attached
@@ -46,6 +46,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     device, space = compute_device(), load_space(given.space)
+    if space.in_channels != 3:
+        parser.error(f"torchvision's network takes colour images, and {given.space} has {space.in_channels} channel")
     precisions = {precision.dtype: precision for precision in (FP32, precision_of("auto", device, space.quantized))}
     kinds = {
         (name, str(precision.dtype).removeprefix("torch."), "compiled" if compiled else "eager"): step_of(
@@ -64,9 +66,10 @@ def main() -> None:
     peaks = dict.fromkeys(kinds, 0)
     for path in paths:
         for kind in rng.sample(list(kinds), k=len(kinds)):
+            before = torch.cuda.memory_allocated() if device.type == "cuda" else 0  # also the other kinds' weights
             seconds, peak = timed(lambda kind=kind, path=path: kinds[kind](path))
             took[kind].append(seconds)
-            peaks[kind] = max(peaks[kind], peak)
+            peaks[kind] = max(peaks[kind], peak - before)
     where = torch.cuda.get_device_name() if device.type == "cuda" else attached()[0].model
     print(f"{where}, 1 thread, {platform.system()} {platform.machine()}")
     print(f"{given.space}, batch {given.batch}, {given.steps} steps each, torch {torch.__version__}")
@@ -117,20 +120,6 @@ def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, com
         stepper(pixels, labels, 0)
 
     return step
-
-
-def timed(call: Callable[[], None]) -> tuple[float, int]:
-    """Seconds, and how many bytes of the GPU's memory it took at its peak (0 without one)."""
-    cuda = torch.cuda.is_available()
-    before = torch.cuda.memory_allocated() if cuda else 0  # the other kinds' weights among them
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    began = time.perf_counter()
-    call()
-    if cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before if cuda else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any
 
 from exporters.files import write_whole
 
+MANIFEST = "manifest.json"
+
 
 def sha256(path: Path) -> str:
     """The file's digest, 64 hex digits.

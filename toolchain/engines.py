@@ -13,7 +13,7 @@ from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
 from exporters.engine import CAPABILITIES, CURRENT, Engine, parse_capability, suffix_of
 from exporters.errors import BackendUnavailable, EngineFailed
-from exporters.manifest import sha256
+from exporters.manifest import MANIFEST, sha256
 from exporters.plans import SUFFIX, runtime_of
 from exporters.precision import precision_of
 from latency_db.devices import Device, attached
@@ -21,7 +21,6 @@ from latency_db.errors import DeviceMissing
 from toolchain.errors import BadModel
 from toolchain.precisions import Model
 
-MANIFEST = "manifest.json"  # what export writes beside its files
 ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
 UNKNOWN = "unknown"  # the precision of an engine that no manifest describes: each layer has its own
 

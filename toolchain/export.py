@@ -22,7 +22,7 @@ from toolchain.errors import CheckFailed, MissingStage
 from toolchain.files import unwritable
 from toolchain.precisions import Model, precisions_of, write_models
 from toolchain.profiling.measure import summaries
-from toolchain.profiling.stack import context_of, usable_backend
+from toolchain.profiling.stack import context_of, in_own_precision, usable_backend
 from toolchain.progress import Progress
 from toolchain.proof import Proof, holdout_images, prove
 from toolchain.runs import Chosen, Run, environment
@@ -170,22 +170,22 @@ def _within(chosen: Chosen, model: Model, config: Config, progress: Progress) ->
             return found.latency_ms
         found = min(found, _summary(model, config, attempt, progress), key=lambda summary: summary.latency_ms)
     over = f"{format_ms(found.latency_ms)} measured, {format_ms(limit_ms)} allowed"
-    slower = found.reference_ms / chosen.reference_ms if chosen.reference_ms else 1.0
-    if found.latency_ms > limit_ms * max(1.0, slower):
+    then_ms = found.at_speed_of(chosen.reference_ms)
+    if min(found.latency_ms, then_ms) > limit_ms:
         raise CheckFailed(
             f"over the budget by {found.latency_ms / limit_ms - 1:.1%}: {over}. Nothing was exported. Search again "
             f"with a lower --latency, or on a quieter machine if this one is busy"
         )
     if found.latency_ms > limit_ms:
         progress.say(
-            f"the machine is busy: {over}, but the reference network takes {slower - 1:.1%} longer as well than when "
-            f"the budget was met. Type nastool check when it is quiet"
+            f"the machine is busy: {over}, but the reference network takes {found.latency_ms / then_ms - 1:.1%} longer "
+            f"as well than when the budget was met. Type nastool check when it is quiet"
         )
     return found.latency_ms
 
 
 def _summary(model: Model, config: Config, attempt: int, progress: Progress) -> Summary:
-    profile = config.profile.model_copy(update={"precision": precision_of(model.file)})
+    profile = in_own_precision(model.file, config.profile)
     title = f"measure {model.file.name}{' again' if attempt else ''}"
     return summaries({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
 

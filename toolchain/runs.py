@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from exporters.manifest import MANIFEST
 from toolchain.config import Config
 from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
@@ -84,7 +85,7 @@ class Run:
 
     @property
     def manifest(self) -> Path:
-        return self.folder / "export" / "manifest.json"
+        return self.folder / "export" / MANIFEST
 
     def tensorboard(self, stage: str) -> Path:
         return self.folder / "tb" / stage

@@ -4,17 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporters.precision import precision_of
 from exporters.to_onnx import graph_hash
 from latency_db.context import Context
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.judge import Judged, Outcome, Terms
 from toolchain.check.measure import Request, measure_afresh, measure_here
-from toolchain.config import Config, ProfileConfig
+from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.intervals import ends, least_rounds
 from toolchain.models import require_batch
-from toolchain.profiling.stack import context_of, require_own_precision
+from toolchain.profiling.stack import context_of, in_own_precision, require_own_precision
 from toolchain.progress import Progress
 from toolchain.units import parse_percent
 
@@ -109,13 +108,13 @@ def check(
             f"nastool.toml, or check where the device is"
         )
     require_batch(file, config.profile.batch)
-    own = _in_own_precision(file, config.profile)
+    own = in_own_precision(file, config.profile)
     require_own_precision(file, own, "Check the fp32 file here, and this one on a GPU (--device gpu0)")
     context = context_of(own)
     compared = None if baseline is None else find_baseline(baseline, config.profile, graph_hash(file), context)
     if compared and compared.build:
         require_batch(compared.build, config.profile.batch)
-        build = _in_own_precision(compared.build, config.profile)
+        build = in_own_precision(compared.build, config.profile)
         require_own_precision(compared.build, build, "Compare with an fp32 file, or on a GPU (--device gpu0)")
     if compared and compared.stored:
         _require_rounds(compared.name, len(compared.stored), terms.confidence)
@@ -132,11 +131,6 @@ def check(
     if judged.outcome is Outcome.FAIL:
         judged, first = measure_afresh(request, progress, "it failed: measure anew in a fresh process"), judged
     return Verdict(file, graph_hash(file), terms, compared, first, judged, context)
-
-
-def _in_own_precision(file: Path, profile: ProfileConfig) -> ProfileConfig:
-    """Precision lives in the file, so a stack that a file runs on is one of that precision."""
-    return profile.model_copy(update={"precision": precision_of(file)})
 
 
 def _require_rounds(name: str, rounds: int, confidence: float) -> None:

@@ -8,13 +8,12 @@ from tempfile import TemporaryDirectory
 
 from exporters import reference
 from exporters.backends import Backend, Compiled, CompileSpec
-from exporters.precision import precision_of
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarise
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.profiling.quiet import Watch
-from toolchain.profiling.stack import context_of, usable_backend
+from toolchain.profiling.stack import context_of, in_own_precision, usable_backend
 from toolchain.profiling.turns import device_turns
 from toolchain.progress import Progress, Task
 
@@ -56,10 +55,7 @@ def rounds_of(
     Args:
         own_precision: take each file in the precision that it is of, whatever the configuration's.
     """
-    works = {
-        key: (file, config.model_copy(update={"precision": precision_of(file)}) if own_precision else config)
-        for key, file in files.items()
-    }
+    works = {key: (file, in_own_precision(file, config) if own_precision else config) for key, file in files.items()}
     yield from side_by_side(works, range(start, config.rounds), config.min_ms, seed, progress, title)
 
 

@@ -11,6 +11,7 @@ from exporters import backends, nvml
 from exporters.backends import Backend, PicksGpu, onnxruntime
 from exporters.backends.roofline import Backend as Roofline
 from exporters.errors import BackendUnavailable, OtherPrecision
+from exporters.precision import precision_of
 from exporters.timing import PROTOCOL_VERSION
 from exporters.to_onnx import EXPORTER
 from latency_db.context import Context
@@ -65,6 +66,15 @@ def usable_backend(config: ProfileConfig) -> Backend:
             raise BackendUnavailable(f"the backend {backend.name} can't run here: {reason}")
     precision_found(backend, config.precision)
     return backend
+
+
+def in_own_precision(file: Path, profile: ProfileConfig) -> ProfileConfig:
+    """Precision lives in the file, so a stack that a file runs on is one of that precision.
+
+    Raises:
+        NotOnnx: the file can't be read.
+    """
+    return profile.model_copy(update={"precision": precision_of(file)})
 
 
 def require_own_precision(file: Path | str, profile: ProfileConfig, instead: str) -> None:
