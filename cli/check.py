@@ -116,7 +116,7 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
                     f"the budget of {folder.manifest} is for batches of {searched}, and {batch} were asked for. "
                     f"Give --batch {searched}, or a budget for {batch} with --latency"
                 )
-            reference_ms = manifest.get("reference_ms", 0.0)  # of manifests before it was kept, not known
+            reference_ms = manifest.get("measured_reference_ms", 0.0)  # of manifests before it was kept, not known
     with console.progress() as bars:
         return run_check(settings, file, limit_ms, baseline, bars, reference_ms)
 

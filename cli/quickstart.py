@@ -91,7 +91,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
             console.say("5 of 6: export")
             manifest = export(settings, space, winner_of(arch, best), data, run, bars)
             console.say("6 of 6: check")
-            verdict = check(settings, run.onnx, limit_ms, None, bars, best["reference_ms"])
+            verdict = check(settings, run.onnx, limit_ms, None, bars, best["measured_reference_ms"])
     if verdict.outcome is Outcome.FAIL:
         raise CheckFailed("; ".join(verdict.problems))
     for problem in verdict.problems:

@@ -90,7 +90,7 @@ def export(
                 "test_accuracy": result["test_accuracy"],
                 "holdout_accuracy": accuracy,
                 "limits": dict(chosen.limits),
-                "reference_ms": chosen.reference_ms,
+                "measured_reference_ms": chosen.reference_ms,
                 "measured_latency_ms": measured[run.onnx.name],
                 "estimate": context.estimate,
                 "context": context.as_dict(),

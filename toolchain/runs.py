@@ -211,8 +211,8 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
 
 def winner_of(arch: Architecture, best: Mapping[str, Any]) -> Chosen:
     """The winner that a best.json tells of; older ones lack some of it."""
-    told = {key: best[key] for key in ("data", "data_digest", "context", "reference_ms") if key in best}
-    return Chosen(arch, best["limits"], **told)
+    told = {key: best[key] for key in ("data", "data_digest", "context") if key in best}
+    return Chosen(arch, best["limits"], **told, reference_ms=best.get("measured_reference_ms", 0.0))
 
 
 def environment() -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _latencies(candidate: Candidate) -> dict[str, float | str | None]:
         "measured_latency_ms": measured.latency_ms if measured else None,
         "measured_upper_ms": measured.upper_ms if measured else None,
         "measured_unstable": measured.unstable if measured else "",
-        "reference_ms": measured.reference_ms if measured else 0.0,
+        "measured_reference_ms": measured.reference_ms if measured else 0.0,
     }
 
 
