@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--networks", type=int, default=20, help="whole networks that the calibration sees")
     parser.add_argument("--unseen", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--min-ms", type=float, default=20.0)
     parser.add_argument("--quiet-timeout-s", type=float, default=20.0)
     parser.add_argument("--later", action="store_true", help="time the unseen networks once more at the end")

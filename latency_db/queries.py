@@ -1,13 +1,15 @@
 """Questions to the database and what the rows of its answers mean; used by `store.py` alone."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from latency_db.context import Context
+from latency_db.evened import evened
 from latency_db.records import Run
 from latency_db.schema import ContextRow, PartRow, ProfileRun, SampleRow
 from latency_db.table import Row, Sample, summarise
@@ -19,7 +21,7 @@ RUN_FIELDS = tuple(Run.__dataclass_fields__)
 def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool], without: str = "") -> dict[str, Row]:
     """The wanted parts of a stack, each from its newest finished run that is not of the kind `without`.
 
-    Only samples of what is wanted are read, by their primary key.
+    Of other parts of the same runs only the figures are read, which tell the machine's speed.
     """
     newest_first = (ProfileRun.finished_at.desc(), ProfileRun.id.desc())
     rank = func.row_number().over(partition_by=PartRow.key, order_by=newest_first).label("rank")
@@ -40,10 +42,25 @@ def newest_rows(session: Session, context: Context, wanted: ColumnElement[bool],
     samples: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
     for row, graph_hash in session.execute(query):
         samples[row.key, graph_hash, row.run_id].append(sample_of(row))
-    return {
-        key: Row(key, summarise(found, context.threads, context.device_kind), graph_hash, run_id)
-        for (key, graph_hash, run_id), found in samples.items()
-    }
+    figures = _evened(session, context, {run_id for _, _, run_id in samples}) if context.device_kind == "cpu" else {}
+    rows = {}
+    for (key, graph_hash, run_id), found in samples.items():
+        summary = summarise(found, context.threads, context.device_kind)
+        evenly = replace(summary, latency_ms=figures.get((run_id, key), summary.latency_ms))
+        rows[key] = Row(key, evenly, graph_hash, run_id)
+    return rows
+
+
+def _evened(session: Session, context: Context, run_ids: Iterable[int]) -> dict[tuple[int, str], float]:
+    """The figure of each part of these runs, at one speed of the machine; none of runs whose order is not known."""
+    columns = (SampleRow.place, SampleRow.disturbed, SampleRow.wall_ms_min, SampleRow.busy_ms_min)
+    query = select(SampleRow.run_id, SampleRow.round, SampleRow.key, *columns).where(SampleRow.run_id.in_(run_ids))
+    rounds: dict[int, dict[int, dict[str, Sample]]] = defaultdict(lambda: defaultdict(dict))
+    for run_id, number, key, place, disturbed, wall_ms, busy_ms in session.execute(query):
+        sample = Sample(1, wall_ms, wall_ms, busy_ms, busy_ms, disturbed=disturbed, place=place)
+        rounds[run_id][number][key] = sample
+    found = {run_id: evened(list(of_run.values()), context.threads) for run_id, of_run in rounds.items()}
+    return {(run_id, key): ms for run_id, figures in found.items() for key, ms in figures.items()}
 
 
 def stacks_with(keys: Sequence[str]) -> Select[str, ContextRow]:

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("profile", "verify", "fit", "import", "estimate")  # of runs
-SCHEMA_VERSION = 2  # SQLite's user_version; the migration of that number made the schema
+SCHEMA_VERSION = 3  # SQLite's user_version; the migration of that number made the schema
 APPLICATION_ID = 0x6E617374  # "nast": tells our files from other programs' SQLite files
 
 
@@ -102,4 +102,5 @@ class SampleRow(Base):
     raw_ms: Mapped[list[float]] = mapped_column(JSON)
     disturbed: Mapped[str]
     reference_ms: Mapped[float]
+    place: Mapped[int]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

@@ -17,7 +17,8 @@ STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may
 class Sample:
     """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and one more.
 
-    `reference_ms` is what the reference network took in the same round, 0 where none was timed.
+    `reference_ms` is what the reference network took in the same round, 0 where none was timed. `place` is where it
+    came in the order of its round, from 0; -1 where that is not known.
     """
 
     calls: int
@@ -28,6 +29,7 @@ class Sample:
     raw_ms: tuple[float, ...] = ()
     disturbed: str = ""
     reference_ms: float = 0.0
+    place: int = -1
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,7 @@ def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
         threads: of the runtime.
         kind: what was measured: cpu, gpu or estimate, as `Context.device_kind`.
     """
-    good = [sample for sample in samples if not sample.disturbed]
-    counted = good if len(good) >= _needed(len(samples), kind) else samples
+    counted = counted_of(samples, kind)
     figures = [round_ms(sample, threads, kind) for sample in counted]
     references = [sample.reference_ms for sample in counted]
     if kind == "gpu":
@@ -132,9 +133,8 @@ def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
         latency_ms, reference_ms, problem = median(figures), median(references), _unsteady(figures)
     else:
         latency_ms, reference_ms, problem = min(figures), min(references), _not_reproduced(figures)
-    if counted is not good:
-        why = Counter(sample.disturbed for sample in samples if sample.disturbed).most_common(1)[0][0]
-        problem = f"{why} in {len(samples) - len(good)} of {len(samples)} rounds"
+    if hit := [sample.disturbed for sample in counted if sample.disturbed]:
+        problem = f"{Counter(hit).most_common(1)[0][0]} in {len(hit)} of {len(samples)} rounds"
     middles = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
     pool = [ms for s in counted for ms in s.raw_ms] if all(s.raw_ms for s in counted) else middles
     middle = median(pool)
@@ -149,6 +149,12 @@ def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
         reference_ms=reference_ms,
         unstable=problem,
     )
+
+
+def counted_of(samples: Sequence[Sample], kind: str = "cpu") -> Sequence[Sample]:
+    """The rounds that a figure stands on: the undisturbed ones, or all where those are too few."""
+    good = [sample for sample in samples if not sample.disturbed]
+    return good if len(good) >= _needed(len(samples), kind) else samples
 
 
 def _needed(rounds: int, kind: str) -> int:

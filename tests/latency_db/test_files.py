@@ -55,7 +55,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     open_store(path).close()
     run_sql(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = contents(tmp_path)
-    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 3, and this nastool knows up to 2\. Type pip"):
+    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 4, and this nastool knows up to 3\. Type pip"):
         open_store(path)
     assert contents(tmp_path) == before
 

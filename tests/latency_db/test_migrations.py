@@ -194,7 +194,7 @@ def test_a_revision_of_a_newer_nastool_is_refused(where: str, tmp_path: Path) ->
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0007'"))
     engine.dispose()
-    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 2\. Type pip install --upgrade"):
+    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 3\. Type pip install --upgrade"):
         open_store(where)
 
 

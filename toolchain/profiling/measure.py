@@ -191,7 +191,7 @@ def _timed(
 
 
 def _round(timings: Mapping[str, Timing], yardsticks: Mapping[str, _Yardstick]) -> Round:
-    samples = {key: Sample(**vars(timing)) for key, timing in timings.items()}
+    samples = {key: Sample(**vars(timing), place=place) for place, (key, timing) in enumerate(timings.items())}
     by = {key: yardsticks[key] for key in samples}
     return {
         key: replace(sample, reference_ms=round_ms(samples[by[key].key], by[key].threads, by[key].kind))
