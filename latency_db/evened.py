@@ -6,8 +6,9 @@ part tell how quick the machine was just then (docs/decisions/0033-neighbours-te
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from typing import TypeVar
 
 from latency_db.table import Sample, counted_of, round_ms
 
@@ -15,6 +16,7 @@ NEAR = 3  # neighbours on either side that tell the speed
 TURNS = 2  # of finding speeds from levels and levels from speeds; a third changes little
 
 Timed = tuple[str, float]  # a part and its figure in ms
+Taken = TypeVar("Taken")
 
 
 def evened(rounds: Sequence[Mapping[str, Sample]], threads: int) -> dict[str, float]:
@@ -44,10 +46,7 @@ def evened(rounds: Sequence[Mapping[str, Sample]], threads: int) -> dict[str, fl
 
 def _counted(rounds: Sequence[Mapping[str, Sample]]) -> list[dict[str, Sample]]:
     """The rounds without the samples that a figure does not stand on."""
-    samples = defaultdict(list)
-    for round_ in rounds:
-        for key, sample in round_.items():
-            samples[key].append(sample)
+    samples = _by_part(round_.items() for round_ in rounds)
     doubtful = {key for key, taken in samples.items() if any(sample.disturbed for sample in counted_of(taken))}
     return [
         {key: sample for key, sample in round_.items() if not sample.disturbed or key in doubtful} for round_ in rounds
@@ -68,11 +67,11 @@ def _at_one_speed(round_: Sequence[Timed], levels: Mapping[str, float]) -> list[
     return even
 
 
-def _by_part(rounds: Sequence[Sequence[Timed]]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = defaultdict(list)
+def _by_part(rounds: Iterable[Iterable[tuple[str, Taken]]]) -> dict[str, list[Taken]]:
+    found: dict[str, list[Taken]] = defaultdict(list)
     for round_ in rounds:
-        for key, ms in round_:
-            found[key].append(ms)
+        for key, taken in round_:
+            found[key].append(taken)
     return found
 
 

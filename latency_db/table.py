@@ -15,7 +15,7 @@ STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may
 
 @dataclass(frozen=True)
 class Sample:
-    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and one more.
+    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and two more.
 
     `reference_ms` is what the reference network took in the same round, 0 where none was timed. `place` is where it
     came in the order of its round, from 0; -1 where that is not known.
