@@ -28,11 +28,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch
 
 import torch
 
-from latency_db.devices import attached
+from exporters.devices.attached import attached
 from toolchain.config import parse_config, preset_text
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.runs import Run

@@ -18,18 +18,19 @@ from lines import Lines, load
 
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.latency import LatencyModel, latency_model
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.network import Measurement, measure_network, measurement
+from toolchain.measuring.rounds import trusted_rounds
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import trusted_rounds
-from toolchain.profiling.profiler import export_for_timing, profile
-from toolchain.profiling.whole import Measurement, measure_network, measurement
+from toolchain.profiling.profiler import profile
 from toolchain.progress import Quiet
-from toolchain.search.budget import Costs, Goal
-from toolchain.search.goals import Outcome, Plan, Search, run_goals
+from toolchain.search.budget import Costs, NamedBudget
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Reference, Score
+from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
+from toolchain.search.scores import RaceThreshold, Score
 from toolchain.search.strategies import best_first
 from toolchain.search.verify import journalled
 from toolchain.spaces import load_space
@@ -44,7 +45,7 @@ class MadeUp:
         self._total = total
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         return [Score(self._accuracy(arch)) for arch in archs]
 
@@ -85,7 +86,7 @@ def main() -> None:
         by_sum = [best_by_sum(config, space, model, most, Path(folder)) for most in budgets]
         winners = [o.verified.winner.scored.architecture if o.verified else None for o in outcomes]
         again = measured_again(config, space, {*by_sum, *(w for w in winners if w)}, Path(folder), lines)
-    print(f"{space.name}, batch {args.batch}, {model.context.device_model}, {model.context.backend}, 1 thread")
+    print(f"{space.name}, batch {args.batch}, {model.target.device_model}, {model.target.backend}, 1 thread")
     print(f"load: {before} before, {load()} after")
     print(f"calibration: {model.calibration}")
     print(f"{'budget':>9} {'predicted':>9} {'measured':>9} {'upper':>9} {'again':>9} {'misses':>6}   by the plain sum")
@@ -117,15 +118,15 @@ def limits(model: LatencyModel, count: int) -> list[float]:
 
 def one_search(
     config: Config, space: SearchSpace, model: LatencyModel, most: float, folder: Path, lines: Lines
-) -> Outcome:
+) -> BudgetResult:
     budget = Budget((Limit(model.upper, most),))
-    plan = Plan(((Goal(f"{most}", budget), FeasibleSet(space, budget)),), Costs((), model), model.context)
+    plan = SearchPlan(((NamedBudget(f"{most}", budget), FeasibleSet(space, budget)),), Costs((), model), model.target)
     search = searching(config, space, model, folder / f"{most}.jsonl")
 
     def measure(arch: Architecture, time: int) -> Measurement:
         return measure_network(space, arch, config.profile, config.seed + time, Quiet())
 
-    (outcome,) = run_goals(search, plan, journalled({}, measure, lambda *_: None))
+    (outcome,) = search_budgets(search, plan, journalled({}, measure, lambda *_: None))
     misses = len(outcome.verified.passed_over) if outcome.verified else 0
     lines.say(
         f"budget {most:.4f} ms: {'a winner' if outcome.verified else 'none'} after {misses} misses; load {load()}"
@@ -140,7 +141,7 @@ def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: f
 
 
 def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
-    wanted = config.search.model_copy(update={"race": False, "random_baseline": False})
+    wanted = config.search.model_copy(update={"race": False, "random_search": False})
     return Search(space, wanted, config.seed, Journal(journal, {}), MadeUp(model.parts), Quiet())
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.search.evaluate import Evaluator

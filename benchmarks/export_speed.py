@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
+from exporters.devices.attached import attached
+from exporters.graph.to_onnx import export_onnx
+from exporters.graph.torch_exporter import quiet
 from exporters.timing import interleaved
-from exporters.to_onnx import export_onnx
-from exporters.torch_onnx import quiet
-from latency_db.devices import attached
 from toolchain.costs.counters import count_macs, count_params
 from toolchain.nets.baselines import published
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
 
 CHOICES = (0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2)  # kernels 3, 5, 7; 3 is Xception
@@ -92,7 +92,7 @@ def main() -> None:
     space = load_space(network.space)
     nets = {OURS: Network(space, space.architecture(network.architecture), STANDALONE), BY_HAND: by_hand()}
     for name, net in nets.items():
-        initialise(net, torch.Generator().manual_seed(given.seed))
+        initialize(net, torch.Generator().manual_seed(given.seed))
         with torch.device("meta"):
             macs = count_macs(net.to("meta"), space.input_shape)
         print(f"{name}: {macs:,} MACs, {count_params(net, space.input_shape):,} parameters")
@@ -117,7 +117,7 @@ def export(folder: str) -> dict[str, Path]:
     space = load_space(network.space)
     ours, hand = Network(space, space.architecture(network.architecture), STANDALONE), by_hand()
     for net in (ours, hand):
-        initialise(net, torch.Generator().manual_seed(0))
+        initialize(net, torch.Generator().manual_seed(0))
         net.eval()
     files = {OURS: Path(folder) / "nastool.onnx", BY_HAND: Path(folder) / "by_hand.onnx"}
     example = torch.zeros(2, *space.input_shape)

@@ -12,8 +12,8 @@ from time import perf_counter
 
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import macs_cost, params_cost
-from toolchain.costs.feasible import FeasibleSet
-from toolchain.costs.levels import CostLevels
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.counting.levels import CostLevels
 from toolchain.spaces import PRESETS, load_space
 from toolchain.spaces.core import SearchSpace
 

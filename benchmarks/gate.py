@@ -18,12 +18,12 @@ from time import monotonic
 import torch
 from torch import nn
 
-from exporters.to_onnx import export_onnx
+from exporters.graph.to_onnx import export_onnx
 from toolchain.check.gate import Verdict, check
 from toolchain.check.judge import Outcome
 from toolchain.config import Config, parse_config
-from toolchain.intervals import Interval, figure_of, ratio_interval
-from toolchain.profiling.measure import rounds_of
+from toolchain.measuring.intervals import Interval, figure_of, ratio_interval
+from toolchain.measuring.rounds import rounds_of
 from toolchain.progress import Quiet
 
 DEPTH, CHANNELS, SIZE_PX = 20, 32, 32

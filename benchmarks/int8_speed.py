@@ -17,15 +17,15 @@ import torch
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.optimised import convolutions
-from exporters.precision import precision_of
-from exporters.qcdq import write_codes
+from exporters.devices.attached import attached
+from exporters.graph.optimized import convolutions
+from exporters.graph.precision import precision_of
+from exporters.graph.to_onnx import export_onnx, load_model, write_model
+from exporters.quantize.qcdq import write_codes
 from exporters.timing import interleaved
-from exporters.to_onnx import export_onnx, load_model, write_model
-from latency_db.devices import attached
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.deploy import integer_layers, plain
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
 
 ARCH = "basic:w4a4 basic:w2a4 basic:w3a4 basic:w2a2 basic:w1a4 basic:w4a4 basic:w2a4 basic:w1a2"
@@ -80,7 +80,7 @@ def network(space_name: str, arch: str, seed: int) -> Network:
     space = load_space(space_name)
     net = Network(space, space.architecture(arch), STANDALONE)
     generator = torch.Generator().manual_seed(seed)
-    initialise(net, generator)
+    initialize(net, generator)
     with torch.no_grad():
         for _ in range(4):
             net.train()(torch.randn(4, *space.input_shape, generator=generator))

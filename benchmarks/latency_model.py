@@ -26,10 +26,11 @@ from lines import Lines, load
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.calibration import kendall_tau, mape
 from toolchain.costs.latency import LatencyModel, latency_model
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.rounds import measure
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import measure
-from toolchain.profiling.profiler import export_for_timing, profile
+from toolchain.profiling.profiler import profile
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.stages import prepare_torch
@@ -73,8 +74,8 @@ def main() -> None:
         if args.later:
             lines.say(f"time the {len(unseen)} unseen networks again; load {load()}")
             columns.append(report(model, timed_again(config, space, list(unseen), Path(folder), lines)))
-    context = table.context
-    print(f"{space.name}, batch {args.batch}, {context.device_model}, {context.backend} {context.backend_version}")
+    target = table.target
+    print(f"{space.name}, batch {args.batch}, {target.device_model}, {target.backend} {target.backend_version}")
     print(f"load: {before} before, {load()} after")
     print(f"calibration: {model.calibration}")
     print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.rows)} rows unstable")

@@ -3,8 +3,8 @@
     python benchmarks/loader.py [--size PX] [--workers N] [--batch N] [--images N] [--jitter] [--seed N]
 
 It makes a folder of images of a photograph's size (about 500 x 400, 60 KB): digits of scikit-learn, enlarged and
-coloured, on clouds with the noise of a camera, since flat drawings decode too quickly. The training's own loader reads
-them, with the paper's random resized crop and flip (and colour jitter), in turns with processes that do nothing
+colored, on clouds with the noise of a camera, since flat drawings decode too quickly. The training's own loader reads
+them, with the paper's random resized crop and flip (and color jitter), in turns with processes that do nothing
 but decode and transform.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from latency_db.devices import attached
+from exporters.devices.attached import attached
 from toolchain.config import Config
 from toolchain.progress import Quiet
 from toolchain.spaces import load_space
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--jitter", action="store_true", help="with the paper's colour jitter")
+    parser.add_argument("--jitter", action="store_true", help="with the paper's color jitter")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def main() -> None:
         )
         found = bench_data(config, space, Quiet())
     print(f"{attached()[0].model}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
-    kind = "with colour jitter" if given.jitter else "without colour jitter"
+    kind = "with color jitter" if given.jitter else "without color jitter"
     print(f"{given.images} JPEGs of {mean(sizes) / 1000:.0f} KB, {given.size} px, batch {given.batch}, {kind}")
     print()
     print(f"{'':<42}{'images/s':>10}{'CPU ms an image':>18}")

@@ -4,7 +4,7 @@
 
 Both take the same steps of the same batch (each of the processes its part), with one thread a process, in turns.
 Images are drawn and stay in memory: nothing is loaded. It needs as many idle cores as ranks: processes that wait for
-each other at every normalisation suffer most where they are interrupted.
+each other at every normalization suffer most where they are interrupted.
 """
 
 import argparse
@@ -22,18 +22,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch
 import torch
 from torch import Tensor, nn
 
-from latency_db.devices import attached
-from toolchain.distributed import joined, wait_for_all
+from exporters.devices.attached import attached
 from toolchain.nets.blocks import SUPERNET, shared_by
 from toolchain.nets.depthwise import quicken_depthwise
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
-from toolchain.ranks import rank, world
+from toolchain.parallel.collectives import joined, wait_for_all
+from toolchain.parallel.ranks import rank, world
 from toolchain.spaces import load_space
 from toolchain.training.batches import mix
 from toolchain.training.data import Preprocessing
 from toolchain.training.loop import Stepper
-from toolchain.training.optimiser import sgd
+from toolchain.training.optimizer import sgd
 from toolchain.training.precision import FP32
 from toolchain.training.recipe import load_recipe
 
@@ -85,7 +85,7 @@ def print_steps(given: argparse.Namespace) -> None:
     with joined(device):
         space = load_space(given.space)
         supernet = Supernet(space, shared_by(SUPERNET, world()))
-        initialise(supernet, torch.Generator().manual_seed(given.seed))
+        initialize(supernet, torch.Generator().manual_seed(given.seed))
         supernet.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         quicken_depthwise(supernet)
 
@@ -93,10 +93,10 @@ def print_steps(given: argparse.Namespace) -> None:
             path = space.draw(Random(mix(given.seed, step)))
             return supernet(images, path), supernet.slices(path)
 
-        optimiser = sgd(supernet, load_recipe("quick", "supernet", {"lr": LEARNING_RATE}))
+        optimizer = sgd(supernet, load_recipe("quick", "supernet", {"lr": LEARNING_RATE}))
         channels = (0.5,) * space.in_channels
         preprocessing = Preprocessing(space.size_px, channels, channels)
-        stepper = Stepper(forward, preprocessing, optimiser, FP32.scaler(device), FP32, 0.0)
+        stepper = Stepper(forward, preprocessing, optimizer, FP32.scaler(device), FP32, 0.0)
         generator = torch.Generator().manual_seed(given.seed + rank())
         share = given.batch // world()
         pixels = torch.randint(256, (share, *space.input_shape), dtype=torch.uint8, generator=generator)

@@ -18,16 +18,16 @@ import torch
 from table7 import timed
 from torch import Tensor, nn
 
-from latency_db.devices import attached
+from exporters.devices.attached import attached
 from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import quicken_depthwise
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Preprocessing
 from toolchain.training.loop import Stepper
-from toolchain.training.optimiser import sgd
+from toolchain.training.optimizer import sgd
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import load_recipe
 
@@ -47,7 +47,7 @@ def main() -> None:
     torch.set_num_threads(1)
     device, space = compute_device(), load_space(given.space)
     if space.in_channels != 3:
-        parser.error(f"torchvision's network takes colour images, and {given.space} has {space.in_channels} channel")
+        parser.error(f"torchvision's network takes color images, and {given.space} has {space.in_channels} channel")
     precisions = {precision.dtype: precision for precision in (FP32, precision_of("auto", device, space.quantized))}
     kinds = {
         (name, str(precision.dtype).removeprefix("torch."), "compiled" if compiled else "eager"): step_of(
@@ -88,7 +88,7 @@ def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, com
     device = compute_device()
     first = space.draw(Random(seed))
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(seed))
+    initialize(supernet, torch.Generator().manual_seed(seed))
     net: nn.Module = supernet if name == SUPERNET else supernet.extract(first)
     if name == TORCHVISION:
         from torchvision.models import shufflenet_v2_x1_0

@@ -2,7 +2,7 @@
 
     python benchmarks/supernet_step.py [--space NAME] [--batch N] [--steps N] [--threads N] [--seed N]
 
-A step is forward, loss, backward and update, with the optimiser and the memory format of `nastool train`. Both
+A step is forward, loss, backward and update, with the optimizer and the memory format of `nastool train`. Both
 sides make the same steps with the same drawn paths in one process, in turns, who is first by chance. So whatever
 disturbs the machine for a while disturbs both. Images are drawn and stay in memory: nothing is loaded or decoded.
 """
@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latency_db.devices import attached
-from toolchain.nets.network import initialise
+from exporters.devices.attached import attached
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.optimiser import sgd, step
+from toolchain.training.optimizer import sgd, step
 from toolchain.training.precision import compute_device
 from toolchain.training.recipe import Recipe, load_recipe
 
@@ -39,11 +39,11 @@ Forward = Callable[[Tensor], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two that are compared: how it goes forward, and its optimiser."""
+class PartialSums:
+    """One of the two that are compared: how it goes forward, and its optimizer."""
 
     forward: Forward
-    optimiser: torch.optim.SGD
+    optimizer: torch.optim.SGD
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ def compare(space: SearchSpace, batch: int, steps: int, seed: int) -> dict[str, 
     """The cost of each step on both sides; step n of the one had the path of step n of the other."""
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(seed))
+    initialize(supernet, torch.Generator().manual_seed(seed))
     supernet.to(compute_device(), memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimiser = sgd(supernet, recipe)
+    optimizer = sgd(supernet, recipe)
     images, labels = draw_batch(space, batch, seed)
     rng = Random(seed)
     found: dict[str, list[Cost]] = {SUPERNET: [], PATH: []}
     for _ in range(steps):
         arch = space.draw(rng)
-        sides = {SUPERNET: supernet_side(supernet, optimiser, arch), PATH: path_side(supernet, arch, recipe)}
+        sides = {SUPERNET: supernet_side(supernet, optimizer, arch), PATH: path_side(supernet, arch, recipe)}
         for side in sides.values():  # the first step of a path claims memory, also for momentum
             train_step(side, images, labels, recipe)
         for name in rng.sample(list(sides), k=len(sides)):
@@ -89,23 +89,23 @@ def compare(space: SearchSpace, batch: int, steps: int, seed: int) -> dict[str, 
     return found
 
 
-def supernet_side(supernet: Supernet, optimiser: torch.optim.SGD, arch: Architecture) -> Side:
-    return Side(lambda x: (supernet(x, arch), supernet.slices(arch)), optimiser)
+def supernet_side(supernet: Supernet, optimizer: torch.optim.SGD, arch: Architecture) -> PartialSums:
+    return PartialSums(lambda x: (supernet(x, arch), supernet.slices(arch)), optimizer)
 
 
-def path_side(supernet: Supernet, arch: Architecture, recipe: Recipe) -> Side:
+def path_side(supernet: Supernet, arch: Architecture, recipe: Recipe) -> PartialSums:
     net = supernet.extract(arch)
     net.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Side(lambda x: (net(x), {}), sgd(net, recipe))
+    return PartialSums(lambda x: (net(x), {}), sgd(net, recipe))
 
 
-def train_step(side: Side, images: Tensor, labels: Tensor, recipe: Recipe) -> None:
+def train_step(side: PartialSums, images: Tensor, labels: Tensor, recipe: Recipe) -> None:
     """What `toolchain.training.loop.train` does with a batch."""
     logits, slices = side.forward(images)
     loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-    side.optimiser.zero_grad(set_to_none=True)
+    side.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    step(side.optimiser, slices)
+    step(side.optimizer, slices)
 
 
 def draw_batch(space: SearchSpace, batch: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -118,14 +118,14 @@ def draw_batch(space: SearchSpace, batch: int, seed: int) -> tuple[Tensor, Tenso
 
 
 def timed(call: Callable[[], None]) -> Cost:
-    synchronise()
+    synchronize()
     wall, cpu = time.perf_counter(), time.process_time()
     call()
-    synchronise()
+    synchronize()
     return Cost((time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3)
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """A GPU works on after a call returned."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latency_db.devices import attached
-from toolchain.nets.network import initialise
+from exporters.devices.attached import attached
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
-from toolchain.training.optimiser import sgd, step
+from toolchain.training.optimizer import sgd, step
 from toolchain.training.recipe import load_recipe
 from toolchain.training.stages import compute_device
 
@@ -48,11 +48,11 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     space = load_space(given.space)
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(given.seed))
+    initialize(supernet, torch.Generator().manual_seed(given.seed))
     device = compute_device()
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
-    optimiser = sgd(supernet, recipe)
+    optimizer = sgd(supernet, recipe)
     generator = torch.Generator().manual_seed(given.seed)
     images = torch.randn(given.batch, *space.input_shape, generator=generator)
     images = images.to(device, memory_format=torch.channels_last)
@@ -67,9 +67,9 @@ def main() -> None:
 
     def train_step(paths: list[list[str]]) -> None:
         loss = F.cross_entropy(forward(supernet, images, paths), labels)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        step(optimiser, {})
+        step(optimizer, {})
 
     for turn in range(given.steps + 1):  # the first claims memory and does not count
         for name in rng.sample(list(kinds), k=len(kinds)):

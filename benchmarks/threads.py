@@ -24,8 +24,8 @@ import torch
 from supernet_step import SUPERNET, compare
 from trie import drawn_images
 
-from latency_db.devices import attached
-from toolchain.nets.network import initialise
+from exporters.devices.attached import attached
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.search.evaluate import Evaluator
 from toolchain.spaces import load_space
@@ -73,7 +73,7 @@ def step_ms(space: SearchSpace, given: argparse.Namespace, threads: int) -> floa
 
 def scoring(space: SearchSpace, candidates: int, threads: int) -> Callable[[], float]:
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     evaluator = Evaluator(supernet, drawn_images(space, IMAGES, IMAGES), IMAGES, SCORING_BATCH, 0, threads=threads)
     archs = sorted({space.draw(Random(number)) for number in range(candidates)}, key=str)

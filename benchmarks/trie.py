@@ -23,11 +23,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch
 
 import torch
 
-from latency_db.devices import attached
+from exporters.devices.attached import attached
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet
-from toolchain.nets.network import initialise
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
@@ -57,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space = load_space(given.space)
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = drawn_images(space, given.bn_images, given.images)
     evaluator = Evaluator(supernet, data, given.bn_images, given.batch, seed=0)
@@ -81,7 +81,7 @@ def main() -> None:
             for name in Random(number).sample(list(sides), k=2):
                 began = time.perf_counter()
                 scores[name] = sides[name]()
-                synchronise()
+                synchronize()
                 seconds[name].append(time.perf_counter() - began)
         one, trie = (median(seconds[name]) for name in ("one", "trie"))
         ratios.append(one / trie)
@@ -138,7 +138,7 @@ def drawn_images(space: SearchSpace, fit: int, holdout: int) -> Data:
     return Data("drawn", "", classes, images, tuple(range(fit)), tuple(range(fit, count)), images, prepare)
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """A GPU works on after a call returned."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

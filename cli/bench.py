@@ -89,7 +89,7 @@ def _bench_data(settings: "Config", json: bool) -> None:
 
     prepare_torch(settings)
     with console.progress() as bars:
-        found = bench_data(settings, load_space(settings.space, settings.fix_ops, settings.widths), bars)
+        found = bench_data(settings, load_space(settings.space, settings.fixed_ops, settings.widths), bars)
     if json:
         console.answer_json(found)
     else:
@@ -112,7 +112,7 @@ def _bench_files(
     from toolchain.bench.subjects import find_subjects, places_of
     from toolchain.check.gate import terms_of
     from toolchain.files import require_writable
-    from toolchain.reporting.bench import draw_bench
+    from toolchain.report.bench import draw_bench
 
     part = part_of(accuracy)
     if part:
@@ -149,10 +149,10 @@ def _answer(found: "Bench") -> None:
             f"{accuracy.share:.2%} of {accuracy.images}" if accuracy else "unknown" if entry.accuracy_note else "-",
         )
 
-    contexts = [entry.context for entry in found.entries]
-    stacks = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in contexts)
+    targets = [entry.target for entry in found.entries]
+    named = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in targets)
     console.answer_table(
-        f"{'; '.join(stacks)}, batch {contexts[0].batch}, threads {contexts[0].threads}; "
+        f"{'; '.join(named)}, batch {targets[0].batch}, threads {targets[0].threads}; "
         f"{found.rounds} rounds, {len(found.disturbed)} disturbed, intervals of {found.confidence * 100:.4g} %",
         ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
         [row(entry) for entry in found.entries],

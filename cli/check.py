@@ -52,7 +52,7 @@ def check(
     """Measure the exported file against its budget, and against a baseline.
 
     Exit code 0: it fits. 1: over the budget, or slower than the baseline. 2: the request is wrong. 3: too restless
-    to tell. 4: the baseline is of another stack. 5: the device or its runtime is missing.
+    to tell. 4: the baseline is of another target. 5: the device or its runtime is missing.
     """
     from toolchain.check import ci
     from toolchain.config import load_config
@@ -96,11 +96,11 @@ def check(
 def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
     from toolchain.check.gate import check as run_check
     from toolchain.errors import BadConfig
-    from toolchain.export import read_manifest
+    from toolchain.export.pipeline import read_manifest
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
-    limit_ms, reference_ms = parse_latency_ms(latency) if latency else None, 0.0
+    limit_ms, anchor_ms = parse_latency_ms(latency) if latency else None, None
     if file is None:
         folder = run_of(settings)
         manifest, file = read_manifest(folder), folder.onnx
@@ -110,15 +110,15 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
                     f"the budget of {folder.manifest} is of an estimate, and what is measured here says nothing of it. "
                     f"Give a budget for this device with --latency"
                 )
-            searched, batch = manifest["context"]["batch"], settings.profile.batch
+            searched, batch = manifest["target"]["batch"], settings.profile.batch
             if searched != batch:
                 raise BadConfig(
                     f"the budget of {folder.manifest} is for batches of {searched}, and {batch} were asked for. "
                     f"Give --batch {searched}, or a budget for {batch} with --latency"
                 )
-            reference_ms = manifest.get("measured_reference_ms", 0.0)  # of manifests before it was kept, not known
+            anchor_ms = manifest.get("measured_anchor_ms") or None
     with console.progress() as bars:
-        return run_check(settings, file, limit_ms, baseline, bars, reference_ms)
+        return run_check(settings, file, limit_ms, baseline, bars, anchor_ms)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from toolchain.ranks import launched, rank, silent
+from toolchain.parallel.ranks import launched, rank, silent
 
 PLAIN_LINE_EVERY_S = 5.0
 

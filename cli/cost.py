@@ -16,40 +16,40 @@ def cost(
         typer.Option("--published", help="A published network beside its printed figures: fbnet_a, proxyless_gpu..."),
     ] = None,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
     estimate: options.Estimate = None,
-    stack: options.Stack = None,
+    target: options.TargetId = None,
     batch: options.BatchSize = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Count the MACs and parameters of an architecture, and sum its measured parts if they were profiled."""
-    if (arch is None) == (published is None) or (published and (space or fix_ops or widths)):
+    if (arch is None) == (published is None) or (published and (space or fixed_ops or widths)):
         raise typer.BadParameter("give --arch, with the space that it is of, or --published alone")
 
     from toolchain.config import load_config
+    from toolchain.measuring.estimates import estimate_network
+    from toolchain.measuring.rates import rates_of
     from toolchain.nets import baselines
-    from toolchain.profiling.estimates import estimate_network
-    from toolchain.profiling.rates import rates_of
     from toolchain.search.budget import load_costs
     from toolchain.spaces import load_space
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         profile__device=device,
         profile__estimate=estimate,
-        profile__stack=stack,
+        profile__target=target,
         profile__batch=batch,
         profile__db=db,
     )
     settings = load_config(config, given)
     known = baselines.published(published) if published else None
-    chosen_space = load_space(known.space) if known else load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen_space = load_space(known.space) if known else load_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = chosen_space.architecture(known.architecture if known else arch or "")
     costs = load_costs(settings, chosen_space, need_latency=False)
     estimated_ms = estimate_network(settings.profile, chosen_space, chosen) if settings.profile.estimate else None
@@ -79,4 +79,4 @@ def cost(
             {"latency": f"{estimated_ms:.2f} ms {batch_of} on {told.model}", "rates": told.source},
         )
     elif costs.latency is None and not chosen_space.quantized:
-        console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")
+        console.say("latency_ms: the parts are not measured on this target. Type nastool profile")

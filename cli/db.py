@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console, db_fit, options
-from cli.stacks import RUN_COLUMNS, SHORT, estimate, run_row, show_run
+from cli.target_tables import RUN_COLUMNS, SHORT, estimate, run_row, show_run
 
 if TYPE_CHECKING:
     from latency_db.store import Store
@@ -25,60 +25,62 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that is the
 
 @app.command("list")
 def list_stacks(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
-    """List the stacks that were measured, each with an id that other commands take."""
+    """List the targets that were measured, each with an id that other commands take."""
     with _opened(db, config) as store:
-        found = [(context, parts, store.runs(context)) for context, parts in store.contexts()]
+        found = [(target, parts, store.runs(target)) for target, parts in store.targets()]
         name = store.name
     if json:
-        stacks = [
-            {"id": c.id, "parts": parts, "context": c.as_dict(), "runs": [asdict(run) for run in runs]}
+        targets = [
+            {"id": c.id, "parts": parts, "target": c.as_dict(), "runs": [asdict(run) for run in runs]}
             for c, parts, runs in found
         ]
-        console.answer_json({"db": name, "stacks": stacks})
+        console.answer_json({"db": name, "targets": targets})
         return
     rows = [
         (
-            context.id[:SHORT],
-            context.device_model,
-            f"{context.backend} {context.backend_version} {context.precision_found}{estimate(context)}",
-            context.batch,
-            context.threads,
+            target.id[:SHORT],
+            target.device_model,
+            f"{target.backend} {target.backend_version} {target.compute_precision}{estimate(target)}",
+            target.batch,
+            target.threads,
             parts,
             ", ".join(sorted({run.kind for run in runs})),
             max((run.finished_at or run.started_at for run in runs), default="")[:10],
         )
-        for context, parts, runs in found
+        for target, parts, runs in found
     ]
     columns = ("id", "device", "backend", "batch", "threads", "rows", "runs", "last")
-    console.answer_table(f"stacks in {name}", columns, rows)
+    console.answer_table(f"targets in {name}", columns, rows)
 
 
 @app.command()
 def show(
-    stack: Annotated[str, typer.Argument(help="The stack's id, or how it begins.", show_default=False)],
+    target_id: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Target id, or its first characters.", show_default=False)
+    ],
     run: Annotated[int | None, typer.Option("--run", help="One run of it, with every round.")] = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Show a stack: what it is, what was measured of it, when and where."""
+    """Show a target: what it is, what was measured of it, when and where."""
     with _opened(db, config) as store:
-        context = store.context(stack)
+        target = store.target(target_id)
         if run is not None:
-            show_run(store, context, run, json)
+            show_run(store, target, run, json)
             return
-        runs, rows = store.runs(context), store.networks(context, "")
+        runs, rows = store.runs(target), store.networks(target, "")
     if json:
         console.answer_json(
             {
-                "id": context.id,
-                "context": context.as_dict(),
+                "id": target.id,
+                "target": target.as_dict(),
                 "runs": [asdict(one) for one in runs],
                 "rows": [asdict(row) for row in rows],
             }
         )
         return
-    console.answer_facts(f"stack {context.id}{estimate(context)}", context.as_dict())
+    console.answer_facts(f"target {target.id}{estimate(target)}", target.as_dict())
     console.answer_table("runs", RUN_COLUMNS, [run_row(one) for one in runs])
     console.answer_table(
         "rows, ms a batch",
@@ -94,13 +96,15 @@ def show(
 @app.command("export")
 def export_table(
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
-    stack: Annotated[list[str] | None, typer.Option("--stack", help="This stack alone, by its id; repeatable.")] = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", help="Export only this target id (repeatable).")
+    ] = None,
     force: Force = False,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Write finished runs with their stacks and raw samples into one file, which `db import` reads elsewhere."""
+    """Write finished runs with their targets and raw samples into one file, which `db import` reads elsewhere."""
     from latency_db.transfer import pack
     from toolchain.errors import BadConfig
     from toolchain.files import write_json
@@ -108,23 +112,23 @@ def export_table(
     if file.exists() and not force:
         raise BadConfig(f"{file} is there already. Type --force to replace it, or name another file")
     with _opened(db, config) as store:
-        chosen = [store.context(one) for one in stack] if stack else [context for context, _ in store.contexts()]
+        chosen = [store.target(one) for one in targets] if targets else [target for target, _ in store.targets()]
         content = pack(store, chosen)
     if not content["runs"]:
         raise BadConfig("there is no finished run to export. Type nastool profile, or name another table with --db")
     write_json(file, content)
     answer = {
         "file": str(file),
-        "stacks": len(content["contexts"]),
-        "estimates": sum(c.estimate for c in chosen if c.id in content["contexts"]),
+        "targets": len(content["targets"]),
+        "estimates": sum(c.estimate for c in chosen if c.id in content["targets"]),
         "runs": len(content["runs"]),
         "sha256": content["sha256"],
     }
     if json:
         console.answer_json(answer)
         return
-    named = [f"{c.id[:SHORT]}{estimate(c)}" for c in chosen if c.id in content["contexts"]]
-    console.answer_facts("exported", answer | {"stacks": f"{len(named)}: {', '.join(named)}"})
+    named = [f"{c.id[:SHORT]}{estimate(c)}" for c in chosen if c.id in content["targets"]]
+    console.answer_facts("exported", answer | {"targets": f"{len(named)}: {', '.join(named)}"})
 
 
 @app.command("import")
@@ -149,30 +153,30 @@ def import_table(
 
 @app.command()
 def diff(
-    before: Annotated[str, typer.Argument(help="A stack's id, or a file or URL, or FILE#ID.", show_default=False)],
+    before: Annotated[str, typer.Argument(help="A target's id, or a file or URL, or FILE#ID.", show_default=False)],
     after: Annotated[str, typer.Argument(help="What it is compared with.", show_default=False)],
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Compare two stacks, of one table or of two files, row by row."""
+    """Compare two targets, of one table or of two files, row by row."""
     from latency_db.compare import compare, side
 
     where = _where(db, config)
     one, other = side(before, where), side(after, where)
     found = compare(one, other)
     if json:
-        ids = {"before": one.context.id, "after": other.context.id}
-        estimates = {"before_estimate": one.context.estimate, "after_estimate": other.context.estimate}
+        ids = {"before": one.target.id, "after": other.target.id}
+        estimates = {"before_estimate": one.target.estimate, "after_estimate": other.target.estimate}
         console.answer_json({**ids, **estimates, **asdict(found), "median_ratio": found.median_ratio})
         return
     rows = [(r.key, f"{r.before_ms:.3f}", f"{r.after_ms:.3f}", f"{r.ratio:.3f}", f"{r.spread:.1%}") for r in found.rows]
     console.answer_table(
-        " and ".join(f"{each.context.id[:SHORT]}{estimate(each.context)}" for each in (one, other)) + ", ms a batch",
+        " and ".join(f"{each.target.id[:SHORT]}{estimate(each.target)}" for each in (one, other)) + ", ms a batch",
         ("part", "before", "after", "after / before", "spread"),
         rows,
     )
-    facts: dict[str, Any] = {"stacks differ in": "; ".join(found.fields) or "nothing"}
+    facts: dict[str, Any] = {"targets differ in": "; ".join(found.fields) or "nothing"}
     if found.median_ratio is not None:
         facts["median ratio"] = f"{found.median_ratio:.3f}"
     facts["only before"] = ", ".join(found.only_before) or "none"
@@ -184,7 +188,7 @@ def diff(
 def prune(
     yes: Yes = False, db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False
 ) -> None:
-    """Remove runs of which every part was measured again since on the same stack."""
+    """Remove runs of which every part was measured again since on the same target."""
     from datetime import UTC, datetime
 
     from latency_db.prune import superseded

@@ -8,13 +8,13 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
-    from toolchain.profiling.fit import Fit
+    from toolchain.profiling.regression import Fit
 
 
 def fit(
     csv: Annotated[Path, typer.Option("--csv", help="A file with the columns architecture,latency_ms.")],
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: Annotated[
         str | None, typer.Option("--device", help="What the networks were measured on, as titanxp.")
@@ -31,13 +31,13 @@ def fit(
     from latency_db.where import shown
     from toolchain.config import load_config
     from toolchain.costs.latency import REGRESSION
-    from toolchain.profiling.fit import TARGET
-    from toolchain.profiling.fitted import fit_table
+    from toolchain.profiling.import_networks import fit_table
+    from toolchain.profiling.regression import TARGET
     from toolchain.spaces import load_space
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         profile__device=device,
         profile__batch=batch,
@@ -45,7 +45,7 @@ def fit(
         profile__db=db,
     )
     settings = load_config(config, given)
-    chosen = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen = load_space(settings.space, settings.fixed_ops, settings.widths)
     fitted = fit_table(settings, chosen, csv)
     found = fitted.fit
     if json:
@@ -53,7 +53,7 @@ def fit(
             {
                 "space": chosen.name,
                 "db": shown(settings.profile.db),
-                "context": fitted.context.as_dict(),
+                "target": fitted.target.as_dict(),
                 "networks": fitted.networks,
                 "coefficients": found.coefficients,
                 "by_position": found.by_position,
@@ -70,7 +70,7 @@ def fit(
         )
         return
     console.answer_facts(
-        f"fitted, not measured here: {chosen.name} on {fitted.context.device_model}, batch {fitted.context.batch}",
+        f"fitted, not measured here: {chosen.name} on {fitted.target.device_model}, batch {fitted.target.batch}",
         {
             "networks": fitted.networks,
             "numbers": f"{found.coefficients}, {'one a position' if found.by_position else 'shared by parts alike'}",

@@ -8,8 +8,8 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
-    from latency_db.known import KnownDevice
-    from toolchain.devices import Survey
+    from exporters.devices.known import KnownDevice
+    from toolchain.machine.devices import DeviceOverview
 
 TERA, GIGA = 1e12, 1e9
 
@@ -26,9 +26,9 @@ def devices(
 
     `--device` takes the names of attached ones; of known ones, an estimate may be had.
     """
-    from latency_db.known import find_known
+    from exporters.devices.known import find_known
     from toolchain.config import load_config
-    from toolchain.devices import survey
+    from toolchain.machine.devices import device_overview
 
     if name is not None:
         known = find_known(name)
@@ -37,12 +37,12 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
-    found = survey(load_config(config, options.flags(profile__db=db)).profile.db)
+    found = device_overview(load_config(config, options.flags(profile__db=db)).profile.db)
     if json:
         console.answer_json(
             {
                 "attached": [asdict(device) for device in found.attached],
-                "measured": [{"id": c.id, "parts": parts, "context": c.as_dict()} for c, parts in found.measured],
+                "measured": [{"id": c.id, "parts": parts, "target": c.as_dict()} for c, parts in found.measured],
                 "known": [asdict(device) for device in found.known],
             }
         )
@@ -50,7 +50,7 @@ def devices(
     _show(found)
 
 
-def _show(found: "Survey") -> None:
+def _show(found: "DeviceOverview") -> None:
     console.answer_table(
         "attached to this machine",
         ("name", "also", "model", "capability", "driver", "memory GB"),
@@ -61,7 +61,7 @@ def _show(found: "Survey") -> None:
     )
     console.answer_table(
         f"measured, in {found.db}",
-        ("device", "backend", "batch", "rows", "stack"),
+        ("device", "backend", "batch", "rows", "target"),
         [
             (
                 c.device_model + (" (ESTIMATE)" if c.device_kind == "estimate" else ""),

@@ -6,7 +6,7 @@ from cli import console, options
 def doctor(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
     """Say what works here, and for each thing that doesn't, why and what to do."""
     from toolchain.config import load_config
-    from toolchain.doctor import examine
+    from toolchain.machine.doctor import examine
 
     settings = load_config(config, options.flags(profile__db=db))
     findings = examine(settings.profile.db)

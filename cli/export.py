@@ -26,7 +26,7 @@ def export(
         typer.Option("--sm", help="Engines for this compute capability, as 86; needs no GPU. Several: --sm 86,89."),
     ] = None,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
@@ -46,8 +46,8 @@ def export(
     Exit code 0: it does, within the budget. 1: it does not, or is over the budget; nothing is written.
     """
     from toolchain.config import load_config
-    from toolchain.export import export as run_export
-    from toolchain.runs import choose_architecture, open_run, run_of
+    from toolchain.export.pipeline import export as run_export
+    from toolchain.runs import open_run, run_of, select_architecture
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.stages import prepare_torch
@@ -55,7 +55,7 @@ def export(
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
@@ -74,8 +74,8 @@ def export(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
-    chosen = choose_architecture(arch, budget, chosen_space, run_of(settings))
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     chosen.require_data(images.name, images.digest)
     with open_run(settings) as folder, console.progress() as bars:
@@ -105,7 +105,7 @@ def _line(name: str, manifest: dict[str, Any]) -> str:
     model, parity = manifest["models"][name], manifest["models"][name]["parity"]
     counts = ", ".join(f"{count} in {precision}" for precision, count in model["convolutions"].items())
     latency_ms = model["measured_latency_ms"]
-    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['context']['batch']}"
+    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['target']['batch']}"
     return (
         f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
         f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "

@@ -30,8 +30,8 @@ from cli import (
     train,
 )
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code
-from toolchain.launch import leave_word
-from toolchain.ranks import end_rank, end_with_launcher, require_sound
+from toolchain.parallel.launcher import leave_word
+from toolchain.parallel.ranks import end_rank, end_with_launcher, require_sound
 
 # What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
 TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolchain.ranks import world
+from toolchain.parallel.ranks import world
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration; ./nastool.toml if there is one.")]
 Run = Annotated[str | None, typer.Option("--run", help="Name of the run.", rich_help_panel="Run")]
@@ -49,9 +49,9 @@ Estimate = Annotated[
     bool | None,
     typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
 ]
-Stack = Annotated[
+TargetId = Annotated[
     str | None,
-    typer.Option("--stack", help="The latencies of this stack of nastool db list, also imported; nothing is measured."),
+    typer.Option("--target", help="Use the recorded latencies of this target (an id from `nastool db list`)."),
 ]
 Precision = Annotated[str | None, typer.Option("--precision", help="What networks are timed in: fp32 or fp16.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
@@ -75,7 +75,7 @@ def flags(**given: Any) -> dict[str, Any]:
 
 def again(
     space: str | None,
-    fix_ops: str | None,
+    fixed_ops: str | None,
     widths: str | None,
     data: str | None,
     holdout_per_class: int | None,
@@ -86,7 +86,7 @@ def again(
     given = {
         "--config": config,
         "--space": space,
-        "--fix-ops": fix_ops,
+        "--fix-ops": fixed_ops,
         "--widths": widths,
         "--data": data,
         "--holdout-per-class": holdout_per_class,
@@ -99,7 +99,7 @@ def in_processes(nproc: int | None) -> bool:
     """Do what was typed in `nproc` processes, if it is more than one and this is not one of them already."""
     if nproc is None or nproc == 1 or world() > 1:
         return False
-    from toolchain.launch import launch
+    from toolchain.parallel.launcher import launch
 
     launch(sys.argv[1:], nproc)
     return True

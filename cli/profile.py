@@ -9,7 +9,7 @@ from cli import console, options
 
 def profile(
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
     estimate: options.Estimate = None,
@@ -39,14 +39,14 @@ def profile(
     """
     from toolchain.config import load_config
     from toolchain.costs.latency import latency_model, network_prefix
+    from toolchain.measuring.rates import rates_of
     from toolchain.profiling.profiler import profile as run_profile
-    from toolchain.profiling.rates import rates_of
     from toolchain.spaces import load_space
     from toolchain.units import parse_seconds
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         seed=seed,
         profile__device=device,
@@ -61,7 +61,7 @@ def profile(
         profile__db=db,
     )
     settings = load_config(config, given)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
     calibration = latency_model(chosen_space, profiled.table).calibration
@@ -73,22 +73,22 @@ def profile(
             {
                 "space": chosen_space.name,
                 "db": profiled.db,
-                "estimate": profiled.context.estimate,
-                "context": profiled.context.as_dict(),
+                "estimate": profiled.target.estimate,
+                "target": profiled.target.as_dict(),
                 "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
                 "networks": [{"architecture": arch.split(), **vars(r.summary)} for arch, r in whole.items()],
                 "calibration": vars(calibration),
             }
         )
         return
-    context, unstable = profiled.context, profiled.table.unstable()
+    target, unstable = profiled.target, profiled.table.unstable()
     summaries = {key: rows[key].summary for key in sorted(rows)}
     families = {key.partition("/")[0] for key in summaries}
     family = f"{families.pop()}/" if len(families) == 1 else ""  # said once, above; the table stays narrow
-    runs_on = "" if context.estimate else f", {context.threads} thread{'s' if context.threads > 1 else ''}"
+    runs_on = "" if target.estimate else f", {target.threads} thread{'s' if target.threads > 1 else ''}"
     console.answer_table(
-        f"{'estimate, nothing was measured: ' if context.estimate else ''}{family}... on {context.device_model}, "
-        f"{context.backend} {context.backend_version}, {context.precision}, batch {context.batch}{runs_on}, in ms",
+        f"{'estimate, nothing was measured: ' if target.estimate else ''}{family}... on {target.device_model}, "
+        f"{target.backend} {target.backend_version}, {target.precision}, batch {target.batch}{runs_on}, in ms",
         ("part", "latency", "median", "min", "p90", "MAD", "n"),
         [
             (
@@ -103,7 +103,7 @@ def profile(
     if unstable:
         named = ", ".join(f"{key} ({why})" for key, why in unstable.items())
         console.say(f"warning: unstable (! in the table): {named}. Type the same command again on a quieter machine")
-    if context.estimate:
+    if target.estimate:
         asked = settings.profile
         console.say(
             f"ESTIMATE: a network's latency is the sum of these. How far that is from the device is not known here; "

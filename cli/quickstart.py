@@ -61,7 +61,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
     from toolchain.check.gate import check
     from toolchain.check.judge import Outcome
     from toolchain.errors import CheckFailed
-    from toolchain.export import export
+    from toolchain.export.pipeline import export
     from toolchain.profiling.profiler import profile_if_missing
     from toolchain.runs import open_run, winner_of
     from toolchain.search.budget import middle_latency_ms
@@ -91,7 +91,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
             console.say("5 of 6: export")
             manifest = export(settings, space, winner_of(arch, best), data, run, bars)
             console.say("6 of 6: check")
-            verdict = check(settings, run.onnx, limit_ms, None, bars, best["measured_reference_ms"])
+            verdict = check(settings, run.onnx, limit_ms, None, bars, best["measured_anchor_ms"])
     if verdict.outcome is Outcome.FAIL:
         raise CheckFailed("; ".join(verdict.problems))
     for problem in verdict.problems:
@@ -103,7 +103,7 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
         "test_accuracy": retrained["test_accuracy"],
         "parity": manifest["parity"],
         "data": data.name,
-        "device": profiled.context.device_model,
+        "device": profiled.target.device_model,
         "onnx": str(run.onnx),
         "folder": str(run.folder),
     }

@@ -11,7 +11,7 @@ def rank(
     networks: Annotated[int, typer.Option("--networks", help="Networks that are scored and trained.")] = 20,
     repeats: Annotated[int, typer.Option("--repeats", help="Trainings of each, with other seeds.")] = 1,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
@@ -25,9 +25,9 @@ def rank(
 ) -> None:
     """Compare inherited scores with those of networks trained from scratch. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.ranking.rank import check_request
+    from toolchain.ranking.rank import rank as run_rank
     from toolchain.runs import open_run
-    from toolchain.search.rank import check_request
-    from toolchain.search.rank import rank as run_rank
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.recipe import load_recipe
@@ -35,7 +35,7 @@ def rank(
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
@@ -47,7 +47,7 @@ def rank(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
     check_request(networks, repeats, chosen_space)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)

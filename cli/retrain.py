@@ -7,7 +7,7 @@ def retrain(
     arch: options.Arch = None,
     budget: options.BudgetName = None,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
@@ -22,8 +22,8 @@ def retrain(
 ) -> None:
     """Train the winner from scratch and test it, once. Killed, the same command goes on."""
     from toolchain.config import load_config
-    from toolchain.distributed import joined
-    from toolchain.runs import choose_architecture, open_run, run_of
+    from toolchain.parallel.collectives import joined
+    from toolchain.runs import open_run, run_of, select_architecture
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
@@ -33,7 +33,7 @@ def retrain(
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
@@ -46,10 +46,10 @@ def retrain(
     settings = load_config(config, given)
     if options.in_processes(nproc):
         return
-    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
+    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
-    chosen = choose_architecture(arch, budget, chosen_space, run_of(settings))
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     winner = chosen.architecture
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     chosen.require_data(images.name, images.digest)

@@ -9,7 +9,7 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
-    from toolchain.search.goals import Plan
+    from toolchain.search.per_budget import SearchPlan
 
 
 def search(
@@ -28,7 +28,7 @@ def search(
         typer.Option("--race/--no-race", help="Stop candidates early that have clearly lost (search.race_error)."),
     ] = None,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
@@ -36,7 +36,7 @@ def search(
     epochs: options.Epochs = None,
     device: options.Device = None,
     estimate: options.Estimate = None,
-    stack: options.Stack = None,
+    target: options.TargetId = None,
     backend: options.Backend = None,
     precision: options.Precision = None,
     batch: options.BatchSize = None,
@@ -54,8 +54,8 @@ def search(
     Killed, the same command goes on from its journal and ends with the same result.
     """
     from toolchain.config import load_config
-    from toolchain.distributed import joined
     from toolchain.errors import BudgetInfeasible
+    from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
     from toolchain.search.search import plan_search
     from toolchain.search.search import search as run_search
@@ -66,7 +66,7 @@ def search(
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
@@ -77,7 +77,7 @@ def search(
         train__changes__epochs=epochs,
         profile__device=device,
         profile__estimate=estimate,
-        profile__stack=stack,
+        profile__target=target,
         profile__backend=backend,
         profile__precision=precision,
         profile__batch=batch,
@@ -96,9 +96,9 @@ def search(
     settings = load_config(config, given)
     if options.in_processes(nproc):
         return
-    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
+    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
@@ -123,7 +123,7 @@ def search(
     console.say(f"Next: nastool retrain --run {settings.run}{again}" + (" --budget ..." if len(plan.goals) > 1 else ""))
 
 
-def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
+def _answer_winner(best: dict[str, Any], plan: "SearchPlan", folder: "Run") -> None:
     (goal, _) = plan.goals[0]
     counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
     limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
@@ -140,7 +140,7 @@ def _answer_winner(best: dict[str, Any], plan: "Plan", folder: "Run") -> None:
             "files": f"{folder.budget(goal.name)}: best.json and pictures",
         },
     )
-    for cost in plan.costs.all if plan.context.estimate else plan.costs.counted:
+    for cost in plan.costs.all if plan.target.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
     if best["calibration"] and not best["estimate"]:  # its convention, above, has said all
         console.say(f"latency_ms: {best['calibration']['in_words']}")

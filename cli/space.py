@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cli import console, options
 
 if TYPE_CHECKING:
+    from toolchain.counting.space_summary import SpaceSummary
     from toolchain.spaces.core import ChoiceBlock
-    from toolchain.survey import Survey
 
 MOST_CHOICES_SHOWN = 6
 MOST_WRITTEN_OUT = 10**15
@@ -23,11 +23,11 @@ def space(
     bitops: options.BitOps = None,
     weight_bits: options.WeightBits = None,
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     device: options.Device = None,
     estimate: options.Estimate = None,
-    stack: options.Stack = None,
+    target: options.TargetId = None,
     backend: options.Backend = None,
     precision: options.Precision = None,
     batch: options.BatchSize = None,
@@ -42,17 +42,17 @@ def space(
     fits, and in the uniform constraint sampling that a supernet can be trained with.
     """
     from toolchain.config import load_config
-    from toolchain.search.budget import goals_of
+    from toolchain.counting.space_summary import summarize_space
+    from toolchain.search.budget import named_budgets
     from toolchain.spaces import load_space
-    from toolchain.survey import survey
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         profile__device=device,
         profile__estimate=estimate,
-        profile__stack=stack,
+        profile__target=target,
         profile__backend=backend,
         profile__precision=precision,
         profile__batch=batch,
@@ -65,9 +65,9 @@ def space(
         search__weight_bits=weight_bits,
     )
     settings = load_config(config, given)
-    chosen = load_space(settings.space, settings.fix_ops, settings.widths)
-    goals, costs = goals_of(settings, chosen)
-    found = survey(chosen, costs.all, [goal.budget for goal in goals])
+    chosen = load_space(settings.space, settings.fixed_ops, settings.widths)
+    goals, costs = named_budgets(settings, chosen)
+    found = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
     if json:
         console.answer_json(found.as_dict())
         return
@@ -80,10 +80,10 @@ def space(
         if any(limit.cost.name == "latency_ms" for goal in goals for limit in goal.budget.limits):
             console.say(f"a limit on latency_ms holds its upper bound: {costs.latency.upper.remark}")
     elif not chosen.quantized:
-        console.say("latency_ms: the parts are not measured on this stack. Type nastool profile")
+        console.say("latency_ms: the parts are not measured on this target. Type nastool profile")
 
 
-def _show_blocks(found: "Survey") -> None:
+def _show_blocks(found: "SpaceSummary") -> None:
     """The blocks, those alike in one line, with how often their choices occur: among what fits, and at levels."""
     rows: list[tuple[object, ...]] = []
     every = zip(found.space.blocks, *(f.marginals() for f in found.feasible), found.levels, strict=True)
@@ -112,7 +112,7 @@ def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _show_costs(found: "Survey") -> None:
+def _show_costs(found: "SpaceSummary") -> None:
     rows = []
     for cost in found.costs:
         reach = found.reach[cost.name]
@@ -127,7 +127,7 @@ def _runs(choices: Sequence[str]) -> str:
     return ", ".join(key if times == 1 else f"{times} {key}" for key, times in runs)
 
 
-def _show_feasible(found: "Survey") -> None:
+def _show_feasible(found: "SpaceSummary") -> None:
     rows = []
     for feasible in found.feasible:
         about = "" if feasible.exact else "at least "
@@ -148,7 +148,7 @@ def _number(count: int) -> str:
     return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
 
 
-def _show_histogram(found: "Survey") -> None:
+def _show_histogram(found: "SpaceSummary") -> None:
     histogram, size = found.histogram, found.space.size
     most = max(histogram.counts)
     limits = [

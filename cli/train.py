@@ -12,7 +12,7 @@ FEW_STEPS = 100
 
 def train(
     space: options.Space = None,
-    fix_ops: options.FixOps = None,
+    fixed_ops: options.FixOps = None,
     widths: options.Widths = None,
     data: options.Data = None,
     holdout_per_class: options.Holdout = None,
@@ -37,7 +37,7 @@ def train(
 ) -> None:
     """Train the supernet, one path a step. Killed, the same command goes on."""
     from toolchain.config import load_config
-    from toolchain.distributed import joined
+    from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
     from toolchain.spaces import load_space
     from toolchain.training.data import load_data
@@ -46,7 +46,7 @@ def train(
 
     given = options.flags(
         space=space,
-        fix_ops=fix_ops,
+        fixed_ops=fixed_ops,
         widths=widths,
         data=data,
         holdout_per_class=holdout_per_class,
@@ -61,9 +61,9 @@ def train(
     settings = load_config(config, given)
     if options.in_processes(nproc):
         return
-    again = options.again(space, fix_ops, widths, data, holdout_per_class, runs, config)
+    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fix_ops, settings.widths)
+    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
     with (

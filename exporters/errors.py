@@ -5,6 +5,8 @@ Exception
     |-- UnknownBackend       no backend has that name
     |-- BackendUnavailable   exit code 5: it can't run on this machine
     |   `-- OtherPrecision   it would compute in another precision than it was asked for
+    |-- UnknownDevice        no device has that name
+    |-- DeviceMissing        exit code 5: the device is known, and not attached to this machine
     |-- WrongPrecision       a file computes in another precision than it is said to
     |-- NotOnnx              a file is missing, truncated, or no ONNX
     |-- ExportFailed         a module can't be exported as it is
@@ -37,6 +39,16 @@ class OtherPrecision(BackendUnavailable):
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}. {remedy}")
         self.reason = reason
+
+
+class UnknownDevice(ExporterError):
+    """No device has that name; the message lists similar names."""
+
+
+class DeviceMissing(ExporterError):
+    """The device is known, but not attached to this machine."""
+
+    exit_code = 5
 
 
 class WrongPrecision(ExporterError):

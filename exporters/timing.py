@@ -16,7 +16,7 @@ from random import Random
 from statistics import median
 from typing import Protocol
 
-PROTOCOL_VERSION = 2  # a part of every measurement's context: other protocols give other figures
+PROTOCOL_VERSION = 2  # a part of every measurement's target: other protocols give other figures
 SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the clock's own cost is small
 SHORTEST_CALL_MS = 1e-4  # guards the division; a Python call takes about as long
 WARM = 1.05  # two windows in a row that differ by less are warm: what a call varies by on a machine in use

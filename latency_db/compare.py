@@ -9,18 +9,18 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from latency_db import where
-from latency_db.context import Context
-from latency_db.errors import BadTransfer, UnknownContext
+from latency_db.errors import BadTransfer, UnknownTarget
 from latency_db.store import Store, open_store
 from latency_db.table import Row
+from latency_db.target import Target
 from latency_db.transfer import take_in
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two: a stack and its rows."""
+class PartialSums:
+    """One of the two: a target and its rows."""
 
-    context: Context
+    target: Target
     rows: Mapping[str, Row]
 
 
@@ -37,7 +37,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs, in the stacks and in the rows."""
+    """What differs, in the targets and in the rows."""
 
     fields: tuple[str, ...]
     rows: tuple[Compared, ...]
@@ -50,11 +50,11 @@ class Difference:
         return median(row.ratio for row in self.rows) if self.rows else None
 
 
-def side(text: str, db: str) -> Side:
-    """What a person named: a stack of `db` by its id, or a file or URL, where it has one stack or is `FILE#ID`.
+def side(text: str, db: str) -> PartialSums:
+    """What a person named: a target of `db` by its id, or a file or URL, where it has one target or is `FILE#ID`.
 
     Raises:
-        UnknownContext: there is no such stack, or several.
+        UnknownTarget: there is no such target, or several.
         LatencyDbError: the file or database can't be used.
     """
     place, wanted = text, ""
@@ -63,15 +63,15 @@ def side(text: str, db: str) -> Side:
     if not _is_there(place):
         place, wanted = db, text
     with _opened(place) as store:
-        context = store.context(wanted) if wanted else _only(store, text)
-        return Side(context, {row.key: row for row in store.networks(context, "")})
+        target = store.target(wanted) if wanted else _only(store, text)
+        return PartialSums(target, {row.key: row for row in store.networks(target, "")})
 
 
-def compare(before: Side, after: Side) -> Difference:
+def compare(before: PartialSums, after: PartialSums) -> Difference:
     """Ratios after / before of the parts that both have."""
     both = sorted(before.rows.keys() & after.rows.keys())
     return Difference(
-        fields=before.context.differences(after.context),
+        fields=before.target.differences(after.target),
         rows=tuple(_compared(before.rows[key], after.rows[key]) for key in both),
         only_before=tuple(sorted(before.rows.keys() - after.rows.keys())),
         only_after=tuple(sorted(after.rows.keys() - before.rows.keys())),
@@ -85,12 +85,12 @@ def _compared(before: Row, after: Row) -> Compared:
     return Compared(before.key, b.latency_ms, a.latency_ms, ratio, spread)
 
 
-def _only(store: Store, text: str) -> Context:
-    found = [context for context, parts in store.contexts() if parts]
+def _only(store: Store, text: str) -> Target:
+    found = [target for target, parts in store.targets() if parts]
     if len(found) == 1:
         return found[0]
-    ids = ", ".join(context.id for context in found) or "none"
-    raise UnknownContext(f"{text} has {len(found)} measured stacks ({ids}), and one is compared. Write {text}#ID")
+    ids = ", ".join(target.id for target in found) or "none"
+    raise UnknownTarget(f"{text} has {len(found)} measured targets ({ids}), and one is compared. Write {text}#ID")
 
 
 @contextmanager
@@ -116,4 +116,4 @@ def _is_export(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(1) == b"{"
     except OSError as problem:
-        raise BadTransfer(f"can't read {path}: {problem.strerror}. Name another file or a stack's id") from None
+        raise BadTransfer(f"can't read {path}: {problem.strerror}. Name another file or a target's id") from None

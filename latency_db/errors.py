@@ -7,12 +7,10 @@ Exception
     |-- DatabaseUnwritable      read-only, or the disk is full
     |-- DatabaseUnreachable     a server that does not answer or let us in, or a URL that can't be read
     |-- BadTransfer             a file that is no export, or a damaged one
-    |-- UnknownContext          no stack or run of that id
-    |-- UnknownDevice           nobody knows a device of that name
-    |-- DeviceMissing           exit code 5: it is known, and not attached to this machine
+    |-- UnknownTarget          no target or run of that id
     |-- DeviceBusy              exit code 5: another command did not let go of it in time
     |-- MissingLatency          a part was not measured; it is never taken as 0
-    `-- ContextMismatch         exit code 4: two measurements come from different stacks
+    `-- TargetMismatch         exit code 4: two measurements come from different targets
 """
 
 
@@ -42,18 +40,8 @@ class BadTransfer(LatencyDbError):
     """The file is no export of a latency table, or a damaged one."""
 
 
-class UnknownContext(LatencyDbError):
-    """No stack or run of that id, or several."""
-
-
-class UnknownDevice(LatencyDbError):
-    """Nobody knows a device of that name."""
-
-
-class DeviceMissing(LatencyDbError):
-    """The device is known, and not attached to this machine."""
-
-    exit_code = 5
+class UnknownTarget(LatencyDbError):
+    """No target or run of that id, or several."""
 
 
 class DeviceBusy(LatencyDbError):
@@ -63,10 +51,10 @@ class DeviceBusy(LatencyDbError):
 
 
 class MissingLatency(LatencyDbError):
-    """A part was not measured on this stack."""
+    """A part was not measured on this target."""
 
 
-class ContextMismatch(LatencyDbError):
-    """Two measurements come from different stacks; the message names the fields."""
+class TargetMismatch(LatencyDbError):
+    """Two measurements come from different targets; the message names the fields."""
 
     exit_code = 4

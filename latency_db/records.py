@@ -8,12 +8,12 @@ from latency_db.table import Sample
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """What was measured at one go, and where it comes from. Times are ISO 8601 in UTC."""
 
     id: int
     uid: str  # the same in every database that the run was copied to
-    context_id: str
+    target_id: str
     kind: str  # profile, verify, fit, import or estimate
     origin: str
     space: str

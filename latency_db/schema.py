@@ -11,7 +11,7 @@ from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("profile", "verify", "fit", "import", "estimate")  # of runs
-SCHEMA_VERSION = 3  # SQLite's user_version; the migration of that number made the schema
+SCHEMA_VERSION = 4  # SQLite's user_version; the migration of that number made the schema
 APPLICATION_ID = 0x6E617374  # "nast": tells our files from other programs' SQLite files
 
 
@@ -24,10 +24,10 @@ class Base(DeclarativeBase):
     """All tables."""
 
 
-class ContextRow(Base):
-    """A stack: one column a field of `Context`."""
+class TargetRow(Base):
+    """A target: one column a field of `Target`."""
 
-    __tablename__ = "contexts"
+    __tablename__ = "targets"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     device_model: Mapped[str]
@@ -45,7 +45,7 @@ class ContextRow(Base):
     device_kind: Mapped[str]
     capability: Mapped[str]
     driver: Mapped[str]
-    precision_found: Mapped[str]
+    compute_precision: Mapped[str]
     clocks: Mapped[str]
     created_at: Mapped[str] = mapped_column(default=utc_now)
 
@@ -55,17 +55,17 @@ def new_uid() -> str:
     return uuid4().hex
 
 
-class ProfileRun(Base):
+class RunRow(Base):
     """What was to be measured at one go, by whom, in what state the machine was, and when it was done."""
 
     __tablename__ = "profile_runs"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(default=new_uid, index=True, unique=True)
-    context_id: Mapped[str] = mapped_column(ForeignKey("contexts.id"), index=True)
+    target_id: Mapped[str] = mapped_column(ForeignKey("targets.id"), index=True)
     kind: Mapped[str]  # one of KINDS
     origin: Mapped[str]  # where figures come from that were not measured here: a file with its digest, a fit
-    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)  # of the machine at the start: `latency_db.conditions`
+    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)  # of the machine at the start (exporters.devices)
     space: Mapped[str]
     space_digest: Mapped[str]
     host: Mapped[str]
@@ -75,7 +75,7 @@ class ProfileRun(Base):
     finished_at: Mapped[str | None] = mapped_column(default=None)
 
 
-class PartRow(Base):
+class RecordRow(Base):
     """A part that a run measures, with the hash of its graph."""
 
     __tablename__ = "parts"
@@ -101,6 +101,6 @@ class SampleRow(Base):
     busy_ms_median: Mapped[float]
     raw_ms: Mapped[list[float]] = mapped_column(JSON)
     disturbed: Mapped[str]
-    reference_ms: Mapped[float]
+    anchor_ms: Mapped[float | None]
     place: Mapped[int]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

@@ -53,7 +53,7 @@ def explain(path: Path, problem: BaseException) -> LatencyDbError:
 
 def _bring_up_to_date(path: Path) -> None:
     """Make the tables or change them, in one transaction: killed in the middle, the file is as it was."""
-    engine = _engine(path, foreign_keys=False)  # a stack gets a new id before its runs do
+    engine = _engine(path, foreign_keys=False)  # a target gets a new id before its runs do
     try:
         with engine.begin() as connection:  # waits here for others who do the same
             driver = connection.connection.driver_connection

@@ -16,16 +16,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from latency_db import locks, queries
-from latency_db.conditions import conditions
-from latency_db.context import Context
-from latency_db.errors import LatencyDbError, UnknownContext
+from latency_db.errors import LatencyDbError, UnknownTarget
 from latency_db.postgres import explain as explain_server
 from latency_db.postgres import open_server
-from latency_db.records import Part, Run, Taken
-from latency_db.schema import ContextRow, PartRow, ProfileRun, SampleRow, new_uid, utc_now
+from latency_db.records import Part, RecordedRun, Taken
+from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, new_uid, utc_now
 from latency_db.sqlite import explain as explain_file
 from latency_db.sqlite import open_file
 from latency_db.table import LatencyTable, Row, Sample
+from latency_db.target import Target
 from latency_db.where import parse, without_password
 
 KEYS_A_QUERY = 500  # both databases take some tens of thousands of values in one question, and no more
@@ -68,7 +67,7 @@ class Store:
 
     def begin_run(
         self,
-        context: Context,
+        target: Target,
         space: str,
         space_digest: str,
         parts: Mapping[str, str],
@@ -84,22 +83,22 @@ class Store:
         the machine's, and looked up if it isn't given.
         """
         with self._session() as session:
-            self._add_context(session, context)
-            run = ProfileRun(
+            self._add_target(session, target)
+            run = RunRow(
                 uid=new_uid(),
-                context_id=context.id,
+                target_id=target.id,
                 kind=kind,
                 origin=origin,
                 space=space,
                 space_digest=space_digest,
                 host=node(),
                 code_version=code_version,
-                conditions=dict(conditions() if state is None else state),
+                conditions=dict(state or {}),
                 planned_rounds=rounds,
             )
             session.add(run)
             session.flush()
-            session.add_all(PartRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in parts.items())
+            session.add_all(RecordRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in parts.items())
             return run.id
 
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
@@ -108,7 +107,7 @@ class Store:
         A round that is there stays: two commands with the same work may have gone on with the same run.
 
         Raises:
-            UnknownContext: there is no such run; `prune` took it away.
+            UnknownTarget: there is no such run; `prune` took it away.
         """
         with self._session() as session:
             self._locked_run(session, run_id)
@@ -125,17 +124,17 @@ class Store:
         with self._session() as session:
             self._locked_run(session, run_id).finished_at = utc_now()
 
-    def add_copy(self, run: Run, context: Context, parts: Sequence[Part]) -> bool:
+    def add_copy(self, run: RecordedRun, target: Target, parts: Sequence[Part]) -> bool:
         """Store a run of another database, as it is there; False, and nothing done, if it is here already."""
         with self._session() as session:
-            self._add_context(session, context)
+            self._add_target(session, target)
             values = {name: getattr(run, name) for name in queries.RUN_FIELDS if name != "id"}
-            row = self._insert(ProfileRun).values(**values | {"conditions": dict(run.conditions)})
-            added = session.execute(row.on_conflict_do_nothing(index_elements=["uid"]).returning(ProfileRun.id))
+            row = self._insert(RunRow).values(**values | {"conditions": dict(run.conditions)})
+            added = session.execute(row.on_conflict_do_nothing(index_elements=["uid"]).returning(RunRow.id))
             run_id = added.scalar()
             if run_id is None:
                 return False
-            session.add_all(PartRow(run_id=run_id, key=part.key, graph_hash=part.graph_hash) for part in parts)
+            session.add_all(RecordRow(run_id=run_id, key=part.key, graph_hash=part.graph_hash) for part in parts)
             session.flush()
             for part in parts:
                 session.add_all(
@@ -151,27 +150,27 @@ class Store:
             return True
 
     def remove_runs(self, run_ids: Iterable[int]) -> None:
-        """Take runs away with all that was measured in them, and the stacks that are left without any."""
+        """Take runs away with all that was measured in them, and the targets that are left without any."""
         with self._session() as session:
             for run_id in run_ids:
                 self._locked_run(session, run_id)
                 session.execute(delete(SampleRow).where(SampleRow.run_id == run_id))
-                session.execute(delete(PartRow).where(PartRow.run_id == run_id))
-                session.execute(delete(ProfileRun).where(ProfileRun.id == run_id))
-            session.execute(delete(ContextRow).where(ContextRow.id.not_in(select(ProfileRun.context_id))))
+                session.execute(delete(RecordRow).where(RecordRow.run_id == run_id))
+                session.execute(delete(RunRow).where(RunRow.id == run_id))
+            session.execute(delete(TargetRow).where(TargetRow.id.not_in(select(RunRow.target_id))))
 
     # Reading
 
-    def unfinished_run(self, context: Context, parts: Mapping[str, str], rounds: int) -> int | None:
-        """The newest run that was begun for just these parts and rounds on this stack, and not finished."""
+    def unfinished_run(self, target: Target, parts: Mapping[str, str], rounds: int) -> int | None:
+        """The newest run that was begun for just these parts and rounds on this target, and not finished."""
         with self._session(reading=True) as session:
-            runs = select(ProfileRun.id).where(
-                ProfileRun.context_id == context.id,
-                ProfileRun.finished_at.is_(None),
-                ProfileRun.planned_rounds == rounds,
+            runs = select(RunRow.id).where(
+                RunRow.target_id == target.id,
+                RunRow.finished_at.is_(None),
+                RunRow.planned_rounds == rounds,
             )
-            for run_id in session.scalars(runs.order_by(ProfileRun.id.desc())):
-                rows = session.scalars(select(PartRow).where(PartRow.run_id == run_id))
+            for run_id in session.scalars(runs.order_by(RunRow.id.desc())):
+                rows = session.scalars(select(RecordRow).where(RecordRow.run_id == run_id))
                 if {row.key: row.graph_hash for row in rows} == dict(parts):
                     return run_id
         return None
@@ -191,64 +190,64 @@ class Store:
                 rounds[row.round][row.key] = queries.sample_of(row)
         return dict(rounds)
 
-    def table(self, context: Context, keys: Iterable[str]) -> LatencyTable:
-        """The parts `keys` as far as they were measured on this stack, each from its newest finished run.
+    def table(self, target: Target, keys: Iterable[str]) -> LatencyTable:
+        """The parts `keys` as far as they were measured on this target, each from its newest finished run.
 
-        Of the others, the nearest stack that has them is named.
+        Of the others, the nearest target that has them is named.
         """
         wanted = sorted(set(keys))
         rows: dict[str, Row] = {}
         with self._session(reading=True) as session:
             for start in range(0, len(wanted), KEYS_A_QUERY):
-                some = PartRow.key.in_(wanted[start : start + KEYS_A_QUERY])
-                rows |= queries.newest_rows(session, context, some)
-            elsewhere = self._elsewhere(session, context, [key for key in wanted if key not in rows])
-        return LatencyTable(context, rows, elsewhere)
+                some = RecordRow.key.in_(wanted[start : start + KEYS_A_QUERY])
+                rows |= queries.newest_rows(session, target, some)
+            elsewhere = self._elsewhere(session, target, [key for key in wanted if key not in rows])
+        return LatencyTable(target, rows, elsewhere)
 
-    def networks(self, context: Context, prefix: str, without: str = "") -> tuple[Row, ...]:
+    def networks(self, target: Target, prefix: str, without: str = "") -> tuple[Row, ...]:
         """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space.
 
         Runs of the kind `without` are left out.
         """
         with self._session(reading=True) as session:
-            rows = queries.newest_rows(session, context, func.substr(PartRow.key, 1, len(prefix)) == prefix, without)
+            rows = queries.newest_rows(session, target, func.substr(RecordRow.key, 1, len(prefix)) == prefix, without)
         return tuple(rows[key] for key in sorted(rows))
 
-    def contexts(self) -> list[tuple[Context, int]]:
-        """Every stack with the number of its parts that were measured to the end."""
+    def targets(self) -> list[tuple[Target, int]]:
+        """Every target with the number of its parts that were measured to the end."""
         with self._session(reading=True) as session:
-            return [(queries.context_of(row), parts) for row, parts in session.execute(queries.stacks_with_parts())]
+            return [(queries.target_of(row), parts) for row, parts in session.execute(queries.targets_with_records())]
 
-    def context(self, beginning: str) -> Context:
-        """The stack whose id begins so.
+    def target(self, beginning: str) -> Target:
+        """The target whose id begins so.
 
         Raises:
-            UnknownContext: there is none, or several.
+            UnknownTarget: there is none, or several.
         """
         with self._session(reading=True) as session:
-            begins = func.substr(ContextRow.id, 1, len(beginning)) == beginning
+            begins = func.substr(TargetRow.id, 1, len(beginning)) == beginning
             found = [
-                queries.context_of(row)
-                for row in session.scalars(select(ContextRow).where(begins).order_by(ContextRow.id))
+                queries.target_of(row)
+                for row in session.scalars(select(TargetRow).where(begins).order_by(TargetRow.id))
             ]
         if len(found) == 1:
             return found[0]
-        what = f"{len(found)} stacks begin with" if found else "no stack begins with"
-        raise UnknownContext(f"{what} {beginning!r} in {self.name}. Type nastool db list, which shows their ids")
+        what = f"{len(found)} targets begin with" if found else "no target begins with"
+        raise UnknownTarget(f"{what} {beginning!r} in {self.name}. Type nastool db list, which shows their ids")
 
-    def runs(self, context: Context | None = None) -> tuple[Run, ...]:
-        """All runs, or those of one stack, in the order in which they were begun."""
-        query = select(ProfileRun).order_by(ProfileRun.id)
-        if context is not None:
-            query = query.where(ProfileRun.context_id == context.id)
+    def runs(self, target: Target | None = None) -> tuple[RecordedRun, ...]:
+        """All runs, or those of one target, in the order in which they were begun."""
+        query = select(RunRow).order_by(RunRow.id)
+        if target is not None:
+            query = query.where(RunRow.target_id == target.id)
         with self._session(reading=True) as session:
             return tuple(queries.run_of(row) for row in session.scalars(query))
 
-    def run(self, run_id: int) -> Run:
+    def run(self, run_id: int) -> RecordedRun:
         """One run.
 
         Raises:
-            UnknownContext: there is none of that number.
+            UnknownTarget: there is none of that number.
         """
         with self._session(reading=True) as session:
             return queries.run_of(self._run_row(session, run_id))
@@ -260,16 +259,16 @@ class Store:
             samples = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.key, SampleRow.round)
             for row in session.scalars(samples):
                 taken[row.key].append(Taken(row.round, row.taken_at, queries.sample_of(row)))
-            parts = session.scalars(select(PartRow).where(PartRow.run_id == run_id).order_by(PartRow.key))
+            parts = session.scalars(select(RecordRow).where(RecordRow.run_id == run_id).order_by(RecordRow.key))
             return tuple(Part(part.key, part.graph_hash, tuple(taken[part.key])) for part in parts)
 
     def keys_by_run(self) -> dict[int, frozenset[str]]:
         """The parts of every run."""
         keys: dict[int, set[str]] = defaultdict(set)
         with self._session(reading=True) as session:
-            for run_id in session.scalars(select(ProfileRun.id)):
+            for run_id in session.scalars(select(RunRow.id)):
                 keys[run_id] = set()
-            for run_id, key in session.execute(select(PartRow.run_id, PartRow.key)):
+            for run_id, key in session.execute(select(RecordRow.run_id, RecordRow.key)):
                 keys[run_id].add(key)
         return {run_id: frozenset(found) for run_id, found in keys.items()}
 
@@ -297,30 +296,30 @@ class Store:
 
     # Inside
 
-    def _elsewhere(self, session: Session, context: Context, keys: Sequence[str]) -> dict[str, Context]:
-        """Of each part, the stack that has it and differs in the fewest fields; of the same device before others."""
-        found: dict[str, list[Context]] = defaultdict(list)
+    def _elsewhere(self, session: Session, target: Target, keys: Sequence[str]) -> dict[str, Target]:
+        """Of each part, the target that has it and differs in the fewest fields; of the same device before others."""
+        found: dict[str, list[Target]] = defaultdict(list)
         for start in range(0, len(keys), KEYS_A_QUERY):
-            for key, row in session.execute(queries.stacks_with(keys[start : start + KEYS_A_QUERY])):
-                found[key].append(queries.context_of(row))
-        return {key: min(stacks, key=lambda other: _distance(context, other)) for key, stacks in found.items()}
+            for key, row in session.execute(queries.targets_with(keys[start : start + KEYS_A_QUERY])):
+                found[key].append(queries.target_of(row))
+        return {key: min(targets, key=lambda other: _distance(target, other)) for key, targets in found.items()}
 
-    def _add_context(self, session: Session, context: Context) -> None:
-        row = self._insert(ContextRow).values(id=context.id, **context.as_dict())
+    def _add_target(self, session: Session, target: Target) -> None:
+        row = self._insert(TargetRow).values(id=target.id, **target.as_dict())
         session.execute(row.on_conflict_do_nothing(index_elements=["id"]))
 
     def _insert(self, table: type[Any]) -> Any:
         """An INSERT that can do nothing where the row is there: two may begin their first runs at the same time."""
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
-    def _locked_run(self, session: Session, run_id: int) -> ProfileRun:
+    def _locked_run(self, session: Session, run_id: int) -> RunRow:
         """On a server, others who write to the same run wait here; SQLite has one writer at a time anyway."""
         return self._run_row(session, run_id, lock=True)
 
-    def _run_row(self, session: Session, run_id: int, lock: bool = False) -> ProfileRun:
-        row = session.get(ProfileRun, run_id, with_for_update=lock or None)
+    def _run_row(self, session: Session, run_id: int, lock: bool = False) -> RunRow:
+        row = session.get(RunRow, run_id, with_for_update=lock or None)
         if row is None:
-            raise UnknownContext(f"there is no run {run_id} in {self.name}. Type nastool db list, which shows them")
+            raise UnknownTarget(f"there is no run {run_id} in {self.name}. Type nastool db list, which shows them")
         return row
 
     @contextmanager
@@ -340,5 +339,5 @@ class Store:
             raise self._explain(problem) from None
 
 
-def _distance(one: Context, other: Context) -> tuple[bool, int, str]:
+def _distance(one: Target, other: Target) -> tuple[bool, int, str]:
     return one.device_model != other.device_model, len(one.differences(other)), other.id

@@ -1,12 +1,12 @@
-"""What was measured of one stack, as values that never change, and what makes a figure of it."""
+"""What was measured of one target, as values that never change, and what makes a figure of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median, pstdev, quantiles
 
-from latency_db.context import Context
 from latency_db.errors import MissingLatency
+from latency_db.target import Target
 
 # Why these: docs/decisions/0016-trusted-rounds.md
 REPRODUCED = 1.10  # CPU: the second least round is within this of the least; undisturbed ones vary by 3 % (1 sigma)
@@ -17,7 +17,7 @@ STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may
 class Sample:
     """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and two more.
 
-    `reference_ms` is what the reference network took in the same round, 0 where none was timed. `place` is where it
+    `anchor_ms` is the time of the anchor network in the same round, or None if it was not timed. `place` is where it
     came in the order of its round, from 0; -1 where that is not known.
     """
 
@@ -28,7 +28,7 @@ class Sample:
     busy_ms_median: float
     raw_ms: tuple[float, ...] = ()
     disturbed: str = ""
-    reference_ms: float = 0.0
+    anchor_ms: float | None = None
     place: int = -1
 
 
@@ -37,7 +37,7 @@ class Summary:
     """A part over its rounds, in ms a batch.
 
     `latency_ms` is the figure that counts. `median_ms`, `min_ms`, `p90_ms` and `mad_ms` (median absolute deviation) of
-    the samples tell how steady it was; `n` is the number of samples in all `rounds`. `reference_ms` is the reference
+    the samples tell how steady it was; `n` is the number of samples in all `rounds`. `anchor_ms` is the reference
     network's figure in the same rounds. `unstable` says why `latency_ms` can't be trusted; empty where it can.
     """
 
@@ -48,14 +48,14 @@ class Summary:
     n: int
     min_ms: float = 0.0
     rounds: int = 0
-    reference_ms: float = 0.0
+    anchor_ms: float | None = None
     unstable: str = ""
 
-    def at_speed_of(self, reference_ms: float) -> float:
-        """`latency_ms` if the machine were as quick as when its reference network took `reference_ms`."""
-        if not self.reference_ms or not reference_ms:
+    def at_speed_of(self, anchor_ms: float | None) -> float:
+        """`latency_ms` scaled to the speed at which the anchor network took `anchor_ms`; unscaled if unknown."""
+        if self.anchor_ms is None or anchor_ms is None:
             return self.latency_ms
-        return self.latency_ms * reference_ms / self.reference_ms
+        return self.latency_ms * anchor_ms / self.anchor_ms
 
 
 @dataclass(frozen=True)
@@ -70,29 +70,29 @@ class Row:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """The measured parts of one stack.
+    """The measured parts of one target.
 
-    `elsewhere` has parts that this stack lacks, each with the nearest stack that has it: it is named where the part
+    `elsewhere` has parts that this target lacks, each with the nearest target that has it: it is named where the part
     is asked for, and its figures are never taken.
     """
 
-    context: Context
+    target: Target
     rows: Mapping[str, Row]
-    elsewhere: Mapping[str, Context] = field(default_factory=dict)
+    elsewhere: Mapping[str, Target] = field(default_factory=dict)
 
     def latency_ms(self, key: str) -> float:
         """Milliseconds a batch of one part.
 
         Raises:
-            MissingLatency: it was not measured on this stack; the message names what differs from one that has it.
+            MissingLatency: it was not measured on this target; the message names what differs from one that has it.
         """
         if key not in self.rows:
             raise MissingLatency(self._missing(key))
         return self.rows[key].summary.latency_ms
 
     def _missing(self, key: str) -> str:
-        c, other = self.context, self.elsewhere.get(key)
-        there = f" It is there of another stack: {'; '.join(c.told_apart(other))}." if other else ""
+        c, other = self.target, self.elsewhere.get(key)
+        there = f" It is there of another target: {'; '.join(c.main_differences(other))}." if other else ""
         flags = "--estimate with the same --space, --device and --batch"
         if not c.estimate:
             flags = "with the same --space, --device, --batch and --threads"
@@ -118,21 +118,21 @@ def round_ms(sample: Sample, threads: int, kind: str = "cpu") -> float:
     return sample.busy_ms_min if threads == 1 else sample.wall_ms_min
 
 
-def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Summary:
+def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Summary:
     """The figures of a part from its rounds, the disturbed ones left out where others are.
 
     Args:
         threads: of the runtime.
-        kind: what was measured: cpu, gpu or estimate, as `Context.device_kind`.
+        kind: what was measured: cpu, gpu or estimate, as `Target.device_kind`.
     """
     counted = counted_of(samples, kind)
     figures = [round_ms(sample, threads, kind) for sample in counted]
-    references = [sample.reference_ms for sample in counted]
+    anchors = [sample.anchor_ms for sample in counted if sample.anchor_ms is not None]
     if kind == "gpu":
-        figures = _at_one_speed(figures, references)
-        latency_ms, reference_ms, problem = median(figures), median(references), _unsteady(figures)
+        figures = _at_one_speed(figures, anchors)
+        latency_ms, anchor_ms, problem = median(figures), median(anchors) if anchors else None, _unsteady(figures)
     else:
-        latency_ms, reference_ms, problem = min(figures), min(references), _not_reproduced(figures)
+        latency_ms, anchor_ms, problem = min(figures), min(anchors, default=None), _not_reproduced(figures)
     if hit := [sample.disturbed for sample in counted if sample.disturbed]:
         problem = f"{Counter(hit).most_common(1)[0][0]} in {len(hit)} of {len(samples)} rounds"
     middles = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
@@ -146,7 +146,7 @@ def summarise(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
         n=sum(len(s.raw_ms) or 1 for s in samples),
         min_ms=min(min(pool), *figures) if kind != "gpu" else min(pool),
         rounds=len(samples),
-        reference_ms=reference_ms,
+        anchor_ms=anchor_ms,
         unstable=problem,
     )
 
@@ -175,9 +175,9 @@ def _unsteady(figures: Sequence[float]) -> str:
     return "" if cv <= STEADY_CV else f"rounds vary by {cv:.1%}"
 
 
-def _at_one_speed(figures: Sequence[float], references: Sequence[float]) -> list[float]:
-    """The rounds' figures as if the device had been as quick in all of them, as its reference network tells."""
-    if not all(references):
+def _at_one_speed(figures: Sequence[float], anchors: Sequence[float]) -> list[float]:
+    """The rounds' figures scaled to one device speed, by the anchor network; unscaled if a round lacks it."""
+    if len(anchors) != len(figures):
         return list(figures)
-    speed = median(references)
-    return [figure * speed / reference for figure, reference in zip(figures, references, strict=True)]
+    speed = median(anchors)
+    return [figure * speed / anchor for figure, anchor in zip(figures, anchors, strict=True)]

@@ -1,4 +1,4 @@
-"""A latency table as one portable file: stacks, finished runs, raw samples, where they come from, and a digest."""
+"""A latency table as one portable file: targets, finished runs, raw samples, where they come from, and a digest."""
 
 import hashlib
 import json
@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from latency_db.context import Context
 from latency_db.errors import BadTransfer
-from latency_db.records import Part, Run, Taken
+from latency_db.records import Part, RecordedRun, Taken
 from latency_db.schema import KINDS
 from latency_db.store import Store
 from latency_db.table import Sample
+from latency_db.target import Target
 
 FORMAT, VERSION = "nastool latency table", 1
 REMEDY = "Write one with nastool db export FILE, where the table is"
@@ -21,10 +21,10 @@ REMEDY = "Write one with nastool db export FILE, where the table is"
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of a file: each run with its stack and what it measured."""
+    """The content of a file: each run with its target and what it measured."""
 
     digest: str
-    runs: tuple[tuple[Run, Context, tuple[Part, ...]], ...]
+    runs: tuple[tuple[RecordedRun, Target, tuple[Part, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ class Imported:
     here_already: int
 
 
-def pack(store: Store, contexts: Sequence[Context]) -> dict[str, Any]:
-    """The finished runs of these stacks, as a document for `json.dumps`."""
+def pack(store: Store, targets: Sequence[Target]) -> dict[str, Any]:
+    """The finished runs of these targets, as a document for `json.dumps`."""
     runs = []
-    for context in contexts:
-        for run in store.runs(context):
+    for target in targets:
+        for run in store.runs(target):
             if run.finished_at is not None:
                 values = asdict(run)
                 del values["id"]  # a number of this database; `uid` is the run's name everywhere
                 runs.append(values | {"parts": [_part_values(part) for part in store.parts(run.id)]})
-    used = {run["context_id"] for run in runs}
+    used = {run["target_id"] for run in runs}
     body = {
         "format": FORMAT,
         "version": VERSION,
-        "contexts": {context.id: context.as_dict() for context in contexts if context.id in used},
+        "targets": {target.id: target.as_dict() for target in targets if target.id in used},
         "runs": runs,
     }
     return body | {"sha256": _digest(body)}
@@ -77,10 +77,10 @@ def read_export(path: Path) -> Exported:
     if digest != _digest(content):
         raise BadTransfer(f"{path} is damaged: its content is not what its digest was made of. {REMEDY}")
     try:
-        contexts = {name: Context.from_dict(values) for name, values in content["contexts"].items()}
-        if wrong := [name for name, context in contexts.items() if context.id != name]:
-            raise ValueError(f"stack {wrong[0]} has another id")
-        runs = tuple(_run(values, contexts) for values in content["runs"])
+        targets = {name: Target.from_dict(values) for name, values in content["targets"].items()}
+        if wrong := [name for name, target in targets.items() if target.id != name]:
+            raise ValueError(f"target {wrong[0]} has another id")
+        runs = tuple(_run(values, targets) for values in content["runs"])
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise BadTransfer(
             f"{path} holds what this nastool does not know ({type(problem).__name__}: {problem}). "
@@ -97,11 +97,11 @@ def take_in(store: Store, path: Path) -> Imported:
     """
     exported = read_export(path)
     added = 0
-    for run, context, parts in exported.runs:
+    for run, target, parts in exported.runs:
         origin = f"{run.kind} on {run.host}, from {path.name} ({exported.digest[:12]})"
         if run.origin:
             origin = f"{origin}: {run.origin}"
-        added += store.add_copy(replace(run, kind="import", origin=origin), context, parts)
+        added += store.add_copy(replace(run, kind="import", origin=origin), target, parts)
     return Imported(added, len(exported.runs) - added)
 
 
@@ -115,12 +115,12 @@ def _part_values(part: Part) -> dict[str, Any]:
     return {"key": part.key, "graph_hash": part.graph_hash, "samples": taken}
 
 
-def _run(values: Mapping[str, Any], contexts: Mapping[str, Context]) -> tuple[Run, Context, tuple[Part, ...]]:
+def _run(values: Mapping[str, Any], targets: Mapping[str, Target]) -> tuple[RecordedRun, Target, tuple[Part, ...]]:
     fields = {name: value for name, value in values.items() if name != "parts"}
-    run = Run(id=0, **fields)
+    run = RecordedRun(id=0, **fields)
     if run.kind not in KINDS or not run.finished_at or not run.uid:
         raise ValueError(f"run {run.uid!r} of the kind {run.kind!r}")
-    return run, contexts[run.context_id], tuple(_part(part) for part in values["parts"])
+    return run, targets[run.target_id], tuple(_part(part) for part in values["parts"])
 
 
 def _part(values: Mapping[str, Any]) -> Part:

@@ -37,7 +37,7 @@ class ProfileConfig(_Section):
     """How latencies are measured."""
 
     device: str = "cpu"
-    stack: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
+    target: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
     estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
     backend: str = "auto"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -90,7 +90,7 @@ class SearchConfig(_Section):
     bn_images: int = Field(20_000, gt=0)
     batch: int = Field(250, gt=0)
     threads: int = Field(2, gt=0)
-    random_baseline: bool = True
+    random_search: bool = True
     race: bool = False
     race_error: float = Field(0.05, gt=0, lt=1)
 
@@ -121,7 +121,7 @@ class Config(_Section):
     runs: Path = Path("runs")
     seed: int = Field(0, ge=0)
     space: str = "shufflenet_v2"
-    fix_ops: str | None = None
+    fixed_ops: str | None = None
     widths: str | None = None
     data: str | None = None
     holdout_per_class: int = Field(50, gt=0)

@@ -11,8 +11,9 @@
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
     |   |-- CheckFailed                    exit 1: all ran, and the answer is no
     |   `-- Inconclusive                   exit 3: all ran, and the machine was too restless for an answer
-    |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file); ContextMismatch 4, DeviceMissing 5
-    `-- exporters.errors.ExporterError     exit 2 (tree in that file); ParityFailed 1, BackendUnavailable 5
+    |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file); TargetMismatch 4, DeviceBusy 5
+    `-- exporters.errors.ExporterError     exit 2 (tree in that file); ParityFailed 1,
+                                              BackendUnavailable and DeviceMissing 5
 
 Each message says what happened, to which thing, and what to type next.
 """

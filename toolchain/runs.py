@@ -15,7 +15,7 @@ from exporters.manifest import MANIFEST
 from toolchain.config import Config
 from toolchain.errors import BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import unwritable, write_bytes, write_json
-from toolchain.ranks import rank
+from toolchain.parallel.ranks import rank
 from toolchain.spaces.core import Architecture, SearchSpace
 
 NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
@@ -44,7 +44,7 @@ class Run:
         """As `candidates`, of searches with a race, whose scores may be of a part of the hold-out."""
         return self.folder / "search" / "candidates_race.jsonl"
 
-    def under_way(self, rank: int) -> Path:
+    def partial_scores(self, rank: int) -> Path:
         """What process `rank` has computed of the generation under way."""
         return self.folder / "search" / f"under_way_{rank}.pt"
 
@@ -159,10 +159,10 @@ def run_of(config: Config) -> Run:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedArchitecture:
     """The architecture to go on with, and the limits that it won under; one named by hand has none.
 
-    `context` is the id of the stack that a latency limit is for, and `reference_ms` what the reference network took
+    `target` is the id of the target that a latency limit is for, and `anchor_ms` what the anchor network took
     there when the limit was met (0: not known).
     """
 
@@ -170,8 +170,8 @@ class Chosen:
     limits: Mapping[str, float]
     data: str | None = None
     data_digest: str | None = None
-    context: str | None = None
-    reference_ms: float = 0.0
+    target: str | None = None
+    anchor_ms: float | None = None
 
     def require_data(self, name: str, digest: str) -> None:
         """A winner is one on the data that it was scored on.
@@ -186,7 +186,7 @@ class Chosen:
             )
 
 
-def choose_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> Chosen:
+def select_architecture(named: str | None, budget: str | None, space: SearchSpace, run: Run) -> SelectedArchitecture:
     """The architecture that a user named, or else the winner of a budget, or else of the last one searched for.
 
     Raises:
@@ -195,7 +195,7 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
         MissingStage: nothing was named and nothing searched.
     """
     if named is not None:
-        return Chosen(space.architecture(named), {})
+        return SelectedArchitecture(space.architecture(named), {})
     path = run.best if budget is None else run.budget(budget) / "best.json"
     if not path.exists() and run.best.exists():
         there = sorted(found.parent.name for found in run.best.parent.glob("*/best.json"))
@@ -209,10 +209,10 @@ def choose_architecture(named: str | None, budget: str | None, space: SearchSpac
     return winner_of(arch, best)
 
 
-def winner_of(arch: Architecture, best: Mapping[str, Any]) -> Chosen:
+def winner_of(arch: Architecture, best: Mapping[str, Any]) -> SelectedArchitecture:
     """The winner that a best.json tells of; older ones lack some of it."""
-    told = {key: best[key] for key in ("data", "data_digest", "context") if key in best}
-    return Chosen(arch, best["limits"], **told, reference_ms=best.get("measured_reference_ms", 0.0))
+    told = {key: best[key] for key in ("data", "data_digest", "target") if key in best}
+    return SelectedArchitecture(arch, best["limits"], **told, anchor_ms=best.get("measured_anchor_ms") or None)
 
 
 def environment() -> dict[str, Any]:

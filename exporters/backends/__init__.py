@@ -52,9 +52,9 @@ class Backend(Protocol):
 
     @property
     def provider(self) -> str:
-        """What of the runtime does the work; a part of the stack that a latency belongs to."""
+        """What of the runtime does the work; a part of the target that a latency belongs to."""
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it can't run here and what to do about it, or None if it can."""
 
     def version(self) -> str:
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
         Raises:
             NotOnnx: the file can't be read.
-            WrongPrecision: the file is of another precision than the spec says (`exporters.precision`).
+            WrongPrecision: the file is of another precision than the spec says (`exporters.graph.precision`).
             BackendUnavailable: the runtime can't run here, or not in this precision.
         """
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import NotOnnx, UnknownBackend
+from exporters.graph.to_onnx import load_model
 from exporters.timing import Timing
-from exporters.to_onnx import load_model
 
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
@@ -77,7 +77,7 @@ class Backend:
         self._now_ms: float | None = None  # set by what is compiled first
         self._rng = Random(f"noise {seed}")
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         return None
 
     def version(self) -> str:

@@ -17,12 +17,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporters import memory
 from exporters.backends import Arrays, CompileSpec
+from exporters.cuda import memory
+from exporters.cuda.memory import DeviceMemory
+from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
-from exporters.gpu_timing import GpuTimer
-from exporters.memory import DeviceMemory
-from exporters.precision import check_precision
+from exporters.graph.precision import check_precision
 from exporters.timing import Timing, time_calls
 
 CPU = "CPUExecutionProvider"
@@ -51,7 +51,7 @@ class Backend:
         """The same provider on that GPU; in the CPU's place the CUDA provider."""
         return Backend(CUDA if self.provider == CPU else self.provider, pci_bus_id)
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Found out by trying: the list of providers only says what the wheel was built with."""
         if self.provider not in ort.get_available_providers():
             return f"this build of onnxruntime has no {self.provider}. Type pip install onnxruntime-gpu"
@@ -59,7 +59,7 @@ class Backend:
             return None
         if not _has_nvidia_driver():
             return "there is no NVIDIA driver on this machine. Use one with an NVIDIA GPU and its driver"
-        if self.gpu and (reason := memory.why_not(self.gpu)):
+        if self.gpu and (reason := memory.unavailable_reason(self.gpu)):
             return reason
         if not _loads(self.provider, memory.ordinal_of(self.gpu)):
             needed = NEEDED.get(self.provider, "its")
@@ -67,7 +67,7 @@ class Backend:
                 f"onnxruntime {ort.__version__} can't load {self.provider}. Install {needed} libraries of "
                 f"the versions on https://onnxruntime.ai/docs/execution-providers"
             )
-        return memory.why_not()
+        return memory.unavailable_reason()
 
     def version(self) -> str:
         return str(ort.__version__)
@@ -75,7 +75,7 @@ class Backend:
     def compile(self, onnx: Path, spec: CompileSpec) -> "Session":
         if not onnx.exists():
             raise NotOnnx(f"{onnx} is not there. Export it first, or name another file")
-        if reason := self.why_not():  # ONNX Runtime would fall back to the CPU without an error
+        if reason := self.unavailable_reason():  # ONNX Runtime would fall back to the CPU without an error
             raise BackendUnavailable(f"{self.provider} can't run {onnx.name} here: {reason}")
         check_precision(onnx, spec.precision)
         _share_memory()

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import BackendUnavailable
-from exporters.kernels import kernels_of
+from exporters.graph.kernels import kernels_of
+from exporters.graph.to_onnx import load_model
 from exporters.timing import Timing
-from exporters.to_onnx import load_model
 
 LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero
-VERSION = "1"  # of the formula, and of the fusions that exporters/kernels.py assumes
+VERSION = "1"  # of the formula, and of the fusions that exporters/graph/kernels.py assumes
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Backend:
 
     @property
     def provider(self) -> str:
-        """The rates: figures of other rates are another stack's."""
+        """The rates: figures of other rates are another target's."""
         if self._rates is None:
             return "no device"
         return f"estimate, {self._rates.flops_per_s:.4g} FLOP/s, {self._rates.bytes_per_s:.4g} B/s"
 
-    def why_not(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         if self._rates is None:
             return "it measures nothing: it estimates a device that isn't here. Type --device titanxp --estimate"
         return None
@@ -59,7 +59,7 @@ class Backend:
 
     def compile(self, onnx: Path, spec: CompileSpec) -> "Estimate":
         if self._rates is None:
-            raise BackendUnavailable(f"roofline can't estimate {onnx.name}: {self.why_not()}")
+            raise BackendUnavailable(f"roofline can't estimate {onnx.name}: {self.unavailable_reason()}")
         if spec.precision != self._rates.precision:
             raise BackendUnavailable(
                 f"the rates of this device are known in {self._rates.precision}, not in {spec.precision}. "

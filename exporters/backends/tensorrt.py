@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters import memory, nvml
 from exporters.backends import Arrays, CompileSpec
-from exporters.engine import CURRENT, BatchRange, Engine, build_engine, is_classic, logger_of
+from exporters.cuda import memory, nvml
+from exporters.cuda.engine import CURRENT, BatchRange, Engine, build_engine, is_classic, logger_of
+from exporters.cuda.memory import CaptureFailed, DeviceMemory, Enqueue
+from exporters.cuda.plans import SUFFIX
+from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, EngineFailed
-from exporters.gpu_timing import GpuTimer
-from exporters.memory import CaptureFailed, DeviceMemory, Enqueue
-from exporters.plans import SUFFIX
-from exporters.precision import check_precision
+from exporters.graph.precision import check_precision
+from exporters.graph.to_onnx import load_model
 from exporters.timing import Timing
-from exporters.to_onnx import load_model
 
 LEAST_SM = {"tensorrt": 75, "tensorrt_rtx": 75}  # support matrices of TensorRT 10 and 11, and of TensorRT-RTX 1.7
 # Release notes of 8.6 (Maxwell removed, Pascal deprecated) and of 10.5 (Volta removed); JetPack 5.1 is Xavier's last
@@ -57,10 +57,10 @@ class Backend:
         library = memory.available() or "no device memory"
         return f"CUDA graph, {library}" if library == memory.CUDA_PYTHON else f"stream, {library}"
 
-    def why_not(self) -> str | None:
-        return self.why_no_build() or self._why_no_gpu()
+    def unavailable_reason(self) -> str | None:
+        return self.build_unavailable_reason() or self._why_no_gpu()
 
-    def why_no_build(self) -> str | None:
+    def build_unavailable_reason(self) -> str | None:
         """Why no engine can be built here. TensorRT-RTX needs no GPU for it."""
         if find_spec(self.name) is None:
             return f"{self.name} is not installed. Type {INSTALL[self.name]}"
@@ -82,7 +82,7 @@ class Backend:
             BackendUnavailable: nothing can be built here.
             WrongPrecision: the file is of another precision than the spec's.
         """
-        if reason := self.why_no_build():
+        if reason := self.build_unavailable_reason():
             raise BackendUnavailable(f"{self.name} can't build {onnx.name} here: {reason}")
         check_precision(onnx, spec.precision)
         batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
@@ -103,7 +103,7 @@ class Backend:
         else:
             load_model(onnx)
             plan = b""
-        if reason := self.why_not():
+        if reason := self.unavailable_reason():
             raise BackendUnavailable(f"{self.name} can't run {onnx.name} here: {reason}")
         return EngineSession(self._trt(), plan or self.build(onnx, spec).plan, spec, onnx.name, self.gpu)
 
@@ -151,7 +151,7 @@ class Backend:
                 f"{gpu.name} has compute capability {gpu.capability}, and {self.name} takes 7.5 and later{ended}. "
                 f"Use --backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12: CUDA 13 has dropped it too"
             )
-        return memory.why_not(self.gpu)
+        return memory.unavailable_reason(self.gpu)
 
 
 class EngineSession:
@@ -205,7 +205,7 @@ class EngineSession:
         if self._gpu is None:
             return
         gpu, self._gpu = self._gpu, None
-        gpu.synchronise()
+        gpu.synchronize()
         for pointer in self._pointers.values():
             gpu.free(pointer)
         gpu.close()

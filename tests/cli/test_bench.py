@@ -11,8 +11,8 @@ from torch import nn
 from exporters.backends import CompileSpec
 from exporters.backends.fake import latency_ms
 from exporters.backends.tensorrt import Backend
-from exporters.to_onnx import export_onnx
-from latency_db.devices import attached
+from exporters.devices.attached import attached
+from exporters.graph.to_onnx import export_onnx
 
 Nastool = Callable[..., Any]
 FAKE = ("--backend", "fake", "--batch", "8")
@@ -53,8 +53,8 @@ def test_on_several_backends(files: Path, nastool: Nastool) -> None:
     found = [(entry["name"], entry["backend"]) for entry in answer.json["entries"]]
     names = ("fake", "onnxruntime", "fake:slowdown=1,noise=0.02")
     assert found == [(file, name) for file in ("quick.onnx", "slow.onnx") for name in names]
-    stacks = answer.json["contexts"]
-    assert {stacks[entry["context"]]["backend"] for entry in answer.json["entries"]} == {"fake", "onnxruntime"}
+    targets = answer.json["targets"]
+    assert {targets[entry["target"]]["backend"] for entry in answer.json["entries"]} == {"fake", "onnxruntime"}
     assert 2.0 <= answer.json["entries"][2]["ratio"] < 2.1
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import Backend
-from exporters.to_onnx import export_onnx
+from exporters.graph.to_onnx import export_onnx
 from toolchain.check import gate
 
 Nastool = Callable[..., Any]
@@ -84,14 +84,14 @@ def test_a_baseline_of_another_stack(files: Path, stored: Path, nastool: Nastool
     answer = nastool("check", "quick.onnx", "--backend", "fake", "--batch", "16", *flags, cwd=files)
     assert answer.code == 4
     assert answer.stdout == ""
-    assert "another stack: batch: 16 here, 8 there" in answer.stderr
+    assert "another target: batch: 16 here, 8 there" in answer.stderr
     assert Xml.parse(tmp_path / "junit.xml").find(".//error") is not None
 
 
 def test_a_missing_device_is_skipped(
     files: Path, nastool: Nastool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Backend, "why_not", lambda self: "it is at the repair shop")
+    monkeypatch.setattr(Backend, "unavailable_reason", lambda self: "it is at the repair shop")
     answer = nastool(
         "check", "quick.onnx", *FAKE, "--latency", "1s", "--junit", tmp_path / "new" / "junit.xml", cwd=files
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from latency_db.known import known
+from exporters.devices.known import known
 
 Nastool = Callable[..., Any]
 SCHEMA_1 = Path(__file__).parents[1] / "latency_db" / "assets" / "schema_1.sqlite"
@@ -16,46 +16,46 @@ SCHEMA_1 = Path(__file__).parents[1] / "latency_db" / "assets" / "schema_1.sqlit
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a table of an older nastool: one stack with two rows, one with an unfinished run."""
+    """With a table of an older nastool: one target with two rows, one with an unfinished run."""
     shutil.copy(SCHEMA_1, tmp_path / "latency.sqlite")
     return tmp_path
 
 
-def stacks(nastool: Nastool, folder: Path, *words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = nastool("db", "list", "--json", *words, cwd=folder).json["stacks"]
+def targets(nastool: Nastool, folder: Path, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = nastool("db", "list", "--json", *words, cwd=folder).json["targets"]
     return found
 
 
 def test_list_shows_an_old_tables_stacks(nastool: Nastool, folder: Path) -> None:
     answer = nastool("db", "list", cwd=folder)
     assert answer.code == 0, answer
-    found = {stack["context"]["batch"]: stack for stack in stacks(nastool, folder)}
-    assert {batch: stack["parts"] for batch, stack in found.items()} == {32: 2, 8: 0}
-    for stack in found.values():
-        assert stack["id"][:8] in answer.stdout
-        assert [run["kind"] for run in stack["runs"]] == ["profile"]
+    found = {target["target"]["batch"]: target for target in targets(nastool, folder)}
+    assert {batch: target["parts"] for batch, target in found.items()} == {32: 2, 8: 0}
+    for target in found.values():
+        assert target["id"][:8] in answer.stdout
+        assert [run["kind"] for run in target["runs"]] == ["profile"]
 
 
 def test_show_takes_the_beginning_of_an_id(nastool: Nastool, folder: Path) -> None:
-    (stack,) = (stack for stack in stacks(nastool, folder) if stack["parts"])
-    answer = nastool("db", "show", stack["id"][:8], "--json", cwd=folder).json
-    assert answer["context"] == stack["context"]
+    (target,) = (target for target in targets(nastool, folder) if target["parts"])
+    answer = nastool("db", "show", target["id"][:8], "--json", cwd=folder).json
+    assert answer["target"] == target["target"]
     assert [row["summary"]["latency_ms"] for row in answer["rows"]] == [1.25, 0.25]
-    text = nastool("db", "show", stack["id"][:8], cwd=folder).stdout
-    assert stack["id"] in text
+    text = nastool("db", "show", target["id"][:8], cwd=folder).stdout
+    assert target["id"] in text
     assert "Some CPU @ 2 GHz" in text
-    run = nastool("db", "show", stack["id"], "--run", "1", "--json", cwd=folder).json
+    run = nastool("db", "show", target["id"], "--run", "1", "--json", cwd=folder).json
     assert [len(part["taken"]) for part in run["parts"]] == [2, 2]
-    assert "busy" in nastool("db", "show", stack["id"], "--run", "1", cwd=folder).stdout
+    assert "busy" in nastool("db", "show", target["id"], "--run", "1", cwd=folder).stdout
 
 
 def test_a_table_is_carried_to_another_place(nastool: Nastool, folder: Path) -> None:
     sent = nastool("db", "export", "table.json", "--json", cwd=folder)
-    assert (sent.json["stacks"], sent.json["runs"]) == (1, 1)  # unfinished runs stay
+    assert (sent.json["targets"], sent.json["runs"]) == (1, 1)  # unfinished runs stay
     for added in (1, 0):
         taken = nastool("db", "import", "table.json", "--db", "new.sqlite", "--json", cwd=folder).json
         assert (taken["runs_added"], taken["here_already"]) == (added, 1 - added)
-    assert [stack["parts"] for stack in stacks(nastool, folder, "--db", "new.sqlite")] == [2]
+    assert [target["parts"] for target in targets(nastool, folder, "--db", "new.sqlite")] == [2]
     found = nastool("db", "diff", "table.json", "new.sqlite", "--json", cwd=folder).json
     assert [row["ratio"] for row in found["rows"]] == [1.0, 1.0]
     assert found["fields"] == []
@@ -86,9 +86,9 @@ def add_a_newer_run(path: Path) -> None:
     from latency_db.table import Sample
 
     with open_store(path) as store:
-        (context,) = (context for context, parts in store.contexts() if parts)
-        keys = [row.key for row in store.networks(context, "")]
-        run = store.begin_run(context, "shufflenet_v2_quick", "digest-1", dict.fromkeys(keys, "hash"), 1, "1")
+        (target,) = (target for target, parts in store.targets() if parts)
+        keys = [row.key for row in store.networks(target, "")]
+        run = store.begin_run(target, "shufflenet_v2_quick", "digest-1", dict.fromkeys(keys, "hash"), 1, "1")
         store.add_round(run, 0, {key: Sample(1, 1.0, 1.0, 1.0, 1.0) for key in keys})
         store.finish_run(run)
 
@@ -97,14 +97,14 @@ def add_a_newer_run(path: Path) -> None:
     ("words", "pieces"),
     [
         ("db list --db nowhere.sqlite", ["nowhere.sqlite is not there", "nastool profile"]),
-        ("db show 77", ["no stack begins with '77'", "nastool db list"]),
-        ("db show 3 --run 2", ["run 2 is of the stack"]),
-        ("db show 3 --run 9", ["there is no run 9"]),
+        ("db show 77", ["no target begins with '77'", "nastool db list"]),
+        ("db show 9 --run 2", ["run 2 is of the target"]),
+        ("db show 9 --run 9", ["there is no run 9"]),
         ("db export latency.sqlite", ["is there already", "--force"]),
-        ("db export new.json --stack 5", ["no finished run to export"]),
+        ("db export new.json --target b", ["no finished run to export"]),
         ("db import latency.sqlite", ["latency.sqlite is no exported latency table", "nastool db export"]),
         ("db import none.json --db made.sqlite", ["can't read none.json"]),
-        ("db diff latency.sqlite nowhere", ["no stack begins with 'nowhere'"]),
+        ("db diff latency.sqlite nowhere", ["no target begins with 'nowhere'"]),
         ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x can't be used", "--db"]),
         ("db list --db mysql://ann:s3cret@farm/x", ["not behind mysql://", "--db latency.sqlite"]),
         ("devices titanpx", ["nobody knows a device 'titanpx'", "Did you mean titanxp", "nastool devices"]),
@@ -126,7 +126,7 @@ def test_mistakes_are_named(nastool: Nastool, folder: Path, words: str, pieces: 
 def test_devices_lists_attached_measured_and_known(nastool: Nastool, folder: Path) -> None:
     found = nastool("devices", "--json", cwd=folder).json
     assert found["attached"][0]["name"] == "cpu"
-    assert {stack["context"]["device_model"] for stack in found["measured"]} == {"Some CPU @ 2 GHz"}
+    assert {target["target"]["device_model"] for target in found["measured"]} == {"Some CPU @ 2 GHz"}
     assert [device["name"] for device in found["known"]] == [device.name for device in known()]
     text = nastool("devices", cwd=folder).stdout
     assert "titanxp" in text

@@ -35,7 +35,7 @@ def test_what_does_not_work_has_a_reason_and_a_remedy(findings: dict[str, dict[s
 
 def test_a_backend_that_can_not_run_says_why(findings: dict[str, dict[str, Any]]) -> None:
     for name in backends.names():
-        reason = backends.load(name).why_not()
+        reason = backends.load(name).unavailable_reason()
         finding = findings[f"backend {name}"]
         assert finding["works"] == (reason is None)
         assert reason is None or reason in finding["detail"]

@@ -10,7 +10,7 @@ from torch import nn
 from exporters import backends
 from exporters.backends import Backend, CompileSpec, roofline
 from exporters.errors import BackendUnavailable, NotOnnx, UnknownBackend
-from exporters.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 
 
 def load(name: str) -> Backend:
@@ -21,7 +21,7 @@ def load(name: str) -> Backend:
 @pytest.fixture(params=backends.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
     found = load(request.param)
-    if reason := found.why_not():
+    if reason := found.unavailable_reason():
         pytest.skip(reason)
     return found
 
@@ -81,7 +81,7 @@ def test_refuses_what_is_no_onnx(backend: Backend, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", backends.names())
 def test_where_it_can_not_run_it_refuses_with_its_reason(name: str, file: Path) -> None:
     found = load(name)
-    reason = found.why_not()
+    reason = found.unavailable_reason()
     if reason is None:
         pytest.skip("it runs here")
     with pytest.raises(BackendUnavailable) as refused:
@@ -92,7 +92,7 @@ def test_where_it_can_not_run_it_refuses_with_its_reason(name: str, file: Path) 
 
 @pytest.mark.parametrize("name", backends.names())
 def test_says_in_words_whether_it_runs_here(name: str) -> None:
-    reason = backends.load(name).why_not()
+    reason = backends.load(name).unavailable_reason()
     assert reason is None or len(reason.split()) > 3
 
 

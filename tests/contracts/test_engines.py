@@ -10,12 +10,12 @@ import pytest
 
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
-from exporters.engine import CAPABILITIES
+from exporters.cuda.engine import CAPABILITIES
 from exporters.errors import EngineFailed
+from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.profiler import export_for_timing
 from toolchain.profiling.variants import Variant, variants
 from toolchain.spaces import PRESETS, load_space
 

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from toolchain.costs.counters import count_macs, count_params, macs_cost, params_cost
 from toolchain.nets.blocks import STANDALONE, SUPERNET
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.optimiser import sgd, step
+from toolchain.training.optimizer import sgd, step
 from toolchain.training.recipe import load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -45,7 +45,7 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
 @pytest.fixture(scope="module")
 def supernet(space: SearchSpace) -> Supernet:
     net = Supernet(space)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     return net
 
 
@@ -68,17 +68,17 @@ def test_supernet_equals_the_extracted_path_bit_for_bit(space: SearchSpace, supe
 
 def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> None:
     net = Supernet(space).train()
-    initialise(net, torch.Generator().manual_seed(0))
-    optimiser = sgd(net, load_recipe("imagenet", "supernet", {}))
-    # normalisation takes a convolution's bias away again: its gradient is rounding, or nothing
+    initialize(net, torch.Generator().manual_seed(0))
+    optimizer = sgd(net, load_recipe("imagenet", "supernet", {}))
+    # normalization takes a convolution's bias away again: its gradient is rounding, or nothing
     idle = {f"{name}.bias" for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
     first, second = space.draw(Random(0)), space.draw(Random(1))
     for arch in (first, second):  # the second step must not move the first path by momentum or decay
         before = {name: p.detach().clone() for name, p in net.named_parameters()}
         labels = torch.arange(4) % space.classes
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(net(images(space), arch), labels).backward()
-        step(optimiser, net.slices(arch))
+        step(optimizer, net.slices(arch))
         active = active_parts(net, arch)
         for name, parameter in net.named_parameters():
             changed = parameter != before[name]

@@ -236,9 +236,9 @@ def test_torn_last_journal_line_is_no_error(job: Any, nastool: Nastool) -> None:
 def test_journal_of_another_supernet(job: Any, nastool: Nastool) -> None:
     journal = job.folder / "runs/r/search/candidates.jsonl"
     first, *rest = journal.read_text().splitlines(keepends=True)
-    context = json.loads(first)
-    context["context"]["supernet_sha256"] = "0" * 64
-    journal.write_text(json.dumps(context) + "\n" + "".join(rest))
+    target = json.loads(first)
+    target["context"]["supernet_sha256"] = "0" * 64
+    journal.write_text(json.dumps(target) + "\n" + "".join(rest))
     refused(
         nastool, job.folder, "search --macs 31k", "candidates.jsonl was made with other settings", "supernet_sha256"
     )
@@ -382,14 +382,14 @@ def test_run_in_use(job: Any, nastool: Nastool) -> None:
 
 def test_baseline_of_another_stack(job: Any, nastool: Nastool) -> None:
     verdict = job.answers["check"].json
-    verdict["context"]["device_model"] = "Raspberry Pi 5"
-    verdict["context"]["threads"] = 4
+    verdict["target"]["device_model"] = "Raspberry Pi 5"
+    verdict["target"]["threads"] = 4
     (job.folder / "baseline.json").write_text(json.dumps(verdict))
     refused(
         nastool,
         job.folder,
         "check --baseline baseline.json",
-        "baseline.json was measured on another stack",
+        "baseline.json was measured on another target",
         "device_model:",
         "Raspberry Pi 5 there",
         "threads: 1 here, 4 there",

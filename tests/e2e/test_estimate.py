@@ -33,7 +33,7 @@ def test_a_winner_by_estimate_is_called_one(finished_job: Any, nastool: Callable
     assert "latency, estimate" in exported.stdout
     manifest = json.loads((folder / "runs/r/export/manifest.json").read_text())
     assert (manifest["estimate"], manifest["measured_latency_ms"]) == (True, None)
-    assert manifest["context"]["device_kind"] == "estimate"
+    assert manifest["target"]["device_kind"] == "estimate"
     # the file is real all the same, and can be checked where something can be measured
     assert nastool("check", "runs/r/export/model.onnx", "--latency", "100ms", cwd=folder).code == 0
     assert nastool("search", "--macs", "31k", "--json", cwd=folder).json["estimate"] is False

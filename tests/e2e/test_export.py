@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from toolchain.engines import read_engine
-from toolchain.precisions import Model, write_models
-from toolchain.shipped import PREPROCESSING
+from toolchain.export.bundle import PREPROCESSING
+from toolchain.export.engines import read_engine
+from toolchain.export.precisions import Model, write_models
 from toolchain.training.data import GREY_MEAN, GREY_STD, Preprocessing
 from toolchain.training.images import FolderImages, MemoryImages
 
@@ -49,7 +49,7 @@ def test_each_precision_is_a_file_with_its_proof(exported: Any) -> None:
         assert model["parity"]["batches"] == [1, 2, 32]
         assert model["parity"]["top1_agreement"] >= 0.9
         assert model["holdout_accuracy"] >= manifest["holdout_accuracy"] - 0.05  # the gate itself is stricter
-        assert model["precision_found"] == model["precision"]
+        assert model["compute_precision"] == model["precision"]
         assert model["integer_layers"]["wrong_behind_convolutions"] == 0
     assert models["model.onnx"]["measured_latency_ms"] > 0
     assert models["model.int8.onnx"]["measured_latency_ms"] > 0
@@ -166,7 +166,7 @@ def test_a_file_that_computes_something_else_is_not_shipped(
 ) -> None:
     before = contents(job.folder / "runs/r/export")
     assert {"model.onnx", "manifest.json"} <= set(before)
-    monkeypatch.setattr("toolchain.export.write_models", damaged(index))
+    monkeypatch.setattr("toolchain.export.pipeline.write_models", damaged(index))
     answer = nastool("export", "--precision", "int8", cwd=job.folder)
     assert answer.code == 1
     said = " ".join(answer.stderr.replace("│", " ").split())
@@ -177,17 +177,17 @@ def test_a_file_that_computes_something_else_is_not_shipped(
 
 
 def test_a_machine_that_is_slower_now_is_told_from_a_file_that_is(job: Any, nastool: Nastool) -> None:
-    """The reference network tells: here the budget was met, so it says, on a machine ten times as quick."""
+    """The anchor network tells: here the budget was met, so it says, on a machine ten times as quick."""
     best = json.loads((job.folder / "runs/r/search/best.json").read_text())
-    limit(job, best["measured_latency_ms"] / 5, measured_reference_ms=best["measured_reference_ms"] / 10)
+    limit(job, best["measured_latency_ms"] / 5, measured_anchor_ms=best["measured_anchor_ms"] / 10)
     answer = nastool("export", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr
     assert "the machine is busy: " in answer.stderr
-    assert answer.json["measured_reference_ms"] == best["measured_reference_ms"] / 10
+    assert answer.json["measured_anchor_ms"] == best["measured_anchor_ms"] / 10
     check = nastool("check", "--max-seconds", "1", cwd=job.folder)
     assert check.code == 3
     assert "the machine is slower now" in " ".join(check.stderr.split())
-    limit(job, best["measured_latency_ms"] / 20, measured_reference_ms=best["measured_reference_ms"] / 10)
+    limit(job, best["measured_latency_ms"] / 20, measured_anchor_ms=best["measured_anchor_ms"] / 10)
     assert nastool("export", cwd=job.folder).code == 1
 
 
@@ -195,10 +195,10 @@ def test_a_budget_is_not_met_on_another_stack(job: Any, nastool: Nastool) -> Non
     answer = nastool("export", "--batch", "1", cwd=job.folder)
     assert answer.code == 4
     assert "batch: 1 here, 8 there" in answer.stderr
-    limit(job, 100.0, context="of a table that is gone")
+    limit(job, 100.0, target="of a table that is gone")
     answer = nastool("export", cwd=job.folder)
     assert answer.code == 4
-    assert "context of a table that is gone" in answer.stderr
+    assert "target of a table that is gone" in answer.stderr
 
 
 def test_an_unknown_precision_is_named(job: Any, nastool: Nastool) -> None:

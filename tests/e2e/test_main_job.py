@@ -36,7 +36,7 @@ def test_profile_has_every_part(finished_job: Any) -> None:
     # 4 choices in each of the 4 different blocks, stem and head
     assert len(keys) == len(answer["rows"]) == 18
     assert all(row["latency_ms"] > 0 and row["rounds"] >= 2 and row["graph_hash"] for row in answer["rows"])
-    assert answer["context"]["batch"] == 8
+    assert answer["target"]["batch"] == 8
     assert (finished_job.folder / answer["db"]).exists()
 
 
@@ -83,8 +83,8 @@ def test_pictures(name: str, finished_job: Any) -> None:
     height, width = pixels.shape[:2]
     assert 400 <= height <= 2000
     assert 600 <= width <= 2000
-    colours = np.unique((pixels[..., :3] * 255).astype(int).reshape(-1, 3), axis=0)
-    assert len(colours) > 20, "nothing was drawn"
+    colors = np.unique((pixels[..., :3] * 255).astype(int).reshape(-1, 3), axis=0)
+    assert len(colors) > 20, "nothing was drawn"
 
 
 def test_test_accuracy_is_of_the_winner(finished_job: Any) -> None:
@@ -315,16 +315,16 @@ def draw_classes(root: Path, part: str, images: int) -> None:
         for number in range(images):
             width, height = rng.choice([(24, 24), (40, 30), (20, 36)])
             image = Image.new("RGB", (width, height), tuple(rng.randrange(90) for _ in range(3)))
-            canvas, colour = ImageDraw.Draw(image), tuple(rng.randrange(150, 256) for _ in range(3))
+            canvas, color = ImageDraw.Draw(image), tuple(rng.randrange(150, 256) for _ in range(3))
             left, top = rng.randrange(4, 7), rng.randrange(4, 7)
             box = (left, top, width - left, height - top)
             if name == "circle":
-                canvas.ellipse(box, fill=colour)
+                canvas.ellipse(box, fill=color)
             elif name == "square":
-                canvas.rectangle(box, outline=colour, width=2)
+                canvas.rectangle(box, outline=color, width=2)
             else:
-                canvas.line(box, fill=colour, width=3)
-                canvas.line((left, height - top, width - left, top), fill=colour, width=3)
+                canvas.line(box, fill=color, width=3)
+                canvas.line((left, height - top, width - left, top), fill=color, width=3)
             mode = ("RGB", "L", "P")[number % 3]
             kind = "jpg" if number % 2 and mode != "P" else "png"
             image.convert(mode).save(folder / f"{number}.{kind}")

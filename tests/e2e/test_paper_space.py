@@ -34,7 +34,7 @@ generations = 2
 top_k = 2
 bn_images = 24
 batch = 24
-random_baseline = false
+random_search = false
 """
 # 32 different choices behind the 80 of the 20 blocks (4 + 4 for each of the 4 stages), stem and head
 PARTS = 4 * (4 + 4) + 2
@@ -78,13 +78,13 @@ def draw_images(root: Path) -> None:
             folder.mkdir(parents=True)
             for number in range(count):
                 image = Image.new("RGB", (260, 240), tuple(rng.randrange(80) for _ in range(3)))
-                canvas, colour = ImageDraw.Draw(image), tuple(rng.randrange(150, 256) for _ in range(3))
+                canvas, color = ImageDraw.Draw(image), tuple(rng.randrange(150, 256) for _ in range(3))
                 box = (rng.randrange(20, 60), rng.randrange(20, 60), rng.randrange(180, 240), rng.randrange(170, 220))
                 if name == "circle":
-                    canvas.ellipse(box, fill=colour)
+                    canvas.ellipse(box, fill=color)
                 elif name == "square":
-                    canvas.rectangle(box, outline=colour, width=14)
+                    canvas.rectangle(box, outline=color, width=14)
                 else:
-                    canvas.line(box, fill=colour, width=20)
-                    canvas.line((box[0], box[3], box[2], box[1]), fill=colour, width=20)
+                    canvas.line(box, fill=color, width=20)
+                    canvas.line((box[0], box[3], box[2], box[1]), fill=color, width=20)
                 image.save(folder / f"{number}.png")

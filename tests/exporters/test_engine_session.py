@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exporters import memory, nvml
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend, EngineSession, layer_types
+from exporters.cuda import memory, nvml
+from exporters.cuda.memory import CaptureFailed
 from exporters.errors import BackendUnavailable, EngineFailed
-from exporters.memory import CaptureFailed
 
 
 class HostMemory:
@@ -50,7 +50,7 @@ class HostMemory:
     def download(self, array: NDArray[Any], pointer: int) -> None:
         ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         assert not self.closed
 
     def elapsed_ms(self, work: Callable[[], object]) -> float:
@@ -242,7 +242,7 @@ def test_an_old_gpu_is_told_which_tensorrt_was_its_last(
 ) -> None:
     gpu = nvml.Gpu(0, name, "GPU-1", "0000:01:00.0", capability, "580.65, CUDA 12.9", 12 << 30)
     monkeypatch.setattr(nvml, "gpus", lambda: (gpu,))
-    reason = Backend("tensorrt_rtx").why_not()
+    reason = Backend("tensorrt_rtx").unavailable_reason()
     assert reason is not None
     assert f"{name} has compute capability {capability}, and tensorrt_rtx takes 7.5 and later{last}. Use" in reason
     assert "--backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12" in reason
@@ -252,6 +252,6 @@ def test_no_gpu_is_told_by_every_door(tmp_path: Path) -> None:
     if nvml.gpus():
         pytest.skip("there is a GPU here")
     assert nvml.clocks_of("0000:01:00.0") == "unknown"
-    if memory.why_not() is None:
+    if memory.unavailable_reason() is None:
         with pytest.raises(BackendUnavailable, match=r"GPU 0: cuda|GPU 0 can't be used"):
             memory.open_memory()

@@ -16,9 +16,9 @@ from exporters import backends
 from exporters.backends import CompileSpec
 from exporters.backends.fake import DRIFT_PERIOD_MS, NS_PER_MAC, NS_PER_NODE, Backend, Dials
 from exporters.errors import NotOnnx, UnknownBackend
-from exporters.int8 import quantize
+from exporters.graph.to_onnx import export_onnx, load_model
+from exporters.quantize.int8 import quantize
 from exporters.timing import Timing
-from exporters.to_onnx import export_onnx, load_model
 
 SIZES = ((3, 6, 6), (4, 4, 4))  # of what the convolution takes and gives
 

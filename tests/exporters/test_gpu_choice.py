@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import nn
 
-from exporters import memory, nvml
 from exporters.backends import CompileSpec, PicksGpu, onnxruntime, tensorrt
-from exporters.engine import Engine
+from exporters.cuda import memory, nvml
+from exporters.cuda.engine import Engine
 from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx
-from exporters.to_onnx import export_onnx
+from exporters.graph.to_onnx import export_onnx
 
 SLOW = nvml.Gpu(0, "Tesla T4", "GPU-aa", "00000000:01:00.0", "7.5", "580.65, CUDA 13.0", 16 << 30)
 FAST = nvml.Gpu(1, "NVIDIA H100", "GPU-bb", "00000000:0A:00.0", "9.0", "580.65, CUDA 13.0", 80 << 30)
@@ -141,18 +141,20 @@ def test_a_gpu_that_is_hidden_from_cuda_is_refused(cuda: Cuda, monkeypatch: pyte
     )
     with pytest.raises(BackendUnavailable) as refused:
         memory.open_memory(SLOW.pci_bus_id)
-    assert (str(refused.value), memory.why_not(SLOW.pci_bus_id), refused.value.exit_code) == (told, told, 5)
-    assert memory.why_not(FAST.pci_bus_id) is None
+    assert (str(refused.value), memory.unavailable_reason(SLOW.pci_bus_id), refused.value.exit_code) == (told, told, 5)
+    assert memory.unavailable_reason(FAST.pci_bus_id) is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert "See that nvidia-smi finds it" in str(memory.why_not(SLOW.pci_bus_id))
+    assert "See that nvidia-smi finds it" in str(memory.unavailable_reason(SLOW.pci_bus_id))
 
 
 def test_no_gpu_for_cuda_is_told(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     cuda()
-    assert "CUDA_VISIBLE_DEVICES= hides it. Type unset CUDA_VISIBLE_DEVICES" in str(memory.why_not(SLOW.pci_bus_id))
+    assert "CUDA_VISIBLE_DEVICES= hides it. Type unset CUDA_VISIBLE_DEVICES" in str(
+        memory.unavailable_reason(SLOW.pci_bus_id)
+    )
     cuda().trouble = 35
-    assert "cudaGetDeviceCount on GPUs: cudaErrorInsufficientDriver." in str(memory.why_not(SLOW.pci_bus_id))
+    assert "cudaGetDeviceCount on GPUs: cudaErrorInsufficientDriver." in str(memory.unavailable_reason(SLOW.pci_bus_id))
 
 
 def test_onnxruntime_refuses_a_hidden_gpu_before_it_starts(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,10 +170,10 @@ def test_onnxruntime_refuses_a_hidden_gpu_before_it_starts(cuda: Cuda, monkeypat
     monkeypatch.setattr(onnxruntime, "_loads", loads)
     backend = onnxruntime.Backend()
     assert isinstance(backend, PicksGpu)
-    assert "CUDA does not see the Tesla T4" in str(backend.on_gpu(SLOW.pci_bus_id).why_not())
+    assert "CUDA does not see the Tesla T4" in str(backend.on_gpu(SLOW.pci_bus_id).unavailable_reason())
     assert tried == []
     cuda(*FASTEST_FIRST)
-    assert backend.on_gpu(SLOW.pci_bus_id).why_not() is None
+    assert backend.on_gpu(SLOW.pci_bus_id).unavailable_reason() is None
     assert tried == [1]
 
 
@@ -202,7 +204,7 @@ def test_onnxruntimes_session_and_images_are_on_that_gpu(
         binding_output(self, name, "cpu", 0)
 
     binding_output = binding.bind_output
-    monkeypatch.setattr(onnxruntime.Backend, "why_not", lambda self: None)
+    monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)
     monkeypatch.setattr(ort, "InferenceSession", on_the_cpu)
     monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", drawn)
     monkeypatch.setattr(binding, "bind_output", bind_output)
@@ -225,7 +227,7 @@ def test_memory_is_given_back_where_onnxruntime_refuses_a_file(
         return (0,)
 
     monkeypatch.setattr(runtime, "cudaStreamDestroy", destroy)
-    monkeypatch.setattr(onnxruntime.Backend, "why_not", lambda self: None)
+    monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)
 
     def refuses(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no kernel for it")
@@ -249,7 +251,7 @@ def test_tensorrt_describes_builds_and_runs_on_that_gpu(
         return Engine(b"plan", "current", "tensorrt 11")
 
     monkeypatch.setattr(tensorrt, "build_engine", build)
-    monkeypatch.setattr(tensorrt.Backend, "why_no_build", lambda self: None)
+    monkeypatch.setattr(tensorrt.Backend, "build_unavailable_reason", lambda self: None)
     monkeypatch.setattr(tensorrt.Backend, "_trt", lambda self: SimpleNamespace(ComputeCapability=None))
     ran_on: list[str] = []
 
@@ -260,7 +262,7 @@ def test_tensorrt_describes_builds_and_runs_on_that_gpu(
     monkeypatch.setattr(tensorrt, "EngineSession", session)
     for gpu, number in ((SLOW, 1), (FAST, 0)):
         backend = tensorrt.Backend().on_gpu(gpu.pci_bus_id)
-        assert backend.why_not() is None
+        assert backend.unavailable_reason() is None
         assert backend.build(file, CompileSpec(batch=2)).capability == gpu.capability
         assert built_on.pop() == number
         with pytest.raises(EngineFailed):
@@ -268,7 +270,7 @@ def test_tensorrt_describes_builds_and_runs_on_that_gpu(
         assert ran_on.pop() == gpu.pci_bus_id
     assert tensorrt.Backend()._capability() == FAST.capability  # of what CUDA counts first
     cuda(FASTEST_FIRST[0])
-    assert "CUDA does not see the Tesla T4" in str(tensorrt.Backend("tensorrt", SLOW.pci_bus_id).why_not())
+    assert "CUDA does not see the Tesla T4" in str(tensorrt.Backend("tensorrt", SLOW.pci_bus_id).unavailable_reason())
 
 
 def test_the_images_of_two_gpus_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:

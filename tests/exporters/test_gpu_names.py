@@ -15,8 +15,8 @@ from zipfile import ZipFile
 import pynvml
 import pytest
 
-from exporters import engine, memory, nvml
 from exporters.backends import tensorrt
+from exporters.cuda import engine, memory, nvml
 
 SOURCES = [Path(str(module.__file__)) for module in (engine, tensorrt)]
 # what a variable or attribute of our code holds -> its class in the module

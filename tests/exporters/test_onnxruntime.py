@@ -15,7 +15,7 @@ from exporters.backends import CompileSpec
 from exporters.backends import onnxruntime as ours
 from exporters.backends.onnxruntime import CUDA, TENSORRT, Backend
 from exporters.errors import BackendUnavailable, WrongPrecision
-from exporters.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
     if provider not in ort.get_available_providers():
         pytest.skip(f"this build of onnxruntime has no {provider}")
     monkeypatch.setattr(ours, "_has_nvidia_driver", lambda: True)
-    reason = Backend(provider).why_not()
+    reason = Backend(provider).unavailable_reason()
     assert reason is not None
     assert f"can't load {provider}. Install CUDA" in reason
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_provider_that_the_wheel_lacks_is_told() -> None:
-    assert Backend("NoSuchProvider").why_not() == (
+    assert Backend("NoSuchProvider").unavailable_reason() == (
         "this build of onnxruntime has no NoSuchProvider. Type pip install onnxruntime-gpu"
     )

@@ -72,7 +72,7 @@ def test_in_float_it_is_torchvisions_network(name: str) -> None:
 
 
 def test_packed_weights_are_those_of_the_quantized_layers() -> None:
-    outside = 9_408 + 128 + 513_000  # stem and its normalisation, classifier
+    outside = 9_408 + 128 + 513_000  # stem and its normalization, classifier
     norms = 2 * 4_736  # scale and offset of each channel behind a convolution of the blocks
     convs = 11_689_512 - outside - norms  # of the parameters that torchvision's documentation gives for ResNet-18
     space = load_space("resnet18_bits:bits=w2a4,widths=1.0")

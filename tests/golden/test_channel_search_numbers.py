@@ -35,7 +35,7 @@ def test_channels_on_all_choice_3(width: str, macs: int, params: int) -> None:
 
 
 def test_channels_on_the_best_blocks() -> None:
-    space = load_space("shufflenet_v2", fix_ops=published("spos_blocks").architecture)
+    space = load_space("shufflenet_v2", fixed_ops=published("spos_blocks").architecture)
     macs = macs_cost(space)
     assert space.size == 8**20
     assert (macs.least, macs.greatest) == (108_083_904, 482_977_024)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from exporters.backends import CompileSpec, load
-from exporters.to_onnx import export_onnx
+from exporters.graph.to_onnx import export_onnx
 from toolchain.costs.counters import count_macs, count_params, macs_cost
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
@@ -40,7 +40,7 @@ def test_size_and_stages() -> None:
 
 
 def test_a_skip_where_shapes_change_is_a_projection() -> None:
-    """1x1 convolution with the stride and without bias, batch normalisation, ReLU."""
+    """1x1 convolution with the stride and without bias, batch normalization, ReLU."""
     assert kinds(block("skip")) == ["Identity"]
     projection = block("skip", 8, 12, stride=2)
     assert kinds(projection) == ["Conv2d", "BatchNorm2d", "ReLU"]

@@ -5,7 +5,7 @@ import pytest
 
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet, whole_space
+from toolchain.counting.feasible import FeasibleSet, whole_space
 from toolchain.spaces.core import SearchSpace
 
 

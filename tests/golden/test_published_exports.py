@@ -10,15 +10,15 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.codes import check_codes
-from exporters.optimised import convolutions
-from exporters.parity import compare, require
-from exporters.qcdq import write_codes
-from exporters.to_onnx import export_onnx, load_model, write_model
+from exporters.graph.optimized import convolutions
+from exporters.graph.parity import compare, require
+from exporters.graph.to_onnx import export_onnx, load_model, write_model
+from exporters.quantize.integer_check import check_codes
+from exporters.quantize.qcdq import write_codes
 from toolchain.nets.baselines import published
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.deploy import integer_layers, plain
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
 
 pytestmark = pytest.mark.long
@@ -35,7 +35,7 @@ def images(count: int, seed: int) -> torch.Tensor:
 def populated(net: Network) -> Network:
     """Statistics that have seen images, and scales and offsets that no fresh network has."""
     generator = torch.Generator().manual_seed(0)
-    initialise(net, generator)
+    initialize(net, generator)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, 0.2, generator=generator)

@@ -72,4 +72,4 @@ def test_size_of_the_space_and_of_the_supernet(paper_space: SearchSpace) -> None
     assert paper_space.size == 4**20
     assert len(variants(paper_space)) == 32 + 2  # 32 distinct of 80 choices, stem and head
     with torch.device("meta"):
-        assert sum(p.numel() for p in Supernet(paper_space).parameters()) == 8_388_176  # no affine normalisation
+        assert sum(p.numel() for p in Supernet(paper_space).parameters()) == 8_388_176  # no affine normalization

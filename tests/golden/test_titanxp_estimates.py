@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from exporters.backends.roofline import Rates, estimate_ms
-from exporters.kernels import kernels_of
-from exporters.to_onnx import load_model
+from exporters.graph.kernels import kernels_of
+from exporters.graph.to_onnx import load_model
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.rates import rates_of
 from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.profiler import export_for_timing
-from toolchain.profiling.rates import rates_of
 from toolchain.spaces import load_space
 
 NAMES = ("fbnet_a", "fbnet_b", "fbnet_c", "proxyless_mobile", "proxyless_gpu")

@@ -1,4 +1,4 @@
-"""A stack, and places for a latency table that several tests share: a file, and a real PostgreSQL server."""
+"""A target, and places for a latency table that several tests share: a file, and a real PostgreSQL server."""
 
 import shutil
 import tempfile
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
-from latency_db.context import Context
+from latency_db.target import Target
 
 
 @pytest.fixture
-def context() -> Context:
-    return Context(
+def target() -> Target:
+    return Target(
         device_model="Some CPU @ 2 GHz",
         device_cores=2,
         backend="fake",
@@ -30,7 +30,7 @@ def context() -> Context:
         device_kind="cpu",
         capability="",
         driver="",
-        precision_found="fp32",
+        compute_precision="fp32",
         clocks="",
     )
 

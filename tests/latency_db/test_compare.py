@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from latency_db.compare import compare, side
-from latency_db.context import Context
-from latency_db.errors import UnknownContext
+from latency_db.errors import UnknownTarget
 from latency_db.store import open_store
 from latency_db.table import Sample
+from latency_db.target import Target
 from latency_db.transfer import pack
 
 
-def measure(db: Path, context: Context, figures: dict[str, tuple[float, ...]]) -> None:
+def measure(db: Path, target: Target, figures: dict[str, tuple[float, ...]]) -> None:
     """Each figure is a round's, in ms."""
     with open_store(db) as store:
-        run = store.begin_run(context, "space", "digest", dict.fromkeys(figures, "hash"), 3, "1")
+        run = store.begin_run(target, "space", "digest", dict.fromkeys(figures, "hash"), 3, "1")
         for number in range(len(next(iter(figures.values())))):
             store.add_round(
                 run,
@@ -28,18 +28,16 @@ def measure(db: Path, context: Context, figures: dict[str, tuple[float, ...]]) -
 
 
 @pytest.fixture
-def db(tmp_path: Path, context: Context) -> Path:
+def db(tmp_path: Path, target: Target) -> Path:
     path = tmp_path / "latency.sqlite"
-    measure(path, context, {"stem": (2.0, 2.0, 2.0), "head": (4.0, 5.0, 6.0), "old": (1.0, 1.0, 1.0)})
-    measure(
-        path, replace(context, batch=16), {"stem": (3.0, 3.0, 3.0), "head": (4.0, 5.0, 6.0), "new": (1.0, 1.0, 1.0)}
-    )
+    measure(path, target, {"stem": (2.0, 2.0, 2.0), "head": (4.0, 5.0, 6.0), "old": (1.0, 1.0, 1.0)})
+    measure(path, replace(target, batch=16), {"stem": (3.0, 3.0, 3.0), "head": (4.0, 5.0, 6.0), "new": (1.0, 1.0, 1.0)})
     return path
 
 
-def test_ratios_and_spread_row_by_row(db: Path, context: Context) -> None:
-    other = replace(context, batch=16)
-    found = compare(side(context.id[:6], str(db)), side(other.id, str(db)))
+def test_ratios_and_spread_row_by_row(db: Path, target: Target) -> None:
+    other = replace(target, batch=16)
+    found = compare(side(target.id[:6], str(db)), side(other.id, str(db)))
     assert found.fields == ("batch: 8 here, 16 there",)
     head, stem = found.rows
     assert (stem.key, stem.before_ms, stem.after_ms, stem.ratio, stem.spread) == ("stem", 2.0, 3.0, 1.5, 0.0)
@@ -49,25 +47,25 @@ def test_ratios_and_spread_row_by_row(db: Path, context: Context) -> None:
     assert found.median_ratio == 1.25
 
 
-def test_files_are_compared_as_well(db: Path, context: Context, tmp_path: Path) -> None:
+def test_files_are_compared_as_well(db: Path, target: Target, tmp_path: Path) -> None:
     alone, exported = tmp_path / "alone #1.sqlite", tmp_path / "exported.json"
-    measure(alone, context, {"stem": (1.0, 1.0, 1.0)})
+    measure(alone, target, {"stem": (1.0, 1.0, 1.0)})
     with open_store(db) as store:
-        exported.write_text(json.dumps(pack(store, [context])))
+        exported.write_text(json.dumps(pack(store, [target])))
     before = exported.read_bytes()
-    sides = [side(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{context.id[:8]}")]
-    assert {one.context for one in sides} == {context}
+    sides = [side(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{target.id[:8]}")]
+    assert {one.target for one in sides} == {target}
     assert [one.rows["stem"].summary.latency_ms for one in sides] == [1.0, 2.0, 2.0]
     assert compare(sides[1], sides[2]).median_ratio == 1.0
     assert exported.read_bytes() == before
 
 
-def test_which_of_several_stacks_must_be_said(db: Path, context: Context) -> None:
-    with pytest.raises(UnknownContext, match=rf"has 2 measured stacks \(.*{context.id}.*Write .*#ID"):
+def test_which_of_several_stacks_must_be_said(db: Path, target: Target) -> None:
+    with pytest.raises(UnknownTarget, match=rf"has 2 measured targets \(.*{target.id}.*Write .*#ID"):
         side(str(db), "elsewhere.sqlite")
 
 
-def test_nothing_in_common_has_no_ratio(db: Path, context: Context) -> None:
-    one = side(context.id, str(db))
+def test_nothing_in_common_has_no_ratio(db: Path, target: Target) -> None:
+    one = side(target.id, str(db))
     found = compare(one, replace(one, rows={}))
     assert (found.rows, found.median_ratio) == ((), None)

@@ -6,24 +6,24 @@ import sys
 
 from sqlalchemy import create_engine, text
 
-from latency_db.context import Context
 from latency_db.store import open_store
+from latency_db.target import Target
 
 PROCESSES, ROUNDS, PARTS = 8, 40, 5  # 200 rows a process
 
 # Each process opens the table itself, at first all at once, and anew for every tenth round.
 WRITER = """
 import json, sys
-from latency_db.context import Context
+from latency_db.target import Target
 from latency_db.store import open_store
 from latency_db.table import Sample
 
 where, rounds, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-context = Context.from_dict(json.loads(sys.argv[4]))
+target = Target.from_dict(json.loads(sys.argv[4]))
 parts = {f"part {part} of {number}": "hash" for part in range(5)}
 sys.stdin.read(1)
 store = open_store(where)
-run = store.begin_run(context, "space", "digest", parts, rounds, "1")
+run = store.begin_run(target, "space", "digest", parts, rounds, "1")
 for done in range(rounds):
     if done % 10 == 9:
         store.close()
@@ -35,8 +35,8 @@ store.close()
 """
 
 
-def test_eight_writers_lose_nothing(where: str, context: Context) -> None:
-    values = json.dumps(context.as_dict())
+def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
+    values = json.dumps(target.as_dict())
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, where, str(ROUNDS), str(number), values],
@@ -51,8 +51,8 @@ def test_eight_writers_lose_nothing(where: str, context: Context) -> None:
 
     keys = [f"part {part} of {number}" for number in range(PROCESSES) for part in range(PARTS)]
     with open_store(where) as store:
-        table = store.table(context, keys)
-        assert store.contexts() == [(context, len(keys))]
+        table = store.table(target, keys)
+        assert store.targets() == [(target, len(keys))]
     assert {(row.summary.n, row.summary.latency_ms) for row in table.rows.values()} == {(ROUNDS, 1.0)}
     assert set(table.rows) == set(keys)
     engine = create_engine(where if "://" in where else f"sqlite:///{where}")
@@ -64,25 +64,25 @@ def test_eight_writers_lose_nothing(where: str, context: Context) -> None:
 
 RIVAL = """
 import json, sys
-from latency_db.context import Context
+from latency_db.target import Target
 from latency_db.store import open_store
 from latency_db.table import Sample
 
-where, number, context = sys.argv[1], float(sys.argv[2]), Context.from_dict(json.loads(sys.argv[3]))
+where, number, target = sys.argv[1], float(sys.argv[2]), Target.from_dict(json.loads(sys.argv[3]))
 parts = {f"part {part}": "hash" for part in range(5)}
 sys.stdin.read(1)
 with open_store(where) as store:
-    run = store.unfinished_run(context, parts, 30)
+    run = store.unfinished_run(target, parts, 30)
     for done in range(30):
         store.add_round(run, done, {key: Sample(1, number, number, number, number) for key in parts})
 """
 
 
-def test_rivals_for_one_run_never_mix_in_a_round(where: str, context: Context) -> None:
+def test_rivals_for_one_run_never_mix_in_a_round(where: str, target: Target) -> None:
     """Two that go on with the same killed run: whose round comes first stays, as a whole."""
-    values = json.dumps(context.as_dict())
+    values = json.dumps(target.as_dict())
     with open_store(where) as store:
-        run = store.begin_run(context, "space", "digest", {f"part {n}": "hash" for n in range(5)}, 30, "1")
+        run = store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(5)}, 30, "1")
     rivals = [
         subprocess.Popen(
             [sys.executable, "-c", RIVAL, where, str(number), values], stdin=subprocess.PIPE, stderr=subprocess.PIPE

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from latency_db.context import Context
 from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
 from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION
 from latency_db.store import open_store
+from latency_db.target import Target
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -36,11 +36,11 @@ def test_a_new_file_carries_our_mark_and_schema(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_an_empty_file_is_filled(tmp_path: Path, context: Context) -> None:
+def test_an_empty_file_is_filled(tmp_path: Path, target: Target) -> None:
     path = tmp_path / "empty.sqlite"
     path.touch()
     with open_store(path) as store:
-        assert store.table(context, ["stem"]).rows == {}
+        assert store.table(target, ["stem"]).rows == {}
 
 
 @pytest.mark.parametrize("name", ["what?.sqlite", "50%25 #1.sqlite", "söme file.sqlite"])
@@ -55,7 +55,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     open_store(path).close()
     run_sql(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = contents(tmp_path)
-    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 4, and this nastool knows up to 3\. Type pip"):
+    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 5, and this nastool knows up to 4\. Type pip"):
         open_store(path)
     assert contents(tmp_path) == before
 
@@ -64,7 +64,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     "statements",
     [
         ("CREATE TABLE bookmarks (url TEXT)",),
-        ("CREATE TABLE contexts (id TEXT)", "PRAGMA user_version = 1"),  # looks like ours, but bears no mark
+        ("CREATE TABLE targets (id TEXT)", "PRAGMA user_version = 1"),  # looks like ours, but bears no mark
         ("PRAGMA application_id = 77",),  # marked by another program, still empty
         ("PRAGMA application_id = 77", "CREATE TABLE t (x)", "PRAGMA user_version = 9"),
         ("PRAGMA journal_mode = WAL", "CREATE TABLE bookmarks (url TEXT)"),
@@ -100,14 +100,14 @@ def test_a_newer_schema_that_is_still_in_the_log_is_refused(tmp_path: Path) -> N
     writer.close()
 
 
-def test_a_damaged_table_is_named(tmp_path: Path, context: Context) -> None:
+def test_a_damaged_table_is_named(tmp_path: Path, target: Target) -> None:
     path = tmp_path / "latency.sqlite"
     with open_store(path) as store:
-        store.begin_run(context, "space", "digest", {f"part {n}": "hash" for n in range(500)}, 1, "1")
+        store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(500)}, 1, "1")
     whole = path.read_bytes()
     path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
     with pytest.raises(NotADatabase, match=r"latency\.sqlite .*--db|latency\.sqlite is damaged"), open_store(path) as s:
-        s.contexts()
+        s.targets()
 
 
 def test_a_path_below_a_file_can_not_be_made(tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
 OPEN = """
 import json, os, resource, signal, sys
 from pathlib import Path
-from latency_db.context import Context
+from latency_db.target import Target
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
 {before}
 try:
     store = open_store(Path(sys.argv[1]))
-    store.contexts()  # one that is there can be read
-    store.begin_run(Context.from_dict(json.loads(sys.argv[2])), "space", "digest", {{}}, 1, "1")
+    store.targets()  # one that is there can be read
+    store.begin_run(Target.from_dict(json.loads(sys.argv[2])), "space", "digest", {{}}, 1, "1")
 except LatencyDbError as problem:
     print(type(problem).__name__, problem)
 """
@@ -139,26 +139,26 @@ AS_NOBODY = "if os.geteuid() == 0: os.setuid(65534)"  # root may write anywhere
 DISK_FULL = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
 
 
-def opened(path: Path, before: str, context: Context) -> str:
-    code, values = OPEN.format(before=before), json.dumps(context.as_dict())
+def opened(path: Path, before: str, target: Target) -> str:
+    code, values = OPEN.format(before=before), json.dumps(target.as_dict())
     done = subprocess.run([sys.executable, "-c", code, str(path), values], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_read_only_folder_is_named(read_only: Path, there: bool, context: Context) -> None:
+def test_a_read_only_folder_is_named(read_only: Path, there: bool, target: Target) -> None:
     path = read_only / "latency.sqlite"
     if there:
         open_store(path).close()
         path.chmod(0o444)
     read_only.chmod(0o555)
     before = contents(read_only)
-    answer = opened(path, AS_NOBODY, context)
+    answer = opened(path, AS_NOBODY, target)
     assert answer.startswith(f"DatabaseUnwritable can't write the latency table {path}:"), answer
     assert "make the folder writable" in answer
     assert contents(read_only) == before
 
 
-def test_a_full_disk_is_named(tmp_path: Path, context: Context) -> None:
-    answer = opened(tmp_path / "latency.sqlite", DISK_FULL, context)
+def test_a_full_disk_is_named(tmp_path: Path, target: Target) -> None:
+    answer = opened(tmp_path / "latency.sqlite", DISK_FULL, target)
     assert answer.startswith("DatabaseUnwritable can't write the latency table"), answer

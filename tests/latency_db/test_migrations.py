@@ -1,6 +1,6 @@
 """Tables of an older nastool: brought up to today's schema at one go, or left as they were.
 
-assets/schema_1.sqlite was written by nastool at the commit before the schema changed: one stack with a finished run
+assets/schema_1.sqlite was written by nastool at the commit before the schema changed: one target with a finished run
 of two parts in two rounds, and one with a run that was not finished.
 """
 
@@ -18,15 +18,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine, text
 
-from latency_db.context import Context
 from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
 from latency_db.migrate import SCRIPTS, VERSION_TABLE, revision_name, upgrade
 from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 from latency_db.store import open_store
+from latency_db.target import Target
 
 SCHEMA_1 = Path(__file__).parent / "assets" / "schema_1.sqlite"
 STEM, HEAD = "shufflenet_v2/stem:1x28px->16k3s2->16", "shufflenet_v2/head:96x4px->128->10"
-OLD = Context(
+OLD = Target(
     device_model="Some CPU @ 2 GHz",
     device_cores=2,
     backend="onnxruntime",
@@ -42,7 +42,7 @@ OLD = Context(
     device_kind="cpu",
     capability="",
     driver="",
-    precision_found="fp32",
+    compute_precision="fp32",
     clocks="",
 )
 
@@ -66,7 +66,7 @@ def test_the_asset_is_of_the_first_schema() -> None:
 def test_an_old_file_keeps_its_stacks_and_figures(old: Path) -> None:
     for _ in range(2):  # brought up to date, then opened
         with open_store(old) as store:
-            assert set(store.contexts()) == {(OLD, 2), (replace(OLD, batch=8), 0)}
+            assert set(store.targets()) == {(OLD, 2), (replace(OLD, batch=8), 0)}
             rows = store.table(OLD, [STEM, HEAD]).rows
             first, second = store.runs()
         assert {key: row.summary.latency_ms for key, row in rows.items()} == {STEM: 0.25, HEAD: 1.25}
@@ -80,9 +80,9 @@ def test_an_old_file_keeps_its_stacks_and_figures(old: Path) -> None:
 
 
 def test_an_old_unfinished_run_is_gone_on_with(old: Path) -> None:
-    context = replace(OLD, batch=8)
+    target = replace(OLD, batch=8)
     with open_store(old) as store:
-        assert store.unfinished_run(context, {STEM: "hash-stem", HEAD: "hash-head"}, 3) == 2
+        assert store.unfinished_run(target, {STEM: "hash-stem", HEAD: "hash-head"}, 3) == 2
         assert store.rounds_done(2) == 1
         (part, _) = store.parts(2)
         assert part.taken[0].sample.raw_ms == ()
@@ -114,7 +114,7 @@ def test_a_table_on_a_server_is_brought_up_to_date_as_well(new_database: Callabl
     engine = create_engine(url)
     with engine.begin() as connection:
         upgrade(connection, None, version=1)
-        names = [name for name in Context.__dataclass_fields__ if name not in NEW_IN_2]
+        names = [name for name in Target.__dataclass_fields__ if name not in NEW_IN_2]
         columns = ", ".join(names)
         connection.execute(
             text(f"INSERT INTO contexts (id, created_at, {columns}) VALUES ('old', 'then', :{', :'.join(names)})"),
@@ -127,11 +127,11 @@ def test_a_table_on_a_server_is_brought_up_to_date_as_well(new_database: Callabl
         connection.execute(text("INSERT INTO samples VALUES (1, 'stem', 0, 5, 0.5, 0.6, 0.25, 0.375, 'later')"))
     engine.dispose()
     with open_store(url.render_as_string(hide_password=False)) as store:
-        assert store.contexts() == [(OLD, 1)]
+        assert store.targets() == [(OLD, 1)]
         assert store.table(OLD, ["stem"]).latency_ms("stem") == 0.25
 
 
-NEW_IN_2 = ("device_kind", "capability", "driver", "precision_found", "clocks")
+NEW_IN_2 = ("device_kind", "capability", "driver", "compute_precision", "clocks")
 
 
 OPENER = """
@@ -139,7 +139,7 @@ import sys
 from latency_db.store import open_store
 sys.stdin.read(1)
 with open_store(sys.argv[1]) as store:
-    print(len(store.contexts()), len(store.runs()))
+    print(len(store.targets()), len(store.runs()))
 """
 
 
@@ -194,7 +194,7 @@ def test_a_revision_of_a_newer_nastool_is_refused(where: str, tmp_path: Path) ->
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0007'"))
     engine.dispose()
-    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 3\. Type pip install --upgrade"):
+    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 4\. Type pip install --upgrade"):
         open_store(where)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-from latency_db.context import Context
 from latency_db.errors import DatabaseUnreachable, NotADatabase
 from latency_db.store import open_store
 from latency_db.table import Sample
+from latency_db.target import Target
 
 NOWHERE = "postgresql+psycopg://ann:s3cret@127.0.0.1:1/latency"  # port 1: nobody listens there
 
@@ -77,7 +77,7 @@ def test_another_programs_tables_are_left_alone(new_database: Callable[[], URL])
     engine.dispose()
 
 
-def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], context: Context) -> None:
+def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], target: Target) -> None:
     """With migrations of their own, under Alembic's usual name."""
     url = new_database()
     engine = create_engine(url)
@@ -87,16 +87,16 @@ def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], co
     engine.dispose()
     for _ in range(2):
         with open_store(shown(url)) as store:
-            assert store.contexts() == []
+            assert store.targets() == []
 
 
 def test_a_run_goes_on_when_the_server_dropped_the_connection(
-    server: URL, new_database: Callable[[], URL], context: Context
+    server: URL, new_database: Callable[[], URL], target: Target
 ) -> None:
     """As when it is started anew between two rounds of a long profile."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with open_store(shown(new_database())) as store:
-        run = store.begin_run(context, "space", "digest", {"stem": "hash"}, 2, "1")
+        run = store.begin_run(target, "space", "digest", {"stem": "hash"}, 2, "1")
         with engine.connect() as connection:
             ended = connection.execute(
                 text(

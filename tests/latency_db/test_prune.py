@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from latency_db.context import Context
 from latency_db.prune import superseded
 from latency_db.store import Store, open_store
 from latency_db.table import Sample
+from latency_db.target import Target
 
 NOW = datetime.now(UTC)
 
@@ -20,39 +20,39 @@ def store(where: str) -> Iterator[Store]:
         yield opened
 
 
-def run(store: Store, context: Context, keys: str, ms: float, finish: bool = True) -> int:
-    number = store.begin_run(context, "space", "digest", dict.fromkeys(keys, "hash"), 1, "1")
+def run(store: Store, target: Target, keys: str, ms: float, finish: bool = True) -> int:
+    number = store.begin_run(target, "space", "digest", dict.fromkeys(keys, "hash"), 1, "1")
     store.add_round(number, 0, {key: Sample(1, ms, ms, ms, ms) for key in keys})
     if finish:
         store.finish_run(number)
     return number
 
 
-def test_each_parts_newest_run_is_kept(store: Store, context: Context) -> None:
-    other = replace(context, batch=16)
-    old = run(store, context, "ab", 1.0)
-    half_old = run(store, context, "bc", 2.0)
+def test_each_parts_newest_run_is_kept(store: Store, target: Target) -> None:
+    other = replace(target, batch=16)
+    old = run(store, target, "ab", 1.0)
+    half_old = run(store, target, "bc", 2.0)
     elsewhere = run(store, other, "abc", 3.0)
-    newest = run(store, context, "ab", 4.0)
+    newest = run(store, target, "ab", 4.0)
     assert [one.id for one in superseded(store, NOW)] == [old]
-    before = store.table(context, "abc")
+    before = store.table(target, "abc")
     store.remove_runs([old])
-    assert store.table(context, "abc") == before
+    assert store.table(target, "abc") == before
     assert [one.id for one in store.runs()] == [half_old, elsewhere, newest]
     assert superseded(store, NOW) == ()
 
 
-def test_a_run_that_may_be_gone_on_with_is_kept_for_a_day(store: Store, context: Context) -> None:
-    begun = run(store, context, "ab", 1.0, finish=False)
-    run(store, context, "ab", 2.0)
-    run(store, context, "d", 1.0, finish=False)  # nothing newer has its part
+def test_a_run_that_may_be_gone_on_with_is_kept_for_a_day(store: Store, target: Target) -> None:
+    begun = run(store, target, "ab", 1.0, finish=False)
+    run(store, target, "ab", 2.0)
+    run(store, target, "d", 1.0, finish=False)  # nothing newer has its part
     assert superseded(store, NOW) == ()
     assert [one.id for one in superseded(store, NOW + timedelta(days=2))] == [begun]
 
 
-def test_what_was_copied_later_but_measured_earlier_goes_first(store: Store, context: Context) -> None:
-    here = run(store, context, "a", 1.0)
+def test_what_was_copied_later_but_measured_earlier_goes_first(store: Store, target: Target) -> None:
+    here = run(store, target, "a", 1.0)
     copied = replace(store.run(here), uid="elsewhere", finished_at="2020-01-01T00:00:00+00:00")
-    assert store.add_copy(copied, context, store.parts(here))
+    assert store.add_copy(copied, target, store.parts(here))
     (old,) = superseded(store, NOW)
     assert old.uid == "elsewhere"

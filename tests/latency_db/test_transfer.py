@@ -8,45 +8,45 @@ from typing import Any
 
 import pytest
 
-from latency_db.context import Context
 from latency_db.errors import BadTransfer
 from latency_db.store import Store, open_store
 from latency_db.table import Sample
+from latency_db.target import Target
 from latency_db.transfer import _digest, pack, read_export, take_in
 
 STEM = Sample(5, 0.5, 0.625, 0.1, 1 / 3, (0.1, 1 / 3, 0.7), "throttled")
 
 
 @pytest.fixture
-def store(tmp_path: Path, context: Context) -> Iterator[Store]:
-    """Two stacks: one with a run of each kind that is finished and one that is not, one with nothing finished."""
+def store(tmp_path: Path, target: Target) -> Iterator[Store]:
+    """Two targets: one with a run of each kind that is finished and one that is not, one with nothing finished."""
     with open_store(tmp_path / "there.sqlite") as there:
         for kind, origin in (("profile", ""), ("fit", "nets.csv")):
             run = there.begin_run(
-                context, "space", "digest", {"stem": "hash-s", "head": "hash-h"}, 2, "1.2.3", kind, origin
+                target, "space", "digest", {"stem": "hash-s", "head": "hash-h"}, 2, "1.2.3", kind, origin
             )
             for number in range(2):
                 there.add_round(run, number, {"stem": STEM, "head": replace(STEM, busy_ms_min=2.0 + number)})
             there.finish_run(run)
-        there.begin_run(context, "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
-        there.begin_run(replace(context, batch=99), "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
+        there.begin_run(target, "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
+        there.begin_run(replace(target, batch=99), "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
         yield there
 
 
 @pytest.fixture
 def file(store: Store, tmp_path: Path) -> Path:
     path = tmp_path / "table.json"
-    path.write_text(json.dumps(pack(store, [context for context, _ in store.contexts()])))
+    path.write_text(json.dumps(pack(store, [target for target, _ in store.targets()])))
     return path
 
 
-def test_all_that_was_finished_arrives_as_it_was(store: Store, file: Path, where: str, context: Context) -> None:
+def test_all_that_was_finished_arrives_as_it_was(store: Store, file: Path, where: str, target: Target) -> None:
     with open_store(where) as here:
         done = take_in(here, file)
         assert (done.added, done.here_already) == (2, 0)
-        assert here.contexts() == [(context, 2)]
-        assert here.table(context, ["stem", "head"]).rows.keys() == {"stem", "head"}
-        sent, arrived = store.runs(context)[:2], here.runs()
+        assert here.targets() == [(target, 2)]
+        assert here.table(target, ["stem", "head"]).rows.keys() == {"stem", "head"}
+        sent, arrived = store.runs(target)[:2], here.runs()
         for before, after in zip(sent, arrived, strict=True):
             assert replace(after, id=before.id, kind=before.kind, origin=before.origin) == before
             assert after.kind == "import"
@@ -69,15 +69,13 @@ def test_a_table_takes_its_own_export_as_known(store: Store, file: Path) -> None
     assert [run.kind for run in store.runs()] == ["profile", "fit", "profile", "profile"]
 
 
-def test_it_can_be_passed_on(file: Path, tmp_path: Path, context: Context) -> None:
+def test_it_can_be_passed_on(file: Path, tmp_path: Path, target: Target) -> None:
     with open_store(tmp_path / "b.sqlite") as second, open_store(tmp_path / "c.sqlite") as third:
         take_in(second, file)
         passed_on = tmp_path / "again.json"
-        passed_on.write_text(json.dumps(pack(second, [context])))
+        passed_on.write_text(json.dumps(pack(second, [target])))
         take_in(third, passed_on)
-        assert (
-            third.table(context, ["stem"]).rows["stem"].summary == second.table(context, ["stem"]).rows["stem"].summary
-        )
+        assert third.table(target, ["stem"]).rows["stem"].summary == second.table(target, ["stem"]).rows["stem"].summary
         assert "import on" in third.runs()[0].origin
 
 
@@ -99,10 +97,10 @@ def sample_of(content: dict[str, Any]) -> dict[str, Any]:
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another version": (lambda c: c.update(version=7), "has version 7 of the format"),
     "another program's": (lambda c: c.update(format="flame graph"), "is no exported latency table"),
-    "a field more": (lambda c: next(iter(c["contexts"].values())).update(humidity=3), "humidity"),
-    "a field less": (lambda c: next(iter(c["contexts"].values())).pop("clocks"), "clocks"),
-    "another stack": (lambda c: next(iter(c["contexts"].values())).update(batch=64), "has another id"),
-    "no stack": (lambda c: c.update(contexts={}), "KeyError"),
+    "a field more": (lambda c: next(iter(c["targets"].values())).update(humidity=3), "humidity"),
+    "a field less": (lambda c: next(iter(c["targets"].values())).pop("clocks"), "clocks"),
+    "another target": (lambda c: next(iter(c["targets"].values())).update(batch=64), "has another id"),
+    "no target": (lambda c: c.update(targets={}), "KeyError"),
     "runs of another shape": (lambda c: c.update(runs=[3]), "holds what this nastool does not know"),
     "an unknown kind": (lambda c: c["runs"][0].update(kind="guess"), "'guess'"),
     "an unfinished run": (lambda c: c["runs"][0].update(finished_at=None), "holds what"),
@@ -120,7 +118,7 @@ def test_what_is_foreign_is_refused(file: Path, store: Store, where: str, name: 
         with pytest.raises(BadTransfer, match=expected):
             take_in(here, file)
         assert here.runs() == ()
-        assert here.contexts() == []
+        assert here.targets() == []
 
 
 def test_a_changed_figure_is_found_by_the_digest(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real data set for the tiny space, several real processes, and a stack that nothing was measured on."""
+"""A real data set for the tiny space, several real processes, and a target that nothing was measured on."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from latency_db.context import Context
+from latency_db.target import Target
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data, load_data
 
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]  # the modules of tests are found from there
 RANK = """
 import sys
 import torch
-from toolchain.distributed import joined
-from toolchain.ranks import end_rank
+from toolchain.parallel.collectives import joined
+from toolchain.parallel.ranks import end_rank
 
 given, answer = sys.argv[1:]
 torch.set_num_threads(1)
@@ -64,6 +64,6 @@ def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments:
 
 
 @pytest.fixture(scope="session")
-def context() -> Context:
-    blank = {field.name: 1 if field.type is int else field.name for field in fields(Context)}
-    return Context.from_dict(blank | {"device_kind": "cpu", "batch": 8, "device_model": "Some CPU", "backend": "fake"})
+def target() -> Target:
+    blank = {field.name: 1 if field.type is int else field.name for field in fields(Target)}
+    return Target.from_dict(blank | {"device_kind": "cpu", "batch": 8, "device_model": "Some CPU", "backend": "fake"})

@@ -43,7 +43,7 @@ def test_the_resolved_file_reads_back_equal(preset: str) -> None:
 def test_no_default_is_left_out_of_the_resolved_file() -> None:
     config = Config()
     resolved = tomllib.loads(config.as_toml())
-    assert set(resolved) == set(Config.model_fields) - {"data", "fix_ops", "widths"}  # None until they are given
+    assert set(resolved) == set(Config.model_fields) - {"data", "fixed_ops", "widths"}  # None until they are given
     assert set(resolved["profile"]) == set(type(config.profile).model_fields)
 
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, builder_of, initialise
+from toolchain.nets.network import Network, builder_of, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
@@ -31,7 +31,7 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimiser import Slices
+from toolchain.training.optimizer import Slices
 from toolchain.training.recipe import Recipe
 
 
@@ -50,7 +50,7 @@ def test_1_training_goes_on_from_a_checkpoint_of_any_name(
 
     def run(kill_at: int | None) -> None:
         net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
-        initialise(net, torch.Generator().manual_seed(0))
+        initialize(net, torch.Generator().manual_seed(0))
 
         def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
             if step == kill_at:
@@ -88,7 +88,7 @@ def test_2_the_journal_has_each_generation_as_soon_as_it_is_scored(paper_space: 
 def test_3_all_candidates_are_scored_on_the_same_images(tiny_space: SearchSpace, digits: Data) -> None:
     """There: an iterator goes on through class-ordered images, so that candidates in turn see other classes."""
     supernet = Supernet(tiny_space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     seen: list[str] = []
 
     def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -130,7 +130,7 @@ def test_5_an_exported_shuffle_runs_at_any_batch(stride: int, tiny_space: Search
     """There: the shuffle reads the batch size off its input, and a file exported at batch 1 fails at 2 and 4."""
     spec = next(block for block in tiny_space.blocks if block.stride == stride)
     block = builder_of(tiny_space).build_block(spec, spec.choices[3], STANDALONE).eval()
-    initialise(block, torch.Generator().manual_seed(0))
+    initialize(block, torch.Generator().manual_seed(0))
     shape = (spec.c_in, spec.size_px, spec.size_px)
     export_onnx(block, torch.zeros(1, *shape), tmp_path / "block.onnx")
     compiled = Backend().compile(tmp_path / "block.onnx", CompileSpec(batch=1))

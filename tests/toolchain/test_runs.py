@@ -10,7 +10,7 @@ import pytest
 from toolchain.config import Config, load_config
 from toolchain.errors import BadArchitecture, BadCheckpoint, MissingStage, RunFolderError
 from toolchain.files import write_json
-from toolchain.runs import choose_architecture, open_run, run_of
+from toolchain.runs import open_run, run_of, select_architecture
 from toolchain.spaces.core import SearchSpace
 
 
@@ -79,24 +79,24 @@ def test_an_architecture_that_is_named_comes_before_the_searchs_winner(
     tiny_config: Config, tiny_space: SearchSpace
 ) -> None:
     run = run_of(tiny_config)
-    assert choose_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])
+    assert select_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])
     with pytest.raises(MissingStage, match="nastool search"):
-        choose_architecture(None, None, tiny_space, run)
+        select_architecture(None, None, tiny_space, run)
     best = {"space": tiny_space.name, "space_digest": tiny_space.digest, "limits": {"macs": 1}}
     write_json(run.best, best | {"architecture": ["choice_x"] * 4})
-    assert choose_architecture(None, None, tiny_space, run).architecture == tiny_space.all_same("choice_x")
-    assert choose_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])
+    assert select_architecture(None, None, tiny_space, run).architecture == tiny_space.all_same("choice_x")
+    assert select_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])
     write_json(run.budget("macs_1M") / "best.json", best | {"architecture": ["choice_7"] * 4, "limits": {"macs": 2}})
-    assert choose_architecture(None, "macs_1M", tiny_space, run).limits == {"macs": 2}
-    assert choose_architecture("0 1 2 3", None, tiny_space, run).limits == {}
-    assert choose_architecture(None, "macs_1M", tiny_space, run).architecture == tiny_space.all_same("choice_7")
+    assert select_architecture(None, "macs_1M", tiny_space, run).limits == {"macs": 2}
+    assert select_architecture("0 1 2 3", None, tiny_space, run).limits == {}
+    assert select_architecture(None, "macs_1M", tiny_space, run).architecture == tiny_space.all_same("choice_7")
     with pytest.raises(MissingStage, match=r"no search had the budget 'macs_2M'\. Write --budget macs_1M"):
-        choose_architecture(None, "macs_2M", tiny_space, run)
+        select_architecture(None, "macs_2M", tiny_space, run)
     write_json(run.best, best | {"architecture": ["choice_x"] * 4, "space": "other", "space_digest": "0"})
     with pytest.raises(BadCheckpoint, match="is a winner of the space other, not of"):
-        choose_architecture(None, None, tiny_space, run)
+        select_architecture(None, None, tiny_space, run)
     with pytest.raises(BadArchitecture, match="no choice '7'"):
-        choose_architecture("7 1 2 3", None, tiny_space, run)
+        select_architecture("7 1 2 3", None, tiny_space, run)
 
 
 def test_each_architecture_is_retrained_in_a_folder_of_its_own(tiny_config: Config, tiny_space: SearchSpace) -> None:

@@ -10,14 +10,14 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from exporters.backends import CompileSpec
-from exporters.to_onnx import read_metadata
+from exporters.graph.to_onnx import read_metadata
 from toolchain.bench.subjects import Subject
 from toolchain.config import Config
 from toolchain.errors import BadConfig, UserError
-from toolchain.models import inputs_of
-from toolchain.profiling.stack import usable_backend
+from toolchain.export.bundle import preprocessing_of
+from toolchain.measuring.model_inputs import inputs_of
+from toolchain.measuring.target import usable_backend
 from toolchain.progress import Progress
-from toolchain.shipped import preprocessing_of
 from toolchain.spaces import load_space
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data, load_data

@@ -5,22 +5,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from exporters.graph.to_onnx import graph_hash
 from exporters.manifest import sha256
-from exporters.to_onnx import graph_hash
-from latency_db.context import Context
-from latency_db.table import summarise
+from latency_db.table import summarize
+from latency_db.target import Target
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
 from toolchain.check.judge import Round, disturbed_in
 from toolchain.errors import BadConfig, Inconclusive
-from toolchain.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
-from toolchain.profiling.measure import side_by_side
-from toolchain.profiling.stack import AUTO, context_of
+from toolchain.measuring.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
+from toolchain.measuring.rounds import side_by_side
+from toolchain.measuring.target import AUTO, target_of
 from toolchain.progress import Progress
-from toolchain.reporting.bench import Point
+from toolchain.report.bench import Point
 
 ROUNDS = 20
-SCHEMA_VERSION = 2  # 1 had one context for all entries
+SCHEMA_VERSION = 2  # 1 had one target for all entries
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Entry:
     name: str
     backend: str
     device: str
-    context: Context
+    target: Target
     file_hash: str
     graph_hash: str | None
     precision: str
@@ -64,7 +64,7 @@ class Entry:
             "name": self.name,
             "backend": self.backend,
             "device": self.device,
-            "context": self.context.id,
+            "target": self.target.id,
             "file_hash": self.file_hash,
             "graph_hash": self.graph_hash,
             "precision": self.precision,
@@ -103,7 +103,7 @@ class Bench:
             "rounds": self.rounds,
             "disturbed": list(self.disturbed),
             "confidence": self.confidence,
-            "contexts": {entry.context.id: entry.context.as_dict() for entry in self.entries},
+            "targets": {entry.target.id: entry.target.as_dict() for entry in self.entries},
         }
 
 
@@ -131,7 +131,7 @@ def bench(
         raise BadConfig(
             f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {least_rounds(error)} or more"
         )
-    contexts = {profile: context_of(profile) for profile in dict.fromkeys(subject.profile for subject in subjects)}
+    targets = {profile: target_of(profile) for profile in dict.fromkeys(subject.profile for subject in subjects)}
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
     works = {key: (subject.file, subject.profile) for key, subject in keys.items()}
     counted: list[Round] = []
@@ -151,18 +151,18 @@ def bench(
     entries: list[Entry] = []
     first: list[float] = []  # the first entry's figure in each round
     for key, subject in keys.items():
-        threads, context = subject.profile.threads, contexts[subject.profile]
-        figure = figure_of(threads, context.device_kind)
+        threads, target = subject.profile.threads, targets[subject.profile]
+        figure = figure_of(threads, target.device_kind)
         samples = [round_[key] for round_ in counted]
         figures = [figure([sample]) for sample in samples]
         first = first or figures
-        summary, accuracy = summarise(samples, threads, context.device_kind), accuracies.get(subject, "")
+        summary, accuracy = summarize(samples, threads, target.device_kind), accuracies.get(subject, "")
         entries.append(
             Entry(
                 name=subject.name,
-                backend=context.backend if subject.profile.backend == AUTO else subject.profile.backend,
+                backend=target.backend if subject.profile.backend == AUTO else subject.profile.backend,
                 device=subject.profile.device,
-                context=context,
+                target=target,
                 file_hash=sha256(subject.file),
                 graph_hash=None if subject.is_engine else graph_hash(subject.file),
                 precision=subject.profile.precision,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from exporters.plans import SUFFIX as ENGINE
-from exporters.precision import precision_of
-from exporters.to_onnx import export_onnx
+from exporters.cuda.plans import SUFFIX as ENGINE
+from exporters.graph.precision import precision_of
+from exporters.graph.to_onnx import export_onnx
 from toolchain.config import Config, ProfileConfig
-from toolchain.engines import gpu_of, read_engine, require_engine_batch
 from toolchain.errors import BadConfig
-from toolchain.models import require_batch
-from toolchain.profiling.stack import require_own_precision
+from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
+from toolchain.measuring.model_inputs import require_batch
+from toolchain.measuring.target import require_own_precision
 from toolchain.progress import Progress
 from toolchain.runs import Run
 
@@ -88,7 +88,7 @@ def find_subjects(
         found += [Subject(name, file, place.model_copy(update={"precision": precision})) for place in places]
     for subject in found:
         require_own_precision(subject.name, subject.profile, "Leave it out, or bench it on a GPU (--device gpu0)")
-    task = progress.start("export reference networks", len(wanted)) if wanted else None
+    task = progress.start("export anchor networks", len(wanted)) if wanted else None
     for name, (network, size_px, classes) in wanted.items():
         _export(network, size_px, classes, made[name])
         if task:

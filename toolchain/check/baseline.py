@@ -7,14 +7,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from latency_db.context import Context
-from latency_db.errors import ContextMismatch, MissingLatency
+from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import open_store
+from latency_db.target import Target
 from latency_db.where import parse, shown
 from toolchain.check.judge import COUNTED, Stored
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
-from toolchain.intervals import figure_of
+from toolchain.measuring.intervals import figure_of
 
 DB = "db"  # the word that names the latency table
 SCHEMA_VERSION = 1  # of the answer of `nastool check --json`
@@ -29,23 +29,23 @@ class Baseline:
     stored: Stored | None = None
 
 
-def find_baseline(named: Path, profile: ProfileConfig, graph: str, context: Context) -> Baseline:
+def find_baseline(named: Path, profile: ProfileConfig, graph: str, target: Target) -> Baseline:
     """What was named: a file, or `db`, the newest measurement in the latency table of a network with this graph hash.
 
     Raises:
         as `read_baseline` and `measured_before`.
     """
     if str(named) == DB:
-        return measured_before(profile, graph, context)
-    return read_baseline(named, context)
+        return measured_before(profile, graph, target)
+    return read_baseline(named, target)
 
 
-def measured_before(profile: ProfileConfig, graph: str, context: Context) -> Baseline:
+def measured_before(profile: ProfileConfig, graph: str, target: Target) -> Baseline:
     """The rounds of the newest whole network or part in the table that computes the same.
 
     Raises:
-        MissingLatency: there is none, on any stack.
-        ContextMismatch: there is one on other stacks only; the fields in which the newest differs are named.
+        MissingLatency: there is none, on any target.
+        TargetMismatch: there is one on other targets only; the fields in which the newest differs are named.
         LatencyDbError: the table can't be used.
     """
     where = parse(profile.db)
@@ -55,33 +55,33 @@ def measured_before(profile: ProfileConfig, graph: str, context: Context) -> Bas
     )
     if isinstance(where, Path) and not where.exists():
         raise missing
-    figure, elsewhere = figure_of(context.threads, context.device_kind), ""
+    figure, elsewhere = figure_of(target.threads, target.device_kind), ""
     with open_store(profile.db) as store:
-        known = {found.id: found for found, _ in store.contexts()}
+        known = {found.id: found for found, _ in store.targets()}
         for run in reversed(store.runs()):
-            if run.finished_at is None or known[run.context_id].estimate:
+            if run.finished_at is None or known[run.target_id].estimate:
                 continue
-            if run.context_id != context.id and elsewhere:
+            if run.target_id != target.id and elsewhere:
                 continue
             for part in store.parts(run.id):
                 taken = [each.sample for each in part.taken if each.sample.disturbed in COUNTED]
                 if part.graph_hash != graph or not taken:
                     continue
-                if run.context_id == context.id:
-                    rounds = [(figure([sample]), sample.reference_ms or None) for sample in taken]
+                if run.target_id == target.id:
+                    rounds = [(figure([sample]), sample.anchor_ms) for sample in taken]
                     return Baseline(f"{shown(profile.db)}, run {run.id} of {run.finished_at}", stored=rounds)
-                elsewhere = "; ".join(context.differences(known[run.context_id]))
+                elsewhere = "; ".join(target.differences(known[run.target_id]))
     if elsewhere:
-        raise ContextMismatch(f"{shown(profile.db)} has this network of another stack only: {elsewhere}")
+        raise TargetMismatch(f"{shown(profile.db)} has this network of another target only: {elsewhere}")
     raise missing
 
 
-def read_baseline(path: Path, context: Context) -> Baseline:
+def read_baseline(path: Path, target: Target) -> Baseline:
     """The baseline in a file: another build if its name ends with .onnx, else an earlier answer.
 
     Raises:
         BadConfig: the file is not there or is no baseline.
-        ContextMismatch: it was measured on another stack than `context`; the fields are named.
+        TargetMismatch: it was measured on another target than `target`; the fields are named.
     """
     if path.suffix == ".onnx":
         if not path.exists():
@@ -95,22 +95,22 @@ def read_baseline(path: Path, context: Context) -> Baseline:
         raise BadConfig(
             f"{path} is no baseline ({type(problem).__name__}: {problem}). Write one with {rewrite}"
         ) from None
-    if differences := context.differences(earlier):
-        raise ContextMismatch(
-            f"the baseline {path} was measured on another stack: {'; '.join(differences)}. "
+    if differences := target.differences(earlier):
+        raise TargetMismatch(
+            f"the baseline {path} was measured on another target: {'; '.join(differences)}. "
             f"Measure a baseline on this one with {rewrite}"
         )
     return Baseline(str(path), stored=stored)
 
 
-def _earlier(content: Mapping[str, Any]) -> tuple[Context, Stored]:
+def _earlier(content: Mapping[str, Any]) -> tuple[Target, Stored]:
     version = content["schema_version"]
     if version != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is {version!r}, and {SCHEMA_VERSION} is known here")
     rounds = [(_ms(ms), None if reference is None else _ms(reference)) for ms, reference in content["rounds_ms"]]
     if not rounds:
         raise ValueError("it has no rounds")
-    return Context.from_dict(content["context"]), rounds
+    return Target.from_dict(content["target"]), rounds
 
 
 def _ms(value: Any) -> float:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 from toolchain.check.gate import Verdict
 from toolchain.check.judge import Outcome
 from toolchain.errors import exit_code
-from toolchain.intervals import Interval
+from toolchain.measuring.intervals import Interval
 from toolchain.units import format_ms
 
 Kind = Literal["passed", "failure", "error", "skipped"]  # JUnit's words
@@ -101,10 +101,10 @@ def markdown(verdict: Verdict) -> str:
             ("ratio", _with_ends(judged.ratio, "{:.3f}".format)),
             ("allowed", f"{1 + verdict.terms.slack:.3f}"),
         ]
-    context = verdict.context
+    target = verdict.target
     rows += [
         ("rounds", f"{len(judged.rounds)} in {judged.seconds:.0f} s, {len(judged.disturbed)} disturbed"),
-        ("stack", f"{context.device_model}, {context.backend} {context.backend_version}, batch {context.batch}"),
+        ("target", f"{target.device_model}, {target.backend} {target.backend_version}, batch {target.batch}"),
     ]
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
     said = "\n".join(f"- **{finding.outcome.value}**: {finding.text}" for finding in judged.findings)

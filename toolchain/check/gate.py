@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporters.to_onnx import graph_hash
-from latency_db.context import Context
+from exporters.graph.to_onnx import graph_hash
+from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.judge import Judged, Outcome, Terms
 from toolchain.check.measure import Request, measure_afresh, measure_here
 from toolchain.config import Config
 from toolchain.errors import BadConfig
-from toolchain.intervals import ends, least_rounds
-from toolchain.models import require_batch
-from toolchain.profiling.stack import context_of, in_own_precision, require_own_precision
+from toolchain.measuring.intervals import ends, least_rounds
+from toolchain.measuring.model_inputs import require_batch
+from toolchain.measuring.target import in_own_precision, require_own_precision, target_of
 from toolchain.progress import Progress
 from toolchain.units import parse_percent
 
@@ -33,7 +33,7 @@ class Verdict:
     baseline: Baseline | None
     first: Judged | None
     judged: Judged
-    context: Context
+    target: Target
 
     @property
     def outcome(self) -> Outcome:
@@ -72,7 +72,7 @@ class Verdict:
             "seconds": judged.seconds,
             "disturbed": list(judged.disturbed),
             "rounds_ms": [list(round_) for round_ in judged.rounds],
-            "context": self.context.as_dict(),
+            "target": self.target.as_dict(),
         }
 
 
@@ -82,26 +82,26 @@ def check(
     limit_ms: float | None,
     baseline: Path | None,
     progress: Progress,
-    reference_ms: float = 0.0,
+    anchor_ms: float | None = None,
 ) -> Verdict:
     """Measure `file` against a limit in ms, and against another build or an earlier measurement.
 
     A failure is measured anew in a fresh process, and that measurement decides.
 
     Args:
-        reference_ms: what the reference network took when the limit was met, if that is known.
+        anchor_ms: what the anchor network took when the limit was met, if that is known.
 
     Raises:
         MissingStage, NotOnnx, BadModel: there is no such file, or it can't be timed at this batch.
         BadConfig: the baseline is none, neither a limit nor a baseline was given, or the device is an estimate.
-        ContextMismatch: the baseline was measured on another stack; the fields are named.
+        TargetMismatch: the baseline was measured on another target; the fields are named.
         BackendUnavailable, DeviceMissing: there is nothing to measure on.
         MissingLatency, LatencyDbError: the table has no such measurement, or can't be used.
         Inconclusive: the fresh process didn't answer.
     """
     if limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
-    terms = replace(terms_of(config, limit_ms), reference_ms=reference_ms)
+    terms = replace(terms_of(config, limit_ms), anchor_ms=anchor_ms)
     if config.profile.estimate:
         raise BadConfig(
             f"a check measures, and {config.profile.device} is only estimated here. Take estimate = true out of "
@@ -110,8 +110,8 @@ def check(
     require_batch(file, config.profile.batch)
     own = in_own_precision(file, config.profile)
     require_own_precision(file, own, "Check the fp32 file here, and this one on a GPU (--device gpu0)")
-    context = context_of(own)
-    compared = None if baseline is None else find_baseline(baseline, config.profile, graph_hash(file), context)
+    target = target_of(own)
+    compared = None if baseline is None else find_baseline(baseline, config.profile, graph_hash(file), target)
     if compared and compared.build:
         require_batch(compared.build, config.profile.batch)
         build = in_own_precision(compared.build, config.profile)
@@ -130,7 +130,7 @@ def check(
     judged, first = measure_here(request, progress, "measure"), None
     if judged.outcome is Outcome.FAIL:
         judged, first = measure_afresh(request, progress, "it failed: measure anew in a fresh process"), judged
-    return Verdict(file, graph_hash(file), terms, compared, first, judged, context)
+    return Verdict(file, graph_hash(file), terms, compared, first, judged, target)
 
 
 def _require_rounds(name: str, rounds: int, confidence: float) -> None:

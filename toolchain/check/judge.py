@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp, inf, log
 
-from exporters.reference import KEY as REFERENCE
+from exporters.graph.anchor import KEY as REFERENCE
 from exporters.timing import INTERRUPTED
-from latency_db.errors import ContextMismatch
+from latency_db.errors import TargetMismatch
 from latency_db.table import Sample
-from toolchain.intervals import (
+from toolchain.measuring.intervals import (
     Figure,
     Interval,
     error_of_look,
@@ -29,7 +29,7 @@ GROWTH = 1.5  # each look has half as many rounds again as the one before
 LEAST_ALONE = 50  # rounds of a file without another build beside it: later checks compare with what is kept of them
 
 Round = Mapping[str, Sample]
-Stored = Sequence[tuple[float, float | None]]  # of each round: ms of the file, ms of the reference network
+Stored = Sequence[tuple[float, float | None]]  # of each round: ms of the file, ms of the anchor network
 
 
 class Outcome(StrEnum):
@@ -49,14 +49,14 @@ class Terms:
         slack: how much slower than the baseline is let pass, as a fraction.
         confidence: the probability, 0 to 1, with which an interval holds the truth.
         max_seconds: after these an answer is due, clear or not.
-        reference_ms: what the reference network took when the limit was met, 0 where that is not known.
+        anchor_ms: the time of the anchor network when the limit was met, or None if unknown.
     """
 
     limit_ms: float | None
     slack: float
     confidence: float
     max_seconds: float
-    reference_ms: float = 0.0
+    anchor_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Judged:
     Args:
         latency_ms: of the file, by the latency table's statistic.
         baseline_ms, ratio: of what it was compared with; None where it was not.
-        rounds: ms of the file and of the reference network (None where there is none) in each round that counts.
+        rounds: ms of the file and of the anchor network (None where there is none) in each round that counts.
         disturbed: why other rounds don't count, one text each.
     """
 
@@ -105,7 +105,7 @@ def settle(
     """Take rounds until each question is answered, or time or rounds are up.
 
     A round that was disturbed doesn't count. Each look has its part of the error that `terms.confidence` leaves, so
-    looking often does no harm (`toolchain.intervals.error_of_look`).
+    looking often does no harm (`toolchain.measuring.intervals.error_of_look`).
 
     Args:
         rounds: samples of CANDIDATE, maybe of BASELINE (another build) and of REFERENCE.
@@ -158,7 +158,7 @@ class Seen:
             self.figures[key].append(self.figure([sample]))
 
     def pairs(self) -> Stored:
-        """Candidate and reference network, as they are kept for later checks."""
+        """Candidate and anchor network, as they are kept for later checks."""
         references: Sequence[float | None] = self.figures.get(REFERENCE) or [None] * len(self.counted)
         return list(zip(self.figures[CANDIDATE], references, strict=True))
 
@@ -183,10 +183,10 @@ def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds
 
 
 def _slower(seen: Seen, terms: Terms) -> float:
-    """How many times as long the reference network takes as when the limit was met; 1 if that is not known."""
-    if not terms.reference_ms or REFERENCE not in seen.figures:
+    """How many times as long the anchor network takes as when the limit was met; 1 if that is not known."""
+    if terms.anchor_ms is None or REFERENCE not in seen.figures:
         return 1.0
-    return seen.figure([round_[REFERENCE] for round_ in seen.counted]) / terms.reference_ms
+    return seen.figure([round_[REFERENCE] for round_ in seen.counted]) / terms.anchor_ms
 
 
 def _compare(
@@ -203,17 +203,17 @@ def _compare(
 
 
 def ratio_to_stored(rounds: Stored, stored: Stored, error: float, error_then: float) -> Interval:
-    """The ratio to an earlier measurement, each in units of the reference network that was timed beside it.
+    """The ratio to an earlier measurement, each in units of the anchor network that was timed beside it.
 
     Half of each error goes to what was stored, which is looked at once, half to the rounds of this look.
 
     Raises:
-        ContextMismatch: a reference network was timed in only one of the two.
+        TargetMismatch: a anchor network was timed in only one of the two.
     """
     if (rounds[0][1] is None) != (stored[0][1] is None):
-        raise ContextMismatch(
+        raise TargetMismatch(
             "the baseline and this measurement can't be brought to the same clock: only one of them timed the "
-            "reference network. Write a new baseline with nastool check --latency ... --json"
+            "anchor network. Write a new baseline with nastool check --latency ... --json"
         )
     now = median_interval([log(_in_reference_units(pair)) for pair in rounds], error / 2)
     then = median_interval([log(_in_reference_units(pair)) for pair in stored], error_then / 2)
@@ -231,7 +231,7 @@ def judge_budget(latency_ms: Interval, terms: Terms, slower: float, help_: str) 
     if outcome is Outcome.FAIL and latency_ms.low <= terms.limit_ms * slower:
         outcome = Outcome.INCONCLUSIVE
         help_ = (
-            f"The reference network takes {slower - 1:.1%} longer as well than when the budget was met: the machine "
+            f"The anchor network takes {slower - 1:.1%} longer as well than when the budget was met: the machine "
             f"is slower now. Find a quieter moment"
         )
     allowed = f"{format_ms(terms.limit_ms)} allowed"
@@ -287,8 +287,8 @@ def _what_would_help(seen: Seen, error: float, terms: Terms, seconds: float) -> 
 
 
 def _in_reference_units(pair: tuple[float, float | None]) -> float:
-    ms, reference_ms = pair
-    return ms if reference_ms is None else ms / reference_ms
+    ms, anchor_ms = pair
+    return ms if anchor_ms is None else ms / anchor_ms
 
 
 def _note(judged: Judged) -> str:

@@ -17,10 +17,10 @@ from pydantic import TypeAdapter
 from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
 from toolchain.config import ProfileConfig
 from toolchain.errors import Inconclusive
-from toolchain.intervals import figure_of
-from toolchain.profiling.measure import rounds_of
-from toolchain.profiling.stack import context_of
-from toolchain.profiling.turns import device_turn
+from toolchain.measuring.device_lock import device_lock
+from toolchain.measuring.intervals import figure_of
+from toolchain.measuring.rounds import rounds_of
+from toolchain.measuring.target import target_of
 from toolchain.progress import Progress, Quiet
 
 
@@ -46,7 +46,7 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
     files = {CANDIDATE: request.candidate} | ({} if request.build is None else {BASELINE: request.build})
     profile = request.profile.model_copy(update={"rounds": MOST_ROUNDS})
     seconds = round(request.terms.max_seconds) or 1
-    kind = context_of(profile).device_kind
+    kind = target_of(profile).device_kind
     task, began, shown = progress.start(title, seconds), monotonic(), 0
 
     def tell(note: str) -> None:
@@ -56,7 +56,7 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
         shown = now
 
     with (
-        device_turn(profile, progress),  # waiting for another command is told, and no part of the time for an answer
+        device_lock(profile, progress),  # waiting for another command is told, and no part of the time for an answer
         closing(rounds_of(files, profile, request.seed, 0, Quiet(), title, own_precision=True)) as rounds,  # type: ignore[type-var]
     ):
         judged = settle(

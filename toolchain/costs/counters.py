@@ -1,8 +1,8 @@
 """MACs, parameters, BitOps and memory, counted on the modules themselves: one truth, no second formula.
 
-A MAC is one multiply-add of a convolution or of the classifier; batch normalisation, ReLU, pooling, shuffle and
+A MAC is one multiply-add of a convolution or of the classifier; batch normalization, ReLU, pooling, shuffle and
 bias count nothing. This is what the paper prints as FLOPs. Parameters are those of the network that ships, so
-with affine batch normalisation. BitOps are MACs x weight bits x activation bits of the convolutions in the
+with affine batch normalization. BitOps are MACs x weight bits x activation bits of the convolutions in the
 choice blocks, those on shortcuts included; stem and head count nothing. So counted, and in units of 2^30, the six
 uniform networks of the paper's Table 6 come out to the last digit.
 """
@@ -21,7 +21,7 @@ from toolchain.nets.supernet import twin
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
 
 MACS = "multiply-adds of convolutions and classifier, batch 1"
-PARAMS = "weights, and scale and offset of batch normalisation"
+PARAMS = "weights, and scale and offset of batch normalization"
 BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
 WEIGHT_BITS = "all parameters, packed at their bit widths"
 
@@ -45,7 +45,7 @@ def count_bitops(module: nn.Module, input_shape: Shape) -> int:
 
 
 def count_params(module: nn.Module, _: Shape) -> int:
-    """Learned numbers: weights, and the scale and offset of each batch normalisation."""
+    """Learned numbers: weights, and the scale and offset of each batch normalization."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from latency_db.context import Context
 from latency_db.table import LatencyTable
+from latency_db.target import Target
 from toolchain.costs.calibration import Calibration, calibrate, uncalibrated
 from toolchain.costs.core import TableCost
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
@@ -72,32 +72,32 @@ def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:
         {choice.key: _block_ms(space, table, number, choice) for choice in block.choices}
         for number, block in enumerate(space.blocks)
     )
-    what = "estimate, not measured: sum of estimated parts" if table.context.estimate else "sum of measured parts"
-    return TableCost("latency_ms", "ms", fixed, rows, f"{what}, {_where(table.context)}")
+    what = "estimate, not measured: sum of estimated parts" if table.target.estimate else "sum of measured parts"
+    return TableCost("latency_ms", "ms", fixed, rows, f"{what}, {_where(table.target)}")
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """The latency of a space on one stack: what is predicted, and the upper bound that a limit holds.
+    """The latency of a space on one target: what is predicted, and the upper bound that a limit holds.
 
     Attributes:
         parts: the plain sum.
         measured_ms: the whole networks that it is calibrated on.
-        context: the stack that all was measured on.
+        target: the target that all was measured on.
         unstable: keys of the rows that could not be measured steadily.
         sums_ms: what stands for the sum of parts in the calibration, where the parts themselves were fitted on it.
     """
 
     parts: TableCost
     measured_ms: Mapping[Architecture, float]
-    context: Context
+    target: Target
     unstable: tuple[str, ...] = ()
     sums_ms: Mapping[Architecture, float] = field(default_factory=dict)
 
     @cached_property
     def calibration(self) -> Calibration:
         """The correction of the sum. None on an estimate: whole networks of it would only test it against itself."""
-        if self.context.estimate:
+        if self.target.estimate:
             return uncalibrated()
         sums = [self.sums_ms.get(arch, self.parts.cost(arch)) for arch in self.measured_ms]
         return calibrate(sums, list(self.measured_ms.values()), self.parts.fixed)
@@ -105,15 +105,15 @@ class LatencyModel:
     @cached_property
     def predicted(self) -> TableCost:
         """The calibrated latency in ms; still additive, so that feasible sets stay exact."""
-        return self._corrected(1.0, f"{self.calibration}; {_where(self.context)}")
+        return self._corrected(1.0, f"{self.calibration}; {_where(self.target)}")
 
     @cached_property
     def upper(self) -> TableCost:
         """The upper bound of the prediction in ms, which a limit is held against."""
         margin = self.calibration.margin
-        bound = self._corrected(1 + margin, f"upper bound of {self.calibration}; {_where(self.context)}")
+        bound = self._corrected(1 + margin, f"upper bound of {self.calibration}; {_where(self.target)}")
         told = f"a margin of {margin:.1%} for the error of the prediction is part of it"
-        return replace(bound, remark="the estimate itself, with no margin" if self.context.estimate else told)
+        return replace(bound, remark="the estimate itself, with no margin" if self.target.estimate else told)
 
     def with_networks(self, measured_ms: Mapping[Architecture, float]) -> "LatencyModel":
         """The model with more whole networks taken in; a network that is there is replaced."""
@@ -122,7 +122,7 @@ class LatencyModel:
     def _corrected(self, factor: float, convention: str) -> TableCost:
         scale, offset_ms = factor * self.calibration.scale, factor * self.calibration.offset_ms
         rows = tuple({key: scale * ms for key, ms in row.items()} for row in self.parts.rows)
-        if self.context.estimate:
+        if self.target.estimate:
             convention = f"estimate, not measured: {convention}"
         return TableCost("latency_ms", "ms", scale * self.parts.fixed + offset_ms, rows, convention)
 
@@ -140,7 +140,7 @@ def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
     steady = [key for key in keys if key not in unstable]
     chosen = steady if 2 * len(steady) >= len(keys) else keys
     measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
-    return LatencyModel(latency_cost(space, table), measured, table.context, tuple(unstable))
+    return LatencyModel(latency_cost(space, table), measured, table.target, tuple(unstable))
 
 
 def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choice) -> float:
@@ -150,6 +150,6 @@ def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choi
     return table.latency_ms(own if own in table.rows else key)
 
 
-def _where(context: Context) -> str:
-    fitted = ": fitted to networks that were measured elsewhere" if context.backend == REGRESSION else ""
-    return f"batch {context.batch}, on {context.device_model} ({context.backend}{fitted})"
+def _where(target: Target) -> str:
+    fitted = ": fitted to networks that were measured elsewhere" if target.backend == REGRESSION else ""
+    return f"batch {target.batch}, on {target.device_model} ({target.backend}{fitted})"

@@ -9,7 +9,7 @@ from toolchain.nets.shared_norm import SharedBatchNorm2d
 
 @dataclass(frozen=True)
 class Norm:
-    """How a network normalises: with a learned scale and offset or not, with running statistics or not.
+    """How a network normalizes: with a learned scale and offset or not, with running statistics or not.
 
     With `shared`, a batch's statistics are those of all processes that train together.
     """
@@ -44,7 +44,7 @@ def conv_bn(
     act: type[nn.ReLU | nn.ReLU6] | None = nn.ReLU,
     bias: bool = False,
 ) -> nn.Sequential:
-    """Convolution, batch normalisation and, if wanted, activation: (N, c_in, H, W) -> (N, c_out, H/s, W/s)."""
+    """Convolution, batch normalization and, if wanted, activation: (N, c_in, H, W) -> (N, c_out, H/s, W/s)."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
     layers: list[nn.Module] = [conv, norm.layer(c_out)]
     if act is not None:

@@ -1,8 +1,9 @@
-"""A trained network of 1 to 4 bits as the whole numbers that ship, its batch normalisation folded into them.
+"""A trained network of 1 to 4 bits as the whole numbers that ship, its batch normalization folded into them.
 
-The batch normalisation behind a quantized convolution becomes a part of the weights' scales, one for each output
-channel, and a bias on the grid of the integer sums (`exporters.grid`). That bias is rounded, so what ships is not to
-the last bit what was trained; the network below is what ships, and is what a runtime is held to.
+The batch normalization behind a quantized convolution becomes a part of the weights' scales, one for each output
+channel, and a bias on the grid of the integer sums (see `exporters.quantize.weight_quantization`). That bias is
+rounded, so what ships is not to the last bit what was trained; the network below is what ships, and is what a runtime
+is held to.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,8 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from exporters.errors import ExportFailed
-from exporters.grid import refine_codes
-from exporters.qdq import IntegerWeights
+from exporters.quantize.qdq import IntegerWeights
+from exporters.quantize.weight_quantization import refine_codes
 from toolchain.nets.quantizers import QuantConv2d, levels
 
 
@@ -45,13 +46,13 @@ class IntegerConv2d(nn.Module):
 
 
 def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
-    """Convolution and normalisation as codes, scales and a bias.
+    """Convolution and normalization as codes, scales and a bias.
 
     Raises:
-        ExportFailed: the normalisation has no running statistics.
+        ExportFailed: the normalization has no running statistics.
     """
     if norm.running_mean is None or norm.running_var is None:
-        raise ExportFailed("a batch normalisation has no running statistics. Recalibrate the network first")
+        raise ExportFailed("a batch normalization has no running statistics. Recalibrate the network first")
     codes, w_scale = conv.weight_codes()
     with torch.no_grad():
         factor = (norm.running_var.double() + norm.eps).rsqrt()
@@ -66,16 +67,16 @@ def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
 
 
 def integer_layers(net: nn.Module) -> dict[str, IntegerWeights]:
-    """Every quantized convolution of `net` with the normalisation behind it, by the name of its weight.
+    """Every quantized convolution of `net` with the normalization behind it, by the name of its weight.
 
     Raises:
-        ExportFailed: one is not directly followed by a batch normalisation, or that has no statistics.
+        ExportFailed: one is not directly followed by a batch normalization, or that has no statistics.
     """
     found = {pair.weight: integer_weights(pair.conv, pair.norm) for pair in _pairs(net)}
     every = [f"{name}.weight" for name, layer in net.named_modules() if isinstance(layer, QuantConv2d)]
     if bare := [name for name in every if name not in found]:
         raise ExportFailed(
-            f"no batch normalisation comes directly behind the quantized convolution of {', '.join(bare)}. Put both "
+            f"no batch normalization comes directly behind the quantized convolution of {', '.join(bare)}. Put both "
             f"into one nn.Sequential, side by side"
         )
     return found
@@ -92,7 +93,7 @@ def folding_error(net: nn.Module, layers: Mapping[str, IntegerWeights], images: 
     """How far the integers of a layer are from the layer, on what `images` (N, C, H, W) make of its input.
 
     It is the greatest over all layers, beyond the half step by which the bias was rounded, relative to the layer's
-    largest output. Rounding of float32 gives 1e-6; a wrong eps, a swapped channel or a normalisation left out more.
+    largest output. Rounding of float32 gives 1e-6; a wrong eps, a swapped channel or a normalization left out more.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     handles = []
@@ -130,7 +131,7 @@ def plain(net: nn.Module) -> nn.Module:
     """A copy of `net` in eval mode with ordinary convolutions in place of the quantized ones.
 
     Their weights are those of `integer_layers`, as floats; their inputs are not rounded. An exporter makes a graph of
-    it, into which `exporters.qcdq` puts the integers.
+    it, into which `exporters.quantize.qcdq` puts the integers.
     """
     layers = integer_layers(net)
 
@@ -152,7 +153,7 @@ def _reference(layer: IntegerWeights, conv: QuantConv2d) -> IntegerConv2d:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A quantized convolution and the normalisation behind it, in the same nn.Sequential."""
+    """A quantized convolution and the normalization behind it, in the same nn.Sequential."""
 
     sequential: nn.Sequential
     weight: str  # the name of the convolution's weight in the network

@@ -1,4 +1,4 @@
-"""The modules of FBNet: ReLU, and a bias in convolutions although batch normalisation follows."""
+"""The modules of FBNet: ReLU, and a bias in convolutions although batch normalization follows."""
 
 from torch import nn
 

@@ -74,7 +74,7 @@ class Network(nn.Module):
         return logits
 
 
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights anew (He, fan-out, as ShuffleNet v2 trains from), from `generator` alone."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):

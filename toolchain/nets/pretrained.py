@@ -30,7 +30,7 @@ CLASSIFIER_HINT = "Remove the classifier's two entries (fc.weight, fc.bias) from
 def load_float(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
     """Copy float weights into the first 1.0x channels of each block; wider ones keep what they were drawn as.
 
-    Batch normalisation is checked and left behind: a supernet has neither its statistics nor its scale and offset.
+    Batch normalization is checked and left behind: a supernet has neither its statistics nor its scale and offset.
     A checkpoint without classifier is taken, and then that, too, stays as it was drawn.
 
     Raises:
@@ -45,7 +45,7 @@ def load_float(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
     for name, (key, value) in found.items():
         _require_place(name, key, value, expected, space)
     for name in expected:
-        # batch normalisation is no parameter of a supernet
+        # batch normalization is no parameter of a supernet
         if shared[name] in parameters and name not in found and not name.startswith("head."):
             raise BadCheckpoint(f"the weights to start from lack {_their_name(name, space)} ({name} here). {HINT}")
     for name, (_, value) in found.items():

@@ -1,4 +1,4 @@
-"""The modules of ProxylessNAS: ReLU6, batch normalisation with eps 1e-3, no bias in convolutions."""
+"""The modules of ProxylessNAS: ReLU6, batch normalization with eps 1e-3, no bias in convolutions."""
 
 from dataclasses import replace
 

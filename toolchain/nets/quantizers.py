@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 Scheme = Literal["sawb", "dorefa"]
 
-CLIP = "alpha_a"  # a clipping level's name is this and the bits; training/optimiser.py knows it by `alpha_`
+CLIP = "alpha_a"  # a clipping level's name is this and the bits; training/optimizer.py knows it by `alpha_`
 LEAST_CLIP = 1e-3  # a level that a step has pushed below counts as this much
 TINY = 1e-20  # a scale of weights that are all 0
 
@@ -26,7 +26,7 @@ class QuantConv2d(nn.Conv2d):
     """A convolution with `w_bits` weights over `a_bits` activations: (N, c_in, H, W) -> (N, c_out, H/s, W/s).
 
     Its input counts as 0 where it is negative, so it belongs behind a ReLU. It has no bias; a batch
-    normalisation follows.
+    normalization follows.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ def _sawb(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def initial_clip(bits: int) -> float:
-    """A clipping level that loses little of a normalised activation behind a ReLU.
+    """A clipping level that loses little of a normalized activation behind a ReLU.
 
     For the positive half of a standard normal distribution, the least squared error is at 1.2, 1.95, 2.5 and 2.9
     for 1 to 4 bits.

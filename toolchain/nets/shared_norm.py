@@ -1,4 +1,4 @@
-"""Batch normalisation whose batch is spread over several processes.
+"""Batch normalization whose batch is spread over several processes.
 
 torch's SyncBatchNorm does this on GPUs alone. Here the sums go through torch.distributed on any device, so that two
 processes with 64 images each train as one with 128 (docs/decisions/0030-ranks.md).
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toolchain.distributed import gather_over_ranks, sum_over_ranks
+from toolchain.parallel.collectives import gather_over_ranks, sum_over_ranks
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d that normalises by the statistics of all processes' batches: (N, C, H, W) -> (N, C, H, W).
+    """nn.BatchNorm2d that normalizes by the statistics of all processes' batches: (N, C, H, W) -> (N, C, H, W).
 
     Every process must go through it with a batch of the same size. In eval mode with running statistics it is an
     ordinary one.
@@ -28,7 +28,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             kept = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
             self.running_mean.lerp_(mean, kept)
             self.running_var.lerp_(var * (count / max(1, count - 1)), kept)  # unbiased, as torch's
-        out: Tensor = _Normalise.apply(x, self.weight, self.bias, mean, var, self.eps, count)
+        out: Tensor = _Normalize.apply(x, self.weight, self.bias, mean, var, self.eps, count)
         return out
 
 
@@ -45,7 +45,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
     return whole, variances.mean(0) + var_of_means, len(means) * x.numel() // x.shape[1]
 
 
-class _Normalise(torch.autograd.Function):
+class _Normalize(torch.autograd.Function):
     """(x - mean) / sqrt(var + eps) * weight + bias, whose gradient goes through mean and var as well."""
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Normalise(torch.autograd.Function):
         )
         sums = torch.stack((to_bias, to_weight))
         sum_over_ranks([sums])
-        # what goes through mean and var: -scale * (sum(g) + normalised x * sum(g * normalised x)) / count
+        # what goes through mean and var: -scale * (sum(g) + normalized x * sum(g * normalized x)) / count
         inverse_std = (var + ctx.eps).rsqrt()
         scale = inverse_std if weight is None else inverse_std * weight
         of_mean, of_std = (sums * (scale / -ctx.count)).unbind(0)

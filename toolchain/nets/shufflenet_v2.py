@@ -63,7 +63,7 @@ def shuffle_and_split(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def depthwise(channels: int, norm: Norm, kernel: int, stride: int = 1) -> nn.Sequential:
-    """One k x k filter a channel, normalised, no ReLU."""
+    """One k x k filter a channel, normalized, no ReLU."""
     return conv_bn(channels, channels, norm, kernel, stride, groups=channels, act=None)
 
 

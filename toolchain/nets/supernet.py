@@ -108,7 +108,7 @@ class Supernet(nn.Module):
         self.head = builder.build_head(space, norm)
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        """Images (N, C, H, W) -> logits (N, classes) along one path, normalised by the batch's own statistics."""
+        """Images (N, C, H, W) -> logits (N, classes) along one path, normalized by the batch's own statistics."""
         x = self.stem(x)
         for block, key in zip(self.blocks, arch.choices, strict=True):
             x = block(x, key)

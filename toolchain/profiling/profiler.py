@@ -5,23 +5,19 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-from torch import nn
-
-from exporters.folding import fold_batch_norm
-from exporters.to_onnx import export_onnx, graph_hash
-from latency_db.context import Context
-from latency_db.devices import find
+from exporters.devices.attached import find
+from exporters.graph.to_onnx import graph_hash
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
+from latency_db.target import Target
 from latency_db.where import exists, shown
 from toolchain.config import Config
 from toolchain.costs.latency import REGRESSION, network_prefix, position_keys, stem_key
 from toolchain.errors import BadConfig
-from toolchain.nets.network import Network, initialise
-from toolchain.profiling.measure import trusted_rounds
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.rounds import trusted_rounds
+from toolchain.measuring.target import target_of, usable_backend
 from toolchain.profiling.networks import networks
-from toolchain.profiling.stack import context_of, usable_backend
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -32,7 +28,7 @@ class Profiled:
     """What a profile left in the database."""
 
     table: LatencyTable
-    context: Context
+    target: Target
     db: str  # where it is, without a password
 
 
@@ -56,33 +52,33 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
             "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
             "images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
         )
-    context, _ = context_of(config.profile), usable_backend(config.profile)
+    target, _ = target_of(config.profile), usable_backend(config.profile)
     if config.profile.estimate:  # one round says all, and whole networks would be the estimate against itself
         once = config.profile.model_copy(update={"rounds": 1, "networks": 0})
         config = config.model_copy(update={"profile": once})
     with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
         files = _export(timed, config.profile.precision, Path(folder), progress)
-        run_id = _begin_or_resume(store, context, space, files, config)
+        run_id = _begin_or_resume(store, target, space, files, config)
         done = store.samples(run_id)
         if done:
             planned = config.profile.rounds
             progress.say(f"going on with round {len(done) + 1}" + (f" of {planned}" if len(done) < planned else ""))
         for number, samples in trusted_rounds(files, config.profile, config.seed, done, progress, "time parts"):
-            # the reference network is no part of a space; its time is in every sample
+            # the anchor network is no part of a space; its time is in every sample
             store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)
-        return Profiled(load_table(config, space), context, store.name)
+        return Profiled(load_table(config, space), target, store.name)
 
 
 def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """What was measured before on this stack if it is whole, else `profile`."""
+    """What was measured before on this target if it is whole, else `profile`."""
     if exists(config.profile.db):
         table = load_table(config, space)
         networks_there = sum(key.startswith(network_prefix(space)) for key in table.rows)
         wanted = 0 if config.profile.estimate else min(config.profile.networks, space.size)
         if all(variant.key in table.rows for variant in variants(space)) and networks_there >= wanted:
-            return Profiled(table, table.context, shown(config.profile.db))
+            return Profiled(table, table.target, shown(config.profile.db))
     return profile(config, space, progress)
 
 
@@ -92,39 +88,21 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     Raises:
         LatencyDbError: the database can't be used. Parts that were not measured raise when they are asked for.
     """
-    context = context_of(config.profile)
+    target = target_of(config.profile)
     with open_store(config.profile.db) as store:
         # without what searches verified: those were chosen for looking quick, and a search that goes on must start
         # as it began (docs/decisions/0027-a-miss-is-learnt-from.md)
         keys = [variant.key for variant in variants(space)]
-        if context.backend == REGRESSION:
+        if target.backend == REGRESSION:
             keys += position_keys(space)
-        table = store.table(context, keys)
-        networks = () if context.estimate else store.networks(context, network_prefix(space), without="verify")
+        table = store.table(target, keys)
+        networks = () if target.estimate else store.networks(target, network_prefix(space), without="verify")
         whole = {row.key: row for row in networks}
-    if context.backend == REGRESSION and (stem := table.rows.get(stem_key(space))):
+    if target.backend == REGRESSION and (stem := table.rows.get(stem_key(space))):
         # rows of one fit alone: another one shared out the same milliseconds in another way
         table = replace(table, rows={key: row for key, row in table.rows.items() if row.run_id == stem.run_id})
         whole = {key: row for key, row in whole.items() if row.run_id == stem.run_id}
     return replace(table, rows={**table.rows, **whole})
-
-
-def export_for_timing(
-    module: nn.Module, input_shape: tuple[int, int, int], path: Path, precision: str = "fp32"
-) -> None:
-    """Export `module` with drawn weights, as it would ship; latency does not depend on their values.
-
-    In fp16, what comes in and goes out of a part is fp16 too, as between the blocks of a network; a whole network
-    takes float32 images and gives float32 logits.
-    """
-    initialise(module, torch.Generator().manual_seed(0))
-    example = torch.zeros(2, *input_shape)
-    if precision == "fp16" and isinstance(module, Network):
-        export_onnx(module.eval(), example, path, precision="fp16")
-        return
-    if precision == "fp16":
-        module, example = fold_batch_norm(module).half(), example.half()  # folded in fp32, which is exact
-    export_onnx(module.eval(), example, path)
 
 
 def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Path]:
@@ -137,13 +115,13 @@ def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: 
     return files
 
 
-def _begin_or_resume(store: Store, context: Context, space: SearchSpace, files: dict[str, Path], config: Config) -> int:
+def _begin_or_resume(store: Store, target: Target, space: SearchSpace, files: dict[str, Path], config: Config) -> int:
     """The run to write to."""
     parts = {key: graph_hash(path) for key, path in files.items()}
     rounds = config.profile.rounds
-    run_id = store.unfinished_run(context, parts, rounds)
+    run_id = store.unfinished_run(target, parts, rounds)
     if run_id is not None:
         return run_id
-    kind, state = ("estimate", {}) if context.estimate else ("profile", find(config.profile.device).conditions())
+    kind, state = ("estimate", {}) if target.estimate else ("profile", find(config.profile.device).conditions())
     code = version("nastool")
-    return store.begin_run(context, space.name, space.digest, parts, rounds, code, kind=kind, state=state)
+    return store.begin_run(target, space.name, space.digest, parts, rounds, code, kind=kind, state=state)

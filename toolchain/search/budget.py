@@ -13,7 +13,7 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.errors import BadConfig
-from toolchain.profiling.fitted import held_out
+from toolchain.profiling.import_networks import held_out
 from toolchain.profiling.profiler import load_table
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.units import compact, expand, parse_count, parse_latency_ms
@@ -47,7 +47,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Goal:
+class NamedBudget:
     """One budget of a search, with a name that is fit for a folder: `latency_17ms+macs_330M`."""
 
     name: str
@@ -58,7 +58,7 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
     """Count what can be counted, and read the latency table.
 
     Raises:
-        MissingLatency: latency is needed and a part was not measured on this stack.
+        MissingLatency: latency is needed and a part was not measured on this target.
     """
     try:
         wanted = need_latency or exists(config.profile.db)
@@ -71,7 +71,7 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
     return Costs(counted, latency)
 
 
-def goals_of(config: Config, space: SearchSpace) -> tuple[tuple[Goal, ...], Costs]:
+def named_budgets(config: Config, space: SearchSpace) -> tuple[tuple[NamedBudget, ...], Costs]:
     """The limits of the configuration as one budget, or as several where a cost has several limits.
 
     Raises:
@@ -93,7 +93,7 @@ def goals_of(config: Config, space: SearchSpace) -> tuple[tuple[Goal, ...], Cost
     for number in range(max(map(len, limits.values())) or 1):
         chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}
         budget = Budget(tuple(Limit(costs.limited(name), most) for name, most in chosen.items()))
-        goals.append(Goal(_name(budget), budget))
+        goals.append(NamedBudget(_name(budget), budget))
     return tuple(goals), costs
 
 

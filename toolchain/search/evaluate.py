@@ -11,10 +11,10 @@ from torch import Tensor
 
 from toolchain.nets.supernet import Supernet
 from toolchain.search.batches import MOST_BYTES, Batches, shuffled
-from toolchain.search.forest import Forest, open_threads
+from toolchain.search.parallel_trie import ParallelTrie, open_threads
+from toolchain.search.partial_scores import PartialScores, State
 from toolchain.search.race import Race
-from toolchain.search.scores import Reference, Score
-from toolchain.search.under_way import State, UnderWay
+from toolchain.search.scores import RaceThreshold, Score
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import Batch, recalibration_indices
 from toolchain.training.data import Data
@@ -31,8 +31,8 @@ class _Work:
     """The candidates of one call, and how far they are."""
 
     archs: Sequence[Architecture]
-    forest: Forest
-    reference: Reference | None
+    forest: ParallelTrie
+    reference: RaceThreshold | None
     right: Tensor  # bool (candidates, hold-out images), on the device
     advance: Advance
     batches: int  # to do, of both kinds
@@ -64,7 +64,7 @@ class Evaluator:
         workers: int = 0,
         threads: int = 1,
         race: Race | None = None,
-        under_way: UnderWay | None = None,
+        partial_scores: PartialScores | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         """Score on the whole hold-out, after recalibration on `bn_images` training images.
@@ -73,14 +73,14 @@ class Evaluator:
             workers: processes that decode image files.
             threads: of the CPU, each on candidates of its own.
             race: stop candidates that have lost; the hold-out is then in drawn order.
-            under_way: where a call that was killed goes on from.
+            partial_scores: where a call that was killed goes on from.
             most_bytes: each of the two sets of images stays in memory, as uint8, if it is not larger.
         """
         self._supernet = supernet.eval()
         self._device = next(supernet.parameters()).device
         self._threads, self._parts = open_threads(threads, self._device), threads
         self._preprocessing = data.preprocessing
-        self._race, self._under_way = race, under_way
+        self._race, self._under_way = race, partial_scores
         holdout = shuffled(data.holdout, seed) if race else data.holdout
         drawn = recalibration_indices(data, bn_images, batch, seed)
         self._recalibration = Batches(data.train, drawn, batch, workers, most_bytes)
@@ -91,7 +91,7 @@ class Evaluator:
         return self.many([arch])[0].accuracy
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None = None, advance: Advance = unseen
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None = None, advance: Advance = unseen
     ) -> list[Score]:
         """The score of each of `archs`, none of them twice: the same numbers as one by one, in less time.
 
@@ -117,8 +117,8 @@ class Evaluator:
         """The batches that candidates are scored on, as network inputs and labels, on the device."""
         return self._inputs(self._holdout.after(0))
 
-    def _begin(self, archs: Sequence[Architecture], reference: Reference | None, advance: Advance) -> _Work:
-        forest = Forest(self._supernet, archs, self._threads, self._parts)
+    def _begin(self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Advance) -> _Work:
+        forest = ParallelTrie(self._supernet, archs, self._threads, self._parts)
         forest.begin()
         right = torch.zeros(len(archs), self._holdout.images, dtype=torch.bool, device=self._device)
         batches = len(self._recalibration) + len(self._holdout)

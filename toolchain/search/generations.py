@@ -8,7 +8,7 @@ from typing import Protocol
 from toolchain.progress import Progress, Task
 from toolchain.search.journal import Journal
 from toolchain.search.race import kth_best
-from toolchain.search.scores import Known, Reference, Score
+from toolchain.search.scores import RaceThreshold, Score, ScoreCache
 from toolchain.search.strategies import Scored, Strategy
 from toolchain.spaces.core import Architecture
 
@@ -17,7 +17,7 @@ class Evaluate(Protocol):
     """Scores candidates; `evaluate.Evaluator` does."""
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         """The score of each; `advance` is told when work for some more of them is done."""
 
@@ -40,7 +40,7 @@ def run_strategy(
         earlier: candidates that an earlier search left; the first generation already has parents among them.
         first: the number of the first generation, where others went before.
     """
-    known = Known(journal)
+    known = ScoreCache(journal)
     scored = list(earlier)
     task: Task | None = None
     for generation in range(first, first + generations):
@@ -68,7 +68,7 @@ def _advance(task: Task, note: str, steps: int) -> None:
         task.advance(steps, note)
 
 
-def _reference(scored: Sequence[Scored], known: Known, k: int) -> Reference | None:
+def _reference(scored: Sequence[Scored], known: ScoreCache, k: int) -> RaceThreshold | None:
     """The k-th best that was scored in full; None while there are fewer."""
     complete = [candidate for candidate in scored if candidate.complete]
     number = kth_best([candidate.accuracy for candidate in complete], k)
@@ -77,4 +77,4 @@ def _reference(scored: Sequence[Scored], known: Known, k: int) -> Reference | No
     found = known.find(complete[number].architecture, None)
     assert found is not None
     assert found.right is not None, "a race keeps what each candidate had right"
-    return Reference(found.accuracy, found.right)
+    return RaceThreshold(found.accuracy, found.right)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolchain.distributed import wait_for_all
 from toolchain.errors import BadCheckpoint
 from toolchain.files import unwritable
-from toolchain.ranks import rank
+from toolchain.parallel.collectives import wait_for_all
+from toolchain.parallel.ranks import rank
 from toolchain.training.checkpoint import require_same
 
 

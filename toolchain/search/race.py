@@ -42,15 +42,15 @@ class Race:
 
 
 @dataclass(frozen=True)
-class Run:
+class RaceResult:
     """A race on recorded data: which images each candidate saw, and who was stopped."""
 
     images: tuple[int, ...]
     stopped: tuple[int, ...]
 
 
-def replay(race: Race, right: Flags, reference: Flags, batch: int) -> Run:
-    """Run `race` on `right` (candidates, images), known to the end, in the order of images; for figures and tests."""
+def replay(race: Race, right: Flags, reference: Flags, batch: int) -> RaceResult:
+    """Run `race` on `right` (candidates, images), in the order of images; for figures and tests."""
     count = right.shape[1]
     images, alive = np.full(len(right), count), np.arange(len(right))
     for number in race.points(-(-count // batch)):
@@ -58,7 +58,7 @@ def replay(race: Race, right: Flags, reference: Flags, batch: int) -> Run:
         out = alive[race.losers(right[alive, :seen], reference[:seen])]
         images[out] = seen
         alive = np.setdiff1d(alive, out)
-    return Run(tuple(images.tolist()), tuple(np.flatnonzero(images < count).tolist()))
+    return RaceResult(tuple(images.tolist()), tuple(np.flatnonzero(images < count).tolist()))
 
 
 def kth_best(accuracies: Sequence[float], k: int) -> int | None:

@@ -6,22 +6,22 @@ from typing import Any
 
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.files import write_json
-from toolchain.ranks import rank
-from toolchain.reporting.figures import draw_cost, draw_front, draw_generations
-from toolchain.search.budget import Costs, Goal
-from toolchain.search.goals import Plan
+from toolchain.parallel.ranks import rank
+from toolchain.report.figures import draw_cost, draw_front, draw_generations
+from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.per_budget import SearchPlan
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Candidate, Verified, fitting
 from toolchain.spaces.core import SearchSpace
 
 
-def best_of(space: SearchSpace, goal: Goal, plan: Plan, verified: Verified) -> dict[str, Any]:
+def best_of(space: SearchSpace, goal: NamedBudget, plan: SearchPlan, verified: Verified) -> dict[str, Any]:
     """The content of best.json, but for the data.
 
     `latency_ms` is what was predicted when the winner was chosen, `latency_upper_ms` the upper bound of that, which
     is within the limit; `measured_latency_ms` and `measured_upper_ms` are None where nothing was measured.
     """
-    winner, budget, costs, context = verified.winner, goal.budget, plan.costs, plan.context
+    winner, budget, costs, target = verified.winner, goal.budget, plan.costs, plan.target
     arch = winner.scored.architecture
     calibration = winner.calibration
     return {
@@ -32,10 +32,10 @@ def best_of(space: SearchSpace, goal: Goal, plan: Plan, verified: Verified) -> d
         **costs.of(arch),
         **_latencies(winner),
         "calibration": None if calibration is None else vars(calibration) | {"in_words": str(calibration)},
-        "estimate": context.estimate,
+        "estimate": target.estimate,
         "not_measured": plan.unmeasured,
         "limits": {limit.cost.name: limit.most for limit in budget.limits},
-        "context": context.id,
+        "target": target.id,
         "conventions": {cost.name: cost.convention for cost in costs.all},
         "passed_over": [
             {
@@ -58,7 +58,7 @@ def _latencies(candidate: Candidate) -> dict[str, float | str | None]:
         "measured_latency_ms": measured.latency_ms if measured else None,
         "measured_upper_ms": measured.upper_ms if measured else None,
         "measured_unstable": measured.unstable if measured else "",
-        "measured_reference_ms": measured.reference_ms if measured else 0.0,
+        "measured_anchor_ms": measured.anchor_ms if measured else None,
     }
 
 

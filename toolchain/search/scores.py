@@ -33,14 +33,14 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Reference:
+class RaceThreshold:
     """The candidate that others must keep up with in a race: its accuracy, and its images that were right."""
 
     accuracy: float
     right: Flags
 
 
-class Known:
+class ScoreCache:
     """The scores in a journal, and a way to add some."""
 
     def __init__(self, journal: Journal) -> None:
@@ -49,7 +49,7 @@ class Known:
         for line in journal.lines:
             self._lines.setdefault(tuple(line["architecture"]), []).append(line)
 
-    def find(self, arch: Architecture, reference: Reference | None) -> Score | None:
+    def find(self, arch: Architecture, reference: RaceThreshold | None) -> Score | None:
         """The score of `arch`, unless it is to be computed.
 
         A candidate that was stopped was so against a reference of its search. Where the present one is less
@@ -65,7 +65,7 @@ class Known:
         self,
         proposals: Sequence[Proposal],
         scores: Sequence[Score],
-        reference: Reference | None,
+        reference: RaceThreshold | None,
         strategy: str,
         generation: int,
     ) -> None:

@@ -10,24 +10,24 @@ from typing import Any
 
 from exporters.manifest import sha256
 from toolchain.config import Config
-from toolchain.costs.feasible import FeasibleSet
-from toolchain.distributed import from_first
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BadConfig, BudgetInfeasible
 from toolchain.files import write_json
-from toolchain.profiling.stack import context_of
-from toolchain.profiling.whole import Measurement, measure_network
+from toolchain.measuring.network import Measurement, measure_network
+from toolchain.measuring.target import target_of
+from toolchain.parallel.collectives import from_first
+from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
-from toolchain.ranks import rank
 from toolchain.runs import Run
-from toolchain.search.budget import goals_of
+from toolchain.search.budget import named_budgets
+from toolchain.search.distributed_evaluator import DistributedEvaluator
 from toolchain.search.evaluate import Evaluator
-from toolchain.search.goals import Plan, Search, run_goals, why_unmeasured
 from toolchain.search.journal import open_journal
+from toolchain.search.partial_scores import PartialScores
+from toolchain.search.per_budget import Search, SearchPlan, search_budgets, why_unmeasured
 from toolchain.search.race import Race
 from toolchain.search.results import best_of, draw_search, write_front
-from toolchain.search.spread import Spread
 from toolchain.search.strategies import Scored
-from toolchain.search.under_way import UnderWay
 from toolchain.search.verify import Measure, journalled
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
@@ -50,7 +50,7 @@ class Searched:
         return next(reversed(self.winners.values()))
 
 
-def plan_search(config: Config, space: SearchSpace) -> Plan:
+def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
     """Read the limits, and make sure that something fits each budget.
 
     Raises:
@@ -62,13 +62,13 @@ def plan_search(config: Config, space: SearchSpace) -> Plan:
             "a search can't time int8 networks: one is quantized as a whole, with scales from its own images. "
             "Search in fp32 or fp16, and type nastool export --precision int8"
         )
-    goals, costs = goals_of(config, space)
+    goals, costs = named_budgets(config, space)
     feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
-    context = context_of(config.profile)
-    return Plan(feasible, costs, context, why_unmeasured(space, context, config.profile.stack))
+    target = target_of(config.profile)
+    return SearchPlan(feasible, costs, target, why_unmeasured(space, target, bool(config.profile.target)))
 
 
-def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run, progress: Progress) -> Searched:
+def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run: Run, progress: Progress) -> Searched:
     """Search `space` on the run's supernet, for one budget after the other.
 
     Raises:
@@ -90,14 +90,14 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         belongs["race_error"] = wanted.race_error
     journal = open_journal(run.raced if wanted.race else run.candidates, belongs)
     threads = scoring_threads(config)
-    under_way = UnderWay(run.under_way(rank()), belongs | {"threads": threads})
+    partial_scores = PartialScores(run.partial_scores(rank()), belongs | {"threads": threads})
     race = Race(wanted.race_error) if wanted.race else None
     evaluator = Evaluator(
-        supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads, race, under_way
+        supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads, race, partial_scores
     )
-    evaluate = Spread(evaluator)
+    evaluate = DistributedEvaluator(evaluator)
     if plan.unmeasured and plan.costs.latency:
-        marked = "ESTIMATE: " if plan.context.estimate else ""
+        marked = "ESTIMATE: " if plan.target.estimate else ""
         progress.say(f"{marked}no winner is measured: {plan.unmeasured}")
     if plan.costs.latency and (unstable := plan.costs.latency.unstable):
         named = ", ".join(unstable[:MOST_NAMED]) + (
@@ -105,8 +105,8 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
         )
         progress.say(f"{len(unstable)} rows of the latency table are unstable, type nastool profile again: {named}")
     searching = Search(space, wanted, config.seed, journal, evaluate, progress)
-    outcomes = run_goals(searching, plan, _measure(config, space, plan, run, progress))
-    under_way.remove()
+    outcomes = search_budgets(searching, plan, _measure(config, space, plan, run, progress))
+    partial_scores.remove()
     winners: dict[str, dict[str, Any]] = {}
     scored: dict[Architecture, Scored] = {}
     for outcome in outcomes:
@@ -129,8 +129,8 @@ def search(config: Config, space: SearchSpace, plan: Plan, data: Data, run: Run,
     return Searched(winners, front, unmet)
 
 
-def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress: Progress) -> Measure | None:
-    """Whole networks, compiled and timed; what was measured on this stack before is not measured again.
+def _measure(config: Config, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress) -> Measure | None:
+    """Whole networks, compiled and timed; what was measured on this target before is not measured again.
 
     None where nothing is to be timed; it is said why.
     """
@@ -142,10 +142,10 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
             float(line["latency_ms"]),
             float(line["upper_ms"]),
             line.get("unstable", ""),
-            float(line.get("reference_ms", 0.0)),
+            line.get("anchor_ms") or None,
         )
         for line in journal.lines
-        if line["context"] == plan.context.id and "upper_ms" in line
+        if line["target"] == plan.target.id and "upper_ms" in line
     }
 
     def measure(arch: Architecture, time: int) -> Measurement:
@@ -153,7 +153,7 @@ def _measure(config: Config, space: SearchSpace, plan: Plan, run: Run, progress:
         return from_first(lambda: measure_network(space, arch, config.profile, config.seed + time, progress))
 
     def keep(arch: Architecture, time: int, found: Measurement) -> None:
-        line = {"architecture": list(arch.choices), "time": time, **vars(found), "context": plan.context.id}
+        line = {"architecture": list(arch.choices), "time": time, **vars(found), "target": plan.target.id}
         journal.append(line)
 
     return journalled(known, measure, keep)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.spaces.core import Architecture
 
 TRIES = 100  # draws a wanted candidate before a source of candidates counts as exhausted

@@ -77,7 +77,7 @@ class Trie:
             forget_statistics(node.module, self._device)
 
     def end(self) -> None:
-        """From now on, batches are normalised by the statistics that were gathered."""
+        """From now on, batches are normalized by the statistics that were gathered."""
         for node in self.root.walk():
             node.module.eval()
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from toolchain.costs.calibration import Calibration
 from toolchain.costs.core import Budget, Limit
-from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.latency import LatencyModel
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
-from toolchain.profiling.whole import Measurement
+from toolchain.measuring.network import Measurement
 from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import Architecture, SearchSpace
 

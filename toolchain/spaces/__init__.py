@@ -32,20 +32,20 @@ PRESETS: Mapping[str, tuple[Make, Any]] = {
 }
 
 
-def load_space(text: str, fix_ops: str | None = None, widths: str | None = None) -> SearchSpace:
+def load_space(text: str, fixed_ops: str | None = None, widths: str | None = None) -> SearchSpace:
     """The space that `text` names. Lists are joined by `-`: `stage_widths=64-128,stage_repeats=4-2`.
 
     Args:
-        fix_ops: an architecture or a best.json; its op is then the only one of each choice block.
+        fixed_ops: an architecture or a best.json; its op is then the only one of each choice block.
         widths: multiples of the default mid channels to choose from, as `0.6-0.8-1.0`.
 
     Raises:
         UnknownSpace: no such name or option, or a value that does not fit.
-        BadArchitecture: `fix_ops` names none of the space.
+        BadArchitecture: `fixed_ops` names none of the space.
     """
     options = []
-    if fix_ops is not None:
-        options.append(f"fixed_ops={'-'.join(fixed_ops_of(fix_ops, _named(text)))}")
+    if fixed_ops is not None:
+        options.append(f"fixed_ops={'-'.join(fixed_ops_of(fixed_ops, _named(text)))}")
         widths = widths or "-".join(f"{width:g}" for width in shufflenet_v2.WIDTHS)
     if widths is not None:
         options.append(f"widths={widths}")

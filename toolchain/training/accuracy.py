@@ -6,8 +6,8 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from toolchain.distributed import sum_over_ranks
-from toolchain.ranks import rank, world
+from toolchain.parallel.collectives import sum_over_ranks
+from toolchain.parallel.ranks import rank, world
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.images import Images
 

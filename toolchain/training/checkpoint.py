@@ -24,7 +24,7 @@ class Checkpoint:
     step: int
     belongs: Mapping[str, Any]
     model: Mapping[str, Any]
-    optimiser: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)  # of losses in fp16; empty in other precisions
 
     def save(self, path: Path) -> None:

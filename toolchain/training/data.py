@@ -68,7 +68,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     """
     if space.in_channels not in (1, 3):
         raise BadData(
-            f"images have 1 channel (grey) or 3 (colours), and the space {space.name} takes {space.in_channels}. "
+            f"images have 1 channel (grey) or 3 (colors), and the space {space.name} takes {space.in_channels}. "
             f"{_remedy(space.name, 'in_channels', 3)}"
         )
     classes: tuple[str, ...]

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolchain.distributed import from_first, sum_over_ranks, wait_for_all
 from toolchain.errors import BadConfig
+from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
+from toolchain.parallel.ranks import rank, world
 from toolchain.progress import Progress
-from toolchain.ranks import rank, world
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load
 from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
-from toolchain.training.optimiser import Slices, Update, moved, set_learning_rate, sgd
+from toolchain.training.optimizer import Slices, Update, moved, set_learning_rate, sgd
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
 
@@ -47,7 +47,7 @@ class Stepper:
 
     forward: Forward
     preprocessing: Preprocessing
-    optimiser: torch.optim.SGD
+    optimizer: torch.optim.SGD
     scaler: torch.amp.GradScaler
     precision: Precision
     label_smoothing: float
@@ -57,11 +57,11 @@ class Stepper:
         with self.precision.autocast(pixels.device):
             logits, slices = self.forward(self.preprocessing(pixels), step)
             loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing) / world()
-        self.optimiser.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
+        self.optimizer.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
-        sum_over_ranks([*moved(self.optimiser, slices), seen])
-        update = Update(self.optimiser, slices)
+        sum_over_ranks([*moved(self.optimizer, slices), seen])
+        update = Update(self.optimizer, slices)
         self.scaler.unscale_(update)  # type: ignore[arg-type]
         self.scaler.step(update)  # type: ignore[arg-type]
         self.scaler.update()
@@ -92,16 +92,16 @@ def train(
         RunFolderError: a checkpoint can't be written; the one before it stays.
     """
     device = next(model.parameters()).device
-    optimiser = sgd(model, recipe)
+    optimizer = sgd(model, recipe)
     steps = recipe.steps(len(data.fit))
     sampler_of = _sampler(data, recipe, schedule.seed, steps)
     scaler = schedule.precision.scaler(device)
-    stepper = Stepper(forward, data.preprocessing, optimiser, scaler, schedule.precision, recipe.label_smoothing)
+    stepper = Stepper(forward, data.preprocessing, optimizer, scaler, schedule.precision, recipe.label_smoothing)
     start = 0
     checkpoint = from_first(lambda: load(schedule.checkpoint, belongs) if schedule.checkpoint.exists() else None)
     if checkpoint is not None:
         model.load_state_dict(checkpoint.model)
-        optimiser.load_state_dict(dict(checkpoint.optimiser))
+        optimizer.load_state_dict(dict(checkpoint.optimizer))
         scaler.load_state_dict(dict(checkpoint.scaler))
         start = checkpoint.step
     if start >= steps:
@@ -109,7 +109,7 @@ def train(
 
     def keep(step: int) -> None:
         if rank() == 0:
-            state = Checkpoint(step, belongs, model.state_dict(), optimiser.state_dict(), scaler.state_dict())
+            state = Checkpoint(step, belongs, model.state_dict(), optimizer.state_dict(), scaler.state_dict())
             state.save(schedule.checkpoint)
 
     model.train()
@@ -120,7 +120,7 @@ def train(
     batches = training_batches(data.train, sampler_of(start), recipe.augmentation, schedule.workers, device)
     for step, (pixels, labels) in enumerate(batches, start):
         torch.manual_seed(mix(schedule.seed, step) + rank())  # dropout draws from the global state
-        set_learning_rate(optimiser, learning_rate(recipe, step, steps))
+        set_learning_rate(optimizer, learning_rate(recipe, step, steps))
         meter.add(stepper(pixels, labels, step), recipe.batch)
         if curves and (meter.due() or step + 1 == steps):
             lr = learning_rate(recipe, step, steps)

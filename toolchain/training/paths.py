@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from toolchain.costs.counters import bitops_cost, macs_cost
-from toolchain.costs.levels import CostLevels
+from toolchain.counting.levels import CostLevels
 from toolchain.spaces.core import Architecture, SearchSpace
 
 Draw = Callable[[Random], Architecture]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from toolchain.errors import BadConfig, NoDevice
-from toolchain.ranks import local_rank, local_world
+from toolchain.parallel.ranks import local_rank, local_world
 
 FP16_CAPABILITY = (7, 0)  # NVIDIA's first tensor cores; before them fp16 saves memory and no time
 

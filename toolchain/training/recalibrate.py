@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from toolchain.distributed import sum_over_ranks
+from toolchain.parallel.collectives import sum_over_ranks
 from toolchain.training.data import Preprocessing
 
 
 @torch.no_grad()
 def recalibrate(net: nn.Module, pixel_batches: Iterable[Tensor], preprocessing: Preprocessing) -> None:
-    """Give every batch normalisation of `net` the mean of the batches' statistics; leaves `net` in eval mode.
+    """Give every batch normalization of `net` the mean of the batches' statistics; leaves `net` in eval mode.
 
     The mean is cumulative: each batch (uint8, (N, C, S, S)) counts the same. A running average with momentum 0.1,
     as in the official code, remembers only the last twenty batches. Nothing but the statistics changes, and no

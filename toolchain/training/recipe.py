@@ -35,7 +35,7 @@ class Recipe(BaseModel):
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)  # on weights only: none on batch normalisation
+    weight_decay: float = Field(0.0, ge=0)  # on weights only: none on batch normalization
     clip_lr_scale: float = Field(1.0, gt=0)  # PACT's clipping levels: their rate, as a multiple of lr
     clip_weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine"] = "linear"

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.config import Config, TrainConfig
-from toolchain.distributed import from_first
 from toolchain.errors import BadCheckpoint, CheckFailed
 from toolchain.files import write_bytes, write_json
 from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
 from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import quicken_depthwise
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
+from toolchain.parallel.collectives import from_first
+from toolchain.parallel.ranks import local_world, rank, world
 from toolchain.progress import Progress
-from toolchain.ranks import local_world, rank, world
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
@@ -29,7 +29,7 @@ from toolchain.training.batches import mix
 from toolchain.training.checkpoint import file_hash, load, read_state, reading, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimiser import Slices
+from toolchain.training.optimizer import Slices
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recalibrate import average_statistics, recalibrate
@@ -57,7 +57,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     """
     device = compute_device(config.train.device)
     supernet = Supernet(space, shared_by(SUPERNET, world()))
-    initialise(supernet, torch.Generator().manual_seed(config.seed))
+    initialize(supernet, torch.Generator().manual_seed(config.seed))
     if config.train.start_from is not None:
         load_float(read_state(config.train.start_from), supernet)
     _placed(supernet, device)
@@ -123,7 +123,7 @@ def retrain(
         return result
     device = compute_device(config.retrain.device)
     net = Network(space, arch, shared_by(STANDALONE, world()))
-    initialise(net, torch.Generator().manual_seed(config.seed))
+    initialize(net, torch.Generator().manual_seed(config.seed))
     _placed(net, device)
     _made_quick(net, device, config.retrain)
 

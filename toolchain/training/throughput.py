@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.config import Config
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -25,7 +25,7 @@ from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_ba
 from toolchain.training.data import Data, load_data
 from toolchain.training.images import MemoryImages
 from toolchain.training.loop import Stepper
-from toolchain.training.optimiser import Slices, sgd
+from toolchain.training.optimizer import Slices, sgd
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
 
@@ -113,16 +113,16 @@ def _steps(
 ) -> Iterator[Batch]:
     """Trains a supernet on one batch for ever; gives it back after each step."""
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(config.seed))
+    initialize(supernet, torch.Generator().manual_seed(config.seed))
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     precision = precision_of(config.train.precision, device, space.quantized)
-    optimiser = sgd(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
+    optimizer = sgd(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         arch = space.draw(Random(mix(config.seed, step)))
         return supernet(images, arch), supernet.slices(arch)
 
-    stepper = Stepper(forward, data.preprocessing, optimiser, precision.scaler(device), precision, 0.0)
+    stepper = Stepper(forward, data.preprocessing, optimizer, precision.scaler(device), precision, 0.0)
     for step, (pixels, labels) in enumerate(repeat(batch)):
         stepper(pixels, labels, step)
         yield batch

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from exporters.to_onnx import export_onnx
+from exporters.graph.to_onnx import export_onnx
 from toolchain.bench.accuracy import Accuracy, part_of, score
 from toolchain.bench.subjects import Subject
 from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig
+from toolchain.export.bundle import preprocessing_of
 from toolchain.progress import Quiet
-from toolchain.shipped import preprocessing_of
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches, top1
 from toolchain.training.data import Data, load_data

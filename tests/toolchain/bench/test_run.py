@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import latency_ms
+from exporters.graph.to_onnx import export_onnx, graph_hash
 from exporters.manifest import sha256
-from exporters.to_onnx import export_onnx, graph_hash
 from latency_db.table import Sample
 from toolchain.bench import run
 from toolchain.bench.accuracy import Accuracy
@@ -19,7 +19,7 @@ from toolchain.bench.run import Bench, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig, Inconclusive
-from toolchain.profiling.measure import Work
+from toolchain.measuring.rounds import Work
 from toolchain.progress import Quiet
 
 FAKE = ProfileConfig(backend="fake", batch=8, min_ms=1.0)
@@ -53,7 +53,7 @@ def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> Non
     assert [entry.ratio.middle for entry in found.entries] == pytest.approx([1.0, three / one, 1.0])
     assert found.entries[1].ratio.low == pytest.approx(three / one)  # the device is steady
     assert found.entries[1].mad_ms == 0.0
-    assert (found.rounds, found.disturbed, found.entries[0].context.batch) == (9, (), 8)
+    assert (found.rounds, found.disturbed, found.entries[0].target.batch) == (9, (), 8)
 
 
 def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
@@ -68,7 +68,7 @@ def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
     ratios = [entry.ratio.middle for entry in found.entries]
     assert ratios[1] == pytest.approx(1.5)
     real = [entry for entry in found.entries if entry.backend == "onnxruntime"]
-    assert [entry.context.backend for entry in real] == ["onnxruntime"] * 2
+    assert [entry.target.backend for entry in real] == ["onnxruntime"] * 2
     assert all(entry.median_ms != latency_ms(subjects[0].file, 8) for entry in real)
     assert found.places == ("fake@cpu", "fake:slowdown=0.5@cpu", "onnxruntime@cpu")
 
@@ -83,8 +83,8 @@ def test_points_and_json_name_the_backend(subjects: tuple[Subject, ...]) -> None
     told = json.loads(json.dumps(found.as_dict()))
     fake, slower, ort = told["entries"]
     assert [entry["backend"] for entry in told["entries"]] == ["fake", "fake:slowdown=0.5", "onnxruntime"]
-    assert told["contexts"][ort["context"]]["backend"] == "onnxruntime"
-    assert told["contexts"][fake["context"]]["backend"] == "fake"
+    assert told["targets"][ort["target"]]["backend"] == "onnxruntime"
+    assert told["targets"][fake["target"]]["backend"] == "fake"
     assert (ort["device"], slower["device"]) == ("cpu", "cpu")
 
 
@@ -117,7 +117,7 @@ def test_the_answer_is_json_with_the_codes_words(subjects: tuple[Subject, ...]) 
     assert one["graph_hash"] == graph_hash(subjects[0].file)
     assert one["file_hash"] == sha256(subjects[0].file)
     assert (one["backend"], one["device"]) == ("fake", "cpu")
-    assert list(told["contexts"]) == [one["context"]]
+    assert list(told["targets"]) == [one["target"]]
     assert one["file_bytes"] == subjects[0].file.stat().st_size
 
 

@@ -10,14 +10,14 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
+from exporters.devices.attached import Device, find
 from exporters.errors import BackendUnavailable, EngineFailed
-from exporters.to_onnx import export_onnx
-from latency_db.devices import Device, find
-from toolchain import engines
+from exporters.graph.to_onnx import export_onnx
 from toolchain.bench import subjects
 from toolchain.bench.subjects import find_subjects, places_of
 from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig, BadModel, MissingStage
+from toolchain.export import engines
 from toolchain.progress import Quiet
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.fake import Backend, latency_ms
+from exporters.graph.to_onnx import export_onnx
 from exporters.timing import interleaved
-from exporters.to_onnx import export_onnx
 from latency_db.table import Sample
 from toolchain.config import Config
 

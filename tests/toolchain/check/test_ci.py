@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from exporters.errors import BackendUnavailable
-from latency_db.errors import ContextMismatch
+from latency_db.errors import TargetMismatch
 from toolchain.check import ci
 from toolchain.check.gate import Verdict, check
 from toolchain.check.judge import Finding, Outcome
@@ -63,7 +63,7 @@ def test_three_verdicts(
 
 def test_a_missing_device_is_skipped_and_other_errors_are_errors() -> None:
     assert ci.case_of_error(BackendUnavailable("no GPU")).kind == "skipped"
-    case = ci.case_of_error(ContextMismatch("batch: 8 here, 32 there"))
+    case = ci.case_of_error(TargetMismatch("batch: 8 here, 32 there"))
     assert case.kind == "error"
     (suite,) = Xml.fromstring(ci.junit([case], "x\x01.onnx"))
     assert (suite.attrib["errors"], suite.attrib["skipped"]) == ("1", "0")

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporters.backends.fake import latency_ms
-from exporters.to_onnx import graph_hash
-from latency_db.errors import ContextMismatch, MissingLatency
+from exporters.graph.to_onnx import graph_hash
+from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
@@ -20,8 +20,8 @@ from toolchain.check.judge import LEAST_ALONE, Outcome
 from toolchain.check.measure import Request, measure_afresh
 from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
-from toolchain.profiling.measure import rounds_of
-from toolchain.profiling.stack import context_of
+from toolchain.measuring.rounds import rounds_of
+from toolchain.measuring.target import target_of
 from toolchain.progress import Quiet
 
 
@@ -152,21 +152,23 @@ def test_both_problems_are_told(file: Path, config: Config, ms: float, tmp_path:
 
 def test_a_baseline_of_another_stack_is_refused_by_field(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
     earlier = baseline(tmp_path, file, config, ms)
-    context = check(config, file, 1e9, None, Quiet()).context
-    stored = read_baseline(earlier, context).stored
+    target = check(config, file, 1e9, None, Quiet()).target
+    stored = read_baseline(earlier, target).stored
     assert stored is not None
     assert stored[0][0] == ms
-    with pytest.raises(ContextMismatch, match=r"another stack: batch: 16 here, 8 there; threads: 4 here, 1 there\."):
-        read_baseline(earlier, replace(context, batch=16, threads=4))
+    with pytest.raises(TargetMismatch, match=r"another target: batch: 16 here, 8 there; threads: 4 here, 1 there\."):
+        read_baseline(earlier, replace(target, batch=16, threads=4))
 
 
-@pytest.mark.parametrize("field", ["device_model", "backend_version", "precision_found", "clocks", "protocol_version"])
-def test_any_field_of_the_stack_counts(field: str, file: Path, config: Config, ms: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "field", ["device_model", "backend_version", "compute_precision", "clocks", "protocol_version"]
+)
+def test_any_field_of_the_target_counts(field: str, file: Path, config: Config, ms: float, tmp_path: Path) -> None:
     path = baseline(tmp_path, file, config, ms)
     content = json.loads(path.read_text())
-    content["context"][field] = "other"
+    content["target"][field] = "other"
     path.write_text(json.dumps(content))
-    with pytest.raises(ContextMismatch, match=f"another stack: {field}: .* here, other there"):
+    with pytest.raises(TargetMismatch, match=f"another target: {field}: .* here, other there"):
         check(config, file, None, path, Quiet())
 
 
@@ -176,13 +178,13 @@ def test_any_field_of_the_stack_counts(field: str, file: Path, config: Config, m
         "",
         "{}",
         "[1]",
-        '{"schema_version": 1, "rounds_ms": [["x", 1]], "context": {}}',
-        '{"schema_version": 1, "rounds_ms": [[1]], "context": {}}',
-        '{"schema_version": 1, "rounds_ms": [], "context": {}}',
-        '{"schema_version": 1, "rounds_ms": 3, "context": {}}',
-        '{"schema_version": 1, "rounds_ms": [[1, 1]], "context": {"threads": 1}}',
-        '{"schema_version": 9, "rounds_ms": [[1, 1]], "context": {}}',
-        '{"measured_latency_ms": 1, "context": {}}',
+        '{"schema_version": 1, "rounds_ms": [["x", 1]], "target": {}}',
+        '{"schema_version": 1, "rounds_ms": [[1]], "target": {}}',
+        '{"schema_version": 1, "rounds_ms": [], "target": {}}',
+        '{"schema_version": 1, "rounds_ms": 3, "target": {}}',
+        '{"schema_version": 1, "rounds_ms": [[1, 1]], "target": {"threads": 1}}',
+        '{"schema_version": 9, "rounds_ms": [[1, 1]], "target": {}}',
+        '{"measured_latency_ms": 1, "target": {}}',
         "\x00",
     ],
 )
@@ -252,10 +254,10 @@ def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: C
 
 def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 12) -> None:
     """A finished run, as a profile or a search leaves it, in which the file took `times` as long as it does."""
-    context = context_of(config.profile)
+    target = target_of(config.profile)
     samples = [round_ for _, round_ in rounds_of({"network": file}, at_rounds(config, rounds), 0, 0, Quiet(), "")]
     with open_store(config.profile.db) as store:
-        run_id = store.begin_run(context, "a space", "0" * 16, {"network": graph_hash(file)}, rounds, "1")
+        run_id = store.begin_run(target, "a space", "0" * 16, {"network": graph_hash(file)}, rounds, "1")
         for number, round_ in enumerate(samples):
             sample = round_["network"]
             slower = replace(
@@ -292,7 +294,7 @@ def test_what_the_table_does_not_have(file: Path, config: Config, tmp_path: Path
 def test_a_table_of_another_stack_is_refused_by_field(file: Path, config: Config) -> None:
     stored_in_the_table(file, config, 1.0)
     other = config.model_copy(update={"profile": config.profile.model_copy(update={"batch": 16})})
-    with pytest.raises(ContextMismatch, match="this network of another stack only: batch: 16 here, 8 there"):
+    with pytest.raises(TargetMismatch, match="this network of another target only: batch: 16 here, 8 there"):
         check(other, file, None, Path("db"), Quiet())
 
 

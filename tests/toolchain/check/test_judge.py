@@ -7,11 +7,11 @@ from itertools import count
 import numpy as np
 import pytest
 
-from exporters.reference import KEY as REFERENCE
-from latency_db.errors import ContextMismatch
+from exporters.graph.anchor import KEY as REFERENCE
+from latency_db.errors import TargetMismatch
 from latency_db.table import Sample
 from toolchain.check.judge import LEAST_ALONE, MOST_ROUNDS, Judged, Outcome, Terms, settle
-from toolchain.intervals import figure_of
+from toolchain.measuring.intervals import figure_of
 
 RUNS = 200
 Rounds = Iterator[dict[str, Sample]]
@@ -122,11 +122,11 @@ def test_a_budget_is_met_or_broken_by_the_whole_interval(limit_ms: float, outcom
 
 @pytest.mark.parametrize(("file_ms", "outcome"), [(1.04, Outcome.INCONCLUSIVE), (1.10, Outcome.FAIL)])
 def test_a_slower_machine_breaks_no_budget(file_ms: float, outcome: Outcome) -> None:
-    """The reference network takes 5 % longer than when 1 ms was met: so much is the machine's, and no more."""
+    """The anchor network takes 5 % longer than when 1 ms was met: so much is the machine's, and no more."""
     rng = np.random.default_rng(3)
     noise = iter(lambda: 1 + 0.005 * rng.random(), None)
     rounds = ({"candidate": sample(file_ms * next(noise)), REFERENCE: sample(2.1 * next(noise))} for _ in count())
-    judged = settled(rounds, Terms(1.0, 0.05, 0.99, max_seconds=8.0, reference_ms=2.0))
+    judged = settled(rounds, Terms(1.0, 0.05, 0.99, max_seconds=8.0, anchor_ms=2.0))
     assert judged.outcome is outcome
     assert ("takes 5.0% longer" in judged.findings[0].text) == (outcome is Outcome.INCONCLUSIVE)
 
@@ -141,7 +141,7 @@ def test_a_stored_baseline_is_compared_in_units_of_the_reference_network() -> No
     """The machine runs at two thirds of its clock today: in ms the file is slower by half, and it is not."""
     rng = np.random.default_rng(5)
     stored = [(ms, ms * 2) for ms in 1 + 0.01 * rng.random(50)]
-    rounds = ({"candidate": sample(1.5 * ms), "reference": sample(3.0 * ms)} for ms in 1 + 0.01 * rng.random(1000))
+    rounds = ({"candidate": sample(1.5 * ms), "anchor": sample(3.0 * ms)} for ms in 1 + 0.01 * rng.random(1000))
     judged = settled(rounds, Terms(None, 0.02, 0.99, 60.0), stored=stored)
     assert judged.outcome is Outcome.PASS
     assert judged.ratio is not None
@@ -161,8 +161,8 @@ def test_against_a_stored_baseline(slower_by: float, outcome: Outcome) -> None:
 
 
 def test_a_baseline_without_reference_network_is_of_another_protocol() -> None:
-    rounds = ({"candidate": sample(1.0), "reference": sample(1.0)} for _ in count())
-    with pytest.raises(ContextMismatch, match="only one of them timed the reference network"):
+    rounds = ({"candidate": sample(1.0), "anchor": sample(1.0)} for _ in count())
+    with pytest.raises(TargetMismatch, match="only one of them timed the anchor network"):
         settled(rounds, Terms(None, 0.02, 0.99, 60.0), stored=[(1.0, None)] * 20)
 
 

@@ -5,12 +5,12 @@ from random import Random
 
 import pytest
 
-from latency_db.context import Context
 from latency_db.errors import MissingLatency
-from latency_db.table import LatencyTable, Row, Sample, summarise
+from latency_db.table import LatencyTable, Row, Sample, summarize
+from latency_db.target import Target
 from toolchain.costs.core import Budget, Limit
-from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.latency import block_key, head_key, latency_cost, latency_model, network_key, stem_key
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.profiling.networks import stratified
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -19,26 +19,26 @@ TableOf = Callable[..., LatencyTable]
 
 
 @pytest.fixture
-def table_of(tiny_space: SearchSpace, context: Context) -> TableOf:
+def table_of(tiny_space: SearchSpace, target: Target) -> TableOf:
     """A table whose parts are drawn, and whose whole networks take `whole(sum)` ms."""
 
     def make(count: int, whole: Callable[[float], float] = lambda total: total) -> LatencyTable:
         rng = Random(0)
         keys = [stem_key(tiny_space), head_key(tiny_space)]
         keys += [block_key(tiny_space, b, c) for b in tiny_space.blocks for c in b.choices]
-        parts = LatencyTable(context, {key: row(key, rng.uniform(1, 3)) for key in dict.fromkeys(keys)})
+        parts = LatencyTable(target, {key: row(key, rng.uniform(1, 3)) for key in dict.fromkeys(keys)})
         total = latency_cost(tiny_space, parts)
         networks = {
             network_key(tiny_space, arch): row(network_key(tiny_space, arch), whole(total.cost(arch)))
             for arch in stratified(tiny_space, count, seed=0)
         }
-        return LatencyTable(context, {**parts.rows, **networks})
+        return LatencyTable(target, {**parts.rows, **networks})
 
     return make
 
 
 def row(key: str, ms: float) -> Row:
-    return Row(key, summarise([Sample(1, ms, ms, ms, ms)], threads=1), "hash", 1)
+    return Row(key, summarize([Sample(1, ms, ms, ms, ms)], threads=1), "hash", 1)
 
 
 def drawn(space: SearchSpace, count: int = 50) -> list[Architecture]:
@@ -78,7 +78,7 @@ def test_networks_of_another_space_do_not_count(
     table = table_of(4, lambda total: 2 * total)
     arch = paper_space.all_same("choice_3")
     other = {network_key(paper_space, arch): row(network_key(paper_space, arch), 99.0)}
-    model = latency_model(tiny_space, LatencyTable(table.context, {**table.rows, **other}))
+    model = latency_model(tiny_space, LatencyTable(table.target, {**table.rows, **other}))
     assert (model.calibration.networks, model.calibration.scale) == (4, pytest.approx(2.0))
 
 
@@ -116,4 +116,4 @@ def test_a_part_that_was_not_measured_is_an_error(tiny_space: SearchSpace, table
     table = table_of(5)
     rows = {key: found for key, found in table.rows.items() if key != head_key(tiny_space)}
     with pytest.raises(MissingLatency, match="head"):
-        latency_model(tiny_space, LatencyTable(table.context, rows))
+        latency_model(tiny_space, LatencyTable(table.target, rows))

@@ -5,7 +5,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from toolchain.nets.compiled import compile_parts
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -15,7 +15,7 @@ SMALL = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_re
 
 def supernet_of(space: SearchSpace) -> Supernet:
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     return supernet.train()
 
 

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import exporters.codes
+import exporters.quantize.integer_check
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.codes import check_codes, cut_out
 from exporters.errors import ExportFailed, ParityFailed
-from exporters.optimised import convolutions, optimised
-from exporters.parity import require_codes, require_folding, require_fused
-from exporters.precision import precision_of
-from exporters.qcdq import write_codes
-from exporters.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
+from exporters.graph.optimized import convolutions, optimized
+from exporters.graph.parity import require_codes, require_folding, require_fused
+from exporters.graph.precision import precision_of
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
+from exporters.quantize.integer_check import check_codes, cut_out
+from exporters.quantize.qcdq import write_codes
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.deploy import deployed, folding_error, integer_layers, plain
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.quantizers import QuantConv2d
 from toolchain.spaces import load_space
 
@@ -41,7 +41,7 @@ def network(space_name: str, arch: str) -> Network:
     space = load_space(space_name)
     net = Network(space, space.architecture(arch), STANDALONE)
     generator = torch.Generator().manual_seed(0)
-    initialise(net, generator)
+    initialize(net, generator)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, 0.4, generator=generator)
@@ -96,7 +96,7 @@ def test_no_code_behind_a_convolution_is_wrong(net: Network, tmp_path: Path, pro
 def test_every_convolution_of_int8_is_fused_and_every_sum(net: Network, tmp_path: Path) -> None:
     file = written(net, tmp_path, "int8")
     assert convolutions(file) == {"int8": 9, "fp32": 1}  # the stem is not quantized
-    assert Counter(node.op_type for node in optimised(file).graph.node)["QLinearAdd"] == 4
+    assert Counter(node.op_type for node in optimized(file).graph.node)["QLinearAdd"] == 4
 
 
 def test_folding_loses_nothing_but_the_rounding_of_the_bias(net: Network) -> None:
@@ -212,7 +212,7 @@ def test_a_runtime_that_computes_one_filter_wrong_is_caught(
     mixed: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(mixed, tmp_path, "int8")
-    right = exporters.codes._session
+    right = exporters.quantize.integer_check._session
 
     def wrong(model: onnx.ModelProto) -> object:
         for tensor in model.graph.initializer if model.graph.name == "piece" else ():
@@ -222,7 +222,7 @@ def test_a_runtime_that_computes_one_filter_wrong_is_caught(
                 tensor.CopyFrom(onnx.numpy_helper.from_array(codes, tensor.name))
         return right(model)
 
-    monkeypatch.setattr("exporters.codes._session", wrong)
+    monkeypatch.setattr("exporters.quantize.integer_check._session", wrong)
     with pytest.raises(ParityFailed, match=r"codes behind blocks\.1\.main\.0\.weight_dq are wrong"):
         require_codes(check_codes(file, images().numpy()))
 
@@ -233,7 +233,7 @@ def test_pieces_are_fused_as_in_the_whole(mixed: Network, tmp_path: Path) -> Non
     for number, piece in enumerate(pieces):
         path = tmp_path / f"{number}.onnx"
         path.write_bytes(piece.SerializeToString())
-        ops = Counter(node.op_type for node in optimised(path).graph.node)
+        ops = Counter(node.op_type for node in optimized(path).graph.node)
         assert ops["QLinearConv"] + ops["QLinearAdd"] == 1
         assert ops["Conv"] + ops["Add"] == 0
 

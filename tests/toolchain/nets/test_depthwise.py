@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from toolchain.nets.depthwise import DepthwiseConv2d, quicken_depthwise, weight_gradient
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces.core import SearchSpace
 
@@ -56,7 +56,7 @@ def test_only_large_depthwise_convolutions_are_replaced() -> None:
 def test_a_supernet_stays_what_it_was_but_for_rounding(tiny_space: SearchSpace) -> None:
     plain, quick = Supernet(tiny_space), Supernet(tiny_space)
     for supernet in (plain, quick):
-        initialise(supernet, torch.Generator().manual_seed(0))
+        initialize(supernet, torch.Generator().manual_seed(0))
         supernet.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     quicken_depthwise(quick)
     assert list(plain.state_dict()) == list(quick.state_dict())

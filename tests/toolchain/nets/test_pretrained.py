@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toolchain.errors import BadCheckpoint
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.pretrained import _our_name, load_float
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
@@ -24,7 +24,7 @@ def reference(name: str = "resnet18") -> torch.nn.Module:
 
 def supernet(name: str = "resnet18_bits") -> Supernet:
     net = Supernet(load_space(name))
-    initialise(net, torch.Generator().manual_seed(1))
+    initialize(net, torch.Generator().manual_seed(1))
     return net
 
 

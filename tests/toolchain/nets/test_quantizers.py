@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.quantizers import (
     LEAST_CLIP,
     SAWB,
@@ -33,7 +33,7 @@ def normal(*shape: int, seed: int = 0, std: float = 1.0) -> Tensor:
 
 def conv(w_bits: int, a_bits: int, scheme: Scheme = "sawb", channels: int = 32) -> QuantConv2d:
     layer = QuantConv2d(channels, channels, 3, 1, w_bits, a_bits, scheme)
-    initialise(layer, torch.Generator().manual_seed(0))
+    initialize(layer, torch.Generator().manual_seed(0))
     return layer
 
 
@@ -286,7 +286,7 @@ def test_a_convolutions_gradients_are_those_of_the_quantized_values(scheme: Sche
 def test_a_slice_is_quantized_by_its_own_numbers() -> None:
     space = load_space("resnet18_bits:size_px=8,in_channels=1,classes=3,stage_widths=8,stage_repeats=1")
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     with torch.no_grad():
         supernet.blocks[0].get_parameter("ops.basic.main.0.weight")[8:] *= 100  # beyond what a 1.0x block takes
     for w_bits, a_bits in PAIRS:
@@ -303,7 +303,7 @@ def test_a_block_keeps_one_clipping_level_for_each_activation_width_and_starts_a
     with torch.no_grad():
         for parameter in supernet.parameters():
             parameter.fill_(torch.nan)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     clips = {name: float(p.detach()) for name, p in supernet.named_parameters() if "alpha_" in name}
     block = "blocks.0.ops.basic.main"
     assert clips == {f"{block}.{conv}.alpha_a{a}": 1 + a / 2 for conv in (0, 3) for a in (2, 4)}

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from exporters.folding import fold_batch_norm
+from exporters.graph.folding import fold_batch_norm
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.quantizers import QuantConv2d
 from toolchain.profiling.variants import variants
 from toolchain.spaces import load_space
@@ -16,7 +16,7 @@ from toolchain.training import fashion_mnist
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import learning_rate
-from toolchain.training.optimiser import set_learning_rate, sgd
+from toolchain.training.optimizer import set_learning_rate, sgd
 from toolchain.training.recalibrate import recalibrate
 from toolchain.training.recipe import load_recipe
 
@@ -26,7 +26,7 @@ SMALL = "resnet18_bits:in_channels=1,stem_kernel=3,stem_pool=false,stage_widths=
 
 def network(space: SearchSpace, arch: Architecture, seed: int = 0) -> Network:
     net = Network(space, arch, STANDALONE)
-    initialise(net, torch.Generator().manual_seed(seed))
+    initialize(net, torch.Generator().manual_seed(seed))
     return net.to(memory_format=torch.channels_last)
 
 
@@ -87,12 +87,12 @@ def test_each_pair_of_bits_learns_one_batch_by_heart(pair: str, weights: str) ->
     net = network(space, space.architecture([0, 0, 0]))
     generator = torch.Generator().manual_seed(1)
     images, labels = torch.randn(32, 1, 12, 12, generator=generator), torch.arange(32) % 4
-    optimiser = sgd(net, load_recipe("quick", "retrain", {}))
+    optimizer = sgd(net, load_recipe("quick", "retrain", {}))
     for _ in range(80):
-        set_learning_rate(optimiser, 0.05)
-        optimiser.zero_grad()
+        set_learning_rate(optimizer, 0.05)
+        optimizer.zero_grad()
         F.cross_entropy(net(images), labels).backward()
-        optimiser.step()
+        optimizer.step()
     assert net(images).argmax(1).equal(labels)  # noise: nothing but the weights can know it
     clips = [float(p.detach()) for name, p in net.named_parameters() if "alpha_" in name]
     assert all(clip > 0 for clip in clips)
@@ -119,19 +119,19 @@ def trained(space: SearchSpace, arch: Architecture, data: Data, seed: int, steps
     """Top-1 on the test images after a short training."""
     net = network(space, arch, seed)
     recipe = load_recipe("quick", "retrain", {})
-    optimiser = sgd(net, recipe)
+    optimizer = sgd(net, recipe)
     generator = torch.Generator().manual_seed(seed)
     fit = torch.tensor(data.fit)
     for step in range(steps):
         indices = fit[torch.randint(len(fit), (recipe.batch,), generator=generator)].tolist()
-        set_learning_rate(optimiser, learning_rate(recipe, step, steps))
+        set_learning_rate(optimizer, learning_rate(recipe, step, steps))
         loss = F.cross_entropy(
             net(data.preprocessing(data.train.fetch(indices))),
             data.train.labels[indices],
             label_smoothing=recipe.label_smoothing,
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     recalibrate(net, recalibration_batches(data, 4096, 256, seed), data.preprocessing)
     return top1(net, fixed_batches(data.test, tuple(range(len(data.test.labels))), 500), data.preprocessing)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from exporters import reference
 from exporters.backends import fake
-from exporters.errors import UnknownBackend
-from exporters.reference import write_reference
-from latency_db.errors import DeviceMissing, MissingLatency, UnknownDevice
+from exporters.errors import DeviceMissing, UnknownBackend, UnknownDevice
+from exporters.graph.anchor import BATCH, write_anchor
+from latency_db.errors import MissingLatency
 from latency_db.store import Store
 from latency_db.table import Sample
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.errors import BadConfig
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.rounds import measure
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.measure import measure
-from toolchain.profiling.profiler import Profiled, export_for_timing, load_table, profile, profile_if_missing
+from toolchain.profiling.profiler import Profiled, load_table, profile, profile_if_missing
 from toolchain.profiling.variants import variants
 from toolchain.progress import Quiet, Task
 from toolchain.spaces import load_space
@@ -116,10 +116,10 @@ def rows(db: str, query: str) -> list[tuple[object, ...]]:
 
 
 def first_reference_ms(config: Config) -> float:
-    """What the fake device needs for the reference network."""
-    path = Path(config.profile.db).with_name("reference.onnx")
-    write_reference(path)
-    return fake.latency_ms(path, reference.BATCH)
+    """What the fake device needs for the anchor network."""
+    path = Path(config.profile.db).with_name("anchor.onnx")
+    write_anchor(path)
+    return fake.latency_ms(path, BATCH)
 
 
 def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: SearchSpace, known: Known) -> None:
@@ -127,10 +127,10 @@ def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: 
     assert {row.summary.rounds for row in first.table.rows.values()} == {3}
     assert {row.summary.n for row in first.table.rows.values()} == {3 * fake.SAMPLES}
     assert first.table.unstable() == {}
-    (reference_ms,) = {row.summary.reference_ms for row in first.table.rows.values()}
-    assert reference_ms == first_reference_ms(profiled)
+    (anchor_ms,) = {row.summary.anchor_ms for row in first.table.rows.values()}
+    assert anchor_ms == first_reference_ms(profiled)
     assert {row.summary.mad_ms for row in first.table.rows.values()} == {0.0}
-    assert (first.context.backend, first.context.batch, first.context.threads) == ("fake", 8, 1)
+    assert (first.target.backend, first.target.batch, first.target.threads) == ("fake", 8, 1)
     assert load_table(profiled, space) == first.table
 
 

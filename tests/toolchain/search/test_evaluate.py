@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.search.evaluate import Evaluator
+from toolchain.search.partial_scores import PartialScores
 from toolchain.search.race import Race
-from toolchain.search.scores import Reference, Score
-from toolchain.search.under_way import UnderWay
+from toolchain.search.scores import RaceThreshold, Score
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data
@@ -30,7 +30,7 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def supernet(tiny_space: SearchSpace) -> Supernet:
     net = Supernet(tiny_space)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     return net
 
 
@@ -115,10 +115,10 @@ def in_full(supernet: Supernet, digits: Data, candidates: list[Architecture]) ->
 
 
 @pytest.fixture(scope="module")
-def best(in_full: list[Score]) -> Reference:
+def best(in_full: list[Score]) -> RaceThreshold:
     found = max(in_full, key=lambda score: score.accuracy)
     assert found.right is not None
-    return Reference(found.accuracy, found.right)
+    return RaceThreshold(found.accuracy, found.right)
 
 
 def same(one: Score, other: Score) -> bool:
@@ -137,7 +137,7 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     supernet: Supernet,
     digits: Data,
     candidates: list[Architecture],
-    best: Reference,
+    best: RaceThreshold,
     tmp_path: Path,
 ) -> None:
     race, reference = (Race(0.4), best) if raced else (None, None)
@@ -151,11 +151,11 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
         if done > batches:
             raise Killed
 
-    path = tmp_path / "under_way.pt"
+    path = tmp_path / "partial_scores.pt"
 
     def resumable() -> Evaluator:
-        under_way = UnderWay(path, {"a": 1}, every_s=0.0)
-        return evaluator(supernet, digits, race=race, threads=threads, under_way=under_way)
+        partial_scores = PartialScores(path, {"a": 1}, every_s=0.0)
+        return evaluator(supernet, digits, race=race, threads=threads, partial_scores=partial_scores)
 
     with pytest.raises(Killed):
         resumable().many(candidates, reference, die)
@@ -171,20 +171,20 @@ def test_what_is_under_way_belongs_to_its_candidates_and_settings(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved, tmp_path: Path
 ) -> None:
     archs = evolved(tiny_space, 4)
-    path = tmp_path / "under_way.pt"
-    evaluator(supernet, digits, under_way=UnderWay(path, {"supernet": "a"}, every_s=0.0)).many(archs)
-    assert UnderWay(path, {"supernet": "a"}).load(archs, None) is not None
-    assert UnderWay(path, {"supernet": "b"}).load(archs, None) is None
-    assert UnderWay(path, {"supernet": "a"}).load(archs[:3], None) is None
-    assert UnderWay(path, {"supernet": "a"}).load(archs, 0.5) is None
+    path = tmp_path / "partial_scores.pt"
+    evaluator(supernet, digits, partial_scores=PartialScores(path, {"supernet": "a"}, every_s=0.0)).many(archs)
+    assert PartialScores(path, {"supernet": "a"}).load(archs, None) is not None
+    assert PartialScores(path, {"supernet": "b"}).load(archs, None) is None
+    assert PartialScores(path, {"supernet": "a"}).load(archs[:3], None) is None
+    assert PartialScores(path, {"supernet": "a"}).load(archs, 0.5) is None
     path.write_bytes(path.read_bytes()[:1000])
-    assert UnderWay(path, {"supernet": "a"}).load(archs, None) is None
-    UnderWay(path, {}).remove()
+    assert PartialScores(path, {"supernet": "a"}).load(archs, None) is None
+    PartialScores(path, {}).remove()
     assert not path.exists()
 
 
 def test_a_race_stops_candidates_and_leaves_the_scores_of_others(
-    supernet: Supernet, digits: Data, candidates: list[Architecture], in_full: list[Score], best: Reference
+    supernet: Supernet, digits: Data, candidates: list[Architecture], in_full: list[Score], best: RaceThreshold
 ) -> None:
     assert all(score.complete for score in in_full)  # they had nobody to race with
     raced = evaluator(supernet, digits, race=Race(0.4)).many(candidates, best)

@@ -11,15 +11,15 @@ import torch
 from scipy.stats import binomtest
 
 from toolchain.costs.core import Budget
-from toolchain.costs.feasible import FeasibleSet
-from toolchain.nets.network import initialise
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator
 from toolchain.search.generations import run_strategy
 from toolchain.search.journal import Journal
 from toolchain.search.race import Race, kth_best, replay
-from toolchain.search.scores import Flags, Reference, Score
+from toolchain.search.scores import Flags, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, Scored, best_first, complete
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -40,7 +40,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
     )
     data = load_data("digits", space, holdout_per_class=70, seed=0)
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
 
     def forward(images: torch.Tensor, step: int):  # type: ignore[no-untyped-def]
         arch = space.draw(Random(step))
@@ -131,7 +131,7 @@ class Racer:
         self.asked: list[Architecture] = []
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         self.asked += archs
         right = np.stack([self.right(arch) for arch in archs])

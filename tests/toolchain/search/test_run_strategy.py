@@ -9,11 +9,11 @@ import pytest
 
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.search.generations import Evaluate, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Reference, Score
+from toolchain.search.scores import RaceThreshold, Score
 from toolchain.search.strategies import Evolution, RandomSearch, Scored
 from toolchain.spaces.core import Architecture, SearchSpace
 
@@ -33,7 +33,7 @@ class Scores:
         self._left = most
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         if not self._left:
             raise Killed

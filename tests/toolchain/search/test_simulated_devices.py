@@ -14,24 +14,24 @@ from random import Random
 import pytest
 
 from exporters.backends import CompileSpec, fake
-from exporters.reference import KEY as REFERENCE
-from latency_db.context import Context
-from latency_db.table import REPRODUCED, LatencyTable, Row, summarise
+from exporters.graph.anchor import KEY as REFERENCE
+from latency_db.table import REPRODUCED, LatencyTable, Row, summarize
+from latency_db.target import Target
 from toolchain.config import ProfileConfig, SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.latency import LatencyModel, latency_cost, latency_model, network_key
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
-from toolchain.profiling import measure
+from toolchain.measuring import rounds
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.network import Measurement, measurement
 from toolchain.profiling.networks import stratified
-from toolchain.profiling.profiler import export_for_timing
 from toolchain.profiling.variants import variants
-from toolchain.profiling.whole import Measurement, measurement
 from toolchain.progress import Quiet
-from toolchain.search.budget import Costs, Goal
-from toolchain.search.goals import Outcome, Plan, Search, run_goals
+from toolchain.search.budget import Costs, NamedBudget
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Reference, Score
+from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
+from toolchain.search.scores import RaceThreshold, Score
 from toolchain.search.strategies import best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -40,7 +40,7 @@ SLOWER = 1.3  # whole networks than their parts
 OWN_SHARE = 0.02  # standard deviation of what a network has of its own
 NETWORKS = 20  # whole ones in a profile; every second device is searched without any, so that only misses teach
 PROFILE = ProfileConfig(backend="fake", rounds=6, min_ms=20.0, quiet_timeout_s=2.0)
-SEARCH = SearchConfig(population=12, generations=4, top_k=4, race=False, random_baseline=False)
+SEARCH = SearchConfig(population=12, generations=4, top_k=4, race=False, random_search=False)
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,24 @@ class World:
     """A space with what its parts truly take, in ms by key."""
 
     space: SearchSpace
-    context: Context
+    target: Target
     parts_ms: Mapping[str, float]
     total: TableCost
 
 
 @pytest.fixture(scope="session")
-def world(context: Context, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(target: Target, tmp_path_factory: pytest.TempPathFactory) -> World:
     space, folder = load_space("shufflenet_v2_quick"), tmp_path_factory.mktemp("parts")
     known = {}
     for number, part in enumerate(variants(space)):
         export_for_timing(part.build(), part.input_shape, folder / f"{number}.onnx")
         known[part.key] = fake.latency_ms(folder / f"{number}.onnx", batch=32)
-    exact = LatencyTable(context, {key: Row(key, summarise([measured(ms)], 1), "", 1) for key, ms in known.items()})
-    return World(space, context, known, latency_cost(space, exact))
+    exact = LatencyTable(target, {key: Row(key, summarize([measured(ms)], 1), "", 1) for key, ms in known.items()})
+    return World(space, target, known, latency_cost(space, exact))
 
 
-def measured(ms: float) -> measure.Sample:
-    return measure.Sample(1, ms, ms, ms, ms)
+def measured(ms: float) -> rounds.Sample:
+    return rounds.Sample(1, ms, ms, ms, ms)
 
 
 class Device:
@@ -102,7 +102,7 @@ class Device:
 class Told:
     """What one search came to, and the truth of it."""
 
-    outcome: Outcome | None  # None: refused at once, as the bound of no architecture is within the budget
+    outcome: BudgetResult | None  # None: refused at once, as the bound of no architecture is within the budget
     most_ms: float
     true_ms: float | None  # of the winner, if there is one
     by_sum_ms: float  # truly, of the winner that a limit on the plain sum would have given
@@ -114,8 +114,8 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
     """Profile the device of that seed, and search it for a budget somewhere in its range."""
     rng, device = Random(f"search {seed}"), Device(world, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "usable_backend", lambda _: device)
-        patch.setattr(measure, "context_of", lambda _: world.context)
+        patch.setattr(rounds, "usable_backend", lambda _: device)
+        patch.setattr(rounds, "target_of", lambda _: world.target)
         table = profiled(world, seed, NETWORKS if seed % 2 == 0 else 0)
         model = latency_model(world.space, table)
         share = rng.uniform(0.2, 0.9)
@@ -125,15 +125,17 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
 
         def measure_whole(arch: Architecture, time: int) -> Measurement:
             key = network_key(world.space, arch)
-            rounds = [
-                r[key] for _, r in measure.trusted_rounds({key: Path(key)}, PROFILE, seed + time, {}, Quiet(), "")
+            samples = [
+                r[key] for _, r in rounds.trusted_rounds({key: Path(key)}, PROFILE, seed + time, {}, Quiet(), "")
             ]
-            return measurement(rounds, PROFILE.threads)
+            return measurement(samples, PROFILE.threads)
 
-        outcome: Outcome | None
+        outcome: BudgetResult | None
         try:
-            plan = Plan(((Goal("one", budget), FeasibleSet(world.space, budget)),), Costs((), model), world.context)
-            (outcome,) = run_goals(search, plan, measure_whole)
+            plan = SearchPlan(
+                ((NamedBudget("one", budget), FeasibleSet(world.space, budget)),), Costs((), model), world.target
+            )
+            (outcome,) = search_budgets(search, plan, measure_whole)
         except BudgetInfeasible:
             outcome = None
     winner = outcome.verified.winner.scored.architecture if outcome and outcome.verified else None
@@ -161,8 +163,8 @@ def profiled(world: World, seed: int, networks: int) -> LatencyTable:
     archs = stratified(world.space, networks, seed)
     keys = [*world.parts_ms, *(network_key(world.space, arch) for arch in archs)]
     files = {key: Path(key) for key in keys}
-    found = measure.summaries(files, PROFILE, seed, Quiet())
-    return LatencyTable(world.context, {key: Row(key, summary, "", 1) for key, summary in found.items()})
+    found = rounds.summaries(files, PROFILE, seed, Quiet())
+    return LatencyTable(world.target, {key: Row(key, summary, "", 1) for key, summary in found.items()})
 
 
 def best_by_sum(search: Search, model: LatencyModel, most_ms: float) -> Architecture:
@@ -178,7 +180,7 @@ class Scores:
         self._total = world.total
 
     def many(
-        self, archs: Sequence[Architecture], reference: Reference | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         return [Score(self._accuracy(arch)) for arch in archs]
 

@@ -9,7 +9,7 @@ import pytest
 
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
-from toolchain.costs.feasible import FeasibleSet
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace

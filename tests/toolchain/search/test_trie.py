@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets.network import initialise
+from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.search.trie import Trie
 from toolchain.spaces import load_space
@@ -58,7 +58,7 @@ def build_head(space, norm):
 
 def supernet_of(space: SearchSpace) -> Supernet:
     supernet = Supernet(space)
-    initialise(supernet, torch.Generator().manual_seed(0))
+    initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return supernet.eval()
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from latency_db.context import Context
+from latency_db.target import Target
 from toolchain.costs.calibration import ASSUMED_MARGIN
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.feasible import FeasibleSet
 from toolchain.costs.latency import LatencyModel
+from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
-from toolchain.profiling.whole import Measurement
+from toolchain.measuring.network import Measurement
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Verified, Verifier, journalled
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(
         self,
-        context: Context,
+        target: Target,
         figures: Figures,
         calibrated: bool = True,
         hidden: Sequence[str] = (),
@@ -38,7 +38,7 @@ class Bench:
         self.figures, self.hidden = figures, hidden
         parts = TableCost("latency_ms", "ms", 0.0, ({name: total for name, (total, _) in figures.items()},))
         known = [Architecture(f"elsewhere {n}", (next(iter(figures)),)) for n in range(60 * calibrated)]
-        self.model = LatencyModel(parts, {a: figures[a.choices[0]][0] for a in known}, context)
+        self.model = LatencyModel(parts, {a: figures[a.choices[0]][0] for a in known}, target)
         self.budget = Budget((Limit(self.model.upper, 10.0),))
         self.measured: list[str] = []
         self.searches: list[int] = []
@@ -71,24 +71,24 @@ def name(found: Verified) -> str:
     return found.winner.scored.architecture.choices[0]
 
 
-def test_the_best_is_measured_once_and_taken(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
+def test_the_best_is_measured_once_and_taken(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
     found = bench.verify()
     assert (name(found), found.winner.predicted_ms, found.winner.measured) == ("a", 9.0, Measurement(10.0, 10.0))
     assert bench.measured == ["a"]
     assert (found.passed_over, bench.searches) == ((), [])
 
 
-def test_the_limit_holds_the_bound_and_not_the_prediction(context: Context) -> None:
+def test_the_limit_holds_the_bound_and_not_the_prediction(target: Target) -> None:
     """9.6 ms would do; with the margin that is assumed where nothing was measured whole, it is 10.08."""
-    bench = Bench(context, {"a": (9.6, 9.6), "b": (9.5, 9.5)}, calibrated=False)
+    bench = Bench(target, {"a": (9.6, 9.6), "b": (9.5, 9.5)}, calibrated=False)
     found = bench.verify()
     assert (name(found), bench.measured) == ("b", ["b"])
     assert found.winner.bound_ms == pytest.approx(9.5 * (1 + ASSUMED_MARGIN))
 
 
-def test_the_measured_interval_must_be_within_the_limit(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 9.9), "b": (5.0, 5.0)})
+def test_the_measured_interval_must_be_within_the_limit(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 9.9), "b": (5.0, 5.0)})
 
     def measure(arch: Architecture, _: int) -> Measurement:
         ms = bench.figures[arch.choices[0]][1]
@@ -100,16 +100,16 @@ def test_the_measured_interval_must_be_within_the_limit(context: Context) -> Non
     assert [miss.measured for miss in found.passed_over] == [Measurement(9.9, 9.9 * 1.02)]
 
 
-def test_what_measures_over_is_passed_over_for_the_next_best(context: Context) -> None:
-    bench = Bench(context, {"a": (9.9, 10.001), "b": (9.0, 9.4), "c": (1.0, 1.0), "d": (1.1, 1.1)})
+def test_what_measures_over_is_passed_over_for_the_next_best(target: Target) -> None:
+    bench = Bench(target, {"a": (9.9, 10.001), "b": (9.0, 9.4), "c": (1.0, 1.0), "d": (1.1, 1.1)})
     found = bench.verify()
     assert name(found) == "b"
     assert bench.measured == ["a", "a'", "b"]
     assert [miss.scored.architecture for miss in found.passed_over] == [bench.arch("a")]
 
 
-def test_what_is_over_is_measured_once_more_before_it_counts(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 9.5), "b": (5.0, 5.0)})
+def test_what_is_over_is_measured_once_more_before_it_counts(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 9.5), "b": (5.0, 5.0)})
     measure = bench.measure
 
     def disturbed(arch: Architecture, time: int) -> Measurement:
@@ -120,45 +120,45 @@ def test_what_is_over_is_measured_once_more_before_it_counts(context: Context) -
     assert (name(found), found.winner.measured, found.passed_over) == ("a", Measurement(9.5, 9.5), ())
 
 
-def test_a_miss_is_learnt_from(context: Context) -> None:
+def test_a_miss_is_learnt_from(target: Target) -> None:
     """a is 1.5 times slower than its parts' sum, so b would take 12 ms, and c 9 and a margin."""
-    bench = Bench(context, {"a": (9.0, 13.5), "b": (8.0, 1.0), "c": (6.0, 9.0)}, calibrated=False)
+    bench = Bench(target, {"a": (9.0, 13.5), "b": (8.0, 1.0), "c": (6.0, 9.0)}, calibrated=False)
     found = bench.verify()
     assert (name(found), bench.measured) == ("c", ["a", "a'", "c"])
     assert found.winner.calibration is not None
     assert (found.winner.calibration.scale, found.winner.predicted_ms) == (1.5, 9.0)
 
 
-def test_the_search_goes_on_where_too_few_are_left(context: Context) -> None:
+def test_the_search_goes_on_where_too_few_are_left(target: Target) -> None:
     figures = {"a": (9.0, 13.5), "c": (6.0, 9.0), "new": (5.0, 7.5), "slow": (7.0, 1.0)}
-    bench = Bench(context, figures, calibrated=False, hidden=("new", "slow"))
+    bench = Bench(target, figures, calibrated=False, hidden=("new", "slow"))
     found = bench.verify(enough=2)
     # before the miss both a and c fit, which is enough; after it c alone. "slow" is over once corrected
     assert (name(found), bench.measured, bench.searches) == ("new", ["a", "a'", "new"], [0])
     assert [scored.architecture.choices[0] for scored in found.scored] == ["a", "c", "new"]
 
 
-def test_a_search_that_finds_nothing_new_is_not_repeated(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 9.5), "b": (8.0, 8.0)})
+def test_a_search_that_finds_nothing_new_is_not_repeated(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 9.5), "b": (8.0, 8.0)})
     assert name(bench.verify(enough=50)) == "a"
     assert bench.searches == [0]
 
 
-def test_before_giving_up_the_quickest_is_measured_all_the_same(context: Context) -> None:
+def test_before_giving_up_the_quickest_is_measured_all_the_same(target: Target) -> None:
     """One measurement that was disturbed must not rule out all others."""
-    bench = Bench(context, {"a": (2.0, 20.0), "b": (1.9, 1.9), "c": (1.5, 1.5), "d": (1.8, 1.8)}, calibrated=False)
+    bench = Bench(target, {"a": (2.0, 20.0), "b": (1.9, 1.9), "c": (1.5, 1.5), "d": (1.8, 1.8)}, calibrated=False)
     assert (name(bench.verify()), bench.measured) == ("c", ["a", "a'", "c"])
 
 
-def test_a_calibration_on_many_is_not_moved_by_one_disturbed_measurement(context: Context) -> None:
+def test_a_calibration_on_many_is_not_moved_by_one_disturbed_measurement(target: Target) -> None:
     figures = {"a": (9.0, 90.0)} | {f"b{n}": (8.0 - n / 10, 8.0 - n / 10) for n in range(30)}
-    bench = Bench(context, figures)
+    bench = Bench(target, figures)
     found = bench.verify()
     assert (name(found), bench.measured) == ("b0", ["a", "a'", "b0"])
 
 
-def test_nothing_fits(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 13.0), "b": (8.9, 12.0), "c": (7.5, 11.25)}, calibrated=False)
+def test_nothing_fits(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 13.0), "b": (8.9, 12.0), "c": (7.5, 11.25)}, calibrated=False)
     with pytest.raises(BudgetInfeasible) as caught:
         bench.verify()
     assert bench.measured == ["a", "a'", "c", "c'"]
@@ -168,9 +168,9 @@ def test_nothing_fits(context: Context) -> None:
     assert "the space begins at" in text
 
 
-def test_measurements_and_searches_are_bounded(context: Context) -> None:
+def test_measurements_and_searches_are_bounded(target: Target) -> None:
     """Each misses narrowly, and each search finds one more that will."""
-    bench = Bench(context, {f"c{n}": (9.0 - n / 1000, 10.5) for n in range(30)})
+    bench = Bench(target, {f"c{n}": (9.0 - n / 1000, 10.5) for n in range(30)})
     more = iter(range(1, 30))
 
     def search_on(feasible: FeasibleSet, earlier: Sequence[Scored], searches: int) -> tuple[Scored, ...]:
@@ -185,30 +185,30 @@ def test_measurements_and_searches_are_bounded(context: Context) -> None:
     assert len(bench.measured) <= 2 * (MOST_MISSES + 1)
 
 
-def test_without_a_limit_the_best_is_measured_and_taken(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 99.0), "b": (5.0, 5.0)})
+def test_without_a_limit_the_best_is_measured_and_taken(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 99.0), "b": (5.0, 5.0)})
     found = bench.verify(budget=Budget())
     assert (name(found), found.winner.measured) == ("a", Measurement(99.0, 99.0))
 
 
-def test_other_limits_hold_for_the_quickest_as_well(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 30.0), "b": (8.0, 30.0), "c": (1.0, 1.0)}, calibrated=False)
+def test_other_limits_hold_for_the_quickest_as_well(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 30.0), "b": (8.0, 30.0), "c": (1.0, 1.0)}, calibrated=False)
     macs = TableCost("macs", "MACs", 0.0, ({"a": 1.0, "b": 1.0, "c": 2.0},))
     with pytest.raises(BudgetInfeasible):
         bench.verify(budget=Budget((*bench.budget.limits, Limit(macs, 1.5))))
     assert bench.measured == ["a", "a'", "b", "b'"]
 
 
-def test_of_equals_the_one_scored_first_wins(context: Context) -> None:
-    bench = Bench(context, dict.fromkeys("bac", (1.0, 1.0)))
+def test_of_equals_the_one_scored_first_wins(target: Target) -> None:
+    bench = Bench(target, dict.fromkeys("bac", (1.0, 1.0)))
     equals = [Scored(bench.arch(key), 0.5, 0, "random") for key in "bac"]
     found = Verifier(bench.space, bench.measure, bench.search_on, 1).winner(Budget(), equals, None)
     assert name(found) == "b"
     assert (found.winner.predicted_ms, found.winner.bound_ms) == (None, None)
 
 
-def test_known_measurements_are_not_taken_again_and_new_ones_are_kept(context: Context) -> None:
-    bench = Bench(context, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
+def test_known_measurements_are_not_taken_again_and_new_ones_are_kept(target: Target) -> None:
+    bench = Bench(target, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
     kept: list[tuple[Architecture, int, Measurement]] = []
     known = {(bench.arch("a"), 0): Measurement(7.5, 7.6)}
     measure = journalled(known, bench.measure, lambda *line: kept.append(line))

@@ -110,7 +110,7 @@ def test_jitter_is_torchvisions_in_each_order(order: int, channels: int) -> None
         expected = x[n] / 255
         for op in ORDERS[order]:
             expected = ops[op](expected, 0.6 + 0.8 * float(u[n, op]))
-        # of 255; torchvision's weights of colours have three digits or four
+        # of 255; torchvision's weights of colors have three digits or four
         torch.testing.assert_close(found[n] / 255, expected, atol=1e-3, rtol=0)
 
 

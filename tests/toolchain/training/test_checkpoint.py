@@ -16,8 +16,8 @@ BELONGS = {"space_digest": "abc", "data": "digits", "seed": 0, "recipe": {"lr": 
 def checkpoint(step: int = 7) -> Checkpoint:
     generator = torch.Generator().manual_seed(step)
     weight = torch.randn(50, 50, generator=generator)
-    optimiser = {"state": {0: {"momentum_buffer": -weight}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-    return Checkpoint(step, BELONGS, {"weight": weight}, optimiser)
+    optimizer = {"state": {0: {"momentum_buffer": -weight}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    return Checkpoint(step, BELONGS, {"weight": weight}, optimizer)
 
 
 def test_reads_back(tmp_path: Path) -> None:
@@ -27,8 +27,8 @@ def test_reads_back(tmp_path: Path) -> None:
     found = load(path, BELONGS)
     assert (found.step, found.belongs) == (7, BELONGS)
     assert torch.equal(found.model["weight"], checkpoint().model["weight"])
-    assert torch.equal(found.optimiser["state"][0]["momentum_buffer"], -checkpoint().model["weight"])
-    assert found.optimiser["param_groups"] == checkpoint().optimiser["param_groups"]
+    assert torch.equal(found.optimizer["state"][0]["momentum_buffer"], -checkpoint().model["weight"])
+    assert found.optimizer["param_groups"] == checkpoint().optimizer["param_groups"]
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
 
 

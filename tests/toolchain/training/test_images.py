@@ -19,7 +19,7 @@ def folder_images(paths: list[Path], channels: int = 3, size_px: int = 14) -> Fo
 
 
 def saved(path: Path, mode: str, size: tuple[int, int] = (41, 23)) -> Path:
-    """A red image in that mode (grey where the mode has no colours)."""
+    """A red image in that mode (grey where the mode has no colors)."""
     image = Image.new("RGB", size, RED)
     converted = image.convert("P", palette=Image.Palette.ADAPTIVE) if mode == "P" else image.convert(mode)
     converted.save(path)
@@ -35,7 +35,7 @@ def test_colours_of_every_mode(tmp_path: Path, name: str, mode: str) -> None:
     pixels = folder_images([saved(tmp_path / name, mode)]).fetch([0])
     assert pixels.shape == (1, 3, 14, 14)
     assert pixels.dtype == torch.uint8
-    # JPEG and webp round colours by a few levels
+    # JPEG and webp round colors by a few levels
     expected = torch.tensor(RED).view(1, 3, 1, 1).expand(1, 3, 14, 14).float()
     torch.testing.assert_close(pixels.float(), expected, atol=6, rtol=0)
 

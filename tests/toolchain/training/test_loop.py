@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from toolchain.errors import BadCheckpoint
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet, Task
 from toolchain.spaces import load_space
@@ -22,7 +22,7 @@ from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Forward, Schedule, learning_rate, train
-from toolchain.training.optimiser import Slices, sgd
+from toolchain.training.optimizer import Slices, sgd
 from toolchain.training.recipe import Recipe
 
 STEPS = 10
@@ -43,7 +43,7 @@ def recipe(data: Data, **changes: Any) -> Recipe:
 
 def model_of(space: SearchSpace, kind: str, seed: int = 0) -> nn.Module:
     model = Supernet(space) if kind == "supernet" else Network(space, space.all_same("choice_5"), STANDALONE)
-    initialise(model, torch.Generator().manual_seed(seed))
+    initialize(model, torch.Generator().manual_seed(seed))
     return model
 
 
@@ -101,8 +101,8 @@ def test_ten_steps_equal_some_and_the_rest(
     assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
     one, other = (load(tmp_path / way / "checkpoint.pt", BELONGS) for way in ("whole", "killed"))
     assert one.step == other.step == STEPS
-    for index, state in one.optimiser["state"].items():
-        assert torch.equal(state["momentum_buffer"], other.optimiser["state"][index]["momentum_buffer"])
+    for index, state in one.optimizer["state"].items():
+        assert torch.equal(state["momentum_buffer"], other.optimizer["state"][index]["momentum_buffer"])
 
 
 def test_what_is_trained_to_the_end_is_not_trained_again(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
@@ -162,13 +162,13 @@ def test_curves_of_a_run_that_was_killed_have_no_step_twice(
 def test_weight_decay_reaches_weights_only(tiny_space: SearchSpace) -> None:
     """Where no gradient pulls, a step with decay shrinks weights and leaves scales, offsets and biases."""
     net = Network(tiny_space, tiny_space.all_same("choice_x"), STANDALONE)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     net.add_module("extra", nn.Linear(3, 2, bias=True))
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-    optimiser = sgd(net, Recipe(epochs=1, batch=1, lr=0.5, weight_decay=0.1))
+    optimizer = sgd(net, Recipe(epochs=1, batch=1, lr=0.5, weight_decay=0.1))
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
+    optimizer.step()
     kinds = {name: parameter.dim() > 1 for name, parameter in net.named_parameters()}
     assert set(kinds.values()) == {True, False}
     for name, parameter in net.named_parameters():
@@ -178,7 +178,7 @@ def test_weight_decay_reaches_weights_only(tiny_space: SearchSpace) -> None:
 
 def test_each_parameter_is_trained(tiny_space: SearchSpace, digits: Data, tmp_path: Path) -> None:
     net = Network(tiny_space, tiny_space.all_same("choice_x"), STANDALONE)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
     run(net, tiny_space, digits, tmp_path)
     assert not [name for name, parameter in net.named_parameters() if torch.equal(parameter, before[name])]

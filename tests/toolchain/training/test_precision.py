@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from toolchain.errors import BadConfig, NoDevice
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimiser import Slices
+from toolchain.training.optimizer import Slices
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import Recipe
 
@@ -62,7 +62,7 @@ def test_mixed_precision_learns_and_goes_on(
 
     def run(folder: Path, kill_at: int | None) -> nn.Module:
         net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
-        initialise(net, torch.Generator().manual_seed(0))
+        initialize(net, torch.Generator().manual_seed(0))
 
         def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
             if step == kill_at:
@@ -92,7 +92,7 @@ def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale(
     tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
     net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     before = {name: value.detach().clone() for name, value in net.named_parameters()}
     schedule = Schedule(tmp_path / "c.pt", tmp_path / "tb", 0.0, workers=0, seed=0, precision=Precision(torch.float16))
     recipe = Recipe(epochs=16 / len(digits.fit), batch=16, lr=0.05)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.network import Network, initialise
+from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import recalibration_batches
@@ -22,7 +22,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @pytest.fixture(scope="module")
 def supernet(tiny_space: SearchSpace) -> Supernet:
     net = Supernet(tiny_space)
-    initialise(net, torch.Generator().manual_seed(0))
+    initialize(net, torch.Generator().manual_seed(0))
     return net
 
 
@@ -46,7 +46,7 @@ def test_equals_the_mean_of_each_batchs_statistics(
     arch = tiny_space.draw(Random(1))
     net = supernet.extract(arch) if kind == "candidate" else Network(tiny_space, arch, STANDALONE)
 
-    # By definition: each batch is normalised by its own mean and variance on its way, and the statistics of a layer
+    # By definition: each batch is normalized by its own mean and variance on its way, and the statistics of a layer
     # are the plain mean over batches of what it saw (the variance with n - 1, as torch keeps it).
     reference = deepcopy(net).train()
     seen: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)

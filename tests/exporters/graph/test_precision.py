@@ -1,0 +1,87 @@
+"""What a file computes in is read off its multiplications."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.helper import make_node as node
+
+from exporters.errors import NotOnnx, WrongPrecision
+from exporters.graph.precision import check_precision, precision_of
+
+FLOAT, HALF, INT8, UINT8, INT16 = (
+    TensorProto.FLOAT,
+    TensorProto.FLOAT16,
+    TensorProto.INT8,
+    TensorProto.UINT8,
+    TensorProto.INT16,
+)
+
+
+def save(path: Path, nodes: list[onnx.NodeProto], kind: int = FLOAT, weights: dict[str, int] | None = None) -> Path:
+    """A file with input x and output y of `kind`, and weights (4, 4) of the kinds given; s is a scale, z a zero."""
+    tensors = [numpy_helper.from_array(np.array(0.1, np.float32), "s")]
+    for name, kind_of_weight in (weights or {}).items():
+        dtype = helper.tensor_dtype_to_np_dtype(kind_of_weight)
+        tensors.append(numpy_helper.from_array(np.zeros((4, 4), dtype), name))
+        tensors.append(numpy_helper.from_array(np.zeros((), dtype), f"z{name}"))
+    ends = [helper.make_tensor_value_info(name, kind, ["N", 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+def quantized(source: str, to: str, zero: str) -> list[onnx.NodeProto]:
+    return [
+        node("QuantizeLinear", [source, "s", zero], [f"q{to}"]),
+        node("DequantizeLinear", [f"q{to}", "s", zero], [to]),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(FLOAT, "fp32"), (HALF, "fp16"), (TensorProto.DOUBLE, "mixed")])
+def test_floats(kind: int, name: str, tmp_path: Path) -> None:
+    assert precision_of(save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], kind, {"w": kind})) == name
+    assert precision_of(save(tmp_path / "g.onnx", [node("Relu", ["x"], ["y"])], kind)) == name  # nothing multiplies
+
+
+def test_what_is_half_one_and_half_the_other_is_mixed(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Cast", ["a"], ["b"], to=HALF),
+        node("MatMul", ["b", "v"], ["c"]),
+        node("Cast", ["c"], ["y"], to=FLOAT),
+    ]
+    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": FLOAT, "v": HALF})) == "mixed"
+
+
+@pytest.mark.parametrize(("weight", "name"), [(INT8, "int8"), (UINT8, "int8"), (INT16, "fp32")])
+def test_8_bits_are_dequantized_right_before_they_are_multiplied(weight: int, name: str, tmp_path: Path) -> None:
+    nodes = [
+        *quantized("x", "xd", "zw"),
+        node("DequantizeLinear", ["w", "s", "zw"], ["wd"]),
+        node("MatMul", ["xd", "wd"], ["y"]),
+    ]
+    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": weight})) == name
+
+
+def test_weights_alone_in_8_bits_are_multiplied_as_floats(tmp_path: Path) -> None:
+    nodes = [node("DequantizeLinear", ["w", "s", "zw"], ["wd"]), node("MatMul", ["x", "wd"], ["y"])]
+    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": INT8})) == "fp32"
+
+
+def test_a_file_is_held_to_what_is_said_of_it(tmp_path: Path) -> None:
+    path = save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], weights={"w": FLOAT})
+    check_precision(path, "fp32")
+    with pytest.raises(WrongPrecision) as caught:
+        check_precision(path, "fp16")
+    assert str(caught.value) == (
+        f"{path} computes in fp32, not in fp16, and a runtime doesn't change that. "
+        f"Ask for fp32, or export the file in fp16"
+    )
+
+
+def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotOnnx):
+        precision_of(tmp_path / "missing.onnx")

@@ -1,0 +1,145 @@
+"""A ranking: which networks it takes, what it answers, and that nothing of it is done twice."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from toolchain.config import Config, parse_config, preset_text
+from toolchain.costs.counters import macs_cost
+from toolchain.errors import BadCheckpoint, BadConfig
+from toolchain.progress import Quiet
+from toolchain.ranking import rank as module
+from toolchain.ranking.rank import check_request, rank, sample
+from toolchain.runs import Run, open_run
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.data import Data, load_data
+from toolchain.training.stages import train_supernet
+
+SPACE = (
+    "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
+    "ops=choice_3,widths=0.2-0.6-1.0-1.6"
+)
+NETWORKS, REPEATS = 4, 2
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return load_space(SPACE)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    flags = {
+        "space": SPACE,
+        "data": "digits",
+        "runs": str(tmp_path_factory.mktemp("runs")),
+        "holdout_per_class": 20,
+        "threads": 1,
+        "train.changes": {"epochs": 1, "batch": 64},
+        "retrain.changes": {"epochs": 0.5, "batch": 64},
+        "search": {"bn_images": 128, "batch": 64},
+    }
+    return parse_config(preset_text("quick"), flags, "test")
+
+
+@pytest.fixture(scope="module")
+def data(space: SearchSpace) -> Data:
+    return load_data("digits", space, 20, 0)
+
+
+@pytest.fixture(scope="module")
+def run(config: Config, space: SearchSpace, data: Data) -> Run:
+    with open_run(config, make=True) as folder:
+        train_supernet(config, space, data, folder, Quiet())
+    return folder
+
+
+def test_a_sample_has_a_network_at_each_level_of_cost(space: SearchSpace) -> None:
+    cost = macs_cost(space)
+    found = sample(space, cost, 10, seed=0)
+    width = (cost.greatest - cost.least) / 10
+    levels = [min(9, int((cost.cost(arch) - cost.least) / width)) for arch in found]
+    assert levels == list(range(10))
+    assert found == sample(space, cost, 10, seed=0) != sample(space, cost, 10, seed=1)
+    uniform = [cost.cost(space.draw(Random(seed))) for seed in range(10)]
+    assert max(map(cost.cost, found)) - min(map(cost.cost, found)) > max(uniform) - min(uniform)
+
+
+def test_a_sample_of_a_coarse_space_is_filled_up(tiny_space: SearchSpace) -> None:
+    found = sample(tiny_space, macs_cost(tiny_space), 100, seed=0)
+    assert len(set(found)) == 100
+
+
+def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
+    config: Config, space: SearchSpace, data: Data, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[tuple[str, int]] = []
+    retrain = module.retrain
+
+    def counted(config: Config, space: SearchSpace, arch: Any, *rest: Any) -> dict[str, Any]:
+        if len(trained) == 3:
+            raise Killed
+        trained.append((str(arch), config.seed))
+        return retrain(config, space, arch, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "retrain", counted)
+        with pytest.raises(Killed):
+            rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
+    answer = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
+    archs = [str(arch) for arch in sample(space, macs_cost(space), NETWORKS, config.seed)]
+    assert trained == [(arch, seed) for arch in archs for seed in range(REPEATS)][:3]
+    assert [" ".join(network["architecture"]) for network in answer["networks"]] == archs
+    assert all(len(network["alone"]) == REPEATS for network in answer["networks"])
+    assert set(answer["tau"]) == {
+        "inherited_and_alone",
+        "unrecalibrated_and_alone",
+        "inherited_and_unrecalibrated",
+        "macs_and_alone",
+        "first_and_second_repeat",
+    }
+    for network in answer["networks"]:
+        assert len({network["inherited"], *network["alone"]}) > 1
+    assert answer["seconds"]["alone"] > 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "retrain", lambda *_: pytest.fail("this was trained before"))
+        again = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
+    assert (again["networks"], again["tau"]) == (answer["networks"], answer["tau"])
+    assert again["seconds"]["alone"] == answer["seconds"]["alone"]
+
+    other = config.model_copy(
+        update={"search": config.search, "retrain": config.retrain.model_copy(update={"changes": {"epochs": 2}})}
+    )
+    with pytest.raises(BadCheckpoint, match="epochs"):
+        rank(other, space, NETWORKS, REPEATS, data, run, Quiet())
+
+
+@pytest.mark.parametrize(
+    ("networks", "repeats", "text"),
+    [(3, 1, "too few for an order"), (257, 1, "has 256 architectures"), (4, 0, "trains nothing")],
+)
+def test_what_cant_be_done_is_refused(networks: int, repeats: int, text: str, tiny_space: SearchSpace) -> None:
+    assert tiny_space.size == 256
+    with pytest.raises(BadConfig, match=text):
+        check_request(networks, repeats, tiny_space)
+
+
+def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_path: Any) -> None:
+    (tmp_path / "nastool.toml").write_text(config.as_toml())
+    told = nastool("rank", "--networks", "4", "--repeats", "2", "--json", cwd=tmp_path)
+    assert told.code == 0, told.stderr
+    assert told.json["cost"] == "macs"
+    shown = nastool("rank", "--networks", "4", "--repeats", "2", cwd=tmp_path)
+    assert "inherited and alone" in shown.stdout
+    assert "standard deviation" in shown.stderr
+    refused = nastool("rank", "--networks", "2", cwd=tmp_path)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "--networks 4" in refused.stderr

@@ -1,0 +1,174 @@
+"""Whole searches where networks are slower than their parts: nothing over budget wins, and kills change nothing."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from latency_db.target import Target
+from toolchain.config import SearchConfig
+from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.latency import LatencyModel
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.measuring.network import Measurement
+from toolchain.progress import Quiet
+from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.journal import Journal
+from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
+from toolchain.search.scores import RaceThreshold, Score
+from toolchain.search.verify import Measure, Verified, journalled
+from toolchain.spaces import load_space
+from toolchain.spaces.core import Architecture, SearchSpace
+
+CONFIG = SearchConfig(population=10, generations=4, top_k=3, race=False)
+
+
+class Killed(BaseException):
+    pass
+
+
+class World:
+    """A space, what its parts add up to, and what its networks truly take: `slower` times as much."""
+
+    def __init__(self, space: SearchSpace, target: Target, slower: float = 1.3) -> None:
+        rng = Random(5)
+        rows = tuple({choice.key: rng.uniform(1, 3) for choice in block.choices} for block in space.blocks)
+        self.space, self.target, self.slower = space, target, slower
+        self.parts = TableCost("latency_ms", "ms", 2.0, rows)
+
+    def truth(self, arch: Architecture) -> float:
+        return self.slower * self.parts.cost(arch)
+
+    def plan(self, *shares: float) -> SearchPlan:
+        """Budgets so far up in the true range; the sum of parts would take far too much for fitting."""
+        model = LatencyModel(self.parts, {}, self.target)
+        goals = []
+        for share in shares:
+            most = self.slower * (self.parts.least + share * (self.parts.greatest - self.parts.least))
+            budget = Budget((Limit(model.upper, most),))
+            goals.append((NamedBudget(f"latency_{share}", budget), FeasibleSet(self.space, budget)))
+        return SearchPlan(tuple(goals), Costs((), model), self.target)
+
+    def measure(self, arch: Architecture, _: int) -> Measurement:
+        return Measurement(self.truth(arch), self.truth(arch))
+
+
+class Files:
+    """The two journals of a run, opened anew by each command; kills after so many generations and measurements."""
+
+    def __init__(self, folder: Path, world: World, most: int = 10**9) -> None:
+        self.folder, self.world, self.most = folder, world, most
+        self.steps = 0
+
+    def _step(self) -> None:
+        if self.steps == self.most:
+            raise Killed
+        self.steps += 1
+
+    def many(
+        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+    ) -> list[Score]:
+        """Slower networks are better, as they are."""
+        self._step()
+        return [Score(self.world.parts.cost(arch) / self.world.parts.greatest) for arch in archs]
+
+    def run(self, plan: SearchPlan) -> tuple[BudgetResult, ...]:
+        world = self.world
+        candidates, measured = Journal(self.folder / "c.jsonl", {}), Journal(self.folder / "m.jsonl", {})
+        known = {
+            (world.space.architecture(line["architecture"]), line["time"]): Measurement(line["ms"], line["ms"])
+            for line in measured.lines
+        }
+
+        def measure(arch: Architecture, time: int) -> Measurement:
+            self._step()
+            return world.measure(arch, time)
+
+        def keep(arch: Architecture, time: int, found: Measurement) -> None:
+            measured.append({"architecture": list(arch.choices), "time": time, "ms": found.latency_ms})
+
+        search = Search(world.space, CONFIG, 0, candidates, self, Quiet())
+        return search_budgets(search, plan, journalled(known, measure, keep))
+
+
+@pytest.fixture(scope="session")
+def world(target: Target) -> World:
+    return World(load_space("shufflenet_v2_quick"), target)
+
+
+def verified(outcome: BudgetResult) -> Verified:
+    assert outcome.verified is not None, outcome.unmet
+    return outcome.verified
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_no_winner_is_over_budget(world: World, tmp_path: Path, share: float) -> None:
+    plan = world.plan(share)
+    (outcome,) = Files(tmp_path, world).run(plan)
+    winner = verified(outcome).winner
+    most = plan.goals[0][0].budget.limits[0].most
+    assert world.truth(winner.scored.architecture) <= most
+    assert winner.measured == world.measure(winner.scored.architecture, 0)
+
+
+def test_the_search_went_on_under_the_corrected_limit(world: World, tmp_path: Path) -> None:
+    """The first winner was far over; it taught where the limit is, and the next is close to it."""
+    plan = world.plan(0.5)
+    (outcome,) = Files(tmp_path, world).run(plan)
+    found, most = verified(outcome), plan.goals[0][0].budget.limits[0].most
+    assert found.passed_over
+    assert world.truth(found.passed_over[0].scored.architecture) > most
+    later = [scored for scored in found.scored if scored.generation >= CONFIG.generations]
+    assert later
+    # the margin that is assumed with one network is 5 %, so the winner can be within 5 % of the limit and some
+    assert world.truth(found.winner.scored.architecture) > 0.9 * most
+
+
+def test_what_is_learnt_under_one_budget_is_known_under_the_next(world: World, tmp_path: Path) -> None:
+    one, other = Files(tmp_path, world).run(world.plan(0.5, 0.6))
+    assert verified(one).passed_over
+    assert verified(other).passed_over == ()
+    calibration = verified(other).winner.calibration
+    assert calibration is not None
+    assert calibration.scale == pytest.approx(world.slower)
+
+
+def test_an_impossible_budget_is_said_and_the_others_go_on(world: World, tmp_path: Path) -> None:
+    """Within the sums of parts, and below what any network truly takes."""
+    one, other = Files(tmp_path, world).run(world.plan(-0.1, 0.6))
+    assert one.verified is None
+    assert "no candidate measured within" in one.unmet
+    assert verified(other).winner
+
+
+@pytest.mark.parametrize("left", range(1, 13))
+def test_killed_anywhere_it_ends_the_same(world: World, tmp_path: Path, left: int) -> None:
+    """With so many steps to go: among measurements, in the generations of the search that went on, and before."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    plan = world.plan(0.5)
+    whole = Files(tmp_path / "whole", world)
+    expected = whole.run(plan)
+    with pytest.raises(Killed):
+        Files(tmp_path / "killed", world, most=whole.steps - left).run(plan)
+    assert Files(tmp_path / "killed", world).run(plan) == expected
+    for name in ("c.jsonl", "m.jsonl"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_typed_again_it_measures_and_scores_nothing(world: World, tmp_path: Path) -> None:
+    plan = world.plan(0.5, 0.6)
+    expected = Files(tmp_path, world).run(plan)
+    assert Files(tmp_path, world, most=0).run(plan) == expected
+
+
+def test_where_nothing_can_be_measured_the_best_prediction_wins(world: World, tmp_path: Path) -> None:
+    plan = world.plan(0.5)
+    search = Search(world.space, CONFIG, 0, Journal(tmp_path / "c.jsonl", {}), Files(tmp_path, world), Quiet())
+    none: Measure | None = None
+    (outcome,) = search_budgets(search, plan, none)
+    winner = verified(outcome).winner
+    assert winner.measured is None
+    assert winner.bound_ms is not None
+    assert winner.bound_ms <= plan.goals[0][0].budget.limits[0].most

@@ -1,0 +1,163 @@
+"""TensorRT engines of exported files: for named compute capabilities without a GPU, or for the GPU that is here.
+
+They are built on export, and read again where they are timed.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporters.backends import CompileSpec
+from exporters.backends.tensorrt import Backend
+from exporters.cuda.engine import CAPABILITIES, CURRENT, Engine, parse_capability, suffix_of
+from exporters.cuda.plans import SUFFIX, runtime_of
+from exporters.devices.attached import Device, attached
+from exporters.errors import BackendUnavailable, DeviceMissing, EngineFailed
+from exporters.graph.precision import precision_of
+from exporters.manifest import MANIFEST, sha256
+from toolchain.errors import BadModel
+from toolchain.export.precisions import Model
+
+ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
+UNKNOWN = "unknown"  # the precision of an engine that no manifest describes: each layer has its own
+
+
+@dataclass(frozen=True)
+class EngineTarget:
+    """What engines are built for, "8.6" or "current", and the module that builds them."""
+
+    capability: str
+    builder: Backend
+
+
+def engine_targets(capabilities: Sequence[str], this_gpu: bool) -> tuple[EngineTarget, ...]:
+    """The targets that were asked for, all of them such that engines can be built here.
+
+    Args:
+        capabilities: as `86` or `8.6`; TensorRT-RTX builds for those, whatever GPU is here.
+        this_gpu: also for the GPU of this machine, through TensorRT.
+
+    Raises:
+        EngineFailed: there is no such compute capability.
+        BackendUnavailable: TensorRT, or the GPU, is not here.
+    """
+    found = [EngineTarget(parse_capability(text), Backend(ANY_GPU)) for text in dict.fromkeys(capabilities)]
+    if this_gpu:
+        found.append(EngineTarget(CURRENT, Backend(THIS_GPU)))
+    for target in found:
+        if reason := target.builder.build_unavailable_reason():
+            remedy = ". Or name a GPU, as --sm 86" if target.capability == CURRENT else ""
+            raise BackendUnavailable(f"no engine can be built here: {reason}{remedy}")
+    return tuple(found)
+
+
+def build_engines(
+    models: Sequence[Model], targets: Sequence[EngineTarget], batches: tuple[int, int, int], folder: Path
+) -> dict[Path, Mapping[str, object]]:
+    """An engine of each file for each target, and what is to be said of it.
+
+    Args:
+        batches: the least, the one that it is tuned for, the most; all equal for a static batch.
+
+    Raises:
+        EngineFailed: a builder refuses a file.
+        OSError: an engine can't be written.
+    """
+    found: dict[Path, Mapping[str, object]] = {}
+    for model in models:
+        spec = CompileSpec(batches[1], precision=precision_of(model.file), batches=batches)
+        for target in targets:
+            engine = target.builder.build(model.file, spec, target.capability)
+            path = folder / f"{model.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
+            engine.save(path)
+            found[path] = _described(model, engine, batches)
+    return found
+
+
+def _described(model: Model, engine: Engine, batches: tuple[int, int, int]) -> Mapping[str, object]:
+    return {
+        "precision": model.precision,
+        "built_from": model.file.name,
+        "capability": engine.capability,
+        "built_by": engine.built_by,
+        "batches": list(batches),
+        "measured_latency_ms": None,  # an engine runs on its GPU; nastool bench FILE measures it there
+    }
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """An engine, by what it and the manifest beside it say.
+
+    Args:
+        runtime: the backend that built it, and that alone runs it.
+        capability: of the GPU that it runs on, as "8.6"; empty where nothing says.
+        precision: of the file that it was built from, or `UNKNOWN`.
+        batches: the least and the most that it takes, or None.
+    """
+
+    path: Path
+    runtime: str
+    capability: str
+    precision: str
+    batches: tuple[int, int] | None
+
+
+def read_engine(path: Path) -> EngineFile:
+    """What is known of an engine without running it.
+
+    Raises:
+        EngineFailed: it is not there, damaged, or not the one that the manifest beside it describes.
+    """
+    runtime = runtime_of(path)
+    named = re.search(r"\.sm(\d+)(\d)$", path.stem)
+    capability = ".".join(named.groups()) if named else ""
+    try:
+        manifest = json.loads((path.parent / MANIFEST).read_text())
+        said, digest = manifest["engines"][path.name], manifest["files"][path.name]["sha256"]
+        precision = str(manifest["models"][said["built_from"]]["compute_precision"])
+        least, _, most = map(int, said["batches"])
+        built_for = str(said["capability"])
+    except (OSError, ValueError, KeyError, TypeError):  # no manifest, or another program's
+        return EngineFile(path, runtime, capability, UNKNOWN, None)
+    if sha256(path) != digest:
+        raise EngineFailed(
+            f"{path} is damaged, or not the engine that {MANIFEST} beside it describes: its digest is another. "
+            f"Type nastool export again"
+        )
+    return EngineFile(path, runtime, capability if built_for == CURRENT else built_for, precision, (least, most))
+
+
+def require_engine_batch(engine: EngineFile, batch: int) -> None:
+    """An engine takes the batches that it was built for, and no others.
+
+    Raises:
+        BadModel: `batch` is none of them.
+    """
+    if engine.batches and not engine.batches[0] <= batch <= engine.batches[1]:
+        least, most = engine.batches
+        raise BadModel(
+            f"{engine.path} takes batches of {least if least == most else f'{least} to {most}'}, and latencies for a "
+            f"batch of {batch} were asked for. Give --batch {most}, or build it for others"
+        )
+
+
+def gpu_of(engine: EngineFile) -> Device:
+    """The GPU of this machine that an engine was built for.
+
+    Raises:
+        DeviceMissing: there is none; the message says which it takes, and what is here.
+    """
+    here = attached()
+    for device in here:
+        if device.kind == "gpu" and engine.capability in ("", device.capability):
+            return device
+    known = f" ({CAPABILITIES[engine.capability]})" if engine.capability in CAPABILITIES else ""
+    needed = f"an NVIDIA GPU of compute capability {engine.capability}{known}" if engine.capability else "an NVIDIA GPU"
+    listed = ", ".join(f"{d.name} ({d.model}{f', {d.capability}' if d.capability else ''})" for d in here)
+    raise DeviceMissing(
+        f"{engine.path} was built by {engine.runtime} for {needed}, and runs on no other device. Here: {listed}. "
+        f"Type this where there is such a GPU, or name the ONNX file that it was built from"
+    )

@@ -1,0 +1,100 @@
+"""A retrained network -> ONNX files, one for each precision, and what each one is held to."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exporters.graph.to_onnx import export_onnx, fix_batch, load_model, write_model
+from exporters.quantize.int8 import quantize
+from exporters.quantize.qcdq import write_codes
+from toolchain.errors import BadConfig
+from toolchain.nets.deploy import integer_layers, plain
+from toolchain.nets.network import Network
+from toolchain.spaces.core import Architecture, SearchSpace
+
+FLOAT = ("fp32", "fp16", "int8")
+LOW_BIT = ("exact", "int8")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A file; `precision` is what was asked for, and `tolerance` the name of what it has to pass (exporters.graph.parity).
+
+    `integer_convolutions` is how many convolutions ONNX Runtime must run in integers, where a number is promised.
+    """
+
+    file: Path
+    precision: str
+    tolerance: str
+    integer_convolutions: int | None = None
+
+
+def precisions_of(space: SearchSpace, arch: Architecture, searched: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The network's own precision, and then the others that are wanted.
+
+    Its own is the one that was searched: a latency limit is for that. Of a network of 1 to 4 bits it is `exact`.
+
+    Raises:
+        BadConfig: there is no such precision of it.
+    """
+    quantized = any(choice.quantized for choice in space.choices_of(arch))
+    known, own = (LOW_BIT, LOW_BIT[0]) if quantized else (FLOAT, searched)
+    for name in wanted:
+        if name not in known:
+            kind = "network of 1 to 4 bits" if quantized else "float network"
+            raise BadConfig(f"unknown precision {name!r}. A {kind} is exported as {' or '.join(known)}")
+    return (own, *(name for name in wanted if name != own))
+
+
+def write_models(
+    net: Network,
+    precisions: tuple[str, ...],
+    about: Mapping[str, Any],
+    images: NDArray[np.float32],
+    batch: int | None,
+    folder: Path,
+) -> tuple[Model, ...]:
+    """Write the files: model.onnx in the first precision, model.PRECISION.onnx in each other one.
+
+    Args:
+        about: travels in each file's metadata.
+        images: preprocessed hold-out images (N, C, S, S), which 8-bit ranges come from.
+        batch: images that the files take at once; None for any number.
+
+    Raises:
+        ExportFailed: the network can't be exported as it is.
+        OSError: a file can't be written.
+    """
+    example, floats_file = torch.from_numpy(images[:1]), folder / "floats.onnx"
+    layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}
+    export_onnx(plain(net) if layers else net, example, floats_file)
+    floats = load_model(floats_file)
+    floats_file.unlink()
+    models = []
+    for number, precision in enumerate(precisions):
+        file = folder / (f"model.{precision}.onnx" if number else "model.onnx")
+        metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
+        models.append(Model(file, precision, precision))
+        if precision == "fp16":
+            export_onnx(net, example, file, metadata, "fp16")
+        elif precision == "fp32":
+            write_model(floats, file, metadata)
+        elif not layers:
+            write_model(quantize(floats, images), file, metadata)
+        elif precision == "exact":
+            write_model(write_codes(floats, layers, None), file, metadata)
+        else:
+            write_model(write_codes(floats, layers, images), file, metadata)
+            models[-1] = Model(file, precision, "low_bit_int8", len(layers))
+    if batch is not None:
+        for model in models:
+            fixed = load_model(model.file)
+            fix_batch(fixed, batch)
+            write_model(fixed, model.file)
+    return tuple(models)

@@ -1,0 +1,119 @@
+"""Does a file compute what was trained? On hold-out images, at several batch sizes, before it is shipped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from exporters.backends import Backend, CompileSpec
+from exporters.graph.optimized import convolutions
+from exporters.graph.parity import (
+    Parity,
+    compare,
+    require,
+    require_accuracy,
+    require_codes,
+    require_folding,
+    require_fused,
+)
+from exporters.graph.precision import precision_of
+from exporters.graph.to_onnx import INPUT, OUTPUT
+from exporters.quantize.integer_check import Checked, check_codes
+from toolchain.export.precisions import LOW_BIT, Model
+from toolchain.nets.deploy import folding_error, integer_layers
+from toolchain.training.accuracy import fixed_batches
+from toolchain.training.data import Data
+
+PARITY_IMAGES = 256
+PARITY_BATCHES = (1, 2, 32)
+CODE_IMAGES = 8  # all layers' codes of these are in memory at once
+
+Pictures = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ExportVerification:
+    """What was found of one file; `convolutions` says how many ONNX Runtime runs in which precision."""
+
+    parity: Parity
+    holdout_accuracy: float
+    convolutions: dict[str, int]
+    codes: tuple[Checked, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "holdout_accuracy": self.holdout_accuracy,
+            "convolutions": self.convolutions,
+            "parity": {
+                "relative_error": self.parity.relative_error,
+                "top1_agreement": self.parity.top1_agreement,
+                "images": self.parity.images,
+                "batches": list(self.parity.batches),
+            },
+            "integer_layers": {
+                "checked": len(self.codes),
+                "codes": sum(layer.codes for layer in self.codes),
+                "wrong_behind_convolutions": sum(layer.wrong for layer in self.codes if layer.op == "Conv"),
+                "wrong_behind_sums": sum(layer.wrong for layer in self.codes if layer.op == "Add"),
+            },
+        }
+
+
+def holdout_images(data: Data, count: int = PARITY_IMAGES) -> Pictures:
+    """Preprocessed hold-out images of all classes: (count, C, S, S), fewer where there are fewer."""
+    every = max(1, len(data.holdout) // count)  # indices are sorted by file, so by class: take all classes
+    pixels, _ = next(fixed_batches(data.train, data.holdout[::every][:count], count))
+    images: Pictures = data.preprocessing(pixels).contiguous().numpy()
+    return images
+
+
+def verify_export(
+    net: nn.Module, holdout_accuracy: float, model: Model, data: Data, backend: Backend, threads: int, batch: int | None
+) -> ExportVerification:
+    """Compare file and network on hold-out images, and the file's integers with the runtime's.
+
+    Args:
+        holdout_accuracy: of `net`, 0..1.
+        batch: how many images the file takes; None where it takes any number.
+
+    Raises:
+        ParityFailed: they differ more than the precision explains.
+    """
+    images = holdout_images(data)
+    if model.precision == LOW_BIT[0]:
+        require_folding(folding_error(net, integer_layers(net), torch.from_numpy(images[:CODE_IMAGES])))
+    batches = PARITY_BATCHES if batch is None else (batch,)
+    spec = CompileSpec(batches[0], threads, precision_of(model.file), (batches[0], batches[0], batches[-1]))
+    compiled = backend.compile(model.file, spec)
+    try:
+        parity = compare(net, compiled, _filled(images, batch), batches)
+        require(parity, model.tolerance)
+        right = 0
+        for fed, labels in _holdout(data, batch):
+            right += int((compiled.run({INPUT: fed})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
+    finally:
+        compiled.close()
+    accuracy = right / len(data.holdout)
+    require_accuracy(holdout_accuracy, accuracy, model.tolerance, len(data.holdout), parity.top1_agreement)
+    codes = check_codes(model.file, _filled(images[: batch or CODE_IMAGES], batch))
+    require_codes(codes)
+    found = convolutions(model.file)
+    require_fused(found.get("int8", 0), model.integer_convolutions or 0)
+    return ExportVerification(parity, accuracy, found, codes)
+
+
+def _holdout(data: Data, batch: int | None) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
+    for pixels, labels in fixed_batches(data.train, data.holdout, batch or max(PARITY_BATCHES)):
+        yield _filled(data.preprocessing(pixels).contiguous().numpy(), batch), labels.numpy()
+
+
+def _filled(images: Pictures, batch: int | None) -> Pictures:
+    """Whole batches: the first images come again where the last batch is short."""
+    if batch is None:
+        return images
+    return np.resize(images, (-(-len(images) // batch) * batch, *images.shape[1:]))

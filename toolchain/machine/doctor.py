@@ -1,0 +1,102 @@
+"""`nastool doctor`: what this machine can do, and what it would take for the rest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+
+from exporters import backends
+from exporters.backends.onnxruntime import CUDA
+from exporters.backends.onnxruntime import Backend as OnnxRuntime
+from exporters.backends.tensorrt import Backend as TensorRT
+from exporters.devices.attached import attached
+from latency_db.errors import LatencyDbError
+from latency_db.store import open_store
+from latency_db.where import exists, shown
+from toolchain.training import fashion_mnist
+
+OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that this machine can do or can't, with the reason and the remedy."""
+
+    what: str
+    works: bool
+    detail: str
+
+
+def examine(db: str) -> tuple[Diagnosis, ...]:
+    """Look at backends, devices, data sets, the latency table and the installation."""
+    return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
+
+
+def _devices() -> list[Diagnosis]:
+    return [Diagnosis(f"device {d.name}", True, f"{d.model}, {d.cores} cores") for d in attached()]
+
+
+def _backends() -> list[Diagnosis]:
+    found = []
+    for name in backends.names():
+        backend = backends.load(name)
+        reason = backend.unavailable_reason()
+        found.append(Diagnosis(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}"))
+    reason = OnnxRuntime(CUDA).unavailable_reason()
+    found.append(Diagnosis(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
+    for module in ("tensorrt", "tensorrt_rtx"):
+        builder = TensorRT(module)
+        reason = builder.build_unavailable_reason()
+        found.append(Diagnosis(f"building engines with {module}", reason is None, reason or builder.version()))
+    return found
+
+
+def _torch_gpu() -> Diagnosis:
+    import torch
+
+    if torch.cuda.is_available():
+        return Diagnosis("training on a GPU", True, torch.cuda.get_device_name())
+    reason = "torch sees no NVIDIA GPU, so training runs on the CPU. Use a machine with one and its driver"
+    return Diagnosis("training on a GPU", False, reason)
+
+
+def _data() -> list[Diagnosis]:
+    folder = fashion_mnist.find()
+    remedy = "not found. Type apt-get install dataset-fashion-mnist (nastool quickstart tries it)"
+    return [
+        Diagnosis("data digits", True, "comes with scikit-learn"),
+        Diagnosis("data fashion-mnist", folder is not None, str(folder or remedy)),
+    ]
+
+
+def _table(db: str) -> Diagnosis:
+    what = f"latency table {shown(db)}"
+    return _tried(what, lambda: _describe(db) if exists(db) else None)
+
+
+def _describe(db: str) -> str:
+    with open_store(db) as store:
+        targets = store.targets()
+    return (
+        "; ".join(
+            f"{'estimate of ' if c.estimate else ''}{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows"
+            for c, rows in targets
+        )
+        or "empty"
+    )
+
+
+def _tried(what: str, describe: Callable[[], str | None]) -> Diagnosis:
+    try:
+        described = describe()
+        return Diagnosis(what, described is not None, described or "nothing measured yet. Type nastool profile")
+    except LatencyDbError as problem:
+        return Diagnosis(what, False, str(problem))
+
+
+def _installation() -> Diagnosis:
+    """Our package names are common words; another distribution may have written over them."""
+    owners = metadata.packages_distributions()
+    rivals = {name: sorted(set(owners.get(name, [])) - {"nastool"}) for name in OUR_PACKAGES}
+    clashes = [f"{name} also comes from {', '.join(others)}" for name, others in rivals.items() if others]
+    detail = f"{'; '.join(clashes)}. Install nastool into an environment of its own" if clashes else "no clash"
+    return Diagnosis("installation", not clashes, detail)

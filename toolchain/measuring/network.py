@@ -1,0 +1,76 @@
+"""A whole network, exported, compiled and timed, with the interval that its rounds leave it in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from exporters.devices.attached import find
+from exporters.graph.to_onnx import graph_hash
+from latency_db.store import open_store
+from latency_db.table import Sample, round_ms, summarize
+from toolchain.config import ProfileConfig
+from toolchain.costs.latency import network_key
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.intervals import figure_of, latency_interval
+from toolchain.measuring.rounds import trusted_rounds
+from toolchain.measuring.target import target_of
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network
+from toolchain.progress import Progress
+from toolchain.spaces.core import Architecture, SearchSpace
+
+LEVEL = 0.95
+NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval.
+
+    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower. `anchor_ms` is what the
+    anchor network took in the same rounds, 0 where that is not known: how quick the machine was.
+    """
+
+    latency_ms: float
+    upper_ms: float
+    unstable: str = ""
+    anchor_ms: float | None = None
+
+
+def measure_network(
+    space: SearchSpace, arch: Architecture, config: ProfileConfig, seed: int, progress: Progress
+) -> Measurement:
+    """Time the network of `arch` as the latency table's rows are timed, and keep its rounds there as well.
+
+    Raises:
+        BackendUnavailable: the device or its runtime is not here.
+        LatencyDbError: the table can't be written.
+    """
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        file = Path(folder) / "network.onnx"
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, config.precision)
+        timed = trusted_rounds({NETWORK: file}, config, seed, {}, progress, "measure candidate")
+        rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
+        graph = graph_hash(file)
+    target = target_of(config)
+    with open_store(config.db) as store:
+        key, state = network_key(space, arch), find(config.device).conditions()
+        run_id = store.begin_run(
+            target, space.name, space.digest, {key: graph}, len(rounds), version("nastool"), "verify", state=state
+        )
+        for number, sample in enumerate(rounds):
+            store.add_round(run_id, number, {key: sample})
+        store.finish_run(run_id)
+    return measurement(rounds, config.threads, target.device_kind)
+
+
+def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:
+    """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
+    a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
+    good = [sample for sample in rounds if not sample.disturbed] or rounds
+    found = latency_interval(good, figure_of(threads, kind), 2 * (1 - LEVEL))
+    upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
+    summary = summarize(rounds, threads, kind)
+    return Measurement(found.middle, upper_ms, summary.unstable, summary.anchor_ms)
