@@ -24,7 +24,7 @@ LOW_BIT = ("exact", "int8")
 
 @dataclass(frozen=True)
 class Model:
-    """A file; `precision` is what was asked for, and `tolerance` the name of what it has to pass (exporters.graph.parity).
+    """An exported file; `tolerance` names the entry of `exporters.graph.parity` that it must pass.
 
     `integer_convolutions` is how many convolutions ONNX Runtime must run in integers, where a number is promised.
     """
