@@ -6,7 +6,7 @@ clock also counts the waiting. (With several threads the CPU time is the calling
 
 CPU time doesn't count the waiting, but it does count what comes after it: a thread that was interrupted finds its
 caches full of another's data. So a round in which every call was interrupted is told as disturbed
-(docs/decisions/0016-trusted-rounds.md has the measurements).
+(docs/decisions/0016-reliable-measurements.md has the measurements).
 """
 
 import time

@@ -2,7 +2,7 @@
 
 On a shared machine the speed wanders: what is timed within a second is slow or quick together, and the least of a few
 rounds depends on which of them fell on a quick moment. A round times all parts in random order, so the neighbours of a
-part tell how quick the machine was just then (docs/decisions/0033-neighbours-tell-the-speed.md).
+part tell how quick the machine was just then (docs/decisions/0033-drift-correction.md).
 """
 
 from collections import defaultdict

@@ -8,7 +8,7 @@ from statistics import mean, median, pstdev, quantiles
 from latency_db.errors import MissingLatency
 from latency_db.target import Target
 
-# Why these: docs/decisions/0016-trusted-rounds.md
+# Why these: docs/decisions/0016-reliable-measurements.md
 REPRODUCED = 1.10  # CPU: the second least round is within this of the least; undisturbed ones vary by 3 % (1 sigma)
 STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may not be steady
 

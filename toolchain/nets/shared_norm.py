@@ -1,7 +1,7 @@
 """Batch normalization whose batch is spread over several processes.
 
 torch's SyncBatchNorm does this on GPUs alone. Here the sums go through torch.distributed on any device, so that two
-processes with 64 images each train as one with 128 (docs/decisions/0030-ranks.md).
+processes with 64 images each train as one with 128 (docs/decisions/0030-distributed-training.md).
 """
 
 from typing import Any

@@ -91,7 +91,7 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
     target = target_of(config.profile)
     with open_store(config.profile.db) as store:
         # without what searches verified: those were chosen for looking quick, and a search that goes on must start
-        # as it began (docs/decisions/0027-a-miss-is-learnt-from.md)
+        # as it began (docs/decisions/0027-recalibration-after-a-miss.md)
         keys = [variant.key for variant in variants(space)]
         if target.backend == REGRESSION:
             keys += position_keys(space)

@@ -1,7 +1,7 @@
 """Candidates as several tries, which CPU threads run side by side.
 
 Layers of small images are too short to share: threads that split each of them wait for each other most of the time
-(docs/decisions/0031-candidates-side-by-side.md). So a layer has one thread, and it is candidates that are shared out.
+(docs/decisions/0031-one-candidate-per-thread.md). So a layer has one thread, and it is candidates that are shared out.
 Scores don't depend on the number of threads.
 """
 

@@ -3,7 +3,7 @@
 What a candidate computes up to block i, its batch statistics included, depends on its first i choices alone. So
 candidates form a trie over their choices, and each batch of images goes through it depth-first. Every layer sees
 the tensors that it would see if each candidate were run by itself, so nothing is approximated
-(docs/decisions/0021-a-generation-is-a-trie.md).
+(docs/decisions/0021-prefix-trie-evaluation.md).
 """
 
 from collections.abc import Collection, Iterator, Mapping

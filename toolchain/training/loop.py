@@ -82,7 +82,7 @@ def train(
 
     All randomness of a step comes from (seed, step), so a run that was killed ends with the same weights, bit
     for bit, as one that was not. Several processes each take their part of every batch, add their gradients up, and
-    make the same update (docs/decisions/0030-ranks.md); the first of them reads and writes the files.
+    make the same update (docs/decisions/0030-distributed-training.md); the first of them reads and writes the files.
 
     Raises:
         BadCheckpoint: the checkpoint is damaged or belongs to another run.

@@ -3,7 +3,7 @@
 A shard's members that share a name up to the first dot are one sample: an image, and its class as a number in a
 `.cls` file. Shards are indexed once (where each image lies, and its class), so that any image can be read by itself. So
 hold-out, order and resume are the same as for other data, exact to the image; only the order keeps to a few
-shards at a time (docs/decisions/0022-data-and-steps.md).
+shards at a time (docs/decisions/0022-data-loading-and-training-speed.md).
 """
 
 import re
