@@ -153,7 +153,7 @@ def _answer(found: "Bench") -> None:
     named = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in targets)
     console.answer_table(
         f"{'; '.join(named)}, batch {targets[0].batch}, threads {targets[0].threads}; "
-        f"{found.rounds} rounds, {len(found.disturbed)} disturbed, intervals of {found.confidence * 100:.4g} %",
+        f"{found.rounds} rounds, {len(found.noisy_rounds)} noisy, intervals of {found.confidence * 100:.4g} %",
         ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
         [row(entry) for entry in found.entries],
     )

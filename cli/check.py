@@ -142,7 +142,7 @@ def _answer(verdict: "Verdict", json: bool) -> None:
                 "budget": "none" if verdict.terms.limit_ms is None else format_ms(verdict.terms.limit_ms),
                 "baseline": "none" if judged.baseline_ms is None else format_ms(judged.baseline_ms),
                 **{finding.about: finding.text for finding in judged.findings if finding.outcome is Outcome.PASS},
-                "rounds": f"{len(judged.rounds)} in {judged.seconds:.1f} s, {len(judged.disturbed)} disturbed",
+                "rounds": f"{len(judged.rounds)} in {judged.seconds:.1f} s, {len(judged.noisy_rounds)} noisy",
             },
         )
     for problem in verdict.problems:

@@ -43,9 +43,9 @@ def show_run(store: "Store", target: "Target", number: int, json: bool) -> None:
     console.answer_table(f"target {target.id}{estimate(target)}", RUN_COLUMNS, [run_row(run)])
     console.answer_table(
         "rounds, ms a call",
-        ("part", "round", "calls", "busy min", "busy median", "wall min", "wall median", "disturbed"),
+        ("part", "round", "calls", "busy min", "busy median", "wall min", "wall median", "noise"),
         [
-            (part.key, t.round, t.sample.calls, *(f"{ms:.3f}" for ms in figures), t.sample.disturbed)
+            (part.key, t.round, t.sample.calls, *(f"{ms:.3f}" for ms in figures), t.sample.noise_reason)
             for part in parts
             for t in part.taken
             for s in (t.sample,)

@@ -5,7 +5,7 @@ of them and not one. Both clock time and the CPU time of the calling thread are 
 clock also counts the waiting. (With several threads the CPU time is the calling thread's share, no more.)
 
 CPU time doesn't count the waiting, but it does count what comes after it: a thread that was interrupted finds its
-caches full of another's data. So a round in which every call was interrupted is told as disturbed
+caches full of another's data. So a round in which every call was interrupted is marked as noisy
 (docs/decisions/0016-reliable-measurements.md has the measurements).
 """
 
@@ -21,7 +21,7 @@ SHORTEST_SAMPLE_MS = 0.2  # shorter calls are timed several at once, so that the
 SHORTEST_CALL_MS = 1e-4  # guards the division; a Python call takes about as long
 WARM = 1.05  # two windows in a row that differ by less are warm: what a call varies by on a machine in use
 MOST_WINDOWS = 5  # of a warm-up; on a busy machine no two may ever agree
-INTERRUPTED = "interrupted"  # the word in `Timing.disturbed`
+INTERRUPTED = "interrupted"  # the word in `Timing.noise_reason`
 UNINTERRUPTED = 1.05  # clock time over CPU time of a sample during which its thread was not made to wait
 
 
@@ -31,7 +31,7 @@ class Timing:
 
     `wall` is the clock. `busy` is what the processor spent on it: the CPU time of the calling thread, or the time
     between two events on a GPU. `raw_ms` are the times that count (see `time_calls`) of the samples, in the order they
-    were taken; `disturbed` says in a few words why the round can't be trusted, and is empty where it can.
+    were taken; `noise_reason` says in a few words why the round can't be trusted, and is empty where it can.
     """
 
     calls: int
@@ -40,7 +40,7 @@ class Timing:
     busy_ms_min: float
     busy_ms_median: float
     raw_ms: tuple[float, ...] = ()
-    disturbed: str = ""
+    noise_reason: str = ""
 
 
 class Timed(Protocol):
@@ -65,9 +65,9 @@ def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3, *,
     while len(samples) < min_calls or time.perf_counter() < ends:
         samples.append(_sample(call, group))
     wall, cpu = zip(*samples, strict=True)
-    disturbed = _interrupted(samples) if one_thread else ""
+    noise_reason = _interrupted(samples) if one_thread else ""
     raw = cpu if one_thread else wall
-    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), raw, disturbed)
+    return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), raw, noise_reason)
 
 
 def _warm_up(call: Callable[[], object]) -> float:

@@ -47,9 +47,10 @@ def correct_drift(rounds: Sequence[Mapping[str, Sample]], threads: int) -> dict[
 def _counted(rounds: Sequence[Mapping[str, Sample]]) -> list[dict[str, Sample]]:
     """The rounds without the samples that a figure does not stand on."""
     samples = _by_part(round_.items() for round_ in rounds)
-    doubtful = {key for key, taken in samples.items() if any(sample.disturbed for sample in counted_of(taken))}
+    doubtful = {key for key, taken in samples.items() if any(sample.noise_reason for sample in counted_of(taken))}
     return [
-        {key: sample for key, sample in round_.items() if not sample.disturbed or key in doubtful} for round_ in rounds
+        {key: sample for key, sample in round_.items() if not sample.noise_reason or key in doubtful}
+        for round_ in rounds
     ]
 
 

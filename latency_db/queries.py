@@ -53,11 +53,11 @@ def newest_rows(session: Session, target: Target, wanted: ColumnElement[bool], w
 
 def _drift_corrected(session: Session, target: Target, run_ids: Iterable[int]) -> dict[tuple[int, str], float]:
     """The figure of each part of these runs, at one speed of the machine; none of runs whose order is not known."""
-    columns = (SampleRow.place, SampleRow.disturbed, SampleRow.wall_ms_min, SampleRow.busy_ms_min)
+    columns = (SampleRow.place, SampleRow.noise_reason, SampleRow.wall_ms_min, SampleRow.busy_ms_min)
     query = select(SampleRow.run_id, SampleRow.round, SampleRow.key, *columns).where(SampleRow.run_id.in_(run_ids))
     rounds: dict[int, dict[int, dict[str, Sample]]] = defaultdict(lambda: defaultdict(dict))
-    for run_id, number, key, place, disturbed, wall_ms, busy_ms in session.execute(query):
-        sample = Sample(1, wall_ms, wall_ms, busy_ms, busy_ms, disturbed=disturbed, place=place)
+    for run_id, number, key, place, noise_reason, wall_ms, busy_ms in session.execute(query):
+        sample = Sample(1, wall_ms, wall_ms, busy_ms, busy_ms, noise_reason=noise_reason, place=place)
         rounds[run_id][number][key] = sample
     found = {run_id: correct_drift(list(of_run.values()), target.threads) for run_id, of_run in rounds.items()}
     return {(run_id, key): ms for run_id, figures in found.items() for key, ms in figures.items()}

@@ -100,7 +100,7 @@ class SampleRow(Base):
     busy_ms_min: Mapped[float]
     busy_ms_median: Mapped[float]
     raw_ms: Mapped[list[float]] = mapped_column(JSON)
-    disturbed: Mapped[str]
+    noise_reason: Mapped[str]
     anchor_ms: Mapped[float | None]
     place: Mapped[int]
     taken_at: Mapped[str] = mapped_column(default=utc_now)

@@ -9,7 +9,7 @@ from latency_db.errors import MissingLatency
 from latency_db.target import Target
 
 # Why these: docs/decisions/0016-reliable-measurements.md
-REPRODUCED = 1.10  # CPU: the second least round is within this of the least; undisturbed ones vary by 3 % (1 sigma)
+REPRODUCED = 1.10  # CPU: the second least round is within this of the least; quiet rounds vary by 3 % (1 sigma)
 STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may not be steady
 
 
@@ -27,7 +27,7 @@ class Sample:
     busy_ms_min: float
     busy_ms_median: float
     raw_ms: tuple[float, ...] = ()
-    disturbed: str = ""
+    noise_reason: str = ""
     anchor_ms: float | None = None
     place: int = -1
 
@@ -119,7 +119,7 @@ def round_ms(sample: Sample, threads: int, kind: str = "cpu") -> float:
 
 
 def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Summary:
-    """The figures of a part from its rounds, the disturbed ones left out where others are.
+    """The figures of a part from its rounds, without the noisy ones if enough quiet ones remain.
 
     Args:
         threads: of the runtime.
@@ -133,7 +133,7 @@ def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
         latency_ms, anchor_ms, problem = median(figures), median(anchors) if anchors else None, _unsteady(figures)
     else:
         latency_ms, anchor_ms, problem = min(figures), min(anchors, default=None), _not_reproduced(figures)
-    if hit := [sample.disturbed for sample in counted if sample.disturbed]:
+    if hit := [sample.noise_reason for sample in counted if sample.noise_reason]:
         problem = f"{Counter(hit).most_common(1)[0][0]} in {len(hit)} of {len(samples)} rounds"
     middles = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
     pool = [ms for s in counted for ms in s.raw_ms] if all(s.raw_ms for s in counted) else middles
@@ -152,13 +152,13 @@ def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
 
 
 def counted_of(samples: Sequence[Sample], kind: str = "cpu") -> Sequence[Sample]:
-    """The rounds that a figure stands on: the undisturbed ones, or all where those are too few."""
-    good = [sample for sample in samples if not sample.disturbed]
+    """The rounds that count: the quiet ones, or all if too few are quiet."""
+    good = [sample for sample in samples if not sample.noise_reason]
     return good if len(good) >= _needed(len(samples), kind) else samples
 
 
 def _needed(rounds: int, kind: str) -> int:
-    """How many undisturbed rounds it takes: two that agree, or on a GPU, where a median is taken, half of them."""
+    """How many quiet rounds are needed: two that agree, or on a GPU, where a median is taken, half of them."""
     return min(rounds, max(2, (rounds + 1) // 2 if kind == "gpu" else 2))
 
 

@@ -78,7 +78,7 @@ def clocks_of(pci_bus_id: str) -> str:
 
 @dataclass
 class ClockMonitor:
-    """Looks at one GPU while a model is timed, and says afterwards whether something disturbed it."""
+    """Looks at one GPU while a model is timed, and says afterwards whether anything slowed it down."""
 
     pci_bus_id: str
     seen: list[ClockState] = field(default_factory=list)
@@ -89,7 +89,7 @@ class ClockMonitor:
         self.seen.append(state)
         return state
 
-    def disturbed(self) -> str:
+    def noise_reason(self) -> str:
         """Why what was timed since the last call can't be trusted; empty where it can."""
         seen, self.seen = self.seen, []
         found = 0

@@ -29,7 +29,7 @@ class Looks(Protocol):
     def look(self) -> object:
         """Note the state of this moment."""
 
-    def disturbed(self) -> str:
+    def noise_reason(self) -> str:
         """Why it can't be trusted, of what was noted since the last call."""
 
 
@@ -56,7 +56,7 @@ class GpuTimer:
             busy.append(self._sample(group))
             wall.append((clock() - began) * 1e3 / group)
             self._watch.look()
-        trouble = "; ".join(text for text in (self._trouble, self._watch.disturbed()) if text)
+        trouble = "; ".join(text for text in (self._trouble, self._watch.noise_reason()) if text)
         calls = len(busy) * group
         return Timing(calls, min(wall), median(wall), min(busy), median(busy), tuple(busy), trouble)
 

@@ -192,12 +192,12 @@ def test_times_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _ = session(monkeypatch)
     timing = made.time(2.0)
     assert timing.busy_ms_median == pytest.approx(1.0 / round(1.0 / timing.busy_ms_median))
-    assert timing.disturbed == ""
+    assert timing.noise_reason == ""
 
 
 def test_what_can_not_be_captured_is_timed_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _ = session(monkeypatch, captures=False)
-    assert made.time(2.0).disturbed == (
+    assert made.time(2.0).noise_reason == (
         "model.engine can't be captured as a CUDA graph (cudaErrorStreamCaptureUnsupported)"
     )
 

@@ -50,13 +50,13 @@ def test_warms_up_until_calls_agree() -> None:
     assert calls >= 3 + 3 + 1  # three that get quicker, one more to agree with at the least, three samples
 
 
-def test_a_round_in_which_each_call_had_to_wait_is_disturbed() -> None:
+def test_round_with_every_call_interrupted_is_noisy() -> None:
     def interrupted() -> None:
         sum(range(20_000))
         time.sleep(0.001)
 
-    assert time_calls(interrupted, min_ms=5).disturbed == "interrupted"
-    assert time_calls(interrupted, min_ms=5, one_thread=False).disturbed == ""
+    assert time_calls(interrupted, min_ms=5).noise_reason == "interrupted"
+    assert time_calls(interrupted, min_ms=5, one_thread=False).noise_reason == ""
     calls = 0
 
     def interrupted_now_and_then() -> None:
@@ -65,7 +65,7 @@ def test_a_round_in_which_each_call_had_to_wait_is_disturbed() -> None:
         sum(range(20_000)) if calls % 2 else interrupted()
 
     # none of fifty only on a machine that lets nobody work for half a millisecond
-    assert any(time_calls(interrupted_now_and_then, min_ms=20).disturbed == "" for _ in range(50))
+    assert any(time_calls(interrupted_now_and_then, min_ms=20).noise_reason == "" for _ in range(50))
 
 
 class Model:

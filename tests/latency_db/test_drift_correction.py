@@ -12,8 +12,8 @@ from latency_db.table import Sample, summarize
 PARTS = {f"part {number}": 1.0 + number / 4 for number in range(40)}
 
 
-def sample(ms: float, place: int, disturbed: str = "") -> Sample:
-    return Sample(1, ms, ms, ms, ms, disturbed=disturbed, place=place)
+def sample(ms: float, place: int, noise_reason: str = "") -> Sample:
+    return Sample(1, ms, ms, ms, ms, noise_reason=noise_reason, place=place)
 
 
 def rounds_of(count: int, seed: int, noise: float = 0.0, wander: float = 0.0) -> list[dict[str, Sample]]:
@@ -66,7 +66,7 @@ def test_order_in_a_mapping_does_not_matter_place_does() -> None:
     )
 
 
-def test_a_disturbed_sample_counts_for_nothing_where_others_are_there() -> None:
+def test_noisy_sample_is_ignored_if_quiet_ones_remain() -> None:
     rounds = rounds_of(4, seed=3, noise=0.01)
     hit = [dict(round_) for round_ in rounds]
     without = [{key: taken for key, taken in round_.items() if key != "part 7"} for round_ in rounds[:1]] + rounds[1:]

@@ -160,7 +160,7 @@ def test_two_commands_may_go_on_with_the_same_run(where: str, target: Target) ->
 
 def test_raw_samples_and_their_trouble_are_kept(store: Store, target: Target) -> None:
     run = begin(store, target, {"stem": "hash-s"}, rounds=1)
-    kept = replace(sample(3.0), raw_ms=(3.0, 3.25), disturbed="throttled: 1404 -> 1100 MHz")
+    kept = replace(sample(3.0), raw_ms=(3.0, 3.25), noise_reason="throttled: 1404 -> 1100 MHz")
     store.add_round(run, 0, {"stem": kept})
     (part,) = store.parts(run)
     assert (part.key, part.graph_hash) == ("stem", "hash-s")

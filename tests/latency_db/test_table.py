@@ -45,14 +45,14 @@ def test_a_least_time_counts_once_a_second_round_comes_near_it() -> None:
     assert summarize([CALM], 1).unstable == ""  # asked for one round, there is nothing to compare with
 
 
-def test_disturbed_rounds_are_left_out_where_two_others_agree() -> None:
+def test_noisy_rounds_are_ignored_if_two_quiet_rounds_agree() -> None:
     found = summarize([HIT, CALM, HIT, CALM], 1)
     assert (found.latency_ms, found.min_ms, found.median_ms, found.unstable) == (4.0, 4.0, 5.0, "")
     assert (found.n, found.rounds) == (12, 4)
 
 
 @pytest.mark.parametrize(("hits", "calms"), [(3, 1), (2, 0), (1, 0)])
-def test_where_too_few_are_undisturbed_all_count_and_it_is_told(hits: int, calms: int) -> None:
+def test_all_rounds_count_if_too_few_are_quiet(hits: int, calms: int) -> None:
     found = summarize([HIT] * hits + [CALM] * calms, 1)
     assert found.latency_ms == 3.0
     assert found.unstable == f"interrupted in {hits} of {hits + calms} rounds"
@@ -66,7 +66,7 @@ def test_a_gpus_figure_is_the_median_of_the_steady_rounds() -> None:
     assert found.unstable == ""
     alone = summarize([replace(sample, anchor_ms=None) for sample in rounds], 1, "gpu")
     assert (alone.latency_ms, alone.unstable) == (2.2, "rounds vary by 32.9%")
-    throttled = [replace(rounds[0], disturbed="power cap")] * 2
+    throttled = [replace(rounds[0], noise_reason="power cap")] * 2
     assert summarize([rounds[0], *throttled], 1, "gpu").unstable == "power cap in 2 of 3 rounds"
 
 

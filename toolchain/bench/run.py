@@ -11,7 +11,7 @@ from latency_db.table import summarize
 from latency_db.target import Target
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
-from toolchain.check.judge import Round, disturbed_in
+from toolchain.check.judge import Round, noise_reason_of
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.measuring.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
 from toolchain.measuring.rounds import side_by_side
@@ -88,7 +88,7 @@ class Bench:
 
     entries: tuple[Entry, ...]
     rounds: int
-    disturbed: tuple[str, ...]
+    noisy_rounds: tuple[str, ...]
     confidence: float
 
     @property
@@ -101,7 +101,7 @@ class Bench:
             "schema_version": SCHEMA_VERSION,
             "entries": [entry.as_dict() for entry in self.entries],
             "rounds": self.rounds,
-            "disturbed": list(self.disturbed),
+            "noisy_rounds": list(self.noisy_rounds),
             "confidence": self.confidence,
             "targets": {entry.target.id: entry.target.as_dict() for entry in self.entries},
         }
@@ -124,7 +124,7 @@ def bench(
     Raises:
         BadConfig: rounds too few for an interval.
         NotOnnx, EngineFailed, BackendUnavailable: a file can't be run.
-        Inconclusive: too few rounds were undisturbed.
+        Inconclusive: too few rounds were quiet.
     """
     error = 1 - confidence
     if rounds < least_rounds(error):
@@ -135,17 +135,17 @@ def bench(
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
     works = {key: (subject.file, subject.profile) for key, subject in keys.items()}
     counted: list[Round] = []
-    disturbed: list[str] = []
+    noisy_rounds: list[str] = []
     min_ms = subjects[0].profile.min_ms
     with closing(side_by_side(works, range(rounds), min_ms, seed, progress, "time files")) as timed:  # type: ignore[type-var]
         for _, round_ in timed:
-            if reason := disturbed_in(round_):
-                disturbed.append(reason)
+            if reason := noise_reason_of(round_):
+                noisy_rounds.append(reason)
             else:
                 counted.append(round_)
     if len(counted) < least_rounds(error):
         raise Inconclusive(
-            f"{len(disturbed)} of {rounds} rounds were disturbed (the last: {disturbed[-1]}). "
+            f"{len(noisy_rounds)} of {rounds} rounds were noisy (the last: {noisy_rounds[-1]}). "
             f"Find a quieter machine, or give more --rounds"
         )
     entries: list[Entry] = []
@@ -176,7 +176,7 @@ def bench(
                 accuracy_note=accuracy if isinstance(accuracy, str) else "",
             )
         )
-    return Bench(tuple(entries), len(counted), tuple(disturbed), confidence)
+    return Bench(tuple(entries), len(counted), tuple(noisy_rounds), confidence)
 
 
 def points_of(found: Bench) -> list[Point]:

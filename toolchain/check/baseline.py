@@ -64,7 +64,7 @@ def measured_before(profile: ProfileConfig, graph: str, target: Target) -> Basel
             if run.target_id != target.id and elsewhere:
                 continue
             for part in store.parts(run.id):
-                taken = [each.sample for each in part.taken if each.sample.disturbed in COUNTED]
+                taken = [each.sample for each in part.taken if each.sample.noise_reason in COUNTED]
                 if part.graph_hash != graph or not taken:
                     continue
                 if run.target_id == target.id:

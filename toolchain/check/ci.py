@@ -103,7 +103,7 @@ def markdown(verdict: Verdict) -> str:
         ]
     target = verdict.target
     rows += [
-        ("rounds", f"{len(judged.rounds)} in {judged.seconds:.0f} s, {len(judged.disturbed)} disturbed"),
+        ("rounds", f"{len(judged.rounds)} in {judged.seconds:.0f} s, {len(judged.noisy_rounds)} noisy"),
         ("target", f"{target.device_model}, {target.backend} {target.backend_version}, batch {target.batch}"),
     ]
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)

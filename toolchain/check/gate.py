@@ -70,7 +70,7 @@ class Verdict:
             "problems": list(self.problems),
             "confirmed_in_a_fresh_process": self.first is not None,
             "seconds": judged.seconds,
-            "disturbed": list(judged.disturbed),
+            "noisy_rounds": list(judged.noisy_rounds),
             "rounds_ms": [list(round_) for round_ in judged.rounds],
             "target": self.target.as_dict(),
         }

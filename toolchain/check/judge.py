@@ -23,7 +23,7 @@ from toolchain.measuring.intervals import (
 from toolchain.units import format_ms
 
 CANDIDATE, BASELINE = "candidate", "baseline"
-COUNTED = frozenset({"", INTERRUPTED})  # what a sample that counts may be disturbed by
+COUNTED = frozenset({"", INTERRUPTED})  # noise that does not exclude a sample
 MOST_ROUNDS = 400
 GROWTH = 1.5  # each look has half as many rounds again as the one before
 LEAST_ALONE = 50  # rounds of a file without another build beside it: later checks compare with what is kept of them
@@ -76,7 +76,7 @@ class Judged:
         latency_ms: of the file, by the latency table's statistic.
         baseline_ms, ratio: of what it was compared with; None where it was not.
         rounds: ms of the file and of the anchor network (None where there is none) in each round that counts.
-        disturbed: why other rounds don't count, one text each.
+        noisy_rounds: why other rounds don't count, one text each.
     """
 
     latency_ms: Interval
@@ -84,7 +84,7 @@ class Judged:
     ratio: Interval | None
     findings: tuple[Finding, ...]
     rounds: Stored
-    disturbed: tuple[str, ...]
+    noisy_rounds: tuple[str, ...]
     seconds: float
 
     @property
@@ -104,7 +104,7 @@ def settle(
 ) -> Judged:
     """Take rounds until each question is answered, or time or rounds are up.
 
-    A round that was disturbed doesn't count. Each look has its part of the error that `terms.confidence` leaves, so
+    Noisy rounds do not count. Each look has its part of the error that `terms.confidence` leaves, so
     looking often does no harm (`toolchain.measuring.intervals.error_of_look`).
 
     Args:
@@ -119,7 +119,7 @@ def settle(
         seen.add(round_)
         due = due or max(least_rounds(error_of_look(1, error)), 0 if BASELINE in round_ else LEAST_ALONE)
         seconds = clock() - began
-        ended = seconds >= terms.max_seconds or len(seen.counted) + len(seen.disturbed) >= MOST_ROUNDS
+        ended = seconds >= terms.max_seconds or len(seen.counted) + len(seen.noisy_rounds) >= MOST_ROUNDS
         if len(seen.counted) < due and not ended:
             tell(f"{len(seen.counted)} rounds")
             continue
@@ -131,10 +131,10 @@ def settle(
     raise AssertionError("there are more rounds than are asked for")
 
 
-def disturbed_in(round_: Round) -> str:
+def noise_reason_of(round_: Round) -> str:
     """Why a round doesn't count; empty where it does."""
     # an interruption costs all that is compared alike, and what is compared is busy time
-    return max({sample.disturbed for sample in round_.values()} - COUNTED, default="")
+    return max({sample.noise_reason for sample in round_.values()} - COUNTED, default="")
 
 
 class Seen:
@@ -144,14 +144,14 @@ class Seen:
         self.figure = figure
         self.counted: list[Round] = []
         self.figures: dict[str, list[float]] = defaultdict(list)
-        self.disturbed: list[str] = []
+        self.noisy_rounds: list[str] = []
         self.last: Round = {}
 
     def add(self, round_: Round) -> None:
         """One more."""
         self.last = round_
-        if reason := disturbed_in(round_):
-            self.disturbed.append(reason)
+        if reason := noise_reason_of(round_):
+            self.noisy_rounds.append(reason)
             return
         self.counted.append(round_)
         for key, sample in round_.items():
@@ -179,7 +179,7 @@ def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds
         findings.append(judge_budget(latency_ms, terms, _slower(seen, terms), help_))
     if ratio is not None and baseline_ms is not None:
         findings.append(judge_regression(ratio, latency_ms.middle, baseline_ms, terms, help_))
-    return Judged(latency_ms, baseline_ms, ratio, tuple(findings), seen.pairs(), tuple(seen.disturbed), seconds)
+    return Judged(latency_ms, baseline_ms, ratio, tuple(findings), seen.pairs(), tuple(seen.noisy_rounds), seconds)
 
 
 def _slower(seen: Seen, terms: Terms) -> float:
@@ -274,11 +274,11 @@ def _ends(interval: Interval, shown: Callable[[float], str], confidence: float) 
 
 def _what_would_help(seen: Seen, error: float, terms: Terms, seconds: float) -> str:
     """Why there is no answer yet, and what to do about it."""
-    rounds, disturbed = len(seen.counted), seen.disturbed
+    rounds, noisy_rounds = len(seen.counted), seen.noisy_rounds
     so_far = f"{rounds} round{'s' if rounds != 1 else ''} in {seconds:.0f} s"
-    if disturbed:
-        reason, times = Counter(disturbed).most_common(1)[0]
-        return f"{so_far}, and {len(disturbed)} that don't count ({times} times: {reason}). Find a quieter machine"
+    if noisy_rounds:
+        reason, times = Counter(noisy_rounds).most_common(1)[0]
+        return f"{so_far}, and {len(noisy_rounds)} that don't count ({times} times: {reason}). Find a quieter machine"
     if rounds < least_rounds(error):
         return (
             f"{so_far}, and {least_rounds(error)} are needed. Give it more time, as --max-seconds {ceil(seconds) * 4}"

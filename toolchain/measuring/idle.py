@@ -10,7 +10,7 @@ AS_QUICK = 1.10  # round to round, the anchor network varies by 3 % on a machine
 
 
 class IdleWaiter:
-    """Times the anchor network until it runs undisturbed, or until patience is at an end.
+    """Times the anchor network until it runs without noise, or until patience is at an end.
 
     The device is kept at work while waiting, so that its clocks and caches stay as they are in a measurement. Time is
     what the device spent, so a simulated one passes its own.
@@ -44,8 +44,8 @@ class IdleWaiter:
 
     def _busy(self, timing: Timing, least_ms: float) -> str:
         """Why this is no moment to measure in; empty if it is."""
-        if timing.disturbed:
-            return timing.disturbed
+        if timing.noise_reason:
+            return timing.noise_reason
         ratio = timing.wall_ms_median / max(timing.busy_ms_median, 1e-9)
         if self._kind == "cpu" and self._threads == 1 and ratio > UNINTERRUPTED:
             return f"calls take {ratio:.1f} times their CPU time"

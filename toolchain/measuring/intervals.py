@@ -20,7 +20,7 @@ def figure_of(threads: int, kind: str = "cpu") -> Figure:
 
     Which rounds count is for the caller to say: of those that are given, none is left out.
     """
-    return lambda samples: summarize([replace(each, disturbed="") for each in samples], threads, kind).latency_ms
+    return lambda samples: summarize([replace(each, noise_reason="") for each in samples], threads, kind).latency_ms
 
 
 @dataclass(frozen=True)

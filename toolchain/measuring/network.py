@@ -69,7 +69,7 @@ def measure_network(
 def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:
     """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
     a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
-    good = [sample for sample in rounds if not sample.disturbed] or rounds
+    good = [sample for sample in rounds if not sample.noise_reason] or rounds
     found = latency_interval(good, figure_of(threads, kind), 2 * (1 - LEVEL))
     upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
     summary = summarize(rounds, threads, kind)

@@ -27,6 +27,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE profile_runs RENAME COLUMN context_id TO target_id")
     op.create_index("ix_profile_runs_target_id", "profile_runs", ["target_id"])
     op.execute("ALTER TABLE samples RENAME COLUMN reference_ms TO anchor_ms")
+    op.execute("ALTER TABLE samples RENAME COLUMN disturbed TO noise_reason")
     with op.batch_alter_table("samples") as samples:
         samples.alter_column("anchor_ms", existing_type=sa.Double(), nullable=True, server_default=None)
     op.execute("UPDATE samples SET anchor_ms = NULL WHERE anchor_ms = 0")

@@ -43,7 +43,7 @@ class Log:
     def look(self) -> None:
         self.looks += 1
 
-    def disturbed(self) -> str:
+    def noise_reason(self) -> str:
         return self.says
 
 
@@ -58,7 +58,7 @@ def test_finds_the_time_of_a_launch(call_ms: float) -> None:
     assert found.busy_ms_min == pytest.approx(call_ms)
     assert found.busy_ms_median == pytest.approx(call_ms)
     assert found.wall_ms_min == pytest.approx(call_ms)
-    assert found.disturbed == ""
+    assert found.noise_reason == ""
     assert found.calls == len(found.raw_ms) * gpu.samples[-1]
     assert sum(found.raw_ms) * gpu.samples[-1] >= 40.0 * 0.99
 
@@ -97,10 +97,10 @@ def test_a_gpu_that_never_settles_is_timed_all_the_same() -> None:
     assert gpu.now_ms < MOST_WARM_UP_MS * 1.2
 
 
-def test_what_disturbed_it_is_told() -> None:
+def test_noise_reason_names_the_slowdown() -> None:
     gpu, watch = Simulated(lambda now: 1.0), Log("the GPU was slowed down by heat (hardware)")
     found = timer(gpu, watch=watch, trouble="no graph").time(10.0, clock=gpu.clock)
-    assert found.disturbed == "no graph; the GPU was slowed down by heat (hardware)"
+    assert found.noise_reason == "no graph; the GPU was slowed down by heat (hardware)"
     assert watch.looks == len(found.raw_ms) + 1
 
 
@@ -120,8 +120,8 @@ def test_what_disturbed_it_is_told() -> None:
 )
 def test_what_nvml_says_of_a_timing(seen: list[ClockState], told: str) -> None:
     watch = ClockMonitor("0000:00:00.0", list(seen))
-    assert watch.disturbed() == told
-    assert watch.disturbed() == "", "each timing is told of its own"
+    assert watch.noise_reason() == told
+    assert watch.noise_reason() == "", "each timing is told of its own"
 
 
 def test_a_capability_as_a_number() -> None:

@@ -53,7 +53,7 @@ def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> Non
     assert [entry.ratio.middle for entry in found.entries] == pytest.approx([1.0, three / one, 1.0])
     assert found.entries[1].ratio.low == pytest.approx(three / one)  # the device is steady
     assert found.entries[1].mad_ms == 0.0
-    assert (found.rounds, found.disturbed, found.entries[0].target.batch) == (9, (), 8)
+    assert (found.rounds, found.noisy_rounds, found.entries[0].target.batch) == (9, (), 8)
 
 
 def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
@@ -133,7 +133,7 @@ def test_too_few_rounds_bound_nothing(subjects: tuple[Subject, ...]) -> None:
         benched(subjects, rounds=7)
 
 
-def test_disturbed_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noisy_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three rounds are throttled, and ten times as slow; of 30 that leaves 10, of 9 too few."""
 
     def side_by_side(files: dict[str, Work], *_: object) -> Iterator[tuple[int, dict[str, Sample]]]:
@@ -143,8 +143,8 @@ def test_disturbed_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatc
 
     monkeypatch.setattr(run, "side_by_side", side_by_side)
     found = benched(subjects, rounds=30)
-    assert (found.rounds, len(found.disturbed)) == (10, 20)
+    assert (found.rounds, len(found.noisy_rounds)) == (10, 20)
     assert found.entries[0].latency_ms.middle == 1.0
     monkeypatch.setattr(run, "side_by_side", lambda *given: (pair for pair in side_by_side(*given) if pair[0] < 9))
-    with pytest.raises(Inconclusive, match=r"6 of 9 rounds were disturbed \(the last: throttled\)"):
+    with pytest.raises(Inconclusive, match=r"6 of 9 rounds were noisy \(the last: throttled\)"):
         benched(subjects, rounds=9)

@@ -17,8 +17,8 @@ RUNS = 200
 Rounds = Iterator[dict[str, Sample]]
 
 
-def sample(ms: float, disturbed: str = "") -> Sample:
-    return Sample(1, ms, ms, ms, ms, (ms,), disturbed)
+def sample(ms: float, noise_reason: str = "") -> Sample:
+    return Sample(1, ms, ms, ms, ms, (ms,), noise_reason)
 
 
 def ticking(step_s: float) -> Callable[[], float]:
@@ -86,7 +86,7 @@ def test_an_endless_tie_ends() -> None:
     assert len(judged.rounds) == MOST_ROUNDS
 
 
-def test_disturbed_rounds_do_not_count() -> None:
+def test_noisy_rounds_do_not_count() -> None:
     """A throttled half of the rounds would make it ten times as slow."""
     rounds = (
         {"candidate": sample(10.0, "throttled"), "baseline": sample(1.0)}
@@ -97,10 +97,10 @@ def test_disturbed_rounds_do_not_count() -> None:
     judged = settled(rounds, Terms(None, 0.02, 0.99, 60.0))
     assert judged.outcome is Outcome.PASS
     assert len(judged.rounds) == 9
-    assert judged.disturbed == ("throttled",) * 8
+    assert judged.noisy_rounds == ("throttled",) * 8
 
 
-def test_nothing_but_disturbed_rounds_is_no_answer_and_says_why() -> None:
+def test_nothing_but_noisy_rounds_is_no_answer_and_says_why() -> None:
     rounds = ({"candidate": sample(1.0, "the device throttled"), "baseline": sample(1.0)} for _ in count())
     judged = settled(rounds, Terms(None, 0.02, 0.99, 3.0))
     assert judged.outcome is Outcome.INCONCLUSIVE
