@@ -2,7 +2,8 @@
 
 There oneDNN spends most of its time outside the map (docs/decisions/0022-data-loading-and-training-speed.md has the
 figures). Per channel, though, the gradient is the correlation of two small maps over the batch: one matrix product of
-all input pixels with all output pixels, whose entries are then summed by the kernel's tap that connects the two."""
+all input pixels with all output pixels, whose entries are then summed by the kernel's tap that connects the two.
+"""
 
 from functools import lru_cache
 from typing import Any
