@@ -1,5 +1,5 @@
-# Two commands: `make quickstart` and `make test`. Both set up .venv first; nothing else is needed
-# but Python 3.11 or later, git and make.
+# Two commands: `make quickstart` and `make test`. Both create .venv first. Requirements: Python 3.11 or later,
+# git and make.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
