@@ -1,9 +1,9 @@
-"""A search space of your own, in one file: plain residual blocks, kernel 3 or 5, three widths.
+"""A custom search space in one file: plain residual blocks, kernel 3 or 5, three widths.
 
     nastool cost --space docs/examples/my_space.py:my_space --arch "conv3 conv5@0.5 conv3@1.5 conv3"
 
-A space is data, and its family is the three functions build_stem, build_block and build_head. `docs/spaces.md`
-says what they must keep.
+The space is data; the three functions build_stem, build_block and build_head are its family. `docs/spaces.md`
+lists their requirements.
 """
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ CHOICES = tuple(Choice(op, width) for op in KERNELS for width in (0.5, 1.0, 1.5)
 
 my_space = SearchSpace(
     name="my_space",
-    family="my_residual",  # its rows in the latency table begin with this, so no other family may be called so
+    family="my_residual",  # prefix of its records in the latency table, so the name must be unique
     in_channels=1,
     size_px=28,
     classes=10,
@@ -37,7 +37,7 @@ def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
 
 
 def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice."""
+    """The module of one choice."""
     return ResidualBlock(spec, choice, norm)
 
 
@@ -47,9 +47,9 @@ def build_head(space: SearchSpace, norm: Norm) -> nn.Module:
 
 
 class ResidualBlock(nn.Module):
-    """Two k x k convolutions beside a shortcut: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
+    """Two k x k convolutions and a shortcut: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
 
-    A choice's width is that of the channels between the two.
+    A choice's width is the number of channels between the two convolutions.
     """
 
     def __init__(self, spec: ChoiceBlock, choice: Choice, norm: Norm) -> None:
