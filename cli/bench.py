@@ -83,13 +83,13 @@ def bench(
 
 
 def _bench_data(settings: "Config", json: bool) -> None:
-    from toolchain.spaces import load_space
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.training.stages import prepare_torch
     from toolchain.training.throughput import bench_data
 
     prepare_torch(settings)
     with console.progress() as bars:
-        found = bench_data(settings, load_space(settings.space, settings.fixed_ops, settings.widths), bars)
+        found = bench_data(settings, load_checked_space(settings.space, settings.fixed_ops, settings.widths), bars)
     if json:
         console.answer_json(found)
     else:

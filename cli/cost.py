@@ -34,8 +34,8 @@ def cost(
     from toolchain.measuring.estimates import estimate_network
     from toolchain.measuring.rates import rates_of
     from toolchain.nets import baselines
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.search.budget import load_costs
-    from toolchain.spaces import load_space
 
     given = options.flags(
         space=space,
@@ -49,7 +49,11 @@ def cost(
     )
     settings = load_config(config, given)
     known = baselines.published(published) if published else None
-    chosen_space = load_space(known.space) if known else load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = (
+        load_checked_space(known.space)
+        if known
+        else load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    )
     chosen = chosen_space.architecture(known.architecture if known else arch or "")
     costs = load_costs(settings, chosen_space, need_latency=False)
     estimated_ms = estimate_network(settings.profile, chosen_space, chosen) if settings.profile.estimate else None

@@ -31,9 +31,9 @@ def fit(
     from latency_db.where import shown
     from toolchain.config import load_config
     from toolchain.costs.latency import REGRESSION
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.import_networks import fit_table
     from toolchain.profiling.regression import TARGET
-    from toolchain.spaces import load_space
 
     given = options.flags(
         space=space,
@@ -45,7 +45,7 @@ def fit(
         profile__db=db,
     )
     settings = load_config(config, given)
-    chosen = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     fitted = fit_table(settings, chosen, csv)
     found = fitted.fit
     if json:

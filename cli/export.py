@@ -47,8 +47,8 @@ def export(
     """
     from toolchain.config import load_config
     from toolchain.export.pipeline import export as run_export
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.runs import open_run, run_of, select_architecture
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.stages import prepare_torch
     from toolchain.units import format_ms
@@ -74,7 +74,7 @@ def export(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     chosen.require_data(images.name, images.digest)

@@ -40,8 +40,8 @@ def profile(
     from toolchain.config import load_config
     from toolchain.costs.latency import latency_model, network_prefix
     from toolchain.measuring.rates import rates_of
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.profiler import profile as run_profile
-    from toolchain.spaces import load_space
     from toolchain.units import parse_seconds
 
     given = options.flags(
@@ -61,7 +61,7 @@ def profile(
         profile__db=db,
     )
     settings = load_config(config, given)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
     calibration = latency_model(chosen_space, profiled.table).calibration

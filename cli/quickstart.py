@@ -62,15 +62,15 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
     from toolchain.check.judge import Outcome
     from toolchain.errors import CheckFailed
     from toolchain.export.pipeline import export
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.profiler import profile_if_missing
     from toolchain.runs import open_run, winner_of
     from toolchain.search.budget import middle_latency_ms
     from toolchain.search.search import plan_search, search
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.stages import retrain, train_supernet
 
-    space = load_space(settings.space)
+    space = load_checked_space(settings.space)
     data = load_data(settings.data_name(), space, settings.holdout_per_class, settings.seed)
     with console.progress() as bars:
         console.say("1 of 6: profile the choice blocks on this device")

@@ -25,10 +25,10 @@ def rank(
 ) -> None:
     """Compare inherited scores with those of networks trained from scratch. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.ranking.rank import check_request
     from toolchain.ranking.rank import rank as run_rank
     from toolchain.runs import open_run
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.recipe import load_recipe
     from toolchain.training.stages import prepare_torch
@@ -47,7 +47,7 @@ def rank(
     )
     settings = load_config(config, given)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     check_request(networks, repeats, chosen_space)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)

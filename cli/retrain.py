@@ -22,9 +22,9 @@ def retrain(
 ) -> None:
     """Train the winner from scratch and test it, once. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run, run_of, select_architecture
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
     from toolchain.training.recipe import load_recipe
@@ -48,7 +48,7 @@ def retrain(
         return
     again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     winner = chosen.architecture
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)

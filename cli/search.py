@@ -55,11 +55,11 @@ def search(
     """
     from toolchain.config import load_config
     from toolchain.errors import BudgetInfeasible
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
     from toolchain.search.search import plan_search
     from toolchain.search.search import search as run_search
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch
@@ -98,7 +98,7 @@ def search(
         return
     again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:

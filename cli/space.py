@@ -43,8 +43,8 @@ def space(
     """
     from toolchain.config import load_config
     from toolchain.counting.space_summary import summarize_space
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.search.budget import named_budgets
-    from toolchain.spaces import load_space
 
     given = options.flags(
         space=space,
@@ -65,7 +65,7 @@ def space(
         search__weight_bits=weight_bits,
     )
     settings = load_config(config, given)
-    chosen = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     goals, costs = named_budgets(settings, chosen)
     found = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
     if json:

@@ -37,9 +37,9 @@ def train(
 ) -> None:
     """Train the supernet, one path a step. Killed, the same command goes on."""
     from toolchain.config import load_config
+    from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
-    from toolchain.spaces import load_space
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch, supernet_belongs, train_supernet
@@ -63,7 +63,7 @@ def train(
         return
     again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
-    chosen_space = load_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
     supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
     with (

@@ -132,14 +132,17 @@ def test_a_file_may_postpone_its_annotations(tmp_path: Path) -> None:
     [
         ("proxyless:widths=1.0", "has no option 'widths'. Options: in_channels"),
         ("proxyless:ops=skip", "leave no choice where stride or channels change"),
-        ("proxyless:ops=k3e3-k9e9", "no such op: k9e9. There are k3e3, k3e6"),
-        ("proxyless:ops=k3e3-k3e3", "ops need one entry or more, each once"),
-        ("proxyless:multiplier=0", "multiplier 0 is not between 0.1 and 10"),
-        ("proxyless:first_channels=0", "must be 1 or more"),
-        ("fbnet:stage_widths=8-16", "2 stage_widths, 7 stage_repeats, 7 stage_strides: give each stage one of each"),
-        ("fbnet:stem_stride=3", "must be 1 or 2"),
-        ("fbnet:dropout=1", "dropout 0 or more and below 1"),
-        ("fbnet:ops=k7e3", "no such op: k7e3"),
+        ("proxyless:ops=k3e3-k9e9", "unknown op: 'k9e9'. Known: k3e3, k3e6"),
+        ("proxyless:ops=k3e3-k3e3", "ops must have at least one entry and no duplicates"),
+        ("proxyless:multiplier=0", "multiplier is 0; it must be between 0.1 and 10"),
+        ("proxyless:first_channels=0", "first_channels is 0; it must be between 1 and 1,000,000"),
+        (
+            "fbnet:stage_widths=8-16",
+            "2 stage_widths, 7 stage_repeats, 7 stage_strides: each stage needs one entry in each list",
+        ),
+        ("fbnet:stem_stride=3", "stem_stride is 3; it must be 1 or 2"),
+        ("fbnet:dropout=1", "dropout is 1; it must be 0 or more and below 1"),
+        ("fbnet:ops=k7e3", "unknown op: 'k7e3'"),
     ],
 )
 def test_numbers_that_do_not_fit_are_named(options: str, problem: str) -> None:

@@ -53,7 +53,7 @@ TYPED = {
     ),
     "space option without a number": (
         "train --space shufflenet_v2:classes=many",
-        ["'shufflenet_v2:classes=many'", "'many' is no value for classes"],
+        ["'shufflenet_v2:classes=many'", "'many' is not a valid value for classes"],
     ),
     "odd stage width": ("train --space shufflenet_v2:stage_widths=64-161,stage_repeats=1-1", ["must be even"]),
     "patience without a unit": ("profile --quiet-timeout 60", ["time '60' has no unit", "60s"]),
@@ -88,12 +88,12 @@ TYPED = {
     "unknown preset": ("init --preset tiny", ["unknown preset 'tiny'", "Known presets: quick, imagenet"]),
     "too few choices": (
         ("retrain", "--arch", "0 1 2"),
-        ["has 4 choice blocks, and 3 choices were given", "Give one for each block"],
+        ["has 4 choice blocks, but 3 choices were given", "Give one choice for each block"],
     ),
-    "too many choices": (("cost", "--arch", "0 1 2 3 0"), ["4 choice blocks, and 5 choices were given"]),
+    "too many choices": (("cost", "--arch", "0 1 2 3 0"), ["4 choice blocks, but 5 choices were given"]),
     "unknown choice": (
         ("export", "--arch", "0 1 2 choice_9"),
-        ["choice block 3", "no choice 'choice_9'", "It offers choice_3, choice_5, choice_7, choice_x"],
+        ["choice block 3", "no choice 'choice_9'", "Available: choice_3, choice_5, choice_7, choice_x"],
     ),
     "choice index too high": (("cost", "--arch", "0 1 2 4"), ["choice block 3", "no choice '4'", "indices 0 to 3"]),
     "not retrained": (

@@ -17,8 +17,8 @@ from toolchain.errors import BadConfig, UserError
 from toolchain.export.bundle import preprocessing_of
 from toolchain.measuring.model_inputs import inputs_of
 from toolchain.measuring.target import usable_backend
+from toolchain.nets.checked_space import load_checked_space
 from toolchain.progress import Progress
-from toolchain.spaces import load_space
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data, load_data
 
@@ -91,7 +91,7 @@ def _about(file: Path) -> dict[str, Any] | None:
 
 def _data_for(space_name: str, name: str, config: Config) -> Data | str:
     try:
-        space = load_space(space_name)
+        space = load_checked_space(space_name)
         return load_data(name, space, config.holdout_per_class, config.seed)
     except UserError as problem:
         return f"unknown: {problem}"

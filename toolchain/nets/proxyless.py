@@ -13,11 +13,12 @@ EPS = 1e-3
 
 
 def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
-    """3x3 convolution and a block that is not searched: (N, in_channels, S, S) -> (N, c_out, S/stride, S/stride)."""
+    """3x3 convolution and a fixed MBConv block: (N, in_channels, S, S) -> (N, c_out, S/stride, S/stride)."""
     stem, style = space.stem, _style(norm)
+    channels = stem.conv_channels or stem.c_out
     return nn.Sequential(
-        conv_bn(space.in_channels, stem.conv_channels, style.norm, stem.kernel, stem.stride, act=style.act),
-        MBConv(stem.conv_channels, stem.c_out, kernel=3, expansion=1, stride=1, style=style, shortcut=False),
+        conv_bn(space.in_channels, channels, style.norm, stem.kernel, stem.stride, act=style.act),
+        MBConv(channels, stem.c_out, kernel=3, expansion=1, stride=1, style=style, shortcut=False),
     )
 
 

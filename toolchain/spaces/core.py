@@ -1,7 +1,7 @@
-"""WHAT can be chosen: choices, choice blocks, spaces and architectures. Data only, no torch.
+"""Search spaces as data: choices, choice blocks, spaces and architectures. No torch here.
 
-A space is a row of choice blocks between a fixed stem and a fixed head (paper Fig. 1). A block's outside
-(channels, map size, stride) is fixed and only its inside varies, which makes every cost a sum of a table.
+A space is a sequence of choice blocks between a fixed stem and a fixed head (paper Fig. 1). A block's geometry
+(channels, map size, stride) is fixed and only its inside varies, so every cost is a sum over a table.
 """
 
 import hashlib
@@ -15,18 +15,20 @@ from typing import Any
 
 from toolchain.errors import BadArchitecture
 
-FLOAT_BITS = 32  # of weights and activations that are not quantized
+MOST_DIGITS = 9  # of a choice's index; Python refuses to convert very long ones
+MOST_SHOWN = 80  # characters of a wrong choice in an error message
+FLOAT_BITS = 32  # bit width of weights and activations that are not quantized
 
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """One option of a choice block: which module, how wide inside, and with how many bits.
+    """One option of a choice block: its module (op), relative width, and bit widths.
 
-    Its text form `key` is used everywhere else: `choice_3`, `choice_5@1.2`, `basic@0.5:w2a4`.
+    All other code refers to a choice by its text `key`: `choice_3`, `choice_5@1.2`, `basic@0.5:w2a4`.
     """
 
     op: str
-    width: float = 1.0  # of the block's default mid channels
+    width: float = 1.0  # multiple of the block's default mid channels
     w_bits: int = FLOAT_BITS
     a_bits: int = FLOAT_BITS
 
@@ -40,16 +42,16 @@ class Choice:
         return (self.w_bits, self.a_bits) != (FLOAT_BITS, FLOAT_BITS)
 
     def mid(self, default: int) -> int:
-        """This width of `default` mid channels, cut off to a whole number as in the published channel search.
+        """Mid channels for a block whose default is `default`, truncated as in the published channel search.
 
-        (Rounding gives other networks: 13 for 0.4 of 32, where the paper's 328M network has 12.)
+        Rounding would give other networks: 0.4 * 32 channels are 12 in the paper's 328M network, not 13.
         """
-        return int(default * self.width + 1e-6)  # 0.6 * 80 must not become 47 in binary fractions
+        return int(default * self.width + 1e-6)  # without the 1e-6, 0.6 * 80 gives 47 in floating point
 
 
 @dataclass(frozen=True)
 class ChoiceBlock:
-    """A position in the network: (N, c_in, size_px, size_px) -> (N, c_out, size_px/stride, size_px/stride)."""
+    """A position with several choices: (N, c_in, size_px, size_px) -> (N, c_out, size_px/stride, size_px/stride)."""
 
     c_in: int
     c_out: int
@@ -63,7 +65,7 @@ class ChoiceBlock:
 
     @property
     def geometry(self) -> str:
-        """The fixed outside as text: `64x56px->160s2`."""
+        """Channels, map size and stride as text: `64x56px->160s2`."""
         return f"{self.c_in}x{self.size_px}px->{self.c_out}s{self.stride}"
 
     @cached_property
@@ -73,28 +75,29 @@ class ChoiceBlock:
 
 @dataclass(frozen=True)
 class Stem:
-    """What is fixed before the choice blocks: a convolution, in some families with more behind it."""
+    """The fixed part before the choice blocks: a convolution, in some families followed by more layers."""
 
-    c_out: int  # channels that the first choice block gets
-    stride: int  # of the convolution
+    c_out: int  # channels of the first choice block's input
+    stride: int  # stride of the convolution
     kernel: int = 3
-    conv_channels: int = 0  # of the convolution where a fixed block follows (ProxylessNAS); 0: c_out
-    pool: bool = False  # 3x3 maximum pooling with stride 2 (ResNet)
+    conv_channels: int = 0  # output of the convolution where a fixed block follows (ProxylessNAS); 0 means c_out
+    pool: bool = False  # add 3x3 max pooling with stride 2 (ResNet)
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is fixed after the choice blocks: 1x1 convolution, global average pool, dropout and classifier."""
+    """The fixed part after the choice blocks: 1x1 convolution, global average pool, dropout and classifier."""
 
-    channels: int  # of the 1x1 convolution; 0: there is none (ResNet)
+    channels: int  # output of the 1x1 convolution; 0 means no 1x1 convolution (ResNet)
     dropout: float = 0.0
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A family's blocks for one input shape and number of classes.
+    """A family's choice blocks for one input shape and number of classes.
 
-    `family` says which modules the ops are (`nets/network.py`). A user's own family brings its `builder`.
+    `family` selects the modules that implement the ops (`nets/network.py`). A user's own family has its own `builder`,
+    a module with build_stem, build_block and build_head.
     """
 
     name: str
@@ -106,11 +109,11 @@ class SearchSpace:
     blocks: tuple[ChoiceBlock, ...]
     head: Head
     builder: Any = field(default=None, compare=False, repr=False)
-    builder_hash: str = ""  # of the builder's source, since other modules have other weights and latencies
+    builder_hash: str = ""  # hash of the builder's source file: other modules have other weights and latencies
 
     @property
     def parts_of(self) -> str:
-        """What the keys of its measured parts begin with."""
+        """Prefix of the keys of its block variants in the latency table."""
         return f"{self.family}#{self.builder_hash}" if self.builder_hash else self.family
 
     @property
@@ -119,8 +122,13 @@ class SearchSpace:
         return (self.in_channels, self.size_px, self.size_px)
 
     @property
+    def stem_px(self) -> int:
+        """Size of the maps after a built-in stem."""
+        return ceil_div(self.size_px, self.stem.stride * (2 if self.stem.pool else 1))
+
+    @property
     def size(self) -> int:
-        """How many architectures there are."""
+        """Number of architectures."""
         product = 1
         for block in self.blocks:
             product *= len(block.choices)
@@ -128,25 +136,25 @@ class SearchSpace:
 
     @property
     def quantized(self) -> bool:
-        """Does any choice compute with fewer bits than float32?"""
+        """Whether any choice has fewer bits than float32."""
         return any(choice.quantized for block in self.blocks for choice in block.choices)
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits that change when anything but the space's name does; checkpoints carry them."""
+        """16 hex digits that identify everything but the space's name; checkpoints contain them."""
         text = json.dumps(asdict(replace(self, name="", builder=None)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def choices_of(self, arch: "Architecture") -> tuple[Choice, ...]:
-        """The chosen `Choice` of each block, in order."""
+        """The selected `Choice` of each block, in order."""
         return tuple(block.by_key[key] for block, key in zip(self.blocks, arch.choices, strict=True))
 
     def draw(self, rng: Random) -> "Architecture":
-        """One architecture, uniformly at random (paper Sec. 3.2)."""
+        """One architecture, drawn uniformly (paper Sec. 3.2)."""
         return Architecture(self.name, tuple(rng.choice(block.choices).key for block in self.blocks))
 
     def all_same(self, key: str) -> "Architecture":
-        """The architecture that takes `key` in every block.
+        """The architecture with the choice `key` in every block.
 
         Raises:
             BadArchitecture: a block does not offer that choice.
@@ -157,13 +165,13 @@ class SearchSpace:
         """An architecture from choice keys or indices; text is split at spaces and commas.
 
         Raises:
-            BadArchitecture: the wrong number of choices, or a choice that its block does not offer.
+            BadArchitecture: the number of choices is wrong, or a block does not offer its choice.
         """
         words = re.split(r"[\s,]+", choices.strip()) if isinstance(choices, str) else list(choices)
         if len(words) != len(self.blocks):
             raise BadArchitecture(
-                f"{self.name} has {len(self.blocks)} choice blocks, and {len(words)} choices were given. "
-                f"Give one for each block, separated by spaces or commas"
+                f"{self.name} has {len(self.blocks)} choice blocks, but {len(words)} choices were given. "
+                f"Give one choice for each block, separated by spaces or commas"
             )
         keys = (
             _key_of(word, block, position)
@@ -174,7 +182,7 @@ class SearchSpace:
 
 @dataclass(frozen=True, order=True)
 class Architecture:
-    """One path through a space: a choice key for each block. Make it with `SearchSpace.architecture`."""
+    """One path through a space: a choice key for each block. Create it with `SearchSpace.architecture`."""
 
     space: str
     choices: tuple[str, ...]
@@ -184,7 +192,7 @@ class Architecture:
 
 
 def ceil_div(value: int, divisor: int) -> int:
-    """The map size behind a convolution with `same` padding and stride `divisor`."""
+    """`value / divisor`, rounded up: the map size after a convolution with `same` padding and stride `divisor`."""
     return -(-value // divisor)
 
 
@@ -192,9 +200,9 @@ def _key_of(word: str | int, block: ChoiceBlock, position: int) -> str:
     text = str(word)
     if text in block.by_key:
         return text
-    if text.isdecimal() and int(text) < len(block.choices):
+    if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) < len(block.choices):
         return block.choices[int(text)].key
     raise BadArchitecture(
-        f"choice block {position} ({block.geometry}) has no choice {text!r}. "
-        f"It offers {', '.join(block.by_key)}, or their indices 0 to {len(block.choices) - 1}"
+        f"choice block {position} ({block.geometry}) has no choice {text[:MOST_SHOWN]!r}. "
+        f"Available: {', '.join(block.by_key)}, or their indices 0 to {len(block.choices) - 1}"
     )

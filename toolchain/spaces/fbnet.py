@@ -1,6 +1,6 @@
-"""The space of FBNet: MBConv blocks, kernel 3 or 5, expansion 1, 3 or 6, grouped or not, and a skip everywhere.
+"""The space of FBNet: MBConv blocks with kernel 3 or 5 and expansion 1, 3 or 6, grouped or not, and `skip` everywhere.
 
-Source: facebookresearch/mobile-vision, bb8465c (the released FBNet-A, -B and -C, which are in it).
+Source: facebookresearch/mobile-vision, bb8465c. The released FBNet-A, FBNet-B and FBNet-C are architectures of it.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ OPS = ("k3e1", "k3e1g2", "k3e3", "k3e6", "k5e1", "k5e1g2", "k5e3", "k5e6", SKIP)
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What may be set from outside, with the values of FBNet-B and -C as the default."""
+class Options:
+    """Options of the space. The defaults are those of FBNet-B and FBNet-C."""
 
     in_channels: int = 3
     size_px: int = 224
@@ -28,39 +28,33 @@ class Numbers:
     ops: tuple[str, ...] = OPS
 
 
-DEFAULT = Numbers()
+DEFAULT = Options()
 
 
-def fbnet(name: str, numbers: Numbers) -> SearchSpace:
-    """Stem, stages of choice blocks, head.
+def fbnet(name: str, options: Options) -> SearchSpace:
+    """The space of stages of choice blocks between stem and head.
 
-    All blocks have all choices: a skip where stride or channels change is a 1x1 convolution, not the identity.
+    All blocks offer all choices: where stride or channels change, `skip` is a 1x1 convolution, not the identity.
 
     Raises:
-        ValueError: a number that does not fit, or an odd width that can't be convolved in two groups.
+        ValueError: an option is out of range, or a width is odd although an op has two groups.
     """
-    validate(
-        numbers,
-        OPS,
-        (numbers.in_channels, numbers.size_px, numbers.classes, numbers.stem_channels, numbers.head_channels),
-        numbers.stem_stride,
-        numbers.dropout,
-    )
-    if any(op.endswith("g2") for op in numbers.ops) and any(
-        width % 2 for width in (numbers.stem_channels, *numbers.stage_widths)
+    validate(options, OPS)
+    if any(op.endswith("g2") for op in options.ops) and any(
+        width % 2 for width in (options.stem_channels, *options.stage_widths)
     ):
         raise ValueError(
-            f"stem_channels {numbers.stem_channels} and stage_widths {numbers.stage_widths} must be even "
+            f"stem_channels {options.stem_channels} and stage_widths {options.stage_widths} must be even "
             f"for the ops with two groups (g2)"
         )
-    blocks_px = ceil_div(numbers.size_px, numbers.stem_stride)
+    blocks_px = ceil_div(options.size_px, options.stem_stride)
     return SearchSpace(
         name=name,
         family="fbnet",
-        in_channels=numbers.in_channels,
-        size_px=numbers.size_px,
-        classes=numbers.classes,
-        stem=Stem(numbers.stem_channels, numbers.stem_stride),
-        blocks=mbconv_blocks(numbers.stem_channels, blocks_px, numbers, numbers.stage_widths, skip_changes_shape=True),
-        head=Head(numbers.head_channels, numbers.dropout),
+        in_channels=options.in_channels,
+        size_px=options.size_px,
+        classes=options.classes,
+        stem=Stem(options.stem_channels, options.stem_stride),
+        blocks=mbconv_blocks(options.stem_channels, blocks_px, options, options.stage_widths, skip_changes_shape=True),
+        head=Head(options.head_channels, options.dropout),
     )

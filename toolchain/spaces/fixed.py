@@ -1,4 +1,4 @@
-"""Channel search on a block architecture that was found before (paper Table 4: block search, then channels)."""
+"""Channel search on a fixed block architecture (paper Table 4: block search first, then channel search)."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,23 @@ from toolchain.spaces.core import SearchSpace
 
 
 def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
-    """The op of each choice block, from an architecture's text or from the best.json of a search.
+    """The op of each choice block.
+
+    Args:
+        source: an architecture's text, or the path of a search's best.json.
+        space: the space that the architecture belongs to.
 
     Raises:
-        BadArchitecture: the file holds no architecture, or it does not fit the blocks of `space`.
+        BadArchitecture: the file contains no architecture, or it does not fit the blocks of `space`.
     """
     words: str | list[str] = source
     path = Path(source)
     if path.suffix == ".json":
         try:
             words = [str(word) for word in json.loads(path.read_text())["architecture"]]
-        except (OSError, ValueError, KeyError, TypeError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
             raise BadArchitecture(
-                f"{path} holds no architecture ({type(problem).__name__}: {problem}). "
+                f"{str(path)!r} contains no architecture ({type(problem).__name__}: {problem}). "
                 f"Give a search's best.json, or the choices themselves, to --fix-ops"
             ) from None
     return tuple(choice.op for choice in space.choices_of(space.architecture(words)))

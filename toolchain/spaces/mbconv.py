@@ -1,20 +1,21 @@
-"""What the families of inverted bottlenecks (MobileNet v2) share: stages of choice blocks.
+"""Stages of choice blocks for the families of inverted bottlenecks (MobileNet v2): ProxylessNAS and FBNet.
 
-An op says what is in the block: `k5e3` is a 5x5 depthwise convolution on 3 times the block's input channels,
-`k3e1g2` has its 1x1 convolutions in two groups, and `skip` has nothing but what the shapes ask for.
+An op names the block's module: `k5e3` is a 5x5 depthwise convolution on 3 times the block's input channels,
+`k3e1g2` has its 1x1 convolutions in two groups, and `skip` is the identity (a 1x1 convolution where shapes change).
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from toolchain.spaces.core import Choice, ChoiceBlock
+from toolchain.spaces.validation import check_known, check_options, check_stages
 
 SKIP = "skip"
-MULTIPLE = 8  # of channels, where a multiplier scales them
+MULTIPLE = 8  # scaled channels are a multiple of this
 
 
 class Stages(Protocol):
-    """The numbers of a family that describe its choice blocks, one entry a stage."""
+    """The options that describe a family's choice blocks, one entry for each stage."""
 
     @property
     def stage_widths(self) -> tuple[int, ...]: ...
@@ -22,7 +23,7 @@ class Stages(Protocol):
     def stage_repeats(self) -> tuple[int, ...]: ...
     @property
     def stage_strides(self) -> tuple[int, ...]:
-        """Of a stage's first block; the others have stride 1."""
+        """Stride of each stage's first block; its other blocks have stride 1."""
         ...
 
     @property
@@ -32,11 +33,11 @@ class Stages(Protocol):
 def mbconv_blocks(
     c_in: int, size_px: int, stages: Stages, widths: Sequence[int], skip_changes_shape: bool
 ) -> tuple[ChoiceBlock, ...]:
-    """The choice blocks of all stages, for an input of (c_in, size_px, size_px).
+    """The choice blocks of all stages, for an input of shape (c_in, size_px, size_px).
 
     Args:
-        widths: channels of each stage, after any multiplier.
-        skip_changes_shape: is `skip` offered where stride or channels change? It can't be the identity there.
+        widths: output channels of each stage, after the multiplier.
+        skip_changes_shape: offer `skip` also where stride or channels change, where it is not the identity.
 
     Raises:
         ValueError: a block would have no choice, since `skip` is the only op.
@@ -54,37 +55,26 @@ def mbconv_blocks(
     return tuple(blocks)
 
 
-def validate(
-    stages: Stages, known_ops: tuple[str, ...], counts: Sequence[int], stem_stride: int, dropout: float
-) -> None:
-    """What must hold of the numbers of any of these families; `counts` are those that must be above zero.
+def validate(options: Stages, known_ops: tuple[str, ...]) -> None:
+    """Check the options of a space of inverted bottlenecks.
 
     Raises:
-        ValueError: with the number that does not fit.
+        ValueError: the first option that is out of range.
     """
-    widths, repeats, strides = stages.stage_widths, stages.stage_repeats, stages.stage_strides
-    if not len(widths) == len(repeats) == len(strides) or not widths:
-        raise ValueError(
-            f"{len(widths)} stage_widths, {len(repeats)} stage_repeats, {len(strides)} stage_strides: "
-            f"give each stage one of each"
-        )
-    if min(*counts, *widths, *repeats) < 1:
-        raise ValueError("sizes, channels, classes, widths and repeats must be 1 or more")
-    if not {stem_stride, *strides} <= {1, 2} or not 0 <= dropout < 1:
-        raise ValueError("stem_stride and stage_strides must be 1 or 2, dropout 0 or more and below 1")
-    if unknown := set(stages.ops) - set(known_ops):
-        raise ValueError(f"no such op: {', '.join(sorted(unknown))}. There are {', '.join(known_ops)}")
-    if not stages.ops or len(set(stages.ops)) != len(stages.ops):
-        raise ValueError("ops need one entry or more, each once")
+    check_options(options)
+    check_stages(
+        stage_widths=options.stage_widths, stage_repeats=options.stage_repeats, stage_strides=options.stage_strides
+    )
+    check_known("op", options.ops, known_ops)
 
 
 def scaled(channels: int, multiplier: float) -> int:
-    """`channels` times `multiplier`, to the nearest multiple of 8 that is not more than a tenth below.
+    """`channels` times `multiplier`, rounded to a multiple of 8 that is at most 10 % below (MobileNet v2's rule).
 
-    This is MobileNet v2's rule. Without a multiplier the channels stay as they are.
+    A multiplier of 1 leaves the channels unchanged.
     """
     if multiplier == 1.0:
         return channels
-    wanted = channels * multiplier
-    nearest = max(MULTIPLE, int(wanted + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
-    return nearest + MULTIPLE if nearest < 0.9 * wanted else nearest
+    exact = channels * multiplier
+    nearest = max(MULTIPLE, int(exact + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
+    return nearest + MULTIPLE if nearest < 0.9 * exact else nearest

@@ -1,7 +1,7 @@
-"""The space of ProxylessNAS: MBConv blocks, kernel 3, 5 or 7, expansion 3 or 6, and a skip where it is legal.
+"""The space of ProxylessNAS: MBConv blocks with kernel 3, 5 or 7 and expansion 3 or 6, and `skip` where possible.
 
-Source: mit-han-lab/ProxylessNAS, b23018c (the search code), and han-cai/files, a7c9bcd (the released networks,
-whose widths are not those of the search code).
+Sources: mit-han-lab/ProxylessNAS, b23018c (the search code), and han-cai/files, a7c9bcd (the released networks,
+which have other widths than the search code).
 """
 
 from dataclasses import dataclass, replace
@@ -13,65 +13,50 @@ OPS = ("k3e3", "k3e6", "k5e3", "k5e6", "k7e3", "k7e6", SKIP)
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What may be set from outside, with the search code's values as the default."""
+class Options:
+    """Options of the space. The defaults are those of the search code."""
 
     in_channels: int = 3
     size_px: int = 224
     classes: int = 1000
     stem_channels: int = 32
-    first_channels: int = 16  # of the fixed block behind the stem's convolution
+    first_channels: int = 16  # output of the fixed block after the stem's convolution
     stem_stride: int = 2
     stage_widths: tuple[int, ...] = (24, 40, 80, 96, 192, 320)
     stage_repeats: tuple[int, ...] = (4, 4, 4, 4, 4, 1)
     stage_strides: tuple[int, ...] = (2, 2, 2, 1, 2, 1)
     head_channels: int = 1280
     dropout: float = 0.0
-    multiplier: float = 1.0  # of all widths
+    multiplier: float = 1.0  # applied to all widths
     ops: tuple[str, ...] = OPS
 
 
-DEFAULT = Numbers()
+DEFAULT = Options()
 MOBILE = replace(DEFAULT, stage_widths=(32, 40, 80, 96, 192, 320))
 GPU = replace(DEFAULT, multiplier=1.35)
 
 
-def proxyless(name: str, numbers: Numbers) -> SearchSpace:
-    """Stem with a fixed MBConv block, stages of choice blocks, head.
+def proxyless(name: str, options: Options) -> SearchSpace:
+    """The space of stages of choice blocks between a stem with a fixed MBConv block and the head.
 
-    A skip is the identity, so it is offered only where neither stride nor channels change. That makes 6^6 * 7^15
-    architectures; the paper's 7^21 counts a skip in the six blocks, first of their stages, that can't have one.
+    `skip` is the identity, so it is offered only where neither stride nor channels change: 6^6 * 7^15 architectures.
+    The paper's 7^21 (Sec. 4) also counts `skip` in the first block of each of the six stages, where it is impossible.
 
     Raises:
-        ValueError: a number that does not fit.
+        ValueError: an option is out of range.
     """
-    validate(
-        numbers,
-        OPS,
-        (
-            numbers.in_channels,
-            numbers.size_px,
-            numbers.classes,
-            numbers.stem_channels,
-            numbers.first_channels,
-            numbers.head_channels,
-        ),
-        numbers.stem_stride,
-        numbers.dropout,
-    )
-    if not 0.1 <= numbers.multiplier <= 10:
-        raise ValueError(f"multiplier {numbers.multiplier:g} is not between 0.1 and 10")
-    c_first = scaled(numbers.first_channels, numbers.multiplier)
-    widths = [scaled(width, numbers.multiplier) for width in numbers.stage_widths]
-    blocks_px = ceil_div(numbers.size_px, numbers.stem_stride)
+    validate(options, OPS)
+    c_first = scaled(options.first_channels, options.multiplier)
+    widths = [scaled(width, options.multiplier) for width in options.stage_widths]
+    blocks_px = ceil_div(options.size_px, options.stem_stride)
     return SearchSpace(
         name=name,
         family="proxyless",
-        in_channels=numbers.in_channels,
-        size_px=numbers.size_px,
-        classes=numbers.classes,
-        stem=Stem(c_first, numbers.stem_stride, conv_channels=scaled(numbers.stem_channels, numbers.multiplier)),
-        blocks=mbconv_blocks(c_first, blocks_px, numbers, widths, skip_changes_shape=False),
-        # a narrow network keeps the full head, as in MobileNet v2
-        head=Head(scaled(numbers.head_channels, max(numbers.multiplier, 1.0)), numbers.dropout),
+        in_channels=options.in_channels,
+        size_px=options.size_px,
+        classes=options.classes,
+        stem=Stem(c_first, options.stem_stride, conv_channels=scaled(options.stem_channels, options.multiplier)),
+        blocks=mbconv_blocks(c_first, blocks_px, options, widths, skip_changes_shape=False),
+        # a multiplier below 1 keeps the full head, as in MobileNet v2
+        head=Head(scaled(options.head_channels, max(options.multiplier, 1.0)), options.dropout),
     )

@@ -1,25 +1,27 @@
-"""The paper's mixed-precision spaces: ResNet-18 and ResNet-34 with a bit width pair and a width for each block.
+"""The paper's mixed-precision spaces (Sec. 4): ResNet-18 and ResNet-34 with bit widths and a width for each block.
 
-Stem and classifier stay in float. `bits=float` gives the ordinary ResNet, `bits=w3a3,widths=1.0` a uniform network.
+The stem and the classifier are in float. `bits=float` gives the ordinary ResNet, `bits=w3a3,widths=1.0` a uniform
+network.
 """
 
 import re
 from dataclasses import dataclass
 
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, Head, SearchSpace, Stem, ceil_div
+from toolchain.spaces.validation import check_known, check_options, check_stages
 
-OPS = {"sawb": "basic", "dorefa": "basic_dorefa"}  # how weights are quantized -> the blocks' op
+OPS = {"sawb": "basic", "dorefa": "basic_dorefa"}  # weight quantizer -> op of the blocks
 BITS = ("w1a2", "w2a2", "w1a4", "w2a4", "w3a4", "w4a4")  # paper Sec. 4, "Mixed-Precision Quantization"
 WIDTHS = (0.5, 1.0, 1.5)
 FLOAT = "float"
 MOST_W_BITS = {"sawb": 4, "dorefa": 7}  # SAWB has constants for 1 to 4 bits; DoReFa's codes must fit into an int8
 MOST_A_BITS = 8
-EXACT = 2**24  # float32 holds every whole number up to here
+EXACT = 2**24  # float32 represents every integer up to here
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What may be set from outside, with the paper's ResNet-18 as the default."""
+class Options:
+    """Options of the space. The defaults are the paper's ResNet-18."""
 
     in_channels: int = 3
     size_px: int = 224
@@ -34,24 +36,24 @@ class Numbers:
     weights: str = "sawb"
 
 
-RESNET18 = Numbers()
-RESNET34 = Numbers(stage_repeats=(3, 4, 6, 3))
+RESNET18 = Options()
+RESNET34 = Options(stage_repeats=(3, 4, 6, 3))
 
 
-def resnet(name: str, numbers: Numbers) -> SearchSpace:
-    """Stem with the first stage's width, stages of basic blocks, all but the first with stride 2, and a classifier.
+def resnet(name: str, options: Options) -> SearchSpace:
+    """The space of stages of basic blocks between stem and classifier; all stages but the first have stride 2.
 
     Raises:
-        ValueError: widths and repeats differ in number, a number is not above zero, a bit pair can't be read or
-            is too wide, or the way to quantize weights is unknown.
+        ValueError: an option is out of range, the per-stage lists differ in length, a pair of bit widths is invalid
+            or too wide, or the weight quantizer is unknown.
     """
-    _validate(numbers)
-    pairs = [_parse_bits(pair) for pair in numbers.bits]
-    choices = tuple(Choice(OPS[numbers.weights], width, w, a) for width in numbers.widths for w, a in pairs)
+    _validate(options)
+    pairs = [_parse_bits(pair) for pair in options.bits]
+    choices = tuple(Choice(OPS[options.weights], width, w, a) for width in options.widths for w, a in pairs)
     blocks: list[ChoiceBlock] = []
-    c_in = numbers.stage_widths[0]
-    size_px = ceil_div(numbers.size_px, numbers.stem_stride * (2 if numbers.stem_pool else 1))
-    for stage, (c_out, repeats) in enumerate(zip(numbers.stage_widths, numbers.stage_repeats, strict=True)):
+    c_in = options.stage_widths[0]
+    size_px = ceil_div(options.size_px, options.stem_stride * (2 if options.stem_pool else 1))
+    for stage, (c_out, repeats) in enumerate(zip(options.stage_widths, options.stage_repeats, strict=True)):
         for position in range(repeats):
             block = ChoiceBlock(c_in, c_out, size_px, stride=2 if stage and position == 0 else 1, choices=choices)
             blocks.append(block)
@@ -59,10 +61,10 @@ def resnet(name: str, numbers: Numbers) -> SearchSpace:
     return SearchSpace(
         name=name,
         family="resnet",
-        in_channels=numbers.in_channels,
-        size_px=numbers.size_px,
-        classes=numbers.classes,
-        stem=Stem(numbers.stage_widths[0], numbers.stem_stride, numbers.stem_kernel, pool=numbers.stem_pool),
+        in_channels=options.in_channels,
+        size_px=options.size_px,
+        classes=options.classes,
+        stem=Stem(options.stage_widths[0], options.stem_stride, options.stem_kernel, pool=options.stem_pool),
         blocks=tuple(blocks),
         head=Head(channels=0),
     )
@@ -74,41 +76,34 @@ def _parse_bits(pair: str) -> tuple[int, int]:
         return FLOAT_BITS, FLOAT_BITS
     match = re.fullmatch(r"w([1-9])a([1-9])", pair)
     if match is None:
-        raise ValueError(f"bits {pair!r} can't be read. Write pairs as in w2a4, or {FLOAT}")
+        raise ValueError(f"bits {pair!r} is not a pair of bit widths. Write it as in w2a4, or write {FLOAT}")
     return int(match[1]), int(match[2])
 
 
-def _validate(numbers: Numbers) -> None:
-    widths, repeats = numbers.stage_widths, numbers.stage_repeats
-    if len(widths) != len(repeats) or not widths:
-        raise ValueError(f"{len(widths)} stage_widths and {len(repeats)} stage_repeats: give one repeat a width")
-    counts = (numbers.in_channels, numbers.size_px, numbers.classes, *widths, *repeats)
-    if min(counts) < 1 or numbers.stem_stride not in (1, 2):
-        raise ValueError("sizes, channels, classes and repeats must be 1 or more, stem_stride 1 or 2")
-    if numbers.stem_kernel < 1 or numbers.stem_kernel % 2 == 0:
-        raise ValueError(f"stem_kernel {numbers.stem_kernel}: it must be odd, as in 7 or 3")
-    if not numbers.widths or len(set(numbers.widths)) != len(numbers.widths):
-        raise ValueError("widths need one entry or more, each once")
-    if min(Choice("", width).mid(w) for width in numbers.widths for w in widths) < 1:
-        raise ValueError(f"widths {numbers.widths} leave a block of stage_widths {widths} without mid channels")
-    if not numbers.bits or len(set(numbers.bits)) != len(numbers.bits):
-        raise ValueError("bits need one entry or more, each once")
-    if numbers.weights not in OPS:
-        raise ValueError(f"no such way to quantize weights: {numbers.weights!r}. There are {', '.join(OPS)}")
-    for pair in numbers.bits:
+def _validate(options: Options) -> None:
+    check_options(options)
+    check_stages(stage_widths=options.stage_widths, stage_repeats=options.stage_repeats)
+    if options.stem_kernel % 2 == 0:
+        raise ValueError(f"stem_kernel is {options.stem_kernel}; it must be odd, such as 3 or 7")
+    if min(Choice("", width).mid(w) for width in options.widths for w in options.stage_widths) < 1:
+        raise ValueError(
+            f"widths {options.widths} leave a block of stage_widths {options.stage_widths} without mid channels"
+        )
+    check_known("weights", [options.weights], tuple(OPS))
+    for pair in options.bits:
         if pair != FLOAT:
-            _validate_bits(pair, numbers)
+            _validate_bits(pair, options)
 
 
-def _validate_bits(pair: str, numbers: Numbers) -> None:
-    """The codes must fit, and so must the accumulators of the widest 3x3 convolution: whole numbers in float32."""
+def _validate_bits(pair: str, options: Options) -> None:
+    """Check that the codes fit, and that the sums of the widest 3x3 convolution are exact integers in float32."""
     w_bits, a_bits = _parse_bits(pair)
-    most = MOST_W_BITS[numbers.weights]
+    most = MOST_W_BITS[options.weights]
     if w_bits > most or a_bits > MOST_A_BITS:
-        raise ValueError(f"bits {pair}: weights={numbers.weights} takes up to w{most}a{MOST_A_BITS}")
-    channels = round(max(numbers.stage_widths) * max(1.0, *numbers.widths))
+        raise ValueError(f"bits {pair}: weights={options.weights} supports up to w{most}a{MOST_A_BITS}")
+    channels = round(max(options.stage_widths) * max(1.0, *options.widths))
     greatest = (2**w_bits - 1) * (2**a_bits - 1) * 9 * channels
     if greatest >= EXACT:
         raise ValueError(
-            f"bits {pair}: sums over {channels} channels reach {greatest:,}, and are exact below 2^24 only"
+            f"bits {pair}: sums over {channels} channels reach {greatest:,}, but only sums below 2^24 are exact"
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from exporters.manifest import sha256
 from toolchain.errors import BadCheckpoint
@@ -71,21 +70,6 @@ def file_hash(path: Path) -> str:
     """
     with reading(f"the weights {path}", "Name a file of a state_dict"):
         return sha256(path)
-
-
-def read_state(path: Path) -> Mapping[str, Tensor]:
-    """The weights in a file that another program wrote with `torch.save(model.state_dict())`.
-
-    Raises:
-        BadCheckpoint: missing, damaged, or no mapping of names to tensors.
-    """
-    with reading(f"the weights {path}", "Name a file of a state_dict"):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, dict) and "belongs" in content:  # a best.pt of nastool retrain
-        content = content["model"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise BadCheckpoint(f"{path} holds no state_dict. Save one with torch.save(model.state_dict(), {path.name!r})")
-    return content
 
 
 def load(path: Path, belongs: Mapping[str, Any], only: Collection[str] = ()) -> Checkpoint:

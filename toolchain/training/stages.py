@@ -19,6 +19,7 @@ from toolchain.nets.depthwise import quicken_depthwise
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
+from toolchain.nets.weight_files import read_weights
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import local_world, rank, world
 from toolchain.progress import Progress
@@ -26,7 +27,7 @@ from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
 from toolchain.training.batches import mix
-from toolchain.training.checkpoint import file_hash, load, read_state, reading, require_same
+from toolchain.training.checkpoint import file_hash, load, reading, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimizer import Slices
@@ -59,7 +60,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     supernet = Supernet(space, shared_by(SUPERNET, world()))
     initialize(supernet, torch.Generator().manual_seed(config.seed))
     if config.train.start_from is not None:
-        load_float(read_state(config.train.start_from), supernet)
+        load_float(read_weights(config.train.start_from), supernet)
     _placed(supernet, device)
     _made_quick(supernet, device, config.train)
     draw = path_sampler(config.train.sampler, space)

@@ -107,7 +107,7 @@ def test_bad_lines_are_named_and_nothing_is_stored(
     with pytest.raises(BadData) as caught:
         fit_table(config, space, path)
     text = str(caught.value)
-    assert re.search(r"line 5: .* has 8 choice blocks, and 2 choices were given", text)
+    assert re.search(r"line 5: .* has 8 choice blocks, but 2 choices were given", text)
     assert "line 7:" in text
     assert "is no latency in ms" in text
     assert "line 8: choice block 0" in text

@@ -1,0 +1,127 @@
+"""Read weights that another program saved with `torch.save`, and say what a file is if it has no such weights."""
+
+import argparse
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from toolchain.errors import BadCheckpoint
+from toolchain.spaces.user_file import shown
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which training programs keep the weights
+PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+HOW_TO_SAVE = "Save the weights with torch.save(model.state_dict(), 'weights.pt') and give that file"
+SIGNATURES = {  # first bytes of a file -> what it is and what to do
+    b"version https://git-lfs": "is a Git LFS pointer, not the weights themselves. Run git lfs pull in its repository",
+    b"\x89HDF": f"is an HDF5 file, not PyTorch weights. {HOW_TO_SAVE}",
+    b"\x1f\x8b": "is a gzip archive. Unpack it and give the file of weights inside",
+    b"BZh": "is a bzip2 archive. Unpack it and give the file of weights inside",
+    b"\xfd7zXZ": "is an xz archive. Unpack it and give the file of weights inside",
+    b"\x93NUMPY": f"is a NumPy array, not PyTorch weights. {HOW_TO_SAVE}",
+    b"GGUF": f"is a GGUF file, not PyTorch weights. {HOW_TO_SAVE}",
+}
+MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
+HEAD_BYTES = 512
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The weights in `path` by parameter name.
+
+    A state_dict is also found inside a checkpoint under `state_dict`, `model` or `model_state_dict`, and the prefix
+    `module.` (DistributedDataParallel) or `_orig_mod.` (torch.compile) is removed from the names.
+
+    Raises:
+        BadCheckpoint: the file is missing, damaged or of another format, or it contains no state_dict.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
+        raise BadCheckpoint(f"can't read the weights {shown(path)}: {reason}. Give a file of weights") from None
+    if format_ := _other_format(path, head):
+        raise BadCheckpoint(f"{shown(path)} {format_}")
+    return _without_prefix(_state_dict(path, _load(path)))
+
+
+def _other_format(path: Path, head: bytes) -> str:
+    """What a file is that can't be PyTorch weights; empty if it may be."""
+    if not head:
+        return "is empty. Copy or download the weights again"
+    for signature, text in SIGNATURES.items():
+        if head.startswith(signature):
+            return text
+    if head.lstrip().lower().startswith(MARKUP):
+        return "is a web page (HTML), not weights: the download gave a page. Download the file itself"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return (
+            "is a safetensors file. Convert it with torch.save(safetensors.torch.load_file(FILE), 'weights.pt') "
+            "and give that file"
+        )
+    if head.startswith(b"PK"):
+        return _other_archive(path)
+    return ""
+
+
+def _other_archive(path: Path) -> str:
+    """What a ZIP archive is that `torch.save` did not write; empty if it did."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return "is a damaged or truncated ZIP archive. Copy or download the weights again"
+    if any(re.match(r"[^/]+/code/", name) for name in names):
+        return f"is a TorchScript archive, not a state_dict. {HOW_TO_SAVE}"
+    if not any(name.endswith("data.pkl") for name in names):
+        return "is a ZIP archive without PyTorch weights. Give the file of weights itself"
+    return ""
+
+
+def _load(path: Path) -> object:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # many training programs save their arguments
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as problem:
+        if classes := re.findall(r"(?:GLOBAL|global|class) ([\w.]+\.[\w.]+)", str(problem)):
+            raise BadCheckpoint(
+                f"{shown(path)} contains Python objects ({classes[0]}) beside tensors, and loading them could run any "
+                f"code. {HOW_TO_SAVE}"
+            ) from None
+        raise BadCheckpoint(_unreadable(path)) from None
+    except MemoryError:
+        raise BadCheckpoint(f"not enough memory to load the weights {shown(path)}. Free some memory") from None
+    except Exception:  # torch documents no set of errors for a damaged file
+        raise BadCheckpoint(_unreadable(path)) from None
+
+
+def _unreadable(path: Path) -> str:
+    return f"{shown(path)} is not a file of PyTorch weights, or it is damaged. {HOW_TO_SAVE}"
+
+
+def _state_dict(path: Path, content: object) -> Mapping[str, Tensor]:
+    """The mapping of names to tensors in `content` or under one of `WRAPPERS`."""
+    while isinstance(content, Mapping):
+        if content and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
+            return content
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if isinstance(content, Mapping):
+        keys = ", ".join(ascii(key) for key in list(content)[:5])
+        contains = f"a mapping with the keys {keys}" if content else "an empty mapping"
+    else:
+        contains = f"a {type(content).__name__}"
+    raise BadCheckpoint(f"{shown(path)} contains {contains}, not a state_dict. {HOW_TO_SAVE}")
+
+
+def _without_prefix(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
