@@ -10,6 +10,7 @@ order. A search by the plain sum of parts, without margin or measurement, is jud
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -21,8 +22,9 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.network import Measurement, measure_network, measurement
-from toolchain.measuring.rounds import trusted_rounds
+from toolchain.measuring.rounds import time_until_stable
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
@@ -123,8 +125,11 @@ def one_search(
     plan = SearchPlan(((NamedBudget(f"{most}", budget), FeasibleSet(space, budget)),), Costs((), model), model.target)
     search = searching(config, space, model, folder / f"{most}.jsonl")
 
+    target, plan_of_first = require_target(config.profile), measurement_plan(config)
+
     def measure(arch: Architecture, time: int) -> Measurement:
-        return measure_network(space, arch, config.profile, config.seed + time, Quiet())
+        again = replace(plan_of_first, seed=config.seed + time)
+        return measure_network(space, arch, target, again, config.profile.db, Quiet())
 
     (outcome,) = search_budgets(search, plan, journalled({}, measure, lambda *_: None))
     misses = len(outcome.verified.passed_over) if outcome.verified else 0
@@ -154,7 +159,8 @@ def measured_again(
     for number, arch in enumerate(sorted(archs)):
         files[str(arch)] = folder / f"again {number}.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
-    rounds = [r for _, r in trusted_rounds(files, config.profile, config.seed + 777, {}, lines, "measure again")]
+    target, plan = require_target(config.profile), replace(measurement_plan(config), seed=config.seed + 777)
+    rounds = [r for _, r in time_until_stable(files, target, plan, config.profile.db, lines, "measure again")]
     return {
         arch: measurement([r[str(arch)] for r in rounds if str(arch) in r], config.profile.threads) for arch in archs
     }

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -22,8 +23,9 @@ from exporters.graph.to_onnx import export_onnx
 from toolchain.check.gate import Verdict, check
 from toolchain.check.judge import Outcome
 from toolchain.config import Config, parse_config
+from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.intervals import Interval, figure_of, ratio_interval
-from toolchain.measuring.rounds import rounds_of
+from toolchain.measuring.rounds import TimedFile, time_rounds
 from toolchain.progress import Quiet
 
 DEPTH, CHANNELS, SIZE_PX = 20, 32, 32
@@ -63,9 +65,11 @@ def write(folder: Path, depth: int) -> Path:
 
 def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> Interval:
     """The true ratio, as near as many rounds bring it."""
-    profile = config.profile.model_copy(update={"rounds": rounds})
+    profile, target = config.profile, require_target(config.profile)
     figure, found = figure_of(profile.threads), dict[str, list[float]](below=[], above=[])
-    with closing(rounds_of({"below": below, "above": above}, profile, config.seed, 0, Quiet(), "")) as timed:
+    files = {"below": TimedFile(below, target), "above": TimedFile(above, target)}
+    plan = replace(measurement_plan(config), rounds=rounds)
+    with closing(time_rounds(files, plan, profile.db, Quiet(), "")) as timed:
         for _, round_ in timed:
             for key in found:
                 found[key].append(figure([round_[key]]))

@@ -27,7 +27,8 @@ from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.calibration import kendall_tau, mape
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.measuring.export_for_timing import export_for_timing
-from toolchain.measuring.rounds import measure
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.rounds import measure_ms
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
@@ -126,7 +127,8 @@ def timed_again(
     for number, arch in enumerate(archs):
         files[str(arch)] = folder / f"{number}.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
-    found = measure(files, config.profile, config.seed + 1, lines, "time again")
+    target, plan = require_target(config.profile), replace(measurement_plan(config), seed=config.seed + 1)
+    found = measure_ms(files, target, plan, config.profile.db, lines, "time again")
     return {arch: found[str(arch)] for arch in archs}
 
 

@@ -1,5 +1,6 @@
 """`nastool bench`: files side by side."""
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.bench.run import Bench, Entry
     from toolchain.config import Config
+    from toolchain.spaces.core import SearchSpace
+    from toolchain.training.data import Data
 
 DATA = "data"  # a word of its own: the loader is benchmarked, and no file
 
@@ -112,6 +115,7 @@ def _bench_files(
     from toolchain.bench.subjects import find_subjects, places_of
     from toolchain.check.gate import terms_of
     from toolchain.files import require_writable
+    from toolchain.measuring.from_config import target_spec
     from toolchain.report.bench import draw_bench
 
     part = part_of(accuracy)
@@ -120,15 +124,22 @@ def _bench_files(
     asked = terms_of(settings, None).confidence
     if picture:
         require_writable(picture, "--picture bench.png")
-    places = places_of(backends, settings.profile)
+    profile = settings.profile
+    places = places_of(backends, target_spec(profile))
     with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
-        subjects = find_subjects(files, places, settings, Path(folder), bars)
-        scores = score(subjects, part, settings, bars) if part else {}
-        found = run_bench(subjects, rounds, asked, settings.seed, bars, scores)
+        subjects = find_subjects(files, places, settings.runs, Path(folder), bars)
+        scores = score(subjects, part, partial(_data, settings), bars) if part else {}
+        found = run_bench(subjects, rounds, asked, profile.min_ms, settings.seed, profile.db, bars, scores)
     if picture:
         draw_bench(points_of(found), f"{settings.data}, {part}", settings.profile.batch, picture)
         console.say(f"picture: {picture}")
     return found
+
+
+def _data(settings: "Config", space: "SearchSpace") -> "Data":
+    from toolchain.training.data import load_data
+
+    return load_data(settings.data_name(), space, settings.holdout_per_class, settings.seed)
 
 
 def _answer(found: "Bench") -> None:

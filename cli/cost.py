@@ -32,6 +32,7 @@ def cost(
 
     from toolchain.config import load_config
     from toolchain.measuring.estimates import estimate_network
+    from toolchain.measuring.from_config import table_target
     from toolchain.measuring.rates import rates_of
     from toolchain.nets import baselines
     from toolchain.nets.checked_space import load_checked_space
@@ -55,8 +56,11 @@ def cost(
         else load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     )
     chosen = chosen_space.architecture(known.architecture if known else arch or "")
-    costs = load_costs(settings, chosen_space, need_latency=False)
-    estimated_ms = estimate_network(settings.profile, chosen_space, chosen) if settings.profile.estimate else None
+    profile = settings.profile
+    costs = load_costs(chosen_space, table_target(profile), profile.db, need_latency=False)
+    estimated_ms = None
+    if profile.estimate:
+        estimated_ms = estimate_network(chosen_space, chosen, profile.device, profile.batch, profile.precision)
     macs = costs.named("macs")
     blocks = [
         {"block": block.geometry, "choice": key, "macs": int(row[key])}

@@ -43,6 +43,7 @@ def space(
     """
     from toolchain.config import load_config
     from toolchain.counting.space_summary import summarize_space
+    from toolchain.measuring.from_config import table_target
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.search.budget import named_budgets
 
@@ -66,7 +67,8 @@ def space(
     )
     settings = load_config(config, given)
     chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
-    goals, costs = named_budgets(settings, chosen)
+    searched = table_target(settings.profile, need_latency=bool(settings.search.latency))
+    goals, costs = named_budgets(settings.search, chosen, searched, settings.profile.db)
     found = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
     if json:
         console.answer_json(found.as_dict())

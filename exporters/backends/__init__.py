@@ -78,6 +78,14 @@ class PicksGpu(Protocol):
         """The same, on the GPU in that place, as NVML writes it; without, a backend takes the one CUDA counts first."""
 
 
+@runtime_checkable
+class Simulated(Protocol):
+    """What a backend has as well whose device is simulated, with a clock of its own."""
+
+    def restarted(self) -> Backend:
+        """The same device at the start of its clock. Each measurement begins there, whatever was timed before."""
+
+
 def names() -> tuple[str, ...]:
     """The backends there are."""
     return tuple(sorted(module.name for module in iter_modules(__path__)))

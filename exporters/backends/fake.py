@@ -77,6 +77,10 @@ class Backend:
         self._now_ms: float | None = None  # set by what is compiled first
         self._rng = Random(f"noise {seed}")
 
+    def restarted(self) -> "Backend":
+        """The same device before anything was timed on it."""
+        return Backend(**asdict(self.dials))
+
     def unavailable_reason(self) -> str | None:
         return None
 

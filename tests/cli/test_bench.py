@@ -96,7 +96,7 @@ REFUSED = {
     "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),
     "no engine": ("text.engine", "text.engine is no engine of TensorRT or TensorRT-RTX"),
     "no engine of that name": ("none.engine", "none.engine can't be read: No such file"),
-    "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' lacks a name"),
+    "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' has no name"),
     "unknown backend beside a known": ("quick.onnx --backend tflite", "unknown backend 'tflite'"),
     "files beside the data": ("data quick.onnx", "the word data stands alone: type nastool bench data"),
     "confidence of certainty": ("quick.onnx --confidence 100%", "Write one of 50% to 99.99%"),

@@ -14,6 +14,10 @@ from torch import nn
 from exporters.backends.fake import Backend
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check import gate
+from toolchain.check.judge import Judged
+from toolchain.check.measure import Request
+from toolchain.measuring.target import ready_target
+from toolchain.progress import Progress
 
 Nastool = Callable[..., Any]
 FAKE = ("--backend", "fake", "--batch", "8")
@@ -32,7 +36,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start; tests/toolchain/check has one."""
-    monkeypatch.setattr(gate, "measure_afresh", gate.measure_here)
+
+    def measure(request: Request, progress: Progress, title: str) -> Judged:
+        return gate.measure_here(request, ready_target(request.spec), progress, title)
+
+    monkeypatch.setattr(gate, "measure_afresh", measure)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 

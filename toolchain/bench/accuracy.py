@@ -1,7 +1,7 @@
 """The accuracy of exported classifiers, computed by the runtime that is timed, on images whose classes are theirs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -9,20 +9,19 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from exporters.backends import CompileSpec
 from exporters.graph.to_onnx import read_metadata
 from toolchain.bench.subjects import Subject
-from toolchain.config import Config
 from toolchain.errors import BadConfig, UserError
 from toolchain.export.bundle import preprocessing_of
 from toolchain.measuring.model_inputs import inputs_of
-from toolchain.measuring.target import usable_backend
 from toolchain.nets.checked_space import load_checked_space
 from toolchain.progress import Progress
+from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches
-from toolchain.training.data import Data, load_data
+from toolchain.training.data import Data
 
 Part = Literal["holdout", "test"]
+LoadData = Callable[[SearchSpace], Data]
 PREFIX = "nastool."
 SAME_IMAGES = ("size_px", "mean", "std")  # of the preprocessing: what makes an input of an image
 
@@ -54,13 +53,12 @@ def part_of(text: str | None) -> Part | None:
     raise BadConfig(f"--accuracy {text} is not known. Write holdout (as often as you like) or test (once, at the end)")
 
 
-def score(subjects: Sequence[Subject], part: Part, config: Config, progress: Progress) -> dict[Subject, Accuracy | str]:
-    """The accuracy of each file on the configuration's data, by what it is timed on, or why there is none.
+def score(subjects: Sequence[Subject], part: Part, load: LoadData, progress: Progress) -> dict[Subject, Accuracy | str]:
+    """The accuracy of each file on the data, computed by the backend that it is timed on, or why it is unknown.
 
-    Raises:
-        BadConfig, BadData: no data was named, or they can't be had.
+    Args:
+        load: loads the data as inputs of a space.
     """
-    name = config.data_name()
     found: dict[Subject, Accuracy | str] = {}
     loaded: dict[str, Data | str] = {}
     for subject in dict.fromkeys(subjects):
@@ -73,7 +71,7 @@ def score(subjects: Sequence[Subject], part: Part, config: Config, progress: Pro
             continue
         space_name = about["space"]
         if space_name not in loaded:
-            loaded[space_name] = _data_for(space_name, name, config)
+            loaded[space_name] = _data_for(space_name, load)
         data = loaded[space_name]
         found[subject] = data if isinstance(data, str) else _score(subject, part, data, about, progress)
     return found
@@ -89,10 +87,9 @@ def _about(file: Path) -> dict[str, Any] | None:
     return about if isinstance(about["space"], str) and isinstance(about["preprocessing"], dict) else None
 
 
-def _data_for(space_name: str, name: str, config: Config) -> Data | str:
+def _data_for(space_name: str, load: LoadData) -> Data | str:
     try:
-        space = load_checked_space(space_name)
-        return load_data(name, space, config.holdout_per_class, config.seed)
+        return load(load_checked_space(space_name))
     except UserError as problem:
         return f"unknown: {problem}"
 
@@ -105,9 +102,8 @@ def _score(subject: Subject, part: Part, data: Data, about: Mapping[str, Any], p
         return f"unknown: its preprocessing has another {' and '.join(differing)} than {data.name}"
     (input_,) = inputs_of(subject.file)
     images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
-    profile, batch = subject.profile, subject.profile.batch
-    spec = CompileSpec(batch, profile.threads, profile.precision)
-    compiled = usable_backend(profile).compile(subject.file, spec)
+    spec = subject.target.compile_spec
+    batch, compiled = spec.batch, subject.target.backend.compile(subject.file, spec)
     task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
     try:
         for pixels, labels in fixed_batches(images, indices, batch):

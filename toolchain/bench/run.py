@@ -14,8 +14,9 @@ from toolchain.bench.subjects import Subject
 from toolchain.check.judge import Round, noise_reason_of
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.measuring.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
-from toolchain.measuring.rounds import side_by_side
-from toolchain.measuring.target import AUTO, target_of
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.target import AUTO
 from toolchain.progress import Progress
 from toolchain.report.bench import Point
 
@@ -111,7 +112,9 @@ def bench(
     subjects: Sequence[Subject],
     rounds: int,
     confidence: float,
+    min_ms: float,
     seed: int,
+    db: str,
     progress: Progress,
     accuracies: Mapping[Subject, Accuracy | str],
 ) -> Bench:
@@ -131,13 +134,12 @@ def bench(
         raise BadConfig(
             f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {least_rounds(error)} or more"
         )
-    targets = {profile: target_of(profile) for profile in dict.fromkeys(subject.profile for subject in subjects)}
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
-    works = {key: (subject.file, subject.profile) for key, subject in keys.items()}
+    files = {key: TimedFile(subject.file, subject.target) for key, subject in keys.items()}
+    plan = MeasurementPlan(rounds, min_ms, quiet_timeout_s=0.0, seed=seed)
     counted: list[Round] = []
     noisy_rounds: list[str] = []
-    min_ms = subjects[0].profile.min_ms
-    with closing(side_by_side(works, range(rounds), min_ms, seed, progress, "time files")) as timed:  # type: ignore[type-var]
+    with closing(time_rounds(files, plan, db, progress, "time files")) as timed:  # type: ignore[type-var]
         for _, round_ in timed:
             if reason := noise_reason_of(round_):
                 noisy_rounds.append(reason)
@@ -151,7 +153,8 @@ def bench(
     entries: list[Entry] = []
     first: list[float] = []  # the first entry's figure in each round
     for key, subject in keys.items():
-        threads, target = subject.profile.threads, targets[subject.profile]
+        spec, target = subject.target.spec, subject.target.target
+        threads = spec.threads
         figure = figure_of(threads, target.device_kind)
         samples = [round_[key] for round_ in counted]
         figures = [figure([sample]) for sample in samples]
@@ -160,12 +163,12 @@ def bench(
         entries.append(
             Entry(
                 name=subject.name,
-                backend=target.backend if subject.profile.backend == AUTO else subject.profile.backend,
-                device=subject.profile.device,
+                backend=target.backend if spec.backend == AUTO else spec.backend,
+                device=spec.device,
                 target=target,
                 file_hash=sha256(subject.file),
                 graph_hash=None if subject.is_engine else graph_hash(subject.file),
-                precision=subject.profile.precision,
+                precision=target.precision,
                 file_bytes=subject.file.stat().st_size,
                 latency_ms=latency_interval(samples, figure, error),
                 median_ms=summary.median_ms,

@@ -1,8 +1,9 @@
 """What is benchmarked, by name: an ONNX file, a run's export, a network of torchvision's, or an engine; and on what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -10,11 +11,10 @@ import torch
 from exporters.cuda.plans import SUFFIX as ENGINE
 from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import export_onnx
-from toolchain.config import Config, ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
 from toolchain.measuring.model_inputs import require_batch
-from toolchain.measuring.target import require_own_precision
+from toolchain.measuring.target import ReadyTarget, TargetSpec, for_own_precision, ready_target
 from toolchain.progress import Progress
 from toolchain.runs import Run
 
@@ -24,91 +24,97 @@ IMAGENET_PX, IMAGENET_CLASSES = 224, 1000
 
 @dataclass(frozen=True)
 class Subject:
-    """A name, as it was typed, its file, and what that is timed on: device, backend, and the file's own precision."""
+    """A file to benchmark: its name as typed, and the target for the file's own precision."""
 
     name: str
     file: Path
-    profile: ProfileConfig
+    target: ReadyTarget
 
     @property
     def is_engine(self) -> bool:
         return self.file.suffix == ENGINE
 
 
-def places_of(backends: Sequence[str], profile: ProfileConfig) -> tuple[ProfileConfig, ...]:
+def places_of(backends: Sequence[str], spec: TargetSpec) -> tuple[TargetSpec, ...]:
     """What each ONNX file is timed on.
 
     Args:
-        backends: `tensorrt` runs on the profile's device, `tensorrt@gpu0` on that one; none: the profile's own.
+        backends: `tensorrt` uses the device of `spec`, `tensorrt@gpu0` that device. If empty, `spec` is used as it is.
 
     Raises:
-        BadConfig: a backend or a device without a name, or a device that is only estimated.
+        BadConfig: a backend or a device has no name, or the device would only be estimated.
     """
-    if profile.estimate:
+    if spec.estimate:
         raise BadConfig(
-            f"a bench measures, and {profile.device} is only estimated here. Take estimate = true out of "
-            f"nastool.toml, or type this where the device is"
+            f"nastool bench measures, and {spec.device} would only be estimated. Remove estimate = true from "
+            f"nastool.toml, or run this where the device is attached"
         )
     places = []
     for text in backends:
         backend, at, device = text.partition("@")
         if not backend or (at and not device):
             raise BadConfig(
-                f"--backend {text!r} lacks a name. Write it as onnxruntime, or with a device as tensorrt@gpu0"
+                f"--backend {text!r} has no name. Write it as onnxruntime, or with a device as tensorrt@gpu0"
             )
-        places.append(profile.model_copy(update={"backend": backend, "device": device or profile.device}))
-    return tuple(places) or (profile,)
+        places.append(replace(spec, backend=backend, device=device or spec.device))
+    return tuple(places) or (spec,)
 
 
 def find_subjects(
-    names: Sequence[str], places: Sequence[ProfileConfig], config: Config, folder: Path, progress: Progress
+    names: Sequence[str], places: Sequence[TargetSpec], runs: Path, folder: Path, progress: Progress
 ) -> tuple[Subject, ...]:
-    """Each name's file on each of `places`; an engine on its own runtime and GPU alone.
+    """Each file on each of `places`; an engine only on its own runtime and GPU.
 
-    Networks of torchvision's are exported into `folder`, with drawn weights: a network's latency does not depend on
-    what its weights are, its accuracy does. All that can be refused is, before anything is exported.
+    Networks of torchvision are exported into `folder` with random weights, since latency does not depend on them
+    (accuracy does). Everything that can be refused is refused before anything is exported.
+
+    Args:
+        runs: the folder of all runs.
 
     Raises:
-        BadConfig: no run, no network or no option has that name.
-        MissingStage, NotOnnx, BadModel, EngineFailed: a file is missing, damaged, or can't be timed at the batch.
-        BackendUnavailable, DeviceMissing, UnknownDevice: something to run it on is not here.
-        ExportFailed: torch can't export the network.
+        BadConfig: no run, network or option has that name.
+        MissingStage, NotOnnx, BadModel, EngineFailed: a file is missing, damaged, or cannot be timed at the batch.
+        BackendUnavailable, DeviceMissing, UnknownDevice: a device or runtime is not available here.
+        ExportFailed: torch cannot export the network.
     """
     made = {name: folder / f"{number}.onnx" for number, name in enumerate(names) if name.startswith(TORCHVISION)}
-    wanted = {name: _torchvision(name) for name in made}
-    found: list[Subject] = []
+    to_export = {name: _torchvision(name) for name in made}
+    resolve = cache(ready_target)
+    subjects: list[Subject] = []
     for name in names:
-        file = made.get(name) or _here(name, config)
+        file = made.get(name) or _here(name, runs)
+        specs = [_engine_spec(file, places[0])] if file.suffix == ENGINE else list(places)
         if file.suffix == ENGINE:
-            found.append(Subject(name, file, _engine_place(file, places[0])))
-            continue
-        if name not in made:
+            precision = specs[0].precision
+        elif name in made:
+            precision = "fp32"
+        else:
             require_batch(file, places[0].batch)
-        precision = "fp32" if name in made else precision_of(file)
-        found += [Subject(name, file, place.model_copy(update={"precision": precision})) for place in places]
-    for subject in found:
-        require_own_precision(subject.name, subject.profile, "Leave it out, or bench it on a GPU (--device gpu0)")
-    task = progress.start("export anchor networks", len(wanted)) if wanted else None
-    for name, (network, size_px, classes) in wanted.items():
+            precision = precision_of(file)
+        for spec in specs:
+            ready = resolve(replace(spec, precision="fp32"))  # which every backend computes
+            instead = "Leave it out, or bench it on a GPU (--device gpu0)"
+            subjects.append(Subject(name, file, for_own_precision(ready, precision, name, instead)))
+    task = progress.start("export torchvision networks", len(to_export)) if to_export else None
+    for name, (network, size_px, classes) in to_export.items():
         _export(network, size_px, classes, made[name])
         if task:
             task.advance(note=name)
-    return tuple(found)
+    return tuple(subjects)
 
 
-def _here(name: str, config: Config) -> Path:
+def _here(name: str, runs: Path) -> Path:
     if not name.startswith(RUN):
         return Path(name)
-    run = Run(config.runs / name.removeprefix(RUN))
+    run = Run(runs / name.removeprefix(RUN))
     run.require(run.onnx, "export")
     return run.onnx
 
 
-def _engine_place(file: Path, profile: ProfileConfig) -> ProfileConfig:
+def _engine_spec(file: Path, spec: TargetSpec) -> TargetSpec:
     engine = read_engine(file)
-    require_engine_batch(engine, profile.batch)
-    place = {"backend": engine.runtime, "device": gpu_of(engine).name, "precision": engine.precision}
-    return profile.model_copy(update=place)
+    require_engine_batch(engine, spec.batch)
+    return replace(spec, backend=engine.runtime, device=gpu_of(engine).name, precision=engine.precision)
 
 
 def _torchvision(text: str) -> tuple[str, int, int]:

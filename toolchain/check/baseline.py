@@ -12,7 +12,6 @@ from latency_db.store import open_store
 from latency_db.target import Target
 from latency_db.where import parse, shown
 from toolchain.check.judge import COUNTED, Stored
-from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.measuring.intervals import figure_of
 
@@ -29,18 +28,18 @@ class Baseline:
     stored: Stored | None = None
 
 
-def find_baseline(named: Path, profile: ProfileConfig, graph: str, target: Target) -> Baseline:
+def find_baseline(named: Path, db: str, graph: str, target: Target) -> Baseline:
     """What was named: a file, or `db`, the newest measurement in the latency table of a network with this graph hash.
 
     Raises:
         as `read_baseline` and `measured_before`.
     """
     if str(named) == DB:
-        return measured_before(profile, graph, target)
+        return measured_before(db, graph, target)
     return read_baseline(named, target)
 
 
-def measured_before(profile: ProfileConfig, graph: str, target: Target) -> Baseline:
+def measured_before(db: str, graph: str, target: Target) -> Baseline:
     """The rounds of the newest whole network or part in the table that computes the same.
 
     Raises:
@@ -48,15 +47,15 @@ def measured_before(profile: ProfileConfig, graph: str, target: Target) -> Basel
         TargetMismatch: there is one on other targets only; the fields in which the newest differs are named.
         LatencyDbError: the table can't be used.
     """
-    where = parse(profile.db)
+    where = parse(db)
     missing = MissingLatency(
-        f"{shown(profile.db)} has no measurement of a network with the graph hash {graph}. A search stores those of "
+        f"{shown(db)} has no measurement of a network with the graph hash {graph}. A search stores those of "
         f"the networks that it times; give another --db, or a baseline that is a file"
     )
     if isinstance(where, Path) and not where.exists():
         raise missing
     figure, elsewhere = figure_of(target.threads, target.device_kind), ""
-    with open_store(profile.db) as store:
+    with open_store(db) as store:
         known = {found.id: found for found, _ in store.targets()}
         for run in reversed(store.runs()):
             if run.finished_at is None or known[run.target_id].estimate:
@@ -69,10 +68,10 @@ def measured_before(profile: ProfileConfig, graph: str, target: Target) -> Basel
                     continue
                 if run.target_id == target.id:
                     rounds = [(figure([sample]), sample.anchor_ms) for sample in taken]
-                    return Baseline(f"{shown(profile.db)}, run {run.id} of {run.finished_at}", stored=rounds)
+                    return Baseline(f"{shown(db)}, run {run.id} of {run.finished_at}", stored=rounds)
                 elsewhere = "; ".join(target.differences(known[run.target_id]))
     if elsewhere:
-        raise TargetMismatch(f"{shown(profile.db)} has this network of another target only: {elsewhere}")
+        raise TargetMismatch(f"{shown(db)} has this network of another target only: {elsewhere}")
     raise missing
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import graph_hash
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
@@ -11,9 +12,10 @@ from toolchain.check.judge import Judged, Outcome, Terms
 from toolchain.check.measure import Request, measure_afresh, measure_here
 from toolchain.config import Config
 from toolchain.errors import BadConfig
+from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.intervals import ends, least_rounds
 from toolchain.measuring.model_inputs import require_batch
-from toolchain.measuring.target import in_own_precision, require_own_precision, target_of
+from toolchain.measuring.target import for_own_precision
 from toolchain.progress import Progress
 from toolchain.units import parse_percent
 
@@ -108,29 +110,28 @@ def check(
             f"nastool.toml, or check where the device is"
         )
     require_batch(file, config.profile.batch)
-    own = in_own_precision(file, config.profile)
-    require_own_precision(file, own, "Check the fp32 file here, and this one on a GPU (--device gpu0)")
-    target = target_of(own)
-    compared = None if baseline is None else find_baseline(baseline, config.profile, graph_hash(file), target)
+    instead = "Check the fp32 file here, and this one on a GPU (--device gpu0)"
+    ready = for_own_precision(require_target(config.profile, "fp32"), precision_of(file), file, instead)
+    compared = None if baseline is None else find_baseline(baseline, config.profile.db, graph_hash(file), ready.target)
     if compared and compared.build:
         require_batch(compared.build, config.profile.batch)
-        build = in_own_precision(compared.build, config.profile)
-        require_own_precision(compared.build, build, "Compare with an fp32 file, or on a GPU (--device gpu0)")
+        instead = "Compare with an fp32 file, or on a GPU (--device gpu0)"
+        for_own_precision(ready, precision_of(compared.build), compared.build, instead)
     if compared and compared.stored:
         _require_rounds(compared.name, len(compared.stored), terms.confidence)
     request = Request(
-        profile=config.profile,
+        spec=ready.spec,
+        plan=measurement_plan(config),
         db=config.profile.db,
-        seed=config.seed,
         candidate=file,
         build=compared.build if compared else None,
         stored=compared.stored if compared else None,
         terms=terms,
     )
-    judged, first = measure_here(request, progress, "measure"), None
+    judged, first = measure_here(request, ready, progress, "measure"), None
     if judged.outcome is Outcome.FAIL:
         judged, first = measure_afresh(request, progress, "it failed: measure anew in a fresh process"), judged
-    return Verdict(file, graph_hash(file), terms, compared, first, judged, target)
+    return Verdict(file, graph_hash(file), terms, compared, first, judged, ready.target)
 
 
 def _require_rounds(name: str, rounds: int, confidence: float) -> None:

@@ -14,13 +14,14 @@ from time import monotonic
 
 from pydantic import TypeAdapter
 
+from exporters.graph.precision import precision_of
 from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
-from toolchain.config import ProfileConfig
 from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
 from toolchain.measuring.intervals import figure_of
-from toolchain.measuring.rounds import rounds_of
-from toolchain.measuring.target import target_of
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 from toolchain.progress import Progress, Quiet
 
 
@@ -28,25 +29,26 @@ from toolchain.progress import Progress, Quiet
 class Request:
     """What to time and what to ask of it: a file, and beside it another build, or an earlier measurement, or none."""
 
-    profile: ProfileConfig
-    db: str  # the profile's own leaves a server's password out when it is written
-    seed: int
+    spec: TargetSpec
+    plan: MeasurementPlan
+    db: str
     candidate: Path
     build: Path | None
     stored: Stored | None
     terms: Terms
 
 
-def measure_here(request: Request, progress: Progress, title: str) -> Judged:
+def measure_here(request: Request, target: ReadyTarget, progress: Progress, title: str) -> Judged:
     """Time the files of `request` in interleaved rounds until its questions are answered.
 
     Raises:
         NotOnnx, BackendUnavailable: a file can't be run.
     """
-    files = {CANDIDATE: request.candidate} | ({} if request.build is None else {BASELINE: request.build})
-    profile = request.profile.model_copy(update={"rounds": MOST_ROUNDS})
+    files = {CANDIDATE: TimedFile(request.candidate, target)}
+    if request.build is not None:
+        files[BASELINE] = TimedFile(request.build, target.for_precision(precision_of(request.build)))
+    plan = replace(request.plan, rounds=MOST_ROUNDS)
     seconds = round(request.terms.max_seconds) or 1
-    kind = target_of(profile).device_kind
     task, began, shown = progress.start(title, seconds), monotonic(), 0
 
     def tell(note: str) -> None:
@@ -56,14 +58,14 @@ def measure_here(request: Request, progress: Progress, title: str) -> Judged:
         shown = now
 
     with (
-        device_lock(profile, progress),  # waiting for another command is told, and no part of the time for an answer
-        closing(rounds_of(files, profile, request.seed, 0, Quiet(), title, own_precision=True)) as rounds,  # type: ignore[type-var]
+        device_lock(target.device, request.db, progress),  # before the time limit starts
+        closing(time_rounds(files, plan, request.db, Quiet(), title)) as rounds,  # type: ignore[type-var]
     ):
         judged = settle(
             (round_ for _, round_ in rounds),
             request.terms,
             request.stored,
-            figure_of(profile.threads, kind),
+            figure_of(target.spec.threads, target.target.device_kind),
             tell=tell,
         )
     task.advance(seconds - shown)
@@ -76,7 +78,8 @@ def measure_afresh(request: Request, progress: Progress, title: str) -> Judged:
     Raises:
         Inconclusive: the process didn't answer.
     """
-    asked = TypeAdapter(Request).dump_json(replace(request, seed=request.seed + 1), by_alias=True)
+    again = replace(request, plan=replace(request.plan, seed=request.plan.seed + 1))
+    asked = TypeAdapter(Request).dump_json(again)
     progress.say(f"{title}, for up to {request.terms.max_seconds:g} s")
     answer = subprocess.run(
         [sys.executable, "-P", "-m", "toolchain.check.measure"], input=asked, capture_output=True, check=False
@@ -94,8 +97,8 @@ def measure_afresh(request: Request, progress: Progress, title: str) -> Judged:
 def main() -> None:
     """Read a request, answer with what was judged."""
     request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
-    request = replace(request, profile=request.profile.model_copy(update={"db": request.db}))
-    sys.stdout.write(json.dumps(asdict(measure_here(request, Quiet(), "measure"))))
+    judged = measure_here(request, ready_target(request.spec), Quiet(), "measure")
+    sys.stdout.write(json.dumps(asdict(judged)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,15 +17,17 @@ from latency_db.store import open_store
 from latency_db.table import Summary
 from latency_db.target import Target
 from latency_db.where import exists
-from toolchain.config import Config, ProfileConfig
+from toolchain.config import Config
 from toolchain.errors import CheckFailed, MissingStage
 from toolchain.export.bundle import preprocessing_of, write_companions
 from toolchain.export.engines import build_engines, engine_targets
 from toolchain.export.precisions import Model, precisions_of, write_models
 from toolchain.export.verification import ExportVerification, holdout_images, verify_export
 from toolchain.files import unwritable
-from toolchain.measuring.rounds import summaries
-from toolchain.measuring.target import in_own_precision, target_of, usable_backend
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import summarize_files
+from toolchain.measuring.target import ReadyTarget
 from toolchain.progress import Progress
 from toolchain.runs import Run, SelectedArchitecture, environment
 from toolchain.search.budget import load_costs
@@ -57,12 +60,13 @@ def export(
     targets = engine_targets(config.export.sm, config.export.engine)
     net = load_retrained(space, arch, data, run)
     result = run.read(run.retrain(arch) / "result.json", "retrain")
-    target = target_of(config.profile)
-    _require_stack(chosen, target, config.profile)
+    ready, plan, db = require_target(config.profile), measurement_plan(config), config.profile.db
+    target = ready.target
+    _require_stack(chosen, target, db)
     about = {
         "space": space.name,
         "architecture": list(arch.choices),
-        "costs": load_costs(config, space, need_latency=False).of(arch),
+        "costs": load_costs(space, target, db, need_latency=False).of(arch),
         "classes": list(data.classes),
         "preprocessing": preprocessing_of(data),
     }
@@ -74,7 +78,7 @@ def export(
             batch = batches[0] if config.export.static else None
             models = write_models(net, precisions, about, holdout_images(data), batch, Path(kept))
             # an estimate has no runtime; then what is proven is what ONNX Runtime computes
-            backend = backends.load("onnxruntime") if target.estimate else usable_backend(config.profile)
+            backend = backends.load("onnxruntime") if target.estimate else ready.backend
             accuracy = result["holdout_accuracy"]
             proofs = [
                 verify_export(net, accuracy, each, data, backend, config.profile.threads, batch) for each in models
@@ -83,7 +87,7 @@ def export(
             if target.estimate:
                 progress.say(f"ESTIMATE: no file is measured, since {config.profile.device} is not here")
             else:
-                measured = _measured(models, chosen, config, progress)
+                measured = _measured(models, chosen, ready, plan, db, progress)
             engines = build_engines(models, targets, batches, Path(kept))
             manifest = {
                 **about,
@@ -118,13 +122,13 @@ def _batches(config: Config) -> tuple[int, int, int]:
     return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
 
 
-def _require_stack(chosen: SelectedArchitecture, target: Target, profile: ProfileConfig) -> None:
+def _require_stack(chosen: SelectedArchitecture, target: Target, db: str) -> None:
     """A latency limit holds for the target that the winner was searched for, and proves nothing on another."""
     if "latency_ms" not in chosen.limits or chosen.target in (None, target.id):
         return
     there: tuple[str, ...] = ()
-    if exists(profile.db):
-        with open_store(profile.db) as store:
+    if exists(db):
+        with open_store(db) as store:
             known = [found for found, _ in store.targets() if found.id == chosen.target]
         there = target.differences(known[0]) if known else ()
     raise TargetMismatch(
@@ -135,7 +139,12 @@ def _require_stack(chosen: SelectedArchitecture, target: Target, profile: Profil
 
 
 def _measured(
-    models: Sequence[Model], chosen: SelectedArchitecture, config: Config, progress: Progress
+    models: Sequence[Model],
+    chosen: SelectedArchitecture,
+    target: ReadyTarget,
+    plan: MeasurementPlan,
+    db: str,
+    progress: Progress,
 ) -> dict[str, float | None]:
     """The latency of each file in ms a batch; the first one's is within the limit.
 
@@ -145,10 +154,10 @@ def _measured(
         CheckFailed: it is not (`_within`).
     """
     first, *others = models
-    measured: dict[str, float | None] = {first.file.name: _within(chosen, first, config, progress)}
+    measured: dict[str, float | None] = {first.file.name: _within(chosen, first, target, plan, db, progress)}
     for model in others:
         try:
-            measured[model.file.name] = _summary(model, config, 0, progress).latency_ms
+            measured[model.file.name] = _summary(model, target, plan, db, progress).latency_ms
         except BackendUnavailable as problem:
             why = problem.reason if isinstance(problem, OtherPrecision) else problem
             progress.say(f"{model.file.name} is not measured: {why}")
@@ -156,7 +165,14 @@ def _measured(
     return measured
 
 
-def _within(chosen: SelectedArchitecture, model: Model, config: Config, progress: Progress) -> float:
+def _within(
+    chosen: SelectedArchitecture,
+    model: Model,
+    target: ReadyTarget,
+    plan: MeasurementPlan,
+    db: str,
+    progress: Progress,
+) -> float:
     """The latency of the file that the budget is for, in ms a batch.
 
     A busy machine only ever makes a file look slower. So what is over the budget is measured again and again, and
@@ -166,13 +182,14 @@ def _within(chosen: SelectedArchitecture, model: Model, config: Config, progress
         CheckFailed: it is over the budget all the same.
     """
     limit_ms = chosen.limits.get("latency_ms")
-    found = _summary(model, config, 0, progress)
+    found = _summary(model, target, plan, db, progress)
     if limit_ms is None:
         return found.latency_ms
     for attempt in range(1, CONFIRMATIONS + 1):
         if found.latency_ms <= limit_ms:
             return found.latency_ms
-        found = min(found, _summary(model, config, attempt, progress), key=lambda summary: summary.latency_ms)
+        again = _summary(model, target, replace(plan, seed=plan.seed + attempt), db, progress, again=True)
+        found = min(found, again, key=lambda summary: summary.latency_ms)
     over = f"{format_ms(found.latency_ms)} measured, {format_ms(limit_ms)} allowed"
     then_ms = found.at_speed_of(chosen.anchor_ms)
     if min(found.latency_ms, then_ms) > limit_ms:
@@ -188,10 +205,11 @@ def _within(chosen: SelectedArchitecture, model: Model, config: Config, progress
     return found.latency_ms
 
 
-def _summary(model: Model, config: Config, attempt: int, progress: Progress) -> Summary:
-    profile = in_own_precision(model.file, config.profile)
-    title = f"measure {model.file.name}{' again' if attempt else ''}"
-    return summaries({"model": model.file}, profile, config.seed + attempt, progress, title)["model"]
+def _summary(
+    model: Model, target: ReadyTarget, plan: MeasurementPlan, db: str, progress: Progress, again: bool = False
+) -> Summary:
+    own, title = target.for_precision(precision_of(model.file)), f"measure {model.file.name}{' again' if again else ''}"
+    return summarize_files({"model": model.file}, own, plan, db, progress, title)["model"]
 
 
 def _described(model: Model, tolerance: ExportVerification, latency_ms: float | None) -> dict[str, Any]:

@@ -1,56 +1,44 @@
-"""Two commands that measure on one device take turns."""
+"""One command at a time measures on a device."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from exporters.devices.attached import find
-from exporters.errors import DeviceMissing
+from exporters.devices.attached import Device
 from latency_db import locks, where
 from latency_db.store import open_store
-from toolchain.config import ProfileConfig
 from toolchain.progress import Progress
 
 
 @contextmanager
-def device_lock(config: ProfileConfig, progress: Progress) -> Iterator[None]:
-    """Be the only one who measures on the device, of all on this machine and all who share the server's table.
+def device_lock(device: Device | None, db: str, progress: Progress) -> Iterator[None]:
+    """Hold the lock of a device: on this machine, and for all who share the PostgreSQL server `db`.
 
-    Who has it is said while it is waited for. An estimate of a device that isn't here needs no turn.
+    The holder is shown while waiting. An estimate has no device and needs no lock.
 
     Raises:
-        DeviceBusy: another command kept it for an hour.
-        LatencyDbError: the server can't be used, or the lock's file can't be made.
+        DeviceBusy: another command held it for an hour.
+        LatencyDbError: the server cannot be used, or the lock file cannot be created.
     """
-    device = _uid(config)
     if device is None:
         yield
-        return
-    if isinstance(where.parse(config.db), Path):
-        with locks.on_this_machine(device, progress.say, locks.LONGEST_WAIT_S):
+    elif isinstance(where.parse(db), Path):
+        with locks.on_this_machine(device.uid, progress.say, locks.LONGEST_WAIT_S):
             yield
-        return
-    with open_store(config.db) as store, store.device_lock(device, progress.say):
-        yield
+    else:
+        with open_store(db) as store, store.device_lock(device.uid, progress.say):
+            yield
 
 
 @contextmanager
-def device_locks(configs: Iterable[ProfileConfig], progress: Progress) -> Iterator[None]:
-    """`device_lock` of several configurations, always in one order, so that no two commands wait for each other.
+def device_locks(devices: Iterable[Device | None], db: str, progress: Progress) -> Iterator[None]:
+    """`device_lock` of several devices, always in the same order, so that two commands cannot wait for each other.
 
     Raises:
-        as `device_lock`.
+        DeviceBusy, LatencyDbError: see `device_lock`.
     """
-    devices = {device: config for config in configs if (device := _uid(config)) is not None}
-    with ExitStack() as turns:
-        for device in sorted(devices):
-            turns.enter_context(device_lock(devices[device], progress))
+    by_uid = {device.uid: device for device in devices if device is not None}
+    with ExitStack() as held:
+        for uid in sorted(by_uid):
+            held.enter_context(device_lock(by_uid[uid], db, progress))
         yield
-
-
-def _uid(config: ProfileConfig) -> str | None:
-    """What its device is locked by; None for one that isn't here."""
-    try:
-        return find(config.device).uid
-    except DeviceMissing:
-        return None

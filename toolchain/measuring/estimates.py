@@ -1,10 +1,9 @@
-"""The estimated latency of a whole network on a device that isn't here."""
+"""Estimated latency of a whole network on a device that is not attached."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters.backends.roofline import estimate_ms
-from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.rates import rates_of
@@ -13,23 +12,22 @@ from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
 
 
-def estimate_network(config: ProfileConfig, space: SearchSpace, arch: Architecture) -> float:
-    """The estimated latency of a whole network in ms a batch, on the configuration's device.
+def estimate_network(space: SearchSpace, arch: Architecture, device: str, batch: int, precision: str) -> float:
+    """The estimated latency of a whole network on `device` in ms for a batch.
 
     Raises:
-        BadConfig: no rates are known of the device, or not in this precision, or the network has no latency.
+        UnknownDevice: the device is unknown.
+        BadConfig: no rates are known for the device, or not in this precision, or the network has no latency.
     """
-    known = rates_of(config.device)
-    if config.precision != known.rates.precision:
+    known = rates_of(device)
+    if precision != known.rates.precision:
         raise BadConfig(
-            f"the rates of {config.device} are known in {known.rates.precision}, not in {config.precision}. "
+            f"the rates of {device} are known in {known.rates.precision}, not in {precision}. "
             f"Give --precision {known.rates.precision}"
         )
     if any(choice.quantized for choice in space.choices_of(arch)):
-        raise BadConfig(
-            "networks with layers of 1 to 4 bits have no latency of their own. Estimate one of float layers"
-        )
+        raise BadConfig("networks with layers of 1 to 4 bits have no latency of their own. Estimate a float network")
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
-        return estimate_ms(file, config.batch, known.rates)
+        return estimate_ms(file, batch, known.rates)

@@ -6,16 +6,15 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.devices.attached import find
 from exporters.graph.to_onnx import graph_hash
 from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarize
-from toolchain.config import ProfileConfig
 from toolchain.costs.latency import network_key
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.intervals import figure_of, latency_interval
-from toolchain.measuring.rounds import trusted_rounds
-from toolchain.measuring.target import target_of
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.progress import Progress
@@ -40,30 +39,34 @@ class Measurement:
 
 
 def measure_network(
-    space: SearchSpace, arch: Architecture, config: ProfileConfig, seed: int, progress: Progress
+    space: SearchSpace,
+    arch: Architecture,
+    target: ReadyTarget,
+    plan: MeasurementPlan,
+    db: str,
+    progress: Progress,
 ) -> Measurement:
-    """Time the network of `arch` as the latency table's rows are timed, and keep its rounds there as well.
+    """Time the network of `arch` as the records of the latency table are timed, and store its rounds there.
 
     Raises:
-        BackendUnavailable: the device or its runtime is not here.
-        LatencyDbError: the table can't be written.
+        BackendUnavailable: the runtime cannot run it here.
+        LatencyDbError: the table cannot be written.
     """
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"
-        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, config.precision)
-        timed = trusted_rounds({NETWORK: file}, config, seed, {}, progress, "measure candidate")
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, target.target.precision)
+        timed = time_until_stable({NETWORK: file}, target, plan, db, progress, "measure candidate")
         rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
         graph = graph_hash(file)
-    target = target_of(config)
-    with open_store(config.db) as store:
-        key, state = network_key(space, arch), find(config.device).conditions()
+    with open_store(db) as store:
+        key, state, code = network_key(space, arch), target.conditions(), version("nastool")
         run_id = store.begin_run(
-            target, space.name, space.digest, {key: graph}, len(rounds), version("nastool"), "verify", state=state
+            target.target, space.name, space.digest, {key: graph}, len(rounds), code, "verify", state=state
         )
         for number, sample in enumerate(rounds):
             store.add_round(run_id, number, {key: sample})
         store.finish_run(run_id)
-    return measurement(rounds, config.threads, target.device_kind)
+    return measurement(rounds, target.spec.threads, target.target.device_kind)
 
 
 def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:

@@ -1,31 +1,29 @@
-"""The device and backend that a configuration names, and what their target is, field by field."""
+"""What a latency is measured on: a device, a backend, and their identity, resolved once for each command."""
 
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from exporters import backends
-from exporters.backends import Backend, PicksGpu, onnxruntime
+from exporters.backends import Backend, CompileSpec, PicksGpu, onnxruntime
 from exporters.backends.roofline import Backend as Roofline
 from exporters.cuda import nvml
 from exporters.devices.attached import Device, find
 from exporters.devices.known import KnownDevice, look_up
 from exporters.errors import BackendUnavailable, OtherPrecision
-from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import EXPORTER
 from exporters.timing import PROTOCOL_VERSION
-from latency_db.store import open_store
 from latency_db.target import Target
-from toolchain.config import ProfileConfig
 from toolchain.costs.latency import REGRESSION
 from toolchain.measuring.clocks import cpu_clocks
 from toolchain.measuring.rates import rates_of
 
 AUTO = "auto"
-# What runs on what. A backend that isn't listed (fake, or one of your own) runs on anything.
+# Kinds of device that a backend runs on. A backend that is not listed (fake, or one of your own) runs on any.
 RUNS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "onnxruntime": ("cpu", "gpu"),
@@ -34,113 +32,160 @@ RUNS_ON: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tensorrt_rtx": ("gpu",),
     }
 )
-# Tried in this order where no backend is named; the first that can run is taken, and is a part of the target.
+# The backends that `auto` tries, in this order; the first that can run is taken.
 DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"cpu": ("onnxruntime",), "gpu": ("tensorrt", "onnxruntime")}
 )
 
-
-def usable_backend(config: ProfileConfig) -> Backend:
-    """The backend that the configuration names, for its device; with `estimate`, the roofline of that device.
-
-    Raises:
-        UnknownDevice: the device is not here.
-        BadConfig: an estimate of a device without known rates.
-        BackendUnavailable: the backend can't run here, not on such a device, or not in this precision; the message
-            has the reason and the remedy.
-    """
-    if config.target:
-        raise BackendUnavailable(
-            f"nothing is measured under --target: {config.target} may be of another machine. Leave it away to measure"
-        )
-    if config.estimate:
-        backend: Backend = Roofline(rates_of(config.device).rates)
-    elif config.backend == REGRESSION:
-        raise BackendUnavailable(
-            "tables of the backend regression are fitted to networks that were measured elsewhere, and nothing can be "
-            "measured with it here. Type nastool db fit, or give another --backend"
-        )
-    else:
-        device = find(config.device)
-        backend = _default(device) if config.backend == AUTO else _named(config.backend, device)
-        if reason := backend.unavailable_reason():
-            raise BackendUnavailable(f"the backend {backend.name} can't run here: {reason}")
-    compute_precision(backend, config.precision)
-    return backend
+# A latency that was not measured here has the same target on every machine.
+_OF_NO_MACHINE = Target(
+    device_model="",
+    device_cores=0,
+    backend="",
+    backend_version="",
+    provider="",
+    precision="",
+    batch=1,
+    threads=1,
+    affinity="",
+    os="",
+    exporter="",
+    protocol_version=0,
+    device_kind="",
+    capability="",
+    driver="",
+    compute_precision="",
+    clocks="",
+)
 
 
-def in_own_precision(file: Path, profile: ProfileConfig) -> ProfileConfig:
-    """Precision lives in the file, so a target that a file runs on is one of that precision.
-
-    Raises:
-        NotOnnx: the file can't be read.
-    """
-    return profile.model_copy(update={"precision": precision_of(file)})
-
-
-def require_own_precision(file: Path | str, profile: ProfileConfig, instead: str) -> None:
-    """Refuse a file that would be computed in another precision than its own, which is the one in `profile`.
+@dataclass(frozen=True)
+class TargetSpec:
+    """The settings that select a target.
 
     Args:
-        instead: what to type then.
+        device: a name from `nastool devices`.
+        backend: a backend with its settings (`fake:noise=0.02`), or `auto`.
+        precision: of the files that are measured.
+        batch: images in a call.
+        threads: CPU threads of the runtime.
+        estimate: compute latencies from the known rates of the device, which need not be attached.
+    """
+
+    device: str = "cpu"
+    backend: str = AUTO
+    precision: str = "fp32"
+    batch: int = 32
+    threads: int = 1
+    estimate: bool = False
+
+
+@dataclass(frozen=True)
+class ReadyTarget:
+    """A target with the device and backend that measure on it.
+
+    Args:
+        target: the identity that measurements are stored under.
+        backend: a backend that can run on the device.
+        device: the attached device; None for an estimate.
+        spec: the settings that it was resolved from.
+    """
+
+    target: Target
+    backend: Backend
+    device: Device | None
+    spec: TargetSpec
+
+    def for_precision(self, precision: str) -> "ReadyTarget":
+        """The same target for files of another precision; device and backend are not looked up again.
+
+        Raises:
+            OtherPrecision: the backend computes files of this precision in another one.
+        """
+        computed = compute_precision(self.backend, precision)
+        return replace(
+            self,
+            target=replace(self.target, precision=precision, compute_precision=computed),
+            spec=replace(self.spec, precision=precision),
+        )
+
+    @property
+    def compile_spec(self) -> CompileSpec:
+        """How files are compiled for it."""
+        return CompileSpec(self.target.batch, self.spec.threads, self.target.precision)
+
+    def conditions(self) -> dict[str, Any]:
+        """Load of the machine and state of the device now; empty for an estimate."""
+        return {} if self.device is None else self.device.conditions()
+
+
+def ready_target(spec: TargetSpec) -> ReadyTarget:
+    """Look up the device and its backend, once for each command.
 
     Raises:
-        as `usable_backend`.
+        UnknownDevice, DeviceMissing: the device is unknown, or not attached.
+        BadConfig: no rates are known for a device to estimate.
+        BackendUnavailable: the backend cannot run here, on this device, or in this precision.
+    """
+    if spec.estimate:
+        known = rates_of(spec.device)
+        roofline = Roofline(known.rates)
+        compute_precision(roofline, spec.precision)
+        return ReadyTarget(_estimate_target(roofline, known.model, spec), roofline, None, spec)
+    if spec.backend == REGRESSION:
+        raise BackendUnavailable(
+            "the backend regression holds latencies that were fitted to networks measured elsewhere, so nothing can "
+            "be measured with it. Run nastool db fit, or give another --backend"
+        )
+    device = find(spec.device)
+    backend = _default(device) if spec.backend == AUTO else _named(spec.backend, device)
+    if reason := backend.unavailable_reason():
+        raise BackendUnavailable(f"the backend {backend.name} cannot run here: {reason}")
+    return ReadyTarget(make_target(device, backend, spec), backend, device, spec)
+
+
+def for_own_precision(target: ReadyTarget, precision: str, file: object, instead: str) -> ReadyTarget:
+    """The target for a file of this precision.
+
+    Args:
+        file: name of the file in the error message.
+        instead: what to do if the file cannot be measured here.
+
+    Raises:
+        OtherPrecision: the backend would compute the file in another precision.
     """
     try:
-        usable_backend(profile)
+        return target.for_precision(precision)
     except OtherPrecision as problem:
-        raise OtherPrecision(f"{file} can't be timed on {profile.device}: {problem.reason}", instead) from None
+        raise OtherPrecision(f"{file} can't be timed on {target.spec.device}: {problem.reason}", instead) from None
 
 
-def target_of(config: ProfileConfig) -> Target:
-    """The target that measurements under this configuration belong to.
-
-    Raises:
-        as `usable_backend`.
-        UnknownTarget: `target` is none of the table.
-    """
-    if config.target:
-        with open_store(config.db) as store:
-            return store.target(config.target)
-    if config.backend == REGRESSION and not config.estimate:
-        return regression_target(config)
-    backend = usable_backend(config)
-    if config.estimate:
-        return _estimate_target(backend, config)
-    return make_target(find(config.device), backend, config)
-
-
-def regression_target(config: ProfileConfig) -> Target:
-    """The target of tables that were fitted for the device of that name; nothing of this machine is in it.
+def regression_target(device: str, precision: str, batch: int) -> Target:
+    """The target of latencies that were fitted to networks measured elsewhere.
 
     Raises:
-        UnknownDevice: it is neither known nor attached.
+        UnknownDevice: the device is neither known nor attached.
     """
-    device: Device | KnownDevice = look_up(config.device) or find(config.device)
-    return Target(
-        device_model=device.model,
-        device_cores=0,
+    named: Device | KnownDevice = look_up(device) or find(device)
+    return replace(
+        _OF_NO_MACHINE,
+        device_model=named.model,
+        device_kind=named.kind,
         backend=REGRESSION,
         backend_version="1",
         provider="whole networks",
-        precision=config.precision,
-        batch=config.batch,
-        threads=1,
-        affinity="",
-        os="",
-        exporter="",
-        protocol_version=0,
-        device_kind=device.kind,
-        capability="",
-        driver="",
-        compute_precision=config.precision,
-        clocks="",
+        precision=precision,
+        compute_precision=precision,
+        batch=batch,
     )
 
 
-def make_target(device: Device, backend: Backend, config: ProfileConfig) -> Target:
-    """The identity of `device` with `backend` as it would run now."""
+def make_target(device: Device, backend: Backend, spec: TargetSpec) -> Target:
+    """The identity of `device` with `backend` in their present state.
+
+    Raises:
+        OtherPrecision: the backend computes files of this precision in another one.
+    """
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     gpu = _gpu(device)
     return Target(
@@ -149,9 +194,9 @@ def make_target(device: Device, backend: Backend, config: ProfileConfig) -> Targ
         backend=backend.name,
         backend_version=backend.version(),
         provider=backend.provider,
-        precision=config.precision,
-        batch=config.batch,
-        threads=config.threads,
+        precision=spec.precision,
+        batch=spec.batch,
+        threads=spec.threads,
         affinity=",".join(map(str, affinity)),
         os=platform.platform(),
         exporter=_exporter(),
@@ -159,38 +204,38 @@ def make_target(device: Device, backend: Backend, config: ProfileConfig) -> Targ
         device_kind=device.kind,
         capability=gpu.capability if gpu else "",
         driver=gpu.driver if gpu else "",
-        compute_precision=compute_precision(backend, config.precision),
+        compute_precision=compute_precision(backend, spec.precision),
         clocks=nvml.clocks_of(gpu.pci_bus_id) if gpu else cpu_clocks() if device.kind == "cpu" else "",
     )
 
 
-def compute_precision(backend: Backend, asked: str) -> str:
-    """What `backend` computes in where a file of the precision `asked` is given to it.
+def compute_precision(backend: Backend, precision: str) -> str:
+    """The precision in which `backend` computes files of `precision`.
 
     Raises:
-        OtherPrecision: something else, so that its latency would be that of another precision.
+        OtherPrecision: it would compute in another one, so the latency would not be that of the file's precision.
     """
     provider = backend.provider
-    if provider == onnxruntime.CPU and asked == "fp16" and platform.machine() in ("x86_64", "AMD64"):
+    if provider == onnxruntime.CPU and precision == "fp16" and platform.machine() in ("x86_64", "AMD64"):
         raise OtherPrecision(
             "onnxruntime computes fp16 files in fp32 on x86 CPUs, with casts round each layer: the file is smaller, "
             "and slower",
             'Profile and search in fp32 (--precision fp32, or precision = "fp32" under [profile] in nastool.toml), or '
             "in fp16 on a GPU",
         )
-    if isinstance(backend, Roofline) and asked != "fp32":
+    if isinstance(backend, Roofline) and precision != "fp32":
         raise OtherPrecision(
-            f"estimates are made in fp32, not in {asked}",
+            f"estimates are made in fp32, not in {precision}",
             'Give --precision fp32, or write precision = "fp32" under [profile] in nastool.toml',
         )
-    if provider == onnxruntime.TENSORRT and asked == "fp16":
+    if provider == onnxruntime.TENSORRT and precision == "fp16":
         raise OtherPrecision(
             "onnxruntime's TensorRT provider builds weakly typed engines, which may compute an fp16 file in fp32",
             "Give --precision fp32, or --backend tensorrt or onnxruntime, which compute fp16 as it is written",
         )
-    if provider == onnxruntime.TENSORRT and asked == "fp32":
+    if provider == onnxruntime.TENSORRT and precision == "fp32":
         return "tf32"  # its engines are built with TensorRT's default, and there is no option to change that
-    return asked
+    return precision
 
 
 def _named(name: str, device: Device) -> Backend:
@@ -229,26 +274,19 @@ def _gpu(device: Device) -> nvml.Gpu | None:
     return next((gpu for gpu in nvml.gpus() if gpu.uuid == device.uid), None)
 
 
-def _estimate_target(backend: Backend, config: ProfileConfig) -> Target:
-    """Nothing of this machine is in it: the same estimate is made anywhere."""
-    return Target(
-        device_model=rates_of(config.device).model,
-        device_cores=0,
+def _estimate_target(backend: Backend, model: str, spec: TargetSpec) -> Target:
+    return replace(
+        _OF_NO_MACHINE,
+        device_model=model,
+        device_kind="estimate",
         backend=backend.name,
         backend_version=backend.version(),
         provider=backend.provider,
-        precision=config.precision,
-        batch=config.batch,
-        threads=1,
-        affinity="",
-        os="",
+        precision=spec.precision,
+        compute_precision=spec.precision,
+        batch=spec.batch,
         exporter=_exporter(),
         protocol_version=PROTOCOL_VERSION,
-        device_kind="estimate",
-        capability="",
-        driver="",
-        compute_precision=config.precision,
-        clocks="",
     )
 
 

@@ -42,12 +42,13 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
         BadData: the file can't be read, or lines of it are wrong; they are named, and nothing is stored.
         LatencyDbError: the database can't be used.
     """
-    target = regression_target(config.profile)
+    profile = config.profile
+    target = regression_target(profile.device, profile.precision, profile.batch)
     measured = read_networks(path, space)
     found = fit(space, list(measured), list(measured.values()))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     rows = {**found.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
-    with open_store(config.profile.db) as store:
+    with open_store(profile.db) as store:
         origin = f"{path.name}, SHA-256 {digest[:16]}"
         graphs = dict.fromkeys(rows, "")  # nothing was exported
         run_id = store.begin_run(

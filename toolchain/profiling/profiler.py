@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.devices.attached import find
 from exporters.graph.to_onnx import graph_hash
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
@@ -15,8 +14,10 @@ from toolchain.config import Config
 from toolchain.costs.latency import REGRESSION, network_prefix, position_keys, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
-from toolchain.measuring.rounds import trusted_rounds
-from toolchain.measuring.target import target_of, usable_backend
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.target import ReadyTarget
 from toolchain.profiling.networks import networks
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
@@ -33,63 +34,77 @@ class Profiled:
 
 
 def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """Time the parts of `space`, a round at a time, until they can be trusted; a round is stored as a whole.
-
-    A profile that was killed goes on with the round that it was in.
+    """Time the block variants and networks of `space` into the latency table; see `profile_space`.
 
     Raises:
-        UnknownDevice, BackendUnavailable: there is nothing to measure on.
-        BadConfig: the space is quantized.
-        LatencyDbError: the database can't be used.
+        UnknownDevice, DeviceMissing, BackendUnavailable: nothing can be measured on the target of the configuration.
+        BadConfig: the space is quantized, or the precision is int8.
+        LatencyDbError: the database cannot be used.
     """
-    if space.quantized:
-        raise BadConfig(
-            f"{space.name} has layers of 1 to 4 bits, and no runtime here runs those any quicker than 8 bits: they "
-            f"have no latency of their own. Search it with --bitops, or profile it with the option bits=float"
-        )
-    if config.profile.precision == "int8":
-        raise BadConfig(
-            "parts of int8 networks can't be profiled: a network is quantized as a whole, with scales from its own "
-            "images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
-        )
-    target, _ = target_of(config.profile), usable_backend(config.profile)
-    if config.profile.estimate:  # one round says all, and whole networks would be the estimate against itself
-        once = config.profile.model_copy(update={"rounds": 1, "networks": 0})
-        config = config.model_copy(update={"profile": once})
-    with open_store(config.profile.db) as store, TemporaryDirectory(prefix="nastool-") as folder:
-        timed = (*variants(space), *networks(space, config.profile.networks, config.seed))
-        files = _export(timed, config.profile.precision, Path(folder), progress)
-        run_id = _begin_or_resume(store, target, space, files, config)
-        done = store.samples(run_id)
-        if done:
-            planned = config.profile.rounds
-            progress.say(f"going on with round {len(done) + 1}" + (f" of {planned}" if len(done) < planned else ""))
-        for number, samples in trusted_rounds(files, config.profile, config.seed, done, progress, "time parts"):
-            # the anchor network is no part of a space; its time is in every sample
-            store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
-        store.finish_run(run_id)
-        return Profiled(load_table(config, space), target, store.name)
+    return profile_space(space, _target(config, space), measurement_plan(config), config.profile.db, progress)
 
 
 def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """What was measured before on this target if it is whole, else `profile`."""
-    if exists(config.profile.db):
-        table = load_table(config, space)
-        networks_there = sum(key.startswith(network_prefix(space)) for key in table.rows)
-        wanted = 0 if config.profile.estimate else min(config.profile.networks, space.size)
-        if all(variant.key in table.rows for variant in variants(space)) and networks_there >= wanted:
-            return Profiled(table, table.target, shown(config.profile.db))
-    return profile(config, space, progress)
+    """The records of the target if the table holds all of them, else `profile`."""
+    target, plan, db = _target(config, space), measurement_plan(config), config.profile.db
+    if exists(db):
+        table = load_table(space, target.target, db)
+        stored = sum(key.startswith(network_prefix(space)) for key in table.rows)
+        needed = 0 if target.target.estimate else min(plan.networks, space.size)
+        if all(variant.key in table.rows for variant in variants(space)) and stored >= needed:
+            return Profiled(table, table.target, shown(db))
+    return profile_space(space, target, plan, db, progress)
 
 
-def load_table(config: Config, space: SearchSpace) -> LatencyTable:
-    """What was measured of `space`, parts and whole networks, on the device, backend and batch of the configuration.
+def profile_space(
+    space: SearchSpace, target: ReadyTarget, plan: MeasurementPlan, db: str, progress: Progress
+) -> Profiled:
+    """Time variants and networks until their latencies are stable; each round is stored as soon as it is complete.
+
+    Resumes from the round in which it was killed when rerun.
 
     Raises:
-        LatencyDbError: the database can't be used. Parts that were not measured raise when they are asked for.
+        LatencyDbError: the database cannot be used.
     """
-    target = target_of(config.profile)
-    with open_store(config.profile.db) as store:
+    if target.target.estimate:  # an estimate does not vary, and networks would compare it with itself
+        plan = replace(plan, rounds=1, networks=0)
+    with open_store(db) as store, TemporaryDirectory(prefix="nastool-") as folder:
+        timed = (*variants(space), *networks(space, plan.networks, plan.seed))
+        files = _export(timed, target.target.precision, Path(folder), progress)
+        run_id = _begin_or_resume(store, target, space, files, plan.rounds)
+        done = store.samples(run_id)
+        if done:
+            of = f" of {plan.rounds}" if len(done) < plan.rounds else ""
+            progress.say(f"resuming with round {len(done) + 1}{of}")
+        for number, samples in time_until_stable(files, target, plan, db, progress, "time variants", done):
+            # the anchor network belongs to no space; its time is stored with every sample
+            store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
+        store.finish_run(run_id)
+        return Profiled(load_table(space, target.target, db), target.target, store.name)
+
+
+def _target(config: Config, space: SearchSpace) -> ReadyTarget:
+    """The target to profile `space` on."""
+    if space.quantized:
+        raise BadConfig(
+            f"{space.name} has layers of 1 to 4 bits, which no runtime here runs faster than 8 bits, so they have no "
+            f"latency of their own. Search it with --bitops, or profile it with the option bits=float"
+        )
+    if config.profile.precision == "int8":
+        raise BadConfig(
+            "variants of int8 networks cannot be profiled: a network is quantized as a whole, with scales from its "
+            "own images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
+        )
+    return require_target(config.profile)
+
+
+def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
+    """The records of the variants and whole networks of `space` on `target`.
+
+    Raises:
+        LatencyDbError: the database cannot be used. Variants that were not measured raise when they are looked up.
+    """
+    with open_store(db) as store:
         # without what searches verified: those were chosen for looking quick, and a search that goes on must start
         # as it began (docs/decisions/0027-recalibration-after-a-miss.md)
         keys = [variant.key for variant in variants(space)]
@@ -106,7 +121,7 @@ def load_table(config: Config, space: SearchSpace) -> LatencyTable:
 
 
 def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Path]:
-    task = progress.start("export parts", len(parts))
+    task = progress.start("export variants", len(parts))
     files = {}
     for number, part in enumerate(parts):
         files[part.key] = folder / f"{number}.onnx"
@@ -115,13 +130,12 @@ def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: 
     return files
 
 
-def _begin_or_resume(store: Store, target: Target, space: SearchSpace, files: dict[str, Path], config: Config) -> int:
-    """The run to write to."""
-    parts = {key: graph_hash(path) for key, path in files.items()}
-    rounds = config.profile.rounds
-    run_id = store.unfinished_run(target, parts, rounds)
+def _begin_or_resume(store: Store, target: ReadyTarget, space: SearchSpace, files: dict[str, Path], rounds: int) -> int:
+    """The id of the run that rounds are added to."""
+    graphs = {key: graph_hash(path) for key, path in files.items()}
+    run_id = store.unfinished_run(target.target, graphs, rounds)
     if run_id is not None:
         return run_id
-    kind, state = ("estimate", {}) if target.estimate else ("profile", find(config.profile.device).conditions())
-    code = version("nastool")
-    return store.begin_run(target, space.name, space.digest, parts, rounds, code, kind=kind, state=state)
+    kind = "estimate" if target.target.estimate else "profile"
+    code, state = version("nastool"), target.conditions()
+    return store.begin_run(target.target, space.name, space.digest, graphs, rounds, code, kind=kind, state=state)

@@ -7,8 +7,9 @@ from statistics import median
 
 from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable
+from latency_db.target import Target
 from latency_db.where import exists
-from toolchain.config import Config
+from toolchain.config import SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
 from toolchain.costs.latency import LatencyModel, latency_model
@@ -54,15 +55,19 @@ class NamedBudget:
     budget: Budget
 
 
-def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
-    """Count what can be counted, and read the latency table.
+def load_costs(space: SearchSpace, target: Target | None, db: str, need_latency: bool) -> Costs:
+    """Count MACs, parameters and bits, and read the latency table of `target`.
+
+    Args:
+        target: None where no latency is needed and there is no table.
 
     Raises:
-        MissingLatency: latency is needed and a part was not measured on this target.
+        MissingLatency: latency is needed and a variant was not measured on this target.
     """
     try:
-        wanted = need_latency or exists(config.profile.db)
-        latency = held_out(space, latency_model(space, load_table(config, space))) if wanted else None
+        latency = None
+        if target is not None and (need_latency or exists(db)):
+            latency = held_out(space, latency_model(space, load_table(space, target, db)))
     except MissingLatency:
         if need_latency:
             raise
@@ -71,7 +76,9 @@ def load_costs(config: Config, space: SearchSpace, need_latency: bool) -> Costs:
     return Costs(counted, latency)
 
 
-def named_budgets(config: Config, space: SearchSpace) -> tuple[tuple[NamedBudget, ...], Costs]:
+def named_budgets(
+    wanted: SearchConfig, space: SearchSpace, target: Target | None, db: str
+) -> tuple[tuple[NamedBudget, ...], Costs]:
     """The limits of the configuration as one budget, or as several where a cost has several limits.
 
     Raises:
@@ -79,7 +86,6 @@ def named_budgets(config: Config, space: SearchSpace) -> tuple[tuple[NamedBudget
         BadConfig: two costs have several limits each, so that it is not clear which belong together.
         MissingLatency: a latency limit without measured parts.
     """
-    wanted = config.search
     limits: dict[str, tuple[float, ...]] = {"latency_ms": expand(wanted.latency, parse_latency_ms)}
     for name in ("macs", "params", "bitops", "weight_bits"):
         limits[name] = expand(getattr(wanted, name), partial(parse_count, what=name))
@@ -88,7 +94,7 @@ def named_budgets(config: Config, space: SearchSpace) -> tuple[tuple[NamedBudget
         raise BadConfig(
             f"{' and '.join(several)} have several limits each. Give several to one cost, and one at most to the others"
         )
-    costs = load_costs(config, space, need_latency=bool(limits["latency_ms"]))
+    costs = load_costs(space, target, db, need_latency=bool(limits["latency_ms"]))
     goals = []
     for number in range(max(map(len, limits.values())) or 1):
         chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}

@@ -15,6 +15,7 @@ from toolchain.costs.latency import REGRESSION
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
+from toolchain.measuring.target import ReadyTarget
 from toolchain.progress import Progress
 from toolchain.search.budget import Costs, NamedBudget
 from toolchain.search.generations import Evaluate, run_strategy
@@ -32,6 +33,7 @@ class SearchPlan:
     costs: Costs
     target: Target
     unmeasured: str = ""  # why no winner is measured; empty where winners are
+    measures: ReadyTarget | None = None  # what winners are measured with
 
     @property
     def varied(self) -> TableCost:

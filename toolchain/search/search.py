@@ -5,7 +5,7 @@ has them, so a search that was killed ends as if it had not been. Scores do not 
 for other budgets on the same supernet share the journal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exporters.manifest import sha256
@@ -13,8 +13,9 @@ from toolchain.config import Config
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BadConfig, BudgetInfeasible
 from toolchain.files import write_json
+from toolchain.measuring.from_config import measurement_plan, resolve_target
 from toolchain.measuring.network import Measurement, measure_network
-from toolchain.measuring.target import target_of
+from toolchain.measuring.plan import MeasurementPlan
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
@@ -62,10 +63,10 @@ def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
             "a search can't time int8 networks: one is quantized as a whole, with scales from its own images. "
             "Search in fp32 or fp16, and type nastool export --precision int8"
         )
-    goals, costs = named_budgets(config, space)
+    target, ready = resolve_target(config.profile)
+    goals, costs = named_budgets(config.search, space, target, config.profile.db)
     feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
-    target = target_of(config.profile)
-    return SearchPlan(feasible, costs, target, why_unmeasured(space, target, bool(config.profile.target)))
+    return SearchPlan(feasible, costs, target, why_unmeasured(space, target, bool(config.profile.target)), ready)
 
 
 def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run: Run, progress: Progress) -> Searched:
@@ -105,7 +106,8 @@ def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run
         )
         progress.say(f"{len(unstable)} rows of the latency table are unstable, type nastool profile again: {named}")
     searching = Search(space, wanted, config.seed, journal, evaluate, progress)
-    outcomes = search_budgets(searching, plan, _measure(config, space, plan, run, progress))
+    measure = _measure(measurement_plan(config), config.profile.db, space, plan, run, progress)
+    outcomes = search_budgets(searching, plan, measure)
     partial_scores.remove()
     winners: dict[str, dict[str, Any]] = {}
     scored: dict[Architecture, Scored] = {}
@@ -129,13 +131,17 @@ def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run
     return Searched(winners, front, unmet)
 
 
-def _measure(config: Config, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress) -> Measure | None:
+def _measure(
+    measurement: MeasurementPlan, db: str, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress
+) -> Measure | None:
     """Whole networks, compiled and timed; what was measured on this target before is not measured again.
 
     None where nothing is to be timed; it is said why.
     """
     if plan.unmeasured:
         return None
+    target = plan.measures
+    assert target is not None
     journal = open_journal(run.measured, {"space_digest": space.digest})
     known = {
         (space.architecture(line["architecture"]), int(line["time"])): Measurement(
@@ -150,7 +156,8 @@ def _measure(config: Config, space: SearchSpace, plan: SearchPlan, run: Run, pro
 
     def measure(arch: Architecture, time: int) -> Measurement:
         # of several processes one measures, while the others wait
-        return from_first(lambda: measure_network(space, arch, config.profile, config.seed + time, progress))
+        again = replace(measurement, seed=measurement.seed + time)
+        return from_first(lambda: measure_network(space, arch, target, again, db, progress))
 
     def keep(arch: Architecture, time: int, found: Measurement) -> None:
         line = {"architecture": list(arch.choices), "time": time, **vars(found), "target": plan.target.id}

@@ -12,13 +12,21 @@ from torch import nn
 from exporters.graph.to_onnx import export_onnx
 from toolchain.bench.accuracy import Accuracy, part_of, score
 from toolchain.bench.subjects import Subject
-from toolchain.config import Config, ProfileConfig
+from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.export.bundle import preprocessing_of
+from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches, top1
 from toolchain.training.data import Data, load_data
+
+BATCH = 8
+ORT = ready_target(TargetSpec(batch=BATCH))
+
+
+def digits(space: SearchSpace) -> Data:
+    return load_data("digits", space, holdout_per_class=20, seed=0)
 
 
 @pytest.fixture
@@ -44,21 +52,21 @@ def write(
     data: Data,
     space: SearchSpace,
     path: Path,
-    profile: ProfileConfig,
+    target: ReadyTarget,
     changes: dict[str, Any] | None = None,
 ) -> Subject:
     about = {"space": space.name, "classes": list(data.classes), "preprocessing": preprocessing_of(data)}
     metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, **(changes or {})}.items()}
     export_onnx(net, torch.zeros(2, *space.input_shape), path, metadata)
-    return Subject(str(path), path, profile)
+    return Subject(str(path), path, target)
 
 
 @pytest.mark.parametrize("part", ["holdout", "test"])
 def test_it_is_what_torch_finds(
     part: Any, net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
-    subject = write(net, data, tiny_space, tmp_path / "model.onnx", tiny_config.profile)
-    found = score([subject, subject], part, tiny_config, Quiet())[subject]
+    subject = write(net, data, tiny_space, tmp_path / "model.onnx", ORT)
+    found = score([subject, subject], part, digits, Quiet())[subject]
     images, indices = (data.train, data.holdout) if part == "holdout" else (data.test, range(len(data.test.labels)))
     expected = top1(net, fixed_batches(images, tuple(indices), 50), data.preprocessing)
     assert isinstance(found, Accuracy)
@@ -71,14 +79,14 @@ def test_a_file_of_whole_batches_alone(
     net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
     """The last batch is filled up, and what fills it isn't counted."""
-    dynamic = write(net, data, tiny_space, tmp_path / "dynamic.onnx", tiny_config.profile)
+    dynamic = write(net, data, tiny_space, tmp_path / "dynamic.onnx", ORT)
     model = onnx.load(dynamic.file)
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = tiny_config.profile.batch
+        value.type.tensor_type.shape.dim[0].dim_value = BATCH
     onnx.save(model, tmp_path / "static.onnx")
-    assert len(data.test.labels) % tiny_config.profile.batch, "else there is nothing to fill up"
-    static = Subject("static", tmp_path / "static.onnx", tiny_config.profile)
-    found = score([dynamic, static], "test", tiny_config, Quiet())
+    assert len(data.test.labels) % BATCH, "else there is nothing to fill up"
+    static = Subject("static", tmp_path / "static.onnx", ORT)
+    found = score([dynamic, static], "test", digits, Quiet())
     assert found[static] == found[dynamic]
 
 
@@ -100,8 +108,8 @@ def test_where_it_can_not_be_known_it_says_why(
     tiny_config: Config,
     tmp_path: Path,
 ) -> None:
-    subject = write(net, data, tiny_space, tmp_path / "model.onnx", tiny_config.profile, changes)
-    found = score([subject], "test", tiny_config, Quiet())[subject]
+    subject = write(net, data, tiny_space, tmp_path / "model.onnx", ORT, changes)
+    found = score([subject], "test", digits, Quiet())[subject]
     assert isinstance(found, str)
     assert expected in found
 
@@ -110,24 +118,24 @@ def test_a_file_of_another_program(
     net: nn.Module, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
     export_onnx(net, torch.zeros(2, *tiny_space.input_shape), tmp_path / "model.onnx")
-    subject = Subject("x", tmp_path / "model.onnx", tiny_config.profile)
-    found = score([subject], "test", tiny_config, Quiet())
+    subject = Subject("x", tmp_path / "model.onnx", ORT)
+    found = score([subject], "test", digits, Quiet())
     assert found == {subject: "unknown: the file says nothing of its classes"}
 
 
 def test_each_backend_computes_its_own(
     net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
-    places = [tiny_config.profile.model_copy(update={"backend": name}) for name in ("onnxruntime", "fake")]
+    places = [ready_target(TargetSpec(backend=name, batch=BATCH)) for name in ("onnxruntime", "fake")]
     subjects = [write(net, data, tiny_space, tmp_path / "model.onnx", place) for place in places]
-    found = score(subjects, "test", tiny_config, Quiet())
+    found = score(subjects, "test", digits, Quiet())
     assert list(found) == subjects
     assert found[subjects[0]] == found[subjects[1]], "fake computes with ONNX Runtime"
 
 
 def test_of_an_engine_it_is_unknown(tiny_config: Config, tmp_path: Path) -> None:
-    subject = Subject("model.sm86.engine", tmp_path / "model.sm86.engine", tiny_config.profile)
-    found = score([subject], "test", tiny_config, Quiet())[subject]
+    subject = Subject("model.sm86.engine", tmp_path / "model.sm86.engine", ORT)
+    found = score([subject], "test", digits, Quiet())[subject]
     assert isinstance(found, str)
     assert found.startswith("unknown: of an engine")
 

@@ -17,14 +17,14 @@ from toolchain.bench import run
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.run import Bench, bench, points_of
 from toolchain.bench.subjects import Subject
-from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig, Inconclusive
-from toolchain.measuring.rounds import Work
+from toolchain.measuring.rounds import TimedFile
+from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 from toolchain.progress import Quiet
 
-FAKE = ProfileConfig(backend="fake", batch=8, min_ms=1.0)
-SLOWER = FAKE.model_copy(update={"backend": "fake:slowdown=0.5"})
-ORT = FAKE.model_copy(update={"backend": "onnxruntime"})
+FAKE = ready_target(TargetSpec(backend="fake", batch=8))
+SLOWER = ready_target(TargetSpec(backend="fake:slowdown=0.5", batch=8))
+ORT = ready_target(TargetSpec(backend="onnxruntime", batch=8))
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ...]:
 
 def benched(subjects: Sequence[Subject], rounds: int = 9, **scores: Accuracy | str) -> Bench:
     by_subject = {subject: scores[subject.name] for subject in subjects if subject.name in scores}
-    return bench(subjects, rounds, 0.99, 0, Quiet(), by_subject)
+    return bench(subjects, rounds, 0.99, 1.0, 0, "latency.sqlite", Quiet(), by_subject)
 
 
-def on(subject: Subject, *profiles: ProfileConfig) -> list[Subject]:
-    return [replace(subject, profile=profile) for profile in profiles]
+def on(subject: Subject, *targets: ReadyTarget) -> list[Subject]:
+    return [replace(subject, target=target) for target in targets]
 
 
 def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> None:
@@ -63,8 +63,8 @@ def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
     ms = {(entry.name, entry.backend): entry.latency_ms.middle for entry in found.entries}
     first = latency_ms(one.file, 8)
     assert ms[("1", "fake")] == first
-    assert ms[("1", SLOWER.backend)] == pytest.approx(1.5 * first)
-    assert ms[("3", SLOWER.backend)] == pytest.approx(1.5 * latency_ms(three.file, 8))
+    assert ms[("1", "fake:slowdown=0.5")] == pytest.approx(1.5 * first)
+    assert ms[("3", "fake:slowdown=0.5")] == pytest.approx(1.5 * latency_ms(three.file, 8))
     ratios = [entry.ratio.middle for entry in found.entries]
     assert ratios[1] == pytest.approx(1.5)
     real = [entry for entry in found.entries if entry.backend == "onnxruntime"]
@@ -89,13 +89,13 @@ def test_points_and_json_name_the_backend(subjects: tuple[Subject, ...]) -> None
 
 
 def test_a_backend_that_was_not_named_is_told(subjects: tuple[Subject, ...]) -> None:
-    (entry,) = benched(on(subjects[0], ProfileConfig(batch=8, min_ms=1.0))).entries
+    (entry,) = benched(on(subjects[0], ready_target(TargetSpec(batch=8)))).entries
     assert entry.place == "onnxruntime@cpu"
 
 
 def test_an_accuracy_belongs_to_a_backend(subjects: tuple[Subject, ...]) -> None:
     one, other = on(subjects[0], FAKE, ORT)
-    found = bench([one, other], 9, 0.99, 0, Quiet(), {other: Accuracy(0.5, 4)})
+    found = bench([one, other], 9, 0.99, 1.0, 0, "latency.sqlite", Quiet(), {other: Accuracy(0.5, 4)})
     assert [entry.accuracy for entry in found.entries] == [None, Accuracy(0.5, 4)]
 
 
@@ -103,8 +103,7 @@ def test_of_an_engine_the_file_is_hashed_and_no_graph(subjects: tuple[Subject, .
     """The device whose latency is known takes whatever the file is called."""
     file = tmp_path / "model.engine"
     file.write_bytes(subjects[0].file.read_bytes())
-    profile = FAKE.model_copy(update={"precision": "unknown"})
-    (entry,) = benched([Subject("model.engine", file, profile)]).entries
+    (entry,) = benched([Subject("model.engine", file, FAKE.for_precision("unknown"))]).entries
     assert (entry.graph_hash, entry.file_hash, entry.precision) == (None, sha256(file), "unknown")
 
 
@@ -136,15 +135,15 @@ def test_too_few_rounds_bound_nothing(subjects: tuple[Subject, ...]) -> None:
 def test_noisy_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of three rounds are throttled, and ten times as slow; of 30 that leaves 10, of 9 too few."""
 
-    def side_by_side(files: dict[str, Work], *_: object) -> Iterator[tuple[int, dict[str, Sample]]]:
+    def time_rounds(files: dict[str, TimedFile], *_: object) -> Iterator[tuple[int, dict[str, Sample]]]:
         for number in range(30):
             slow, why = (10.0, "throttled") if number % 3 else (1.0, "")
             yield number, {key: Sample(1, slow, slow, slow, slow, (slow,), why) for key in files}
 
-    monkeypatch.setattr(run, "side_by_side", side_by_side)
+    monkeypatch.setattr(run, "time_rounds", time_rounds)
     found = benched(subjects, rounds=30)
     assert (found.rounds, len(found.noisy_rounds)) == (10, 20)
     assert found.entries[0].latency_ms.middle == 1.0
-    monkeypatch.setattr(run, "side_by_side", lambda *given: (pair for pair in side_by_side(*given) if pair[0] < 9))
+    monkeypatch.setattr(run, "time_rounds", lambda *given: (pair for pair in time_rounds(*given) if pair[0] < 9))
     with pytest.raises(Inconclusive, match=r"6 of 9 rounds were noisy \(the last: throttled\)"):
         benched(subjects, rounds=9)

@@ -1,6 +1,7 @@
 """Names -> files."""
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from exporters.errors import BackendUnavailable, EngineFailed
 from exporters.graph.to_onnx import export_onnx
 from toolchain.bench import subjects
 from toolchain.bench.subjects import find_subjects, places_of
-from toolchain.config import Config, ProfileConfig
+from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, MissingStage
 from toolchain.export import engines
+from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 from toolchain.progress import Quiet
+
+SPEC = TargetSpec(batch=8)
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def test_in_the_order_of_their_names_and_twice_if_named_twice(file: Path, tiny_c
     run.parent.mkdir(parents=True)
     run.write_bytes(file.read_bytes())
     names = ["run:small", str(file), "run:small"]
-    found = find_subjects(names, (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+    found = find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
     assert [subject.name for subject in found] == names
     assert [subject.file for subject in found] == [run, file, run]
 
@@ -43,7 +47,7 @@ def test_a_network_of_torchvision_takes_images_of_the_size_and_gives_the_classes
 ) -> None:
     state = torch.get_rng_state()
     (subject,) = find_subjects(
-        ["torchvision:squeezenet1_1:size_px=32,classes=7"], (tiny_config.profile,), tiny_config, tmp_path, Quiet()
+        ["torchvision:squeezenet1_1:size_px=32,classes=7"], (SPEC,), tiny_config.runs, tmp_path, Quiet()
     )
     assert torch.equal(torch.get_rng_state(), state), "drawing weights is nobody else's business"
     compiled = Backend().compile(subject.file, CompileSpec(batch=2))
@@ -64,15 +68,15 @@ def test_a_network_of_torchvision_takes_images_of_the_size_and_gives_the_classes
 )
 def test_what_torchvision_does_not_have(name: str, expected: str, tiny_config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=expected):
-        find_subjects([name], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+        find_subjects([name], (SPEC,), tiny_config.runs, tmp_path, Quiet())
 
 
 def test_what_can_be_refused_is_before_anything_is_exported(tiny_config: Config, tmp_path: Path) -> None:
     names = ["torchvision:squeezenet1_1:size_px=32", str(tmp_path / "none.onnx")]
     with pytest.raises(MissingStage, match=r"none\.onnx is not there"):
-        find_subjects(names, (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+        find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
     with pytest.raises(MissingStage, match=r"Type nastool export --run nobody first"):
-        find_subjects([*names[:1], "run:nobody"], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+        find_subjects([*names[:1], "run:nobody"], (SPEC,), tiny_config.runs, tmp_path, Quiet())
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -84,41 +88,41 @@ def test_a_file_of_another_batch_is_refused(tiny_config: Config, tmp_path: Path)
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "fixed", [images], [logits])
     onnx.save(helper.make_model(graph), tmp_path / "fixed.onnx")
     with pytest.raises(BadModel, match="takes batches of 3 only"):
-        find_subjects([str(tmp_path / "fixed.onnx")], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+        find_subjects([str(tmp_path / "fixed.onnx")], (SPEC,), tiny_config.runs, tmp_path, Quiet())
 
 
 def test_each_file_on_each_backend_in_its_own_precision(file: Path, tiny_config: Config, tmp_path: Path) -> None:
-    places = places_of(["onnxruntime@cpu", "fake:noise=0.1"], tiny_config.profile)
-    found = find_subjects([str(file), str(file)], places, tiny_config, tmp_path, Quiet())
-    assert [(subject.profile.backend, subject.profile.device) for subject in found] == [
+    places = places_of(["onnxruntime@cpu", "fake:noise=0.1"], SPEC)
+    found = find_subjects([str(file), str(file)], places, tiny_config.runs, tmp_path, Quiet())
+    assert [(subject.target.spec.backend, subject.target.spec.device) for subject in found] == [
         ("onnxruntime", "cpu"),
         ("fake:noise=0.1", "cpu"),
     ] * 2
-    assert {subject.profile.precision for subject in found} == {"fp32"}
-    assert {subject.profile.batch for subject in found} == {tiny_config.profile.batch}
+    assert {subject.target.target.precision for subject in found} == {"fp32"}
+    assert {subject.target.target.batch for subject in found} == {8}
 
 
 def test_places() -> None:
-    profile = ProfileConfig(backend="fake", device="gpu1")
-    assert places_of([], profile) == (profile,)
-    assert [(place.backend, place.device) for place in places_of(["tensorrt", "onnxruntime@cpu"], profile)] == [
+    spec = TargetSpec(backend="fake", device="gpu1")
+    assert places_of([], spec) == (spec,)
+    assert [(place.backend, place.device) for place in places_of(["tensorrt", "onnxruntime@cpu"], spec)] == [
         ("tensorrt", "gpu1"),
         ("onnxruntime", "cpu"),
     ]
     for text in ("", "@", "@cpu", "fake@"):
-        with pytest.raises(BadConfig, match=r"lacks a name\. Write it as onnxruntime, or with a device"):
-            places_of([text], profile)
+        with pytest.raises(BadConfig, match=r"has no name\. Write it as onnxruntime, or with a device"):
+            places_of([text], spec)
 
 
 def test_an_estimate_is_no_timing() -> None:
-    with pytest.raises(BadConfig, match="titanxp is only estimated here"):
-        places_of([], ProfileConfig(device="titanxp", estimate=True))
+    with pytest.raises(BadConfig, match="titanxp would only be estimated"):
+        places_of([], TargetSpec(device="titanxp", estimate=True))
 
 
 def test_what_can_not_run_is_refused_before_anything_is_exported(tiny_config: Config, tmp_path: Path) -> None:
-    places = places_of(["onnxruntime", "tensorrt@cpu"], tiny_config.profile)
+    places = places_of(["onnxruntime", "tensorrt@cpu"], SPEC)
     with pytest.raises(BackendUnavailable, match="the backend tensorrt runs on a GPU, and the device cpu is a CPU"):
-        find_subjects(["torchvision:squeezenet1_1:size_px=32"], places, tiny_config, tmp_path, Quiet())
+        find_subjects(["torchvision:squeezenet1_1:size_px=32"], places, tiny_config.runs, tmp_path, Quiet())
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -129,11 +133,11 @@ def test_a_file_of_a_precision_that_is_not_computed_here_is_named(
     half = tmp_path / "half.onnx"
     export_onnx(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), torch.zeros(2, 1, 8, 8), half, precision="fp16")
     with pytest.raises(BackendUnavailable) as caught:
-        find_subjects([str(file), str(half)], places_of([], tiny_config.profile), tiny_config, tmp_path, Quiet())
+        find_subjects([str(file), str(half)], places_of([], SPEC), tiny_config.runs, tmp_path, Quiet())
     assert str(caught.value).startswith(f"{half} can't be timed on cpu: onnxruntime computes fp16 files in fp32")
     assert str(caught.value).endswith("Leave it out, or bench it on a GPU (--device gpu0)")
-    fakes = places_of(["fake"], tiny_config.profile)
-    assert len(find_subjects([str(file), str(half)], fakes, tiny_config, tmp_path, Quiet())) == 2
+    fakes = places_of(["fake"], SPEC)
+    assert len(find_subjects([str(file), str(half)], fakes, tiny_config.runs, tmp_path, Quiet())) == 2
 
 
 def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
@@ -144,15 +148,24 @@ def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
     engine.write_bytes(b"ftrt" + bytes(100))
     gpu = Device("rtx3090", "gpu", "NVIDIA GeForce RTX 3090", 10496, capability="8.6")
     monkeypatch.setattr(engines, "attached", lambda: (find("cpu"), gpu))
-    monkeypatch.setattr(subjects, "require_own_precision", lambda name, profile, instead: None)
-    places = places_of(["onnxruntime", "fake"], tiny_config.profile)
-    *others, found = find_subjects([str(file), str(engine)], places, tiny_config, tmp_path, Quiet())
-    assert [subject.profile.backend for subject in others] == ["onnxruntime", "fake"]
+
+    def resolve(spec: TargetSpec) -> ReadyTarget:
+        cpu = ready_target(replace(spec, device="cpu", backend="fake"))
+        return replace(cpu, device=gpu if spec.device == "rtx3090" else cpu.device, spec=spec)
+
+    monkeypatch.setattr(subjects, "ready_target", resolve)
+    places = places_of(["onnxruntime", "fake"], SPEC)
+    *others, found = find_subjects([str(file), str(engine)], places, tiny_config.runs, tmp_path, Quiet())
+    assert [subject.target.spec.backend for subject in others] == ["onnxruntime", "fake"]
     assert found.is_engine
-    assert (found.profile.backend, found.profile.device, found.profile.precision) == ("tensorrt", "rtx3090", "unknown")
+    assert (found.target.spec.backend, found.target.spec.device, found.target.target.precision) == (
+        "tensorrt",
+        "rtx3090",
+        "unknown",
+    )
 
 
 def test_a_damaged_engine_is_refused(tiny_config: Config, tmp_path: Path) -> None:
     (tmp_path / "model.engine").write_bytes(b"vtrt" + bytes(100))
     with pytest.raises(EngineFailed, match=r"model\.engine is damaged"):
-        find_subjects([str(tmp_path / "model.engine")], (tiny_config.profile,), tiny_config, tmp_path, Quiet())
+        find_subjects([str(tmp_path / "model.engine")], (SPEC,), tiny_config.runs, tmp_path, Quiet())

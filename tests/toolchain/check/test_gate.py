@@ -16,13 +16,14 @@ from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check, terms_of
-from toolchain.check.judge import LEAST_ALONE, Outcome
+from toolchain.check.judge import LEAST_ALONE, Judged, Outcome
 from toolchain.check.measure import Request, measure_afresh
-from toolchain.config import Config, ProfileConfig
+from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
-from toolchain.measuring.rounds import rounds_of
-from toolchain.measuring.target import target_of
-from toolchain.progress import Quiet
+from toolchain.measuring.from_config import measurement_plan, require_target, target_spec
+from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.target import ready_target
+from toolchain.progress import Progress, Quiet
 
 
 class Saying(Quiet):
@@ -38,7 +39,11 @@ class Saying(Quiet):
 @pytest.fixture
 def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start, and that it measures the same is tested once."""
-    monkeypatch.setattr(gate, "measure_afresh", gate.measure_here)
+
+    def measure(request: Request, progress: Progress, title: str) -> Judged:
+        return gate.measure_here(request, ready_target(request.spec), progress, title)
+
+    monkeypatch.setattr(gate, "measure_afresh", measure)
 
 
 def with_more_nodes(file: Path, folder: Path, nodes: int) -> Path:
@@ -101,15 +106,17 @@ def test_the_fresh_process_decides(file: Path, config: Config, ms: float, monkey
 
 
 def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config, ms: float) -> None:
-    request = Request(config.profile, config.profile.db, 0, file, file, None, terms_of(config, ms))
-    here, afresh = gate.measure_here(request, Quiet(), "here"), measure_afresh(request, Quiet(), "afresh")
+    target = require_target(config.profile)
+    request = Request(target.spec, measurement_plan(config), config.profile.db, file, file, None, terms_of(config, ms))
+    here, afresh = gate.measure_here(request, target, Quiet(), "here"), measure_afresh(request, Quiet(), "afresh")
     assert replace(afresh, seconds=0.0) == replace(
         here, seconds=0.0, findings=afresh.findings, rounds=[*map(tuple, here.rounds)]
     )
 
 
 def test_a_fresh_process_that_dies_is_no_answer(config: Config, tmp_path: Path) -> None:
-    request = Request(config.profile, config.profile.db, 0, tmp_path / "gone.onnx", None, None, terms_of(config, 1.0))
+    plan, gone = measurement_plan(config), tmp_path / "gone.onnx"
+    request = Request(target_spec(config.profile), plan, config.profile.db, gone, None, None, terms_of(config, 1.0))
     with pytest.raises(Inconclusive, match=r"ended with code 1: .*gone\.onnx.*Type the same again"):
         measure_afresh(request, Quiet(), "afresh")
 
@@ -254,8 +261,9 @@ def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: C
 
 def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 12) -> None:
     """A finished run, as a profile or a search leaves it, in which the file took `times` as long as it does."""
-    target = target_of(config.profile)
-    samples = [round_ for _, round_ in rounds_of({"network": file}, at_rounds(config, rounds), 0, 0, Quiet(), "")]
+    ready, plan = require_target(config.profile), replace(measurement_plan(config), rounds=rounds)
+    timed = time_rounds({"network": TimedFile(file, ready)}, plan, config.profile.db, Quiet(), "")
+    target, samples = ready.target, [round_ for _, round_ in timed]
     with open_store(config.profile.db) as store:
         run_id = store.begin_run(target, "a space", "0" * 16, {"network": graph_hash(file)}, rounds, "1")
         for number, round_ in enumerate(samples):
@@ -265,10 +273,6 @@ def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 
             )
             store.add_round(run_id, number, {"network": slower})
         store.finish_run(run_id)
-
-
-def at_rounds(config: Config, rounds: int) -> ProfileConfig:
-    return config.profile.model_copy(update={"rounds": rounds})
 
 
 @pytest.mark.usefixtures("confirmed_here")

@@ -1,4 +1,4 @@
-"""One turn a device, and several always in the same order."""
+"""One command at a time on a device, and locks of several devices in one order."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,23 +6,17 @@ from contextlib import contextmanager
 import pytest
 
 from exporters.devices.attached import Device
-from exporters.errors import DeviceMissing
-from toolchain.config import ProfileConfig
 from toolchain.measuring import device_lock
 from toolchain.measuring.device_lock import device_locks
 from toolchain.progress import Quiet
 
-ALIASES = {"cpu": "a", "avx512": "a", "gpu": "b"}
+CPU, GPU = Device("cpu", "cpu", "", 1, uid="a"), Device("gpu", "gpu", "", 1, uid="b")
 
 
-def find(name: str) -> Device:
-    if name not in ALIASES:
-        raise DeviceMissing(name)
-    return Device(name, "cpu", "", 1, uid=ALIASES[name])
-
-
-@pytest.mark.parametrize("names", [("gpu", "cpu"), ("cpu", "gpu"), ("gpu", "avx512", "cpu", "away")])
-def test_in_one_order_whatever_was_named_first(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("devices", [(GPU, CPU), (CPU, GPU), (GPU, CPU, CPU, None)])
+def test_locks_are_always_taken_in_the_same_order(
+    devices: tuple[Device | None, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     events: list[str] = []
 
     @contextmanager
@@ -31,8 +25,7 @@ def test_in_one_order_whatever_was_named_first(names: tuple[str, ...], monkeypat
         yield
         events.append(f"give {device}")
 
-    monkeypatch.setattr(device_lock, "find", find)
     monkeypatch.setattr(device_lock.locks, "on_this_machine", lock)
-    with device_locks([ProfileConfig(device=name) for name in names], Quiet()):
+    with device_locks(devices, "latency.sqlite", Quiet()):
         events.append("measure")
     assert events == ["take a", "take b", "measure", "give b", "give a"]

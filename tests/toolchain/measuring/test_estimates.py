@@ -13,7 +13,8 @@ from toolchain.config import Config
 from toolchain.costs.latency import latency_cost, latency_model, network_key, network_prefix, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.estimates import estimate_network
-from toolchain.measuring.rounds import measure
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.rounds import measure_ms
 from toolchain.profiling.profiler import profile
 from toolchain.progress import Quiet
 from toolchain.spaces import load_space
@@ -45,7 +46,7 @@ def test_a_table_of_estimates_says_so(table: LatencyTable, space: SearchSpace) -
 
 def test_parts_add_up_to_the_network(config: Config, table: LatencyTable, space: SearchSpace) -> None:
     arch = space.architecture([space.blocks[0].choices[0].key])
-    whole = estimate_network(config.profile, space, arch)
+    whole = estimate_network(space, arch, "titanxp", batch=8, precision="fp32")
     # kernels are the same, whether a graph is cut between them or not
     assert latency_cost(space, table).cost(arch) == pytest.approx(whole, rel=1e-9)
 
@@ -53,8 +54,8 @@ def test_parts_add_up_to_the_network(config: Config, table: LatencyTable, space:
 def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -> None:
     file = tmp_path / "net.onnx"
     file.touch()
-    with pytest.raises(BadConfig, match=r"nothing is measured under --estimate: titanxp is not here"):
-        measure({"net": file}, config.profile, 0, Quiet())
+    with pytest.raises(BadConfig, match=r"--estimate measures nothing: titanxp is not attached"):
+        measure_ms({"net": file}, require_target(config.profile), measurement_plan(config), config.profile.db, Quiet())
     with pytest.raises(BadConfig, match=r"a check measures, and titanxp is only estimated here"):
         check(config, file, 17.0, None, Quiet())
 

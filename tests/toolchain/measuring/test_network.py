@@ -8,11 +8,11 @@ import pytest
 from exporters.backends import fake
 from latency_db.store import open_store
 from latency_db.table import Sample, summarize
-from toolchain.config import Config
 from toolchain.costs.latency import network_prefix
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.network import measure_network, measurement
-from toolchain.measuring.target import target_of
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.target import TargetSpec, ready_target
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import load_table
@@ -46,21 +46,24 @@ def test_one_slow_round_among_many_is_no_reason_for_a_wide_interval() -> None:
     assert measurement(rounds(*[2.0] * 9, 20.0), threads=1).upper_ms == pytest.approx(2.0)
 
 
-def test_a_network_of_the_known_device(tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path) -> None:
-    profile = tiny_config.profile.model_copy(update={"backend": "fake"})
+FAKE = TargetSpec(backend="fake", batch=8)
+PLAN = MeasurementPlan(rounds=2, min_ms=1.0, quiet_timeout_s=0.0)
+
+
+def test_a_network_of_the_known_device(tiny_space: SearchSpace, tmp_path: Path) -> None:
     arch = tiny_space.all_same("choice_3")
     export_for_timing(Network(tiny_space, arch, STANDALONE), tiny_space.input_shape, tmp_path / "whole.onnx")
-    found = measure_network(tiny_space, arch, profile, 0, Quiet())
-    assert found.latency_ms == found.upper_ms == fake.latency_ms(tmp_path / "whole.onnx", profile.batch)
+    db = str(tmp_path / "latency.sqlite")
+    found = measure_network(tiny_space, arch, ready_target(FAKE), PLAN, db, Quiet())
+    assert found.latency_ms == found.upper_ms == fake.latency_ms(tmp_path / "whole.onnx", batch=8)
 
 
-def test_what_was_timed_is_kept_and_no_part_of_a_calibration(tiny_space: SearchSpace, tiny_config: Config) -> None:
+def test_what_was_timed_is_kept_and_no_part_of_a_calibration(tiny_space: SearchSpace, tmp_path: Path) -> None:
     """A search that goes on after a kill must start from the model that it started from."""
-    fakes = tiny_config.profile.model_copy(update={"backend": "fake"})
-    config = tiny_config.model_copy(update={"profile": fakes})
-    found = measure_network(tiny_space, tiny_space.all_same("choice_5"), fakes, 0, Quiet())
-    with open_store(fakes.db) as store:
+    target, db = ready_target(FAKE), str(tmp_path / "latency.sqlite")
+    found = measure_network(tiny_space, tiny_space.all_same("choice_5"), target, PLAN, db, Quiet())
+    with open_store(db) as store:
         (run,) = store.runs()
-        (row,) = store.networks(target_of(fakes), network_prefix(tiny_space))
+        (row,) = store.networks(target.target, network_prefix(tiny_space))
     assert (run.kind, row.summary.latency_ms) == ("verify", found.latency_ms)
-    assert load_table(config, tiny_space).rows == {}
+    assert load_table(tiny_space, target.target, db).rows == {}

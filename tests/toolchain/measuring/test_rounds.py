@@ -1,5 +1,7 @@
 """Which figures can be trusted, on a simulated device whose truth is known."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,19 @@ from exporters import backends
 from exporters.backends import fake
 from exporters.graph import anchor
 from exporters.graph.anchor import write_anchor
-from latency_db.table import Sample, round_ms, summarize
-from toolchain.config import ProfileConfig
+from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.measuring.idle import IdleWaiter
-from toolchain.measuring.rounds import measure, rounds_of, side_by_side, summaries, trusted_rounds
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import (
+    NO_ROUNDS,
+    Round,
+    TimedFile,
+    measure_ms,
+    summarize_files,
+    time_rounds,
+    time_until_stable,
+)
+from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 from toolchain.progress import Quiet
 
 BATCH, ROUNDS = 8, 8
@@ -56,9 +67,22 @@ def anchor_ms(tmp_path_factory: pytest.TempPathFactory) -> float:
     return fake.latency_ms(path, anchor.BATCH)
 
 
-def on(dials: str, **changes: object) -> ProfileConfig:
-    backend = f"fake:{dials}" if dials else "fake"
-    return ProfileConfig(backend=backend, batch=BATCH, rounds=ROUNDS, quiet_timeout_s=0.0).model_copy(update=changes)
+PLAN = MeasurementPlan(ROUNDS, min_ms=40.0, quiet_timeout_s=0.0)
+DB = "latency.sqlite"  # a local file: the lock is not the table's
+
+
+def on(dials: str) -> ReadyTarget:
+    return ready_target(TargetSpec(backend=f"fake:{dials}" if dials else "fake", batch=BATCH))
+
+
+def timed(
+    files: dict[str, Path], target: ReadyTarget, log: Log, seed: int = 0, done: Mapping[int, Round] = NO_ROUNDS
+) -> Iterator[tuple[int, Round]]:
+    return time_until_stable(files, target, replace(PLAN, seed=seed), DB, log, "time", done)
+
+
+def summaries(files: dict[str, Path], target: ReadyTarget, seed: int = 0) -> dict[str, Summary]:
+    return summarize_files(files, target, replace(PLAN, seed=seed), DB, Quiet())
 
 
 def far_off(found: float, true: float) -> bool:
@@ -70,15 +94,17 @@ def far_off(found: float, true: float) -> bool:
 def test_a_device_without_bursts_is_never_doubted(
     files: dict[str, Path], truth: dict[str, float], dials: str, seed: int
 ) -> None:
-    config, log = on(f"{dials},seed={seed}" if dials else ""), Log()
-    rounds = dict(trusted_rounds(files, config, seed, {}, log, "time"))
+    target, log = on(f"{dials},seed={seed}" if dials else ""), Log()
+    rounds = dict(timed(files, target, log, seed))
     assert sorted(rounds) == list(range(ROUNDS))
     assert log.lines == []
-    found = summaries(files, config, seed, Quiet())
+    found = summaries(files, target, seed)
     assert {summary.unstable for summary in found.values()} == {""}
     if "drift" not in dials:  # the least of 64 draws of 2 % noise is within a thousandth of the truth
         assert {key: s.latency_ms for key, s in found.items()} == pytest.approx(truth, rel=2e-3)
-    assert measure(files, config, seed, Quiet()) == {key: s.latency_ms for key, s in found.items()}
+    assert measure_ms(files, target, replace(PLAN, seed=seed), DB, Quiet()) == {
+        key: s.latency_ms for key, s in found.items()
+    }
 
 
 @pytest.mark.parametrize("visible", [0, 1])
@@ -90,8 +116,8 @@ def test_what_bursts_spoil_is_marked(
     rare at these shares (0.8 ** 16 is 3 %) that the anchor network's time, then as slow, is all there is."""
     doubted = wrong = 0
     for seed in range(12):
-        config = on(f"noise=0.01,burst={share},burst_slower=1.5,burst_visible={visible},seed={seed}")
-        for key, summary in summaries(files, config, seed, Quiet()).items():
+        target = on(f"noise=0.01,burst={share},burst_slower=1.5,burst_visible={visible},seed={seed}")
+        for key, summary in summaries(files, target, seed).items():
             off = far_off(summary.latency_ms, truth[key])
             doubted += bool(summary.unstable)
             wrong += off and not summary.unstable
@@ -102,8 +128,7 @@ def test_what_bursts_spoil_is_marked(
 
 
 def test_what_is_doubted_is_measured_again_alone_and_the_reference_with_it(files: dict[str, Path]) -> None:
-    config, log = on("burst=0.8,seed=2"), Log()
-    rounds = dict(trusted_rounds(files, config, 0, {}, log, "time"))
+    rounds = dict(timed(files, on("burst=0.8,seed=2"), Log()))
     further = {number: round_.keys() for number, round_ in rounds.items() if number >= ROUNDS}
     assert sorted(rounds) == list(range(len(rounds)))
     assert len(rounds) <= 2 * ROUNDS
@@ -115,19 +140,21 @@ def test_what_is_doubted_is_measured_again_alone_and_the_reference_with_it(files
 
 
 def test_a_killed_measurement_goes_on_with_the_same_plan(files: dict[str, Path]) -> None:
-    config = on("burst=0.9,seed=5")
-    whole = dict(trusted_rounds(files, config, 0, {}, Quiet(), "time"))
+    target = on("burst=0.9,seed=5")
+    whole = dict(timed(files, target, Log()))
     assert len(whole) > ROUNDS + 1
     for kept in (3, ROUNDS, len(whole) - 1):
         done = {number: whole[number] for number in range(kept)}
-        number, round_ = next(trusted_rounds(files, config, 0, done, Quiet(), "time"))
+        number, round_ = next(timed(files, target, Log(), done=done))
         assert number == kept
         assert round_.keys() == whole[kept].keys()
 
 
 def test_plain_rounds_have_the_reference_and_its_time(files: dict[str, Path], anchor_ms: float) -> None:
-    rounds = dict(rounds_of(files, on(""), 0, 5, Quiet(), "time"))
-    assert sorted(rounds) == [5, 6, 7]
+    target = on("")
+    works = {key: TimedFile(file, target) for key, file in files.items()}
+    rounds = dict(time_rounds(works, replace(PLAN, rounds=3), DB, Quiet(), "time"))
+    assert sorted(rounds) == [0, 1, 2]
     for round_ in rounds.values():
         assert round_.keys() == files.keys() | {anchor.KEY}
         assert [sample.anchor_ms for sample in round_.values()] == pytest.approx([anchor_ms] * 7)
@@ -139,7 +166,7 @@ def test_a_machine_that_is_slower_today_is_told_by_the_reference(
     """Drift of up to 20 % between two measurements; corrected, 1 % is left of it (what drifts during a round)."""
     worst = 0.0
     for seed in range(8):
-        for key, summary in summaries(files, on(f"drift=0.2,seed={seed}"), 0, Quiet()).items():
+        for key, summary in summaries(files, on(f"drift=0.2,seed={seed}")).items():
             worst = max(worst, summary.latency_ms / truth[key] - 1)
             assert summary.at_speed_of(anchor_ms) == pytest.approx(truth[key], rel=0.01)
     assert worst > 0.1
@@ -186,16 +213,16 @@ def test_patience_is_bounded_over_all_waits() -> None:
     log = Log()
     waiting = watch("burst=1", 2.0, log)
     waiting.wait(least_ms=8.0)
-    assert log.lines[0].startswith("the machine is busy (the device throttled): waiting for it, ")
-    assert log.lines[1] == "still busy after 2 s of waiting in all: going on"
+    assert log.lines[0].startswith("the machine is busy (the device throttled): waiting at most ")
+    assert log.lines[1] == "still busy after a total wait of 2 s: continuing"
     waiting.wait(least_ms=8.0)
     assert len(log.lines) == 2
 
 
 def test_a_real_runtime_gives_the_same_kind_of_figures(files: dict[str, Path]) -> None:
-    config = ProfileConfig(batch=2, rounds=3, min_ms=2.0, quiet_timeout_s=0.0)
+    target, plan = ready_target(TargetSpec(batch=2)), MeasurementPlan(3, min_ms=2.0, quiet_timeout_s=0.0)
     few = {key: files[key] for key in ("48", "224")}
-    found = summaries(few, config, 0, Quiet())
+    found = summarize_files(few, target, plan, DB, Quiet())
     assert found["48"].latency_ms < found["224"].latency_ms  # 22 times the work
     for summary in found.values():
         assert 0 < summary.min_ms <= summary.median_ms <= summary.p90_ms
@@ -209,13 +236,13 @@ def test_each_backend_has_a_reference_of_its_own(
     files: dict[str, Path], truth: dict[str, float], anchor_ms: float
 ) -> None:
     """And a clock of its own; ONNX Runtime, which is real, runs in the same rounds."""
-    quick, slow, real = on(""), on("slowdown=0.5"), on("").model_copy(update={"backend": "onnxruntime"})
-    works = {f"{key} {p.backend}": (files[key], p) for key in ("48", "224") for p in (quick, slow, real)}
-    ((_, round_),) = side_by_side(works, range(1), 5.0, 0, Quiet(), "")
+    targets = [on(""), on("slowdown=0.5"), ready_target(TargetSpec(backend="onnxruntime", batch=BATCH))]
+    works = {f"{key} {t.spec.backend}": TimedFile(files[key], t) for key in ("48", "224") for t in targets}
+    ((_, round_),) = time_rounds(works, replace(PLAN, rounds=1, min_ms=5.0), DB, Quiet(), "")
     assert round_.keys() == {*works, "anchor", "anchor 1", "anchor 2"}
     for key in ("48", "224"):
         assert round_[f"{key} fake"].busy_ms_min == pytest.approx(truth[key])
-        assert round_[f"{key} {slow.backend}"].busy_ms_min == pytest.approx(1.5 * truth[key])
+        assert round_[f"{key} fake:slowdown=0.5"].busy_ms_min == pytest.approx(1.5 * truth[key])
         assert round_[f"{key} fake"].anchor_ms == pytest.approx(anchor_ms)
-        assert round_[f"{key} {slow.backend}"].anchor_ms == pytest.approx(1.5 * anchor_ms)
+        assert round_[f"{key} fake:slowdown=0.5"].anchor_ms == pytest.approx(1.5 * anchor_ms)
         assert round_[f"{key} onnxruntime"].anchor_ms == round_["anchor 2"].busy_ms_min

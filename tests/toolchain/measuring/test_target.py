@@ -12,29 +12,28 @@ from exporters.backends.tensorrt import Backend as TensorRT
 from exporters.cuda import nvml
 from exporters.devices.attached import Device
 from exporters.errors import BackendUnavailable, UnknownDevice
-from toolchain.config import ProfileConfig
 from toolchain.errors import BadConfig
 from toolchain.measuring import target
 from toolchain.measuring.clocks import cpu_clocks
 from toolchain.measuring.rates import rates_of
-from toolchain.measuring.target import make_target, target_of, usable_backend
+from toolchain.measuring.target import TargetSpec, make_target, ready_target
 
 GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82, "GPU-1", pci_bus_id="00000000:01:00.0")
 SECOND = replace(GPU, name="gpu1", uid="GPU-2", pci_bus_id="00000000:0A:00.0")  # of the same model
 
 
-def config(**changes: Any) -> ProfileConfig:
-    return ProfileConfig().model_copy(update=changes)
+def resolved(**settings: Any) -> Any:
+    return ready_target(TargetSpec(**settings))
 
 
 def test_a_cpu_has_onnxruntime_unless_told_otherwise() -> None:
-    backend = usable_backend(config())
+    backend = resolved().backend
     assert (backend.name, backend.provider) == ("onnxruntime", onnxruntime.CPU)
-    assert usable_backend(config(backend="fake")).name == "fake"
+    assert resolved(backend="fake").backend.name == "fake"
 
 
 def test_what_is_noted_of_this_cpu() -> None:
-    target = target_of(config())
+    target = resolved().target
     assert (target.device_kind, target.precision, target.compute_precision) == ("cpu", "fp32", "fp32")
     assert (target.capability, target.driver) == ("", "")
     assert target.clocks == cpu_clocks() != ""
@@ -53,7 +52,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> nvml.Gpu:
 
 
 def test_what_is_noted_of_a_gpu(gpu: nvml.Gpu) -> None:
-    target = make_target(GPU, onnxruntime.Backend(onnxruntime.CUDA), config(precision="fp16"))
+    target = make_target(GPU, onnxruntime.Backend(onnxruntime.CUDA), TargetSpec(precision="fp16"))
     assert (target.device_kind, target.capability, target.driver) == ("gpu", "8.6", "580.65.06, CUDA 13.0")
     assert (target.precision, target.compute_precision, target.clocks) == ("fp16", "fp16", "held at 1404 MHz")
     assert (target.backend, target.provider) == ("onnxruntime", onnxruntime.CUDA)
@@ -80,7 +79,7 @@ def test_of_two_gpus_of_a_model_the_one_that_was_asked_for_is_noted(
     megahertz = {gpu.pci_bus_id: 1404, second.pci_bus_id: 1100}
     monkeypatch.setattr(nvml, "gpus", lambda: (gpu, second))
     monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.ClockState(megahertz[pci], 2))
-    noted = [make_target(device, target._named("onnxruntime", device), config()).clocks for device in (GPU, SECOND)]
+    noted = [make_target(device, target._named("onnxruntime", device), TargetSpec()).clocks for device in (GPU, SECOND)]
     assert noted == ["held at 1404 MHz", "held at 1100 MHz"]
 
 
@@ -97,15 +96,16 @@ def test_a_gpu_without_a_place_is_refused_where_there_are_others(
 def test_the_default_of_a_gpu_is_the_first_that_can_run(gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)
     monkeypatch.setattr(TensorRT, "unavailable_reason", lambda self: None)
-    assert usable_backend(config(device="gpu0")).name == "tensorrt"
+    monkeypatch.setattr(TensorRT, "version", lambda self: "10.14.1")
+    assert resolved(device="gpu0").backend.name == "tensorrt"
     monkeypatch.setattr(TensorRT, "unavailable_reason", lambda self: "it is not installed")
-    assert usable_backend(config(device="gpu0")).provider == onnxruntime.CUDA
+    assert resolved(device="gpu0").backend.provider == onnxruntime.CUDA
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt_rtx", "onnxruntime_tensorrt"])
 def test_a_gpus_backend_on_a_cpu_is_refused(name: str) -> None:
     with pytest.raises(BackendUnavailable, match=rf"{name} runs on a GPU, and the device cpu is a CPU.*Give --backend"):
-        usable_backend(config(backend=name))
+        resolved(backend=name)
 
 
 def test_a_precision_that_would_be_another_is_refused() -> None:
@@ -115,8 +115,8 @@ def test_a_precision_that_would_be_another_is_refused() -> None:
         BackendUnavailable,
         match=r"computes fp16 files in fp32 on x86 CPUs.*\(--precision fp32, or ",
     ):
-        usable_backend(config(precision="fp16"))
-    assert usable_backend(config(precision="fp16", backend="fake")).name == "fake"
+        resolved(precision="fp16")
+    assert resolved(precision="fp16", backend="fake").backend.name == "fake"
 
 
 def test_tensorrts_provider_computes_in_tf32_and_that_is_noted() -> None:
@@ -133,7 +133,7 @@ def test_fp16_that_tensorrts_provider_may_compute_in_fp32_is_refused() -> None:
 
 
 def test_an_estimate_has_nothing_of_this_machine() -> None:
-    target = target_of(config(device="titanxp", estimate=True, threads=2, backend="tensorrt"))
+    target = resolved(device="titanxp", estimate=True, threads=2, backend="tensorrt").target
     assert target.estimate
     assert (target.device_model, target.backend) == ("NVIDIA TITAN Xp", "roofline")
     assert target.provider == "estimate, 2.03e+12 FLOP/s, 2.01e+11 B/s"
@@ -142,13 +142,13 @@ def test_an_estimate_has_nothing_of_this_machine() -> None:
 
 def test_an_estimate_of_what_is_not_known_is_refused() -> None:
     with pytest.raises(UnknownDevice, match="nobody knows a device 'tpu'"):
-        usable_backend(config(device="tpu", estimate=True))
+        resolved(device="tpu", estimate=True)
     with pytest.raises(
         BadConfig, match=r"cpu \(.*\) is here and can be measured.* Type --device cpu without --estimate"
     ):
-        usable_backend(config(estimate=True))
+        resolved(estimate=True)
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
-        usable_backend(config(device="titanxp", estimate=True, precision="fp16"))
+        resolved(device="titanxp", estimate=True, precision="fp16")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_the_fitted_table_predicts_and_says_what_it_is(
     fitted = fit_table(config, space, write(tmp_path / "nets.csv", lines))
     assert fitted.networks == len(lines)
     assert fitted.fit.mape < 0.02
-    latency = load_costs(config, space, need_latency=True).latency
+    latency = load_costs(space, fitted.target, config.profile.db, need_latency=True).latency
     assert latency is not None
     macs = macs_cost(space)
     rng = Random(7)
@@ -66,7 +66,7 @@ def test_its_margin_is_from_networks_that_the_fit_has_not_seen(
     space: SearchSpace, lines: list[str], config: Config, tmp_path: Path
 ) -> None:
     fitted = fit_table(config, space, write(tmp_path / "nets.csv", lines))
-    latency = load_costs(config, space, need_latency=True).latency
+    latency = load_costs(space, fitted.target, config.profile.db, need_latency=True).latency
     assert latency is not None
     assert latency.calibration.networks == len(lines)
     assert latency.calibration.mape == pytest.approx(fitted.fit.mape, rel=0.1)
@@ -79,8 +79,8 @@ def test_a_second_fit_stands_in_for_the_first(
     """Each shares out the milliseconds among parts in its own way: rows of both would add up to neither."""
     fit_table(config, space, write(tmp_path / "nets.csv", lines))
     slower = [f"{line.split(',')[0]},{3 * float(line.split(',')[1])}" for line in lines[:60]]
-    fit_table(config, space, write(tmp_path / "slower.csv", slower))
-    latency = load_costs(config, space, need_latency=True).latency
+    fitted = fit_table(config, space, write(tmp_path / "slower.csv", slower))
+    latency = load_costs(space, fitted.target, config.profile.db, need_latency=True).latency
     assert latency is not None
     assert len(latency.measured_ms) == 60
     macs, rng = macs_cost(space), Random(7)
@@ -92,8 +92,8 @@ def test_another_batch_or_device_is_another_table(
     space: SearchSpace, lines: list[str], config: Config, tmp_path: Path
 ) -> None:
     fit_table(config, space, write(tmp_path / "nets.csv", lines))
-    for change in ({"batch": 1}, {"device": "t4"}):
-        other = regression_target(config.profile.model_copy(update=change))
+    for device, batch in (("titanxp", 1), ("t4", 32)):
+        other = regression_target(device, "fp32", batch)
         with open_store(config.profile.db) as store:
             assert store.table(other, ["shufflenet_v2/stem:1x28px->16k3s2->16"]).rows == {}
 
@@ -161,4 +161,4 @@ def test_the_command(nastool: Callable[..., Any], lines: list[str], tmp_path: Pa
     assert "the device 'titanxq' is not attached to this machine, and not known" in unknown.stderr
     profiled = nastool("profile", *flags, cwd=tmp_path)
     assert profiled.code == 5
-    assert "nothing can be measured with it here" in profiled.stderr
+    assert "so nothing can be measured with it" in profiled.stderr

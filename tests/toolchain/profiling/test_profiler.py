@@ -17,7 +17,8 @@ from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
-from toolchain.measuring.rounds import measure
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.rounds import measure_ms
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import Profiled, load_table, profile, profile_if_missing
@@ -41,7 +42,7 @@ class KilledAfter(Quiet):
         self._timing = False
 
     def start(self, title: str, total: int, done: int = 0) -> Task:
-        self._timing = title == "time parts"
+        self._timing = title == "time variants"
         return self  # type: ignore[return-value]
 
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -131,7 +132,7 @@ def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: 
     assert anchor_ms == first_reference_ms(profiled)
     assert {row.summary.mad_ms for row in first.table.rows.values()} == {0.0}
     assert (first.target.backend, first.target.batch, first.target.threads) == ("fake", 8, 1)
-    assert load_table(profiled, space) == first.table
+    assert load_table(space, first.target, profiled.profile.db) == first.table
 
 
 def test_a_networks_latency_is_the_sum_over_its_parts(
@@ -144,7 +145,8 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
         assert cost.cost(arch) == pytest.approx(expected, rel=1e-12)
     file = tmp_path / "whole.onnx"
     export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
-    whole = measure({"whole": file}, config.profile, 0, Quiet())["whole"]
+    target, plan = require_target(config.profile), measurement_plan(config)
+    whole = measure_ms({"whole": file}, target, plan, config.profile.db, Quiet())["whole"]
     assert whole == fake.latency_ms(file, batch=8)
     # the parts' convolutions are those of the whole; a few nodes more or fewer stand between them
     assert whole == pytest.approx(cost.cost(arch), abs=5 * fake.NS_PER_NODE / 1e6)
@@ -156,12 +158,14 @@ def test_a_profile_that_was_killed_goes_on_with_its_round(
 ) -> None:
     with pytest.raises(Killed):
         profile(config, space, KilledAfter(parts_timed))
-    assert load_table(config, space).rows == {}  # what is half done is not read
+    assert (
+        load_table(space, require_target(config.profile).target, config.profile.db).rows == {}
+    )  # what is half done is not read
     log = Log()
     table = profile(config, space, log).table
-    assert f"time parts {7 * rounds_kept}/21" in log.lines
-    assert [line for line in log.lines if "going on" in line] == (
-        [f"going on with round {rounds_kept + 1} of 3"] if rounds_kept else []
+    assert f"time variants {7 * rounds_kept}/21" in log.lines
+    assert [line for line in log.lines if "resuming" in line] == (
+        [f"resuming with round {rounds_kept + 1} of 3"] if rounds_kept else []
     )
     assert {key: row.summary.latency_ms for key, row in table.rows.items()} == known
     assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
@@ -192,14 +196,14 @@ def test_what_cannot_be_trusted_is_measured_again_and_then_marked_also_after_a_k
 
     log = Log()
     table = profile(busy, space, log).table
-    assert "going on with round 5" in log.lines
-    assert any(line.startswith("timing again what can't be trusted yet, from round 5: ") for line in log.lines)
+    assert "resuming with round 5" in log.lines
+    assert any(line.startswith("timing unstable files again, from round 5: ") for line in log.lines)
     assert rows(config.profile.db, stored)[: len(kept)] == kept
     assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
-    assert log.lines[-1].startswith("still not to be trusted, and marked unstable: ")
+    assert log.lines[-1].startswith("still unstable, and marked as such: ")
     assert table.unstable()
     assert set(table.unstable().values()) <= {f"the device throttled in {n} of 6 rounds" for n in (5, 6)}
-    assert load_table(busy, space).unstable() == table.unstable()
+    assert load_table(space, table.target, busy.profile.db).unstable() == table.unstable()
 
 
 def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Config, space: SearchSpace) -> None:
@@ -212,7 +216,7 @@ def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Conf
 def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     other = profile_if_missing(on_fake(profiled, profiled.profile.db, batch=16), space, Quiet()).table
     assert other.latency_ms(head_key(space)) > first.table.latency_ms(head_key(space))
-    assert load_table(profiled, space) == first.table
+    assert load_table(space, first.target, profiled.profile.db) == first.table
 
 
 def test_asked_again_a_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
@@ -229,12 +233,12 @@ def test_8_bits_are_no_profile_and_the_way_to_time_them_is_one_that_there_is(
         profile(asked, space, Quiet())
 
 
-def test_a_part_that_was_not_measured_is_an_error(profiled: Config) -> None:
+def test_a_part_that_was_not_measured_is_an_error(first: Profiled, profiled: Config) -> None:
     wider = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=20,stage_repeats=1,head_channels=32"
     )
     with pytest.raises(MissingLatency, match="shufflenet_v2/head:20x4px->32->10 was not measured"):
-        latency_cost(wider, load_table(profiled, wider))
+        latency_cost(wider, load_table(wider, first.target, profiled.profile.db))
 
 
 def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> None:

@@ -7,7 +7,7 @@ bursts of throttling, which a half of them don't report. No network is exported,
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -17,7 +17,7 @@ from exporters.backends import CompileSpec, fake
 from exporters.graph.anchor import KEY as REFERENCE
 from latency_db.table import REPRODUCED, LatencyTable, Row, summarize
 from latency_db.target import Target
-from toolchain.config import ProfileConfig, SearchConfig
+from toolchain.config import SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel, latency_cost, latency_model, network_key
 from toolchain.counting.feasible import FeasibleSet
@@ -25,6 +25,8 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.measuring import rounds
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.network import Measurement, measurement
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.target import ReadyTarget, TargetSpec
 from toolchain.profiling.networks import stratified
 from toolchain.profiling.variants import variants
 from toolchain.progress import Quiet
@@ -39,7 +41,7 @@ from toolchain.spaces.core import Architecture, SearchSpace
 SLOWER = 1.3  # whole networks than their parts
 OWN_SHARE = 0.02  # standard deviation of what a network has of its own
 NETWORKS = 20  # whole ones in a profile; every second device is searched without any, so that only misses teach
-PROFILE = ProfileConfig(backend="fake", rounds=6, min_ms=20.0, quiet_timeout_s=2.0)
+PLAN = MeasurementPlan(rounds=6, min_ms=20.0, quiet_timeout_s=2.0)
 SEARCH = SearchConfig(population=12, generations=4, top_k=4, race=False, random_search=False)
 
 
@@ -113,10 +115,9 @@ class Told:
 def search_on(world: World, seed: int, folder: Path) -> Told:
     """Profile the device of that seed, and search it for a budget somewhere in its range."""
     rng, device = Random(f"search {seed}"), Device(world, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rounds, "usable_backend", lambda _: device)
-        patch.setattr(rounds, "target_of", lambda _: world.target)
-        table = profiled(world, seed, NETWORKS if seed % 2 == 0 else 0)
+    ready = ReadyTarget(world.target, device, None, TargetSpec())  # type: ignore[arg-type]
+    if True:
+        table = profiled(world, ready, seed, NETWORKS if seed % 2 == 0 else 0)
         model = latency_model(world.space, table)
         share = rng.uniform(0.2, 0.9)
         most_ms = SLOWER * (world.total.least + share * (world.total.greatest - world.total.least))
@@ -126,9 +127,12 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
         def measure_whole(arch: Architecture, time: int) -> Measurement:
             key = network_key(world.space, arch)
             samples = [
-                r[key] for _, r in rounds.trusted_rounds({key: Path(key)}, PROFILE, seed + time, {}, Quiet(), "")
+                r[key]
+                for _, r in rounds.time_until_stable(
+                    {key: Path(key)}, ready, replace(PLAN, seed=seed + time), "latency.sqlite", Quiet(), ""
+                )
             ]
-            return measurement(samples, PROFILE.threads)
+            return measurement(samples, threads=1)
 
         outcome: BudgetResult | None
         try:
@@ -159,11 +163,11 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
 WORST = REPRODUCED * 1.1
 
 
-def profiled(world: World, seed: int, networks: int) -> LatencyTable:
+def profiled(world: World, ready: ReadyTarget, seed: int, networks: int) -> LatencyTable:
     archs = stratified(world.space, networks, seed)
     keys = [*world.parts_ms, *(network_key(world.space, arch) for arch in archs)]
     files = {key: Path(key) for key in keys}
-    found = rounds.summaries(files, PROFILE, seed, Quiet())
+    found = rounds.summarize_files(files, ready, replace(PLAN, seed=seed), "latency.sqlite", Quiet())
     return LatencyTable(world.target, {key: Row(key, summary, "", 1) for key, summary in found.items()})
 
 
