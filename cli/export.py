@@ -76,7 +76,8 @@ def export(
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
-    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with console.progress() as bars:
+        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     chosen.require_data(images.name, images.digest)
     with open_run(settings) as folder, console.progress() as bars:
         manifest = run_export(settings, chosen_space, chosen, images, folder, bars)

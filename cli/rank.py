@@ -50,7 +50,8 @@ def rank(
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     check_request(networks, repeats, chosen_space)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
-    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with console.progress() as bars:
+        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     with open_run(settings) as folder, console.progress() as bars:
         ranked = run_rank(settings, chosen_space, networks, repeats, images, folder, bars)
     if json:

@@ -51,7 +51,8 @@ def retrain(
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     winner = chosen.architecture
-    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with console.progress() as bars:
+        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     chosen.require_data(images.name, images.digest)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     with (

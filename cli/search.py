@@ -100,7 +100,8 @@ def search(
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
-    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with console.progress() as bars:
+        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
     for name, best in searched.winners.items():

@@ -64,7 +64,8 @@ def train(
     again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
-    images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed)
+    with console.progress() as bars:
+        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     supernet_belongs(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
     with (
         joined(compute_device(settings.train.device)),

@@ -66,6 +66,7 @@ def own_turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests don't wait for whoever measures on this machine, nor for other tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NASTOOL_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        patch.setenv("NASTOOL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from toolchain.export.bundle import write_companions
 from toolchain.spaces import load_space
 from toolchain.training import fashion_mnist
 from toolchain.training.data import load_data
+from toolchain.training.images import FolderImages
 from toolchain.training.stages import load_retrained
-
-pytestmark = pytest.mark.long
 
 SPACE, ARCH = "shufflenet_v2_quick", "0 1 2 3 0 1 2 3"
 NEEDED = ("onnxruntime", "numpy", "pillow")
@@ -37,6 +38,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.long
 @pytest.mark.skipif(fashion_mnist.find() is None, reason="Fashion-MNIST is not on this machine")
 def test_the_example_finds_the_classes_that_torch_finds(
     nastool: Callable[..., Any], bare_python: Path, tmp_path: Path
@@ -74,7 +76,58 @@ def test_the_example_finds_the_classes_that_torch_finds(
 
 def test_the_example_is_short() -> None:
     lines = (Path(__file__).parents[2] / "toolchain" / "templates" / "predict.py").read_text().splitlines()
-    assert sum(bool(line.strip()) and '"""' not in line for line in lines) <= 30
+    assert sum(bool(line.strip()) and '"""' not in line for line in lines) <= 40
+
+
+def gradient(size: tuple[int, int]) -> Any:
+    return np.linspace(0, 1, size[0] * size[1]).reshape(size)
+
+
+IMAGES_OF_USERS: dict[str, Callable[[Path, Image.Image], None]] = {
+    "upright.jpg": lambda path, image: image.save(path),
+    "turned.jpg": lambda path, image: image.save(path, exif=orientation(6)),
+    "mirrored.png": lambda path, image: image.save(path, exif=orientation(2)),
+    "transparent.png": lambda path, image: transparent(image).save(path),
+    "palette.gif": lambda path, image: transparent(image).save(path),
+    "gray and alpha.png": lambda path, image: transparent(image).convert("LA").save(path),
+    "cmyk.jpg": lambda path, image: image.convert("CMYK").save(path),
+    "bilevel.tif": lambda path, image: image.convert("1").save(path),
+    "12 bits.png": lambda path, image: Image.fromarray((gradient((31, 40)) * 4095).astype(np.uint16)).save(path),
+    "integers.tif": lambda path, image: Image.fromarray((gradient((31, 40)) * 4095).astype(np.int32)).save(path),
+    "floats.tif": lambda path, image: Image.fromarray(gradient((31, 40)).astype(np.float32)).save(path),
+}
+
+
+def orientation(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+def transparent(image: Image.Image) -> Image.Image:
+    copy = image.convert("RGBA")
+    copy.putalpha(image.convert("L"))
+    return copy
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_example_prepares_files_as_training_does(channels: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (31, 40, 3), np.uint8)
+    for part in ("train", "val"):
+        for name in ("a", "b"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for file, save in IMAGES_OF_USERS.items():
+                save(folder / file, Image.fromarray(noise))
+    space = load_space(f"shufflenet_v2_quick:size_px=20,classes=2,in_channels={channels}")
+    data = load_data(f"folder:{tmp_path}", space, 1, 0)
+    write_companions(tmp_path, data)
+    example: dict[str, Any] = {"__file__": str(tmp_path / "predict.py"), "__name__": "predict"}
+    exec(compile((tmp_path / "predict.py").read_text(), "predict.py", "exec"), example)
+    assert isinstance(data.test, FolderImages)
+    expected = data.preprocessing(data.test.fetch(range(len(data.test.paths)))).numpy()
+    for path, prepared in zip(data.test.paths, expected, strict=True):
+        np.testing.assert_allclose(example["prepare"](path), prepared, atol=1e-6, err_msg=path.name)  # float32 rounding
 
 
 def _run(folder: Path) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 
 from exporters.files import write_whole
 from toolchain.training.data import Data
-from toolchain.training.images import RESIZE_RATIO
+from toolchain.training.decode import DEFAULT_WHITE
+from toolchain.training.images import RESIZE_RATIO, FolderImages, MemoryImages
+from toolchain.training.shards import ShardImages
 
 PREPROCESSING, LABELS, EXAMPLE = "preprocessing.json", "labels.txt", "predict.py"
 
@@ -16,14 +18,17 @@ def preprocessing_of(data: Data) -> dict[str, Any]:
     """From an image file to the network's input, as numbers that a program can follow.
 
     `short_side_px` is what the short side is scaled to before the centre is cut out; where it is None, images are
-    scaled to the square as they are.
+    scaled to the square as they are. `white` is the white level of images of more than 8 bits, of integers (I) and of
+    floating-point numbers (F).
     """
     how = data.preprocessing
-    from_files = ":" in data.name  # folder:PATH and wds:SHARDS, not the small sets that are held in memory
+    from_files = not isinstance(data.train, MemoryImages)
+    white = data.train.white if isinstance(data.train, FolderImages | ShardImages) else DEFAULT_WHITE
     return {
         "mode": "L" if len(how.mean) == 1 else "RGB",
         "short_side_px": round(how.size_px * RESIZE_RATIO) if from_files else None,
         "size_px": how.size_px,
+        "white": {"I": white.integer, "F": white.real},
         "resample": "bilinear, as pillow's",
         "scale": "pixel / 255",
         "mean": list(how.mean),

@@ -155,8 +155,8 @@ def _alone(
     """
     belongs = {
         "space_digest": space.digest,
-        "data": data.name,
         "data_digest": data.digest,
+        "test_images": data.digests.test,
         "holdout_per_class": config.holdout_per_class,
         "seed": config.seed,
         "recipe": load_recipe(config.retrain.recipe, "retrain", config.retrain.changes).model_dump(),

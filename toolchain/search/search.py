@@ -80,7 +80,6 @@ def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run
     wanted = config.search
     belongs = {
         "supernet_sha256": sha256(run.supernet),
-        "data": data.name,
         "data_digest": data.digest,
         "holdout_per_class": config.holdout_per_class,
         "bn_images": wanted.bn_images,

@@ -6,19 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
 HOW = json.loads((HERE / "preprocessing.json").read_text())
-LABELS = (HERE / "labels.txt").read_text().splitlines()
+LABELS = (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
+
+
+def shown(image):
+    """The image as a viewer shows it: upright, 8 bits, transparent pixels on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":
+        levels = np.asarray(image, np.float64) * (255 / HOW["white"][image.mode[0]])
+        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
 
 
 def prepare(path):
     """An image file -> float32 (channels, size, size), the same as where the network was tested."""
-    image = Image.open(path)
-    if image.mode.startswith("I"):  # grey values of 16 bits, which convert() would cut off at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
-    image, size, short = image.convert(HOW["mode"]), HOW["size_px"], HOW["short_side_px"]
+    image, size, short = shown(Image.open(path)).convert(HOW["mode"]), HOW["size_px"], HOW["short_side_px"]
     if short:
         width, height = (int(short * side / min(image.size)) for side in image.size)
         left, top = round((width - size) / 2), round((height - size) / 2)

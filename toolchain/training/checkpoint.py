@@ -14,6 +14,7 @@ from toolchain.errors import BadCheckpoint
 from toolchain.files import write_bytes
 
 FORMAT = 1
+NAMES = frozenset({"space", "data"})  # for messages: the digests beside them say what is the same
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class Checkpoint:
         write_bytes(path, buffer.getvalue())
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> Iterator[str]:
-    for key in {**found, **wanted}:
-        old, new = found.get(key), wanted.get(key)
+def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    for key in {**earlier, **now}:
+        old, new = earlier.get(key), now.get(key)
+        if not inside and key in NAMES:
+            continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{inside}{key}.")
         elif old != new:
@@ -88,13 +91,13 @@ def load(path: Path, belongs: Mapping[str, Any], only: Collection[str] = ()) -> 
     return checkpoint
 
 
-def require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to mix what was made under different settings.
 
     Raises:
         BadCheckpoint: names each field that differs.
     """
-    if lines := "; ".join(_differences(found, wanted)):
+    if lines := "; ".join(_differences(earlier, now)):
         raise BadCheckpoint(
             f"{path} was made with other settings: {lines}. "
             f"Give the earlier settings, or keep both with another --run NAME"

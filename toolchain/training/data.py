@@ -4,26 +4,31 @@ The hold-out on which candidates are scored is cut from the training images, the
 Sec. 4 "Dataset"). The test images are the data set's own, and are looked at once, after retraining.
 """
 
-import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from toolchain.errors import BadData
+from toolchain.parallel.ranks import rank
+from toolchain.progress import Progress, Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import fashion_mnist
-from toolchain.training.images import FolderImages, Images, MemoryImages, unreadable
-from toolchain.training.shards import load_shards
+from toolchain.training.cache_folder import expanded
+from toolchain.training.duplicates import holdout_notes
+from toolchain.training.fingerprint import DataDigests, digests_of
+from toolchain.training.folder_data import load_folder
+from toolchain.training.images import FolderImages, Images, MemoryImages
+from toolchain.training.shards import ShardImages, load_shards
 
 NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
-CHECKED_FILES = 100_000  # beyond that many, an unreadable file is named when it is met
 DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of a class is ours
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY_MEAN, GREY_STD = (0.5,), (0.5,)
+QUIET = Quiet()
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, cut for training (`fit`), search (`holdout`) and the last test.
-
-    `digest` changes when an image is added, removed, renamed or resized: then the cut is another one as well.
-    """
+    """A data set, cut for training (`fit`), search (`holdout`) and the last test."""
 
     name: str
-    digest: str
+    digests: DataDigests
     classes: tuple[str, ...]
     train: Images
     fit: tuple[int, ...]
@@ -59,8 +61,13 @@ class Data:
     test: Images
     preprocessing: Preprocessing
 
+    @property
+    def digest(self) -> str:
+        """Of the images that a search depends on: training and hold-out."""
+        return self.digests.searched
 
-def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) -> Data:
+
+def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, progress: Progress = QUIET) -> Data:
     """The data set `name`, resized for `space`.
 
     Raises:
@@ -71,6 +78,12 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
             f"images have 1 channel (grey) or 3 (colors), and the space {space.name} takes {space.in_channels}. "
             f"{_remedy(space.name, 'in_channels', 3)}"
         )
+    progress = progress if rank() == 0 else QUIET
+
+    def cut(classes: Sequence[str], labels: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        _require_classes(name, classes, space)
+        return split_holdout(labels, holdout_per_class, seed, name, classes)
+
     classes: tuple[str, ...]
     train: Images
     test: Images
@@ -79,34 +92,27 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int) 
     elif name == "fashion-mnist":
         classes, train, test = _fashion_mnist(space)
     elif name.startswith("folder:"):
-        classes, train, test = _folder(Path(name.removeprefix("folder:")), space)
+        root = expanded(name.removeprefix("folder:"))
+        classes, train, test = load_folder(root, space.in_channels, space.size_px, cut, progress)
     elif name.startswith("wds:"):
-        classes, train, test = load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px)
+        classes, train, test = load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
     else:
         raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
-    if len(classes) != space.classes:
-        raise BadData(
-            f"{name} has {len(classes)} classes and the space {space.name} has {space.classes}. "
-            f"{_remedy(space.name, 'classes', len(classes))}"
-        )
-    fit, holdout = split_holdout(train.labels, holdout_per_class, seed, name)
+    fit, holdout = cut(classes, train.labels)
     grey = space.in_channels == 1
     preprocessing = Preprocessing(
         space.size_px, GREY_MEAN if grey else IMAGENET_MEAN, GREY_STD if grey else IMAGENET_STD
     )
-    return Data(name, _digest(train, test), classes, train, fit, holdout, test, preprocessing)
+    if isinstance(train, FolderImages | ShardImages):
+        for note in holdout_notes(train, fit, holdout):
+            progress.say(note)
+    digests = digests_of(train, fit, holdout, test)
+    return Data(name, digests, classes, train, fit, holdout, test, preprocessing)
 
 
-def _digest(*parts: Images) -> str:
-    """16 hex digits of which images there are, and of which classes."""
-    found = hashlib.sha256()
-    for images in parts:
-        found.update(images.labels.numpy().tobytes())
-        found.update(images.identity())
-    return found.hexdigest()[:16]
-
-
-def split_holdout(labels: Tensor, per_class: int, seed: int, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def split_holdout(
+    labels: Tensor, per_class: int, seed: int, name: str, classes: Sequence[str] = ()
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Indices to train on and indices held out, `per_class` of each class exactly, drawn by `seed`.
 
     Raises:
@@ -118,13 +124,29 @@ def split_holdout(labels: Tensor, per_class: int, seed: int, name: str) -> tuple
     for label in sorted(set(labels.tolist())):
         members = order[shuffled == label].tolist()
         if len(members) <= per_class:
+            shown_name = classes[label] if classes else str(label)
             raise BadData(
-                f"{name}: class {label} has {len(members)} training images, and {per_class} of each class are "
-                f"held out for the search. Write --holdout-per-class {max(1, len(members) // 5)}"
+                f"{name}: the class {shown_name} has {len(members)} training image{'s'[: len(members) != 1]}, and "
+                f"{per_class} of each class are held out for the search. {_smaller_holdout(labels)}"
             )
         held += members[:per_class]
     held_set = set(held)
     return tuple(i for i in range(len(labels)) if i not in held_set), tuple(sorted(held))
+
+
+def _smaller_holdout(labels: Tensor) -> str:
+    smallest = min(Counter(labels.tolist()).values())
+    if smallest < 2:
+        return "Each class needs two images or more: add images to that class"
+    return f"Write --holdout-per-class {max(1, smallest // 5)}"
+
+
+def _require_classes(name: str, classes: Sequence[str], space: SearchSpace) -> None:
+    if len(classes) != space.classes:
+        raise BadData(
+            f"{name} has {len(classes)} classes and the space {space.name} has {space.classes}. "
+            f"{_remedy(space.name, 'classes', len(classes))}"
+        )
 
 
 def _remedy(name: str, option: str, value: int) -> str:
@@ -169,44 +191,3 @@ def _fashion_mnist(space: SearchSpace) -> tuple[tuple[str, ...], Images, Images]
         for part in ("train", "t10k")
     )
     return fashion_mnist.CLASSES, train, test
-
-
-def _folder(root: Path, space: SearchSpace) -> tuple[tuple[str, ...], Images, Images]:
-    train_names, train = _one_folder(root / "train", space)
-    val_names, test = _one_folder(root / "val", space)
-    if train_names != val_names:
-        odd = sorted(set(train_names) ^ set(val_names))
-        raise BadData(f"{root}: train/ and val/ differ in classes: {', '.join(odd)}. Give both the same class folders")
-    if len(train_names) < 2:
-        raise BadData(
-            f"{root / 'train'} holds one class, {train_names[0]}. Make a folder for each of two or more classes"
-        )
-    return train_names, train, test
-
-
-def _one_folder(folder: Path, space: SearchSpace) -> tuple[tuple[str, ...], FolderImages]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-
-    if not folder.is_dir():
-        raise BadData(f"{folder} is not there. folder:PATH takes PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE")
-    try:
-        names, index_of = find_classes(str(folder))
-        samples = make_dataset(str(folder), index_of, extensions=IMG_EXTENSIONS)
-    except FileNotFoundError as problem:
-        raise BadData(f"{folder} lacks images: {problem}. Put images into each class folder, or remove it") from None
-    paths = tuple(Path(path) for path, _ in samples)
-    _check_readable(paths[:CHECKED_FILES])
-    labels = torch.tensor([label for _, label in samples])
-    return tuple(names), FolderImages(paths, labels, space.in_channels, space.size_px)
-
-
-def _check_readable(paths: Sequence[Path]) -> None:
-    """Read each file's header, so that a broken file is named before hours of training and not in the middle."""
-    from PIL import Image
-
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                image.verify()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-            raise unreadable(path, problem) from None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from toolchain.errors import BadData
+from toolchain.training.cache_folder import home_folder
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -25,7 +26,8 @@ FETCH_SECONDS = 45
 
 def places() -> tuple[Path, ...]:
     """Folders that are looked in; torchvision keeps its files in FashionMNIST/raw."""
-    roots = [OURS, Path("data"), Path.home() / ".cache" / "torchvision"]
+    home = home_folder()
+    roots = [OURS, Path("data"), *([home / ".cache" / "torchvision"] if home else [])]
     return (DEBIAN, *(root / "FashionMNIST" / "raw" for root in roots))
 
 

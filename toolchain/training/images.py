@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,8 +12,9 @@ from torch.utils.data import default_collate
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from toolchain.errors import BadData
 from toolchain.training.augment import augment
+from toolchain.training.decode import DEFAULT_WHITE, WhiteLevels, decode, unreadable
+from toolchain.training.printable import printable
 from toolchain.training.recipe import Augmentation
 
 RESIZE_RATIO = 256 / 224  # evaluation scales the short side to this much above the crop, as on ImageNet
@@ -32,8 +31,8 @@ class Images(Protocol):
     def groups(self) -> Tensor | None:
         """int64 (N,): of each image, the shard that it is read from; None where any order is as quick as another."""
 
-    def identity(self) -> bytes:
-        """What tells these images from others, without decoding them."""
+    def identity(self, indices: Sequence[int]) -> bytes:
+        """The contents of some images in that order, or digests of them."""
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         """Images as they are evaluated: uint8 (len(indices), C, S, S)."""
@@ -58,8 +57,8 @@ class MemoryImages:
 
     groups = None
 
-    def identity(self) -> bytes:
-        return self.pixels.numpy().tobytes()
+    def identity(self, indices: Sequence[int]) -> bytes:
+        return self.pixels[torch.as_tensor(indices)].numpy().tobytes()
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         return self.pixels[torch.as_tensor(indices, device=self.pixels.device)]
@@ -74,18 +73,23 @@ class MemoryImages:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Image files, decoded when they are asked for."""
+    """Image files, decoded when they are fetched."""
 
     paths: tuple[Path, ...]
     labels: Tensor
     channels: int
     size_px: int
+    white: WhiteLevels = DEFAULT_WHITE
+    digests: tuple[bytes, ...] = ()  # of each file's content, once it was checked
 
     groups = None
 
-    def identity(self) -> bytes:
-        """Names within their class folders, and sizes in bytes."""
-        return "".join(f"{p.parent.name}/{p.name} {p.stat().st_size}\n" for p in self.paths).encode()
+    def identity(self, indices: Sequence[int]) -> bytes:
+        return b"".join(self.digests[index] for index in indices)
+
+    def name(self, index: int) -> str:
+        """For messages."""
+        return printable(self.paths[index])
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         return fetch_decoded(self._decode, indices, self.size_px)
@@ -95,11 +99,19 @@ class FolderImages:
 
     def _decode(self, index: int) -> Image.Image:
         path = self.paths[index]
-        try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise unreadable(path, problem) from None
-        return decode(content, str(path), self.channels)
+        return decode(read_file(path), str(path), self.channels, self.white)
+
+
+def read_file(path: Path) -> bytes:
+    """An image file.
+
+    Raises:
+        BadData: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise unreadable(str(path), problem) from None
 
 
 Decode = Callable[[int], Image.Image]  # the number of an image -> the image, of any size, grey or RGB
@@ -139,31 +151,6 @@ def _center(image: Image.Image, size_px: int) -> Tensor:
     resized = tv.resize(image, [round(size_px * RESIZE_RATIO)])
     center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [size_px, size_px]))
     return center
-
-
-def decode(content: bytes, name: str, channels: int) -> Image.Image:
-    """The image in a file, grey for one channel and RGB for three.
-
-    Raises:
-        BadData: it is damaged or no image; `name` is named.
-    """
-    try:
-        with Image.open(BytesIO(content)) as image:
-            return _of_8_bits(image).convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise unreadable(name, problem) from None
-
-
-def _of_8_bits(image: Image.Image) -> Image.Image:
-    """PIL would cut grey values of 16 bits off at 255, so that most of the image is white."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8))
-
-
-def unreadable(path: Path | str, problem: Exception) -> BadData:
-    """The error for one file that is no readable image."""
-    return BadData(f"can't read the image {path}: {problem}. Repair or remove that file")
 
 
 def transform(augmentation: Augmentation, size_px: int) -> Callable[[Tensor], Tensor]:

@@ -6,22 +6,27 @@ most (20 by default): the one unused for longest goes first, so a data set may b
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from toolchain.errors import BadData
+from pydantic import TypeAdapter
+
+from toolchain.errors import BadData, RunFolderError
 from toolchain.files import write_bytes
+from toolchain.training.cache_folder import cache_folder, expanded
+from toolchain.training.shard_index import ShardIndex
 
 CACHE_GB = 20.0
 TIMEOUT_S, TRIES = 60, 3
+OTHER_CACHE = "Set NASTOOL_CACHE to a folder that can be written"
+_INDEX = TypeAdapter(ShardIndex)
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,12 @@ class ShardFile:
             BadData: there is none, or it can't be fetched.
         """
         if not self.remote:
-            return Path(self.url.removeprefix("file:"))
-        path = cache() / f"{_hash(self.url)}.tar"
+            return expanded(self.url.removeprefix("file:"))
+        if (folder := cache_folder()) is None:
+            raise BadData(
+                f"{self.url}: remote shards are copied to a cache, and there is no home folder. {OTHER_CACHE}"
+            )
+        path = folder / f"{_hash(self.url)}.tar"
         if not path.exists():
             with _locked(path.with_suffix(".lock")):
                 if not path.exists():  # another process may have fetched it meanwhile
@@ -91,29 +100,26 @@ class ShardFile:
         return f"{Path(self.url).resolve()} {found.st_size} {found.st_mtime_ns}"
 
 
-def cache() -> Path:
-    """The folder of copies and indices."""
-    if given := os.environ.get("NASTOOL_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nastool"
-
-
-def cached_index(shard: ShardFile) -> list[Sequence[int]] | None:
-    """What `keep_index` wrote for a shard in its present state, if it did."""
-    try:
-        content: list[Sequence[int]] = json.loads(_index_path(shard).read_text())
-    except (OSError, ValueError):  # no index, or a damaged one: it is made anew
+def cached_index(key: str) -> ShardIndex | None:
+    """The index that `keep_index` wrote for the state `key` of a shard, if the cache has it."""
+    if (path := _index_path(key)) is None:
         return None
-    return content
+    try:
+        return _INDEX.validate_json(path.read_bytes())
+    except (OSError, ValueError):  # no index, or a damaged one: it is made again
+        return None
 
 
-def keep_index(shard: ShardFile, index: Sequence[Sequence[int]]) -> None:
-    """Write a shard's index into the cache."""
-    write_bytes(_index_path(shard), json.dumps(index).encode())
+def keep_index(key: str, index: ShardIndex) -> None:
+    """Write a shard's index into the cache; ignored where the cache cannot be written."""
+    if (path := _index_path(key)) is not None:
+        with suppress(RunFolderError):
+            write_bytes(path, _INDEX.dump_json(index))
 
 
-def _index_path(shard: ShardFile) -> Path:
-    return cache() / f"{_hash(shard.state())}.json"
+def _index_path(key: str) -> Path | None:
+    folder = cache_folder()
+    return folder / f"{_hash(key)}.json" if folder else None
 
 
 def _hash(text: str) -> str:
@@ -122,8 +128,12 @@ def _hash(text: str) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as problem:
+        raise BadData(f"cannot write the cache of shards {path.parent}: {problem.strerror}. {OTHER_CACHE}") from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

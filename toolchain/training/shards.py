@@ -7,28 +7,28 @@ shards at a time (docs/decisions/0022-data-loading-and-training-speed.md).
 """
 
 import re
-import tarfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from toolchain.errors import BadData
-from toolchain.training.images import decode, fetch_changed, fetch_decoded
+from toolchain.progress import Progress, Quiet
+from toolchain.training.check_parts import CheckedPart, Cut, report_images
+from toolchain.training.decode import DEFAULT_WHITE, WhiteLevels, decode
+from toolchain.training.image_cache import ImageFacts, key_of
+from toolchain.training.image_check import check_images, require_readable
+from toolchain.training.images import fetch_changed, fetch_decoded
 from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_files import ShardFile, cached_index, keep_index
+from toolchain.training.shard_index import Sample, ShardIndex, read_index
 
-IMAGE_ENDINGS = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff"})
-LABEL_ENDING = "cls"
 SHARDS_OPEN = 8  # that many are mixed with each other in an order of images
-
-Index = list[tuple[int, int, int]]  # of each sample: where its image begins in the file, its bytes, its class
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,15 @@ class ShardImages:
     channels: int
     size_px: int
 
-    def identity(self) -> bytes:
-        """Names of the shards, and where in them there are how many bytes of image."""
-        names = "".join(f"{shard.name}\n" for shard in self.shards).encode()
-        return names + self.offsets.numpy().tobytes() + self.sizes.numpy().tobytes()
+    white: WhiteLevels = DEFAULT_WHITE
+    digests: tuple[bytes, ...] = ()  # of each image's content, once it was checked
+
+    def identity(self, indices: Sequence[int]) -> bytes:
+        return b"".join(self.digests[index] for index in indices)
+
+    def name(self, index: int) -> str:
+        """For messages."""
+        return f"at byte {self.offsets[index]} of {self.shards[int(self.groups[index])].url}"
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
         return fetch_decoded(self._decode, indices, self.size_px)
@@ -57,7 +62,56 @@ class ShardImages:
     def _decode(self, index: int) -> Image.Image:
         shard, offset = self.shards[int(self.groups[index])], int(self.offsets[index])
         content = shard.read(offset, int(self.sizes[index]))
-        return decode(content, f"at byte {offset} of {shard.url}", self.channels)
+        return decode(content, self.name(index), self.channels, self.white)
+
+
+@dataclass(frozen=True)
+class SamplesOfShard:
+    """The images of one shard, for checking."""
+
+    shard: ShardFile
+    state: str
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def name(self, index: int) -> str:
+        return f"at byte {self.samples[index].offset} of {self.shard.url}"
+
+    def key(self, index: int) -> bytes:
+        sample = self.samples[index]
+        return key_of((self.state, sample.offset, sample.size))
+
+    def content(self, index: int) -> bytes:
+        return self.shard.read(self.samples[index].offset, self.samples[index].size)
+
+
+@dataclass(frozen=True)
+class CheckedShards:
+    """Several shards, and what is known of their images; `problems` name those that cannot be read."""
+
+    shards: tuple[ShardFile, ...]
+    groups: tuple[int, ...]  # the shard of each image
+    samples: tuple[Sample, ...]
+    facts: tuple[ImageFacts | None, ...]
+    problems: tuple[str, ...]
+
+    def checked(self, title: str) -> CheckedPart:
+        """For the report on both parts."""
+        facts = tuple(fact for fact in self.facts if fact is not None)
+        return CheckedPart(title, [sample.label for sample in self.samples], facts, self._name)
+
+    def images(self, channels: int, size_px: int, white: WhiteLevels) -> ShardImages:
+        """The images as a data set; all of them can be read."""
+        columns = [(sample.offset, sample.size, sample.label) for sample in self.samples]
+        offsets, sizes, labels = (column.contiguous() for column in torch.tensor(columns, dtype=torch.int64).unbind(1))
+        digests = tuple(fact.digest for fact in self.facts if fact is not None)
+        groups = torch.tensor(self.groups)
+        return ShardImages(self.shards, groups, offsets, sizes, labels, channels, size_px, white, digests)
+
+    def _name(self, index: int) -> str:
+        return f"byte {self.samples[index].offset} of {self.shards[self.groups[index]].url}"
 
 
 class Ahead:
@@ -84,31 +138,62 @@ class Ahead:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def load_shards(patterns: str, channels: int, size_px: int) -> tuple[tuple[str, ...], ShardImages, ShardImages]:
+@dataclass(frozen=True)
+class ShardedData:
+    """The patterns of training and test shards, and the ending of the members to train on, if it is named."""
+
+    train: str
+    test: str
+    image_ending: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> "ShardedData":
+        """Read `TRAIN;TEST` or `TRAIN;TEST?image=ENDING`.
+
+        Raises:
+            BadData: it does not name training and test shards.
+        """
+        match = re.fullmatch(r"(?P<train>[^;]+);(?P<test>[^;]+?)(\?image=(?P<ending>[\w.-]+))?", text)
+        if match is None:
+            raise BadData(
+                f"wds:{text} must name training shards and test shards, with a semicolon between them. Write "
+                f"--data 'wds:data/train-{{000..146}}.tar;data/val-{{00..06}}.tar'"
+            )
+        ending = match["ending"]
+        return cls(match["train"], match["test"], ending.lower().lstrip(".") if ending else None)
+
+
+def load_shards(
+    text: str, channels: int, size_px: int, cut: Cut, progress: Progress
+) -> tuple[tuple[str, ...], ShardImages, ShardImages]:
     """Classes (numbers), training images and test images of `TRAIN;TEST`, each a pattern as `expand` takes it.
 
     Raises:
-        BadData: the pattern names no training or no test shards, or a shard is missing, damaged, or has other members.
+        BadData: a pattern names no shards, a shard is missing or damaged, or images cannot be read.
     """
-    train_pattern, _, test_pattern = patterns.partition(";")
-    if not train_pattern or not test_pattern:
+    names = ShardedData.parse(text)
+    train, test = (read_shards(expand(pattern), names.image_ending, progress) for pattern in (names.train, names.test))
+    classes = _require_classes(names, train, test)
+    cut(classes, torch.tensor([sample.label for sample in train.samples]))
+    problems = (*train.problems, *test.problems)
+    require_readable(f"wds:{text}", len(train.samples) + len(test.samples), problems)
+    white = report_images((train.checked(names.train), test.checked(names.test)), classes, progress)
+    return classes, train.images(channels, size_px, white), test.images(channels, size_px, white)
+
+
+def _require_classes(names: ShardedData, train: CheckedShards, test: CheckedShards) -> tuple[str, ...]:
+    classes = sorted({sample.label for sample in train.samples})
+    if classes != list(range(len(classes))) or len(classes) < 2:
         raise BadData(
-            f"wds:{patterns} must name training shards and test shards, with a semicolon between them. Write "
-            f"--data 'wds:data/train-{{000..146}}.tar;data/val-{{00..06}}.tar'"
+            f"the classes in the training shards {names.train} are {_few(classes)}: they must be numbers from 0 on "
+            f"without a gap, two at least. Write the shards again"
         )
-    train, test = (_read(expand(pattern), channels, size_px) for pattern in (train_pattern, test_pattern))
-    found = sorted(set(train.labels.tolist()))
-    if found != list(range(len(found))) or len(found) < 2:
+    if unknown := sorted({sample.label for sample in test.samples} - set(classes)):
         raise BadData(
-            f"the classes in the training shards {train_pattern} are {_few(found)}: they must be numbers from 0 on "
-            f"without a gap, two at least. Write the shards anew"
-        )
-    if unknown := sorted(set(test.labels.tolist()) - set(found)):
-        raise BadData(
-            f"the test shards {test_pattern} have classes that the training shards lack: {_few(unknown)}. "
+            f"the test shards {names.test} have classes that the training shards lack: {_few(unknown)}. "
             f"Make both from the same classes"
         )
-    return tuple(map(str, found)), train, test
+    return tuple(map(str, classes))
 
 
 def expand(pattern: str) -> tuple[str, ...]:
@@ -126,65 +211,43 @@ def expand(pattern: str) -> tuple[str, ...]:
     return tuple(map("".join, product(*options)))
 
 
-def _read(urls: tuple[str, ...], channels: int, size_px: int) -> ShardImages:
+def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progress) -> CheckedShards:
+    """Index each shard and decode its images once, one shard after the other: a remote one is fetched once.
+
+    Raises:
+        BadData: a shard is missing or damaged, or there is no image.
+    """
     shards = tuple(map(ShardFile, urls))
-    rows = [(number, *row) for number, shard in enumerate(shards) for row in _index(shard)]
-    if not rows:
+    groups: list[int] = []
+    samples: list[Sample] = []
+    facts: list[ImageFacts | None] = []
+    problems: list[str] = []
+    helpers = 0
+    task = progress.start(f"check {urls[0]} ...", len(shards))
+    for number, shard in enumerate(shards):
+        index = _index(shard, image_ending)
+        checked = check_images(SamplesOfShard(shard, shard.state(), index.samples), shard.name, Quiet())
+        groups += [number] * len(index.samples)
+        samples += index.samples
+        facts += checked.facts
+        problems += checked.problems
+        helpers += index.helpers
+        task.advance()
+    if not samples:
         raise BadData(f"the shards {urls[0]} to {urls[-1]} have no images. Name others")
-    groups, offsets, sizes, labels = torch.tensor(rows, dtype=torch.int64).unbind(1)
-    groups, offsets, sizes, labels = (column.contiguous() for column in (groups, offsets, sizes, labels))
-    return ShardImages(shards, groups, offsets, sizes, labels, channels, size_px)
+    if helpers:
+        progress.say(f"{urls[0]} ...: skipped {helpers:,} hidden or helper members")
+    return CheckedShards(shards, tuple(groups), tuple(samples), tuple(facts), tuple(problems))
 
 
-def _index(shard: ShardFile) -> Index:
+def _index(shard: ShardFile, image_ending: str | None) -> ShardIndex:
     """Read once from the shard's headers, then from the cache."""
-    known = cached_index(shard)
+    key = f"{shard.state()} image={image_ending}"
+    known = cached_index(key)
     if known is None:
-        known = list(_samples(shard.url, shard.local()))
-        keep_index(shard, known)
-    return [(offset, size, label) for offset, size, label in known]
-
-
-def _samples(url: str, path: Path) -> Iterator[tuple[int, int, int]]:
-    key, image, label = "", (0, 0), None
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                folder, slash, name = member.name.rpartition("/")
-                stem, _, ending = name.partition(".")
-                if (here := folder + slash + stem) != key:
-                    if key:
-                        yield _sample(url, key, image, label)
-                    key, image, label = here, (0, 0), None
-                if ending.lower() in IMAGE_ENDINGS:
-                    image = (member.offset_data, member.size)
-                elif ending.lower() == LABEL_ENDING:
-                    content = tar.extractfile(member)
-                    label = int(content.read()) if content else None
-            if key:
-                yield _sample(url, key, image, label)
-            _require_whole(path, tar)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as problem:
-        raise BadData(
-            f"can't read the shard {url}: {problem}. It must be a plain tar (not packed), with a number in each .cls. "
-            f"Repair it, or leave it out of the pattern"
-        ) from None
-
-
-def _sample(url: str, key: str, image: tuple[int, int], label: int | None) -> tuple[int, int, int]:
-    if not image[1] or label is None:
-        lacks = "image" if not image[1] else f"class ({key}.{LABEL_ENDING} with a number)"
-        raise BadData(f"the sample {key} in the shard {url} has no {lacks}. Write that shard anew")
-    return (*image, label)
-
-
-def _require_whole(path: Path, tar: tarfile.TarFile) -> None:
-    """tarfile takes the end of a torn file for the end of the archive."""
-    last = tar.getmembers()[-1] if tar.getmembers() else None
-    if last is not None and last.offset_data + last.size > path.stat().st_size:
-        raise tarfile.ReadError(f"it ends in the middle of {last.name}")
+        known = read_index(shard.url, shard.local(), image_ending)
+        keep_index(key, known)
+    return known
 
 
 def _few(numbers: Sequence[int]) -> str:

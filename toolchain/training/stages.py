@@ -38,7 +38,7 @@ from toolchain.training.recipe import Recipe, Stage, load_recipe
 
 Model = TypeVar("Model", bound=nn.Module)
 
-SCORED_ON = ("space_digest", "data", "data_digest", "holdout_per_class", "seed")  # the seed draws the hold-out
+SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
 RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the paper
 
 
@@ -107,7 +107,9 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
 def retrain(
     config: Config, space: SearchSpace, arch: Architecture, data: Data, run: Run, progress: Progress
 ) -> dict[str, Any]:
-    """Train `arch` from scratch, recalibrate its BN statistics, and look at the test images, once.
+    """Train `arch` from scratch, recalibrate its BN statistics, and evaluate it on the test images, once.
+
+    A finished training is not repeated; where hold-out or test images have changed since, only the evaluation is.
 
     Returns:
         the content of result.json: architecture, test accuracy, hold-out accuracy, steps.
@@ -116,12 +118,58 @@ def retrain(
         BadCheckpoint, BadData, RunFolderError: see `loop.train`.
         CheckFailed: training diverged; the loss is not a number.
     """
-    belongs = _belongs(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    fingerprint = _belongs(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    evaluated_on = {"holdout_images": data.digests.holdout, "test_images": data.digests.test}
     folder = run.retrain(arch)
-    if from_first((folder / "result.json").exists):
-        result = from_first(lambda: run.read(folder / "result.json", "retrain"))
-        require_same(folder / "result.json", result["belongs"], belongs)
-        return result
+    earlier = from_first(lambda: _earlier_result(run, folder / "result.json", fingerprint))
+    if earlier is not None and earlier.get("evaluated_on") == evaluated_on:
+        return earlier
+    device = compute_device(config.retrain.device)
+    if earlier is None:
+        trained, steps = _train_alone(config, space, arch, data, run, fingerprint, progress)
+    else:
+        progress.say("this network is trained already, and hold-out or test images have changed: it is evaluated again")
+        trained = _placed(from_first(lambda: load_retrained(space, arch, data, run)), device)
+        steps = int(earlier["steps"])
+    batch = config.search.batch
+    result = {
+        "architecture": list(arch.choices),
+        "space": space.name,
+        "test_accuracy": accuracy_over_ranks(
+            trained, data.test, tuple(range(len(data.test.labels))), batch, data.preprocessing
+        ),
+        "holdout_accuracy": accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
+        "steps": steps,
+        "belongs": fingerprint,
+        "evaluated_on": evaluated_on,
+    }
+    if rank() == 0:
+        if earlier is None:
+            _save_network(trained, folder / "best.pt", fingerprint)
+        write_json(folder / "result.json", result)
+    return result
+
+
+def _earlier_result(run: Run, path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The result of a finished training with the same settings."""
+    if not path.exists():
+        return None
+    result = run.read(path, "retrain")
+    require_same(path, result["belongs"], fingerprint)
+    return result
+
+
+def _train_alone(
+    config: Config,
+    space: SearchSpace,
+    arch: Architecture,
+    data: Data,
+    run: Run,
+    fingerprint: Mapping[str, Any],
+    progress: Progress,
+) -> tuple[Network, int]:
+    """`arch` after training and recalibration, and the number of steps."""
+    folder = run.retrain(arch)
     device = compute_device(config.retrain.device)
     net = Network(space, arch, shared_by(STANDALONE, world()))
     initialize(net, torch.Generator().manual_seed(config.seed))
@@ -134,7 +182,7 @@ def retrain(
     recipe: Recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
     curves = run.tensorboard(f"retrain-{folder.name}")
     schedule = _schedule(config, config.retrain, space, device, folder / "checkpoint.pt", curves)
-    steps = train(net, forward, data, recipe, schedule, belongs, progress, "retrain")
+    steps = train(net, forward, data, recipe, schedule, fingerprint, progress, "retrain")
     if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
         raise CheckFailed(
             "the retrained network's weights are not finite: training diverged. Give a smaller "
@@ -142,25 +190,13 @@ def retrain(
         )
     trained = _placed(Network(space, arch, STANDALONE), device)  # its statistics are those of a process's own batches
     trained.load_state_dict(net.state_dict())
-    batch = config.search.batch
     recalibrate(
-        trained, recalibration_batches(data, RECALIBRATION_IMAGES, batch, config.seed, spread=True), data.preprocessing
+        trained,
+        recalibration_batches(data, RECALIBRATION_IMAGES, config.search.batch, config.seed, spread=True),
+        data.preprocessing,
     )
     average_statistics(trained)
-    result = {
-        "architecture": list(arch.choices),
-        "space": space.name,
-        "test_accuracy": accuracy_over_ranks(
-            trained, data.test, tuple(range(len(data.test.labels))), batch, data.preprocessing
-        ),
-        "holdout_accuracy": accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
-        "steps": steps,
-        "belongs": belongs,
-    }
-    if rank() == 0:
-        _save_network(trained, folder / "best.pt", belongs)
-        write_json(folder / "result.json", result)
-    return result
+    return trained, steps
 
 
 def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run) -> Network:
@@ -179,9 +215,9 @@ def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run)
         raise BadCheckpoint(
             f"{path} is a network of the space {belongs['space']}, not of {space.name}. Give --space {belongs['space']}"
         )
-    if belongs["data_digest"] != data.digest:
+    if belongs["training_images"] != data.digests.training:
         raise BadCheckpoint(
-            f"{path} was trained on {belongs['data']}, and {data.name} is another data set, or has other images now. "
+            f"{path} was trained on {belongs['data']}; {data.name} has other training images. "
             f"Give --data {belongs['data']}, or retrain"
         )
     net = Network(space, arch, STANDALONE)
@@ -227,7 +263,7 @@ def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConf
         "space": space.name,
         "space_digest": space.digest,
         "data": data.name,
-        "data_digest": data.digest,
+        "training_images": data.digests.training,
         "holdout_per_class": config.holdout_per_class,
         "seed": config.seed,
         "recipe": load_recipe(training.recipe, stage, training.changes).model_dump(),

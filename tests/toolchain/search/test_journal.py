@@ -74,7 +74,7 @@ def test_another_supernets_journal_is_refused_by_field(path: Path) -> None:
 
 def test_lines_without_a_context_are_refused(path: Path) -> None:
     path.write_bytes(json.dumps(LINES[0]).encode() + b"\n")
-    with pytest.raises(BadCheckpoint, match="data was None and is now 'digits'"):
+    with pytest.raises(BadCheckpoint, match="supernet_sha256 was None and is now 'abc'"):
         Journal(path, CONTEXT)
 
 

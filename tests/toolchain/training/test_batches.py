@@ -121,5 +121,5 @@ def test_helper_processes_change_nothing(files: FolderImages) -> None:
 def test_an_unreadable_file_is_named_by_helpers_too(files: FolderImages, workers: int) -> None:
     files.paths[7].write_bytes(files.paths[7].read_bytes()[:100])
     sampler = StepSampler(tuple(range(12)), 4, 0, 0, 3)
-    with pytest.raises(BadData, match=r"can't read the image .*/7\.png: .* Repair or remove that file"):
+    with pytest.raises(BadData, match=r"cannot read the image .*/7\.png: .* Repair or remove that file"):
         list(training_batches(files, sampler, Augmentation(), workers))

@@ -83,7 +83,7 @@ def test_evaluation_takes_the_centre_of_the_resized_image(tmp_path: Path) -> Non
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
-    with pytest.raises(BadData, match=r"can't read the image .*a\.png: "):
+    with pytest.raises(BadData, match=r"cannot read the image .*a\.png: "):
         folder_images([tmp_path / "a.png"]).fetch([0])
 
 

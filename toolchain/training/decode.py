@@ -1,0 +1,105 @@
+"""From an image file to 8-bit pixels: upright, on white, gray or RGB. templates/predict.py does the same."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from toolchain.errors import BadData
+from toolchain.training.printable import printable
+
+DECODING = 1  # part of the data's fingerprint: raise it when the same files give other pixels
+
+
+@dataclass(frozen=True)
+class WhiteLevels:
+    """The pixel value that is white, in images of more than 8 bits: 4095 where a camera gives 12."""
+
+    integer: float = 65535.0
+    real: float = 1.0
+
+    def of(self, mode: str) -> float:
+        return self.real if mode == "F" else self.integer
+
+
+DEFAULT_WHITE = WhiteLevels()
+T = TypeVar("T")
+
+
+def decode(content: bytes, name: str, channels: int, white: WhiteLevels) -> Image.Image:
+    """The image in a file as a viewer shows it: 8 bits, gray for one channel and RGB for three.
+
+    Raises:
+        BadData: it is damaged or no image; `name` is in the message.
+    """
+    return opened(content, name, lambda image: shown(image, white).convert("L" if channels == 1 else "RGB"))
+
+
+def opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
+    """The result of `use` for an image file.
+
+    Raises:
+        BadData: it is damaged or no image. Pillow documents no set of errors for damaged files.
+    """
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return use(image)
+    except Exception as problem:
+        raise unreadable(name, problem) from None
+
+
+def shown(image: Image.Image, white: WhiteLevels) -> Image.Image:
+    """8 bits, upright by the EXIF orientation, transparent pixels on white.
+
+    Raises:
+        ValueError: pixel values below 0 or not finite.
+    """
+    image = ImageOps.exif_transpose(image)
+    if is_deep(image):
+        levels = deep_values(image) * (255 / white.of(image.mode))
+        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether its pixels have more than 8 bits: modes I, I;16, I;16B, F."""
+    return image.mode[0] in "IF"
+
+
+def deep_values(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """The pixels of an image of more than 8 bits.
+
+    Raises:
+        ValueError: values below 0 or not finite, of which nothing says which is black.
+    """
+    values = np.asarray(image, np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it has pixel values that are not finite")
+    if values.min() < 0:
+        raise ValueError("it has pixel values below 0. Save it with 8 or 16 bits without sign")
+    return values
+
+
+def white_level(highest: float, mode: str) -> float:
+    """The white level of images whose largest pixel value is `highest`: 1, or the largest of a number of bits."""
+    if mode == "F" and highest <= 1:
+        return 1.0
+    return 2.0 ** max(8, math.ceil(math.log2(highest + 1))) - 1
+
+
+def unreadable(name: str, problem: Exception) -> BadData:
+    """The error for one file that is no readable image."""
+    return BadData(f"cannot read the image {printable(name)}: {reason(problem)}. Repair or remove that file")
+
+
+def reason(problem: Exception) -> str:
+    """The first line of a library's error, or its type where it says nothing; without the address of a buffer."""
+    text = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    return "not an image that Pillow knows" if "cannot identify image file" in text else text

@@ -1,0 +1,183 @@
+"""Image files of a folder with one subfolder per class."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.errors import BadData
+from toolchain.training.helper_entries import is_helper
+from toolchain.training.image_suffixes import image_suffixes
+from toolchain.training.printable import printable
+
+SUFFIXES_SHOWN = 5
+Inode = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image file; `linked` if a symbolic link inside the data set leads to it."""
+
+    path: Path
+    label: int
+    linked: bool
+    inode: Inode
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What a class folder tree holds, and what was left out."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    helpers: tuple[Path, ...]
+    other_suffixes: Mapping[str, int]
+    repeated: tuple[tuple[ImageFile, ImageFile], ...]  # (left out, kept): two names of one file
+
+    def notes(self) -> Iterator[str]:
+        """One line for each sort of entry that was left out."""
+        name = printable(self.folder)
+        if self.helpers:
+            example = printable(self.helpers[0].relative_to(self.folder))
+            yield f"{name}: skipped {_count(len(self.helpers), 'hidden or helper entr', 'y', 'ies')}, e.g. {example}"
+        if self.other_suffixes:
+            skipped = _count(sum(self.other_suffixes.values()), "file", "", "s")
+            yield f"{name}: skipped {skipped} that Pillow does not read: {_suffixes(self.other_suffixes)}"
+        within = [pair for pair in self.repeated if pair[0].label == pair[1].label]
+        across = [pair for pair in self.repeated if pair[0].label != pair[1].label]
+        if within:
+            names = self._pair(within[0])
+            yield f"{name}: {_count(len(within), 'name', '', 's')} of a file that was counted already, e.g. {names}"
+        if across:
+            names = self._pair(across[0])
+            yield (
+                f"{name}: {_count(len(across), 'file', '', 's')} in two classes, each counted in one of them, "
+                f"e.g. {names}. Remove the link from the wrong class"
+            )
+
+    def _pair(self, pair: tuple[ImageFile, ImageFile]) -> str:
+        left_out, kept = (printable(file.path.relative_to(self.folder)) for file in pair)
+        return f"{left_out} is {kept}"
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """Find the images in `folder`/CLASS/, at any depth; hidden and helper entries are skipped.
+
+    Classes and files are in the order of their names, as in torchvision's ImageFolder. Two names of one file (links)
+    count once.
+
+    Raises:
+        BadData: the folder is missing or unreadable, or a class has no images.
+    """
+    if not folder.is_dir():
+        raise BadData(
+            f"{printable(folder)} does not exist. folder:PATH takes PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE"
+        )
+    helpers: list[Path] = []
+    other_suffixes: Counter[str] = Counter()
+    entries = _entries(folder, helpers)
+    class_folders = [entry for entry in entries if _is_folder(entry)]
+    files: list[ImageFile] = []
+    for label, entry in enumerate(class_folders):
+        found = [ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers)]
+        images = [file for file in found if file.path.suffix.lower() in image_suffixes()]
+        others = Counter(file.path.suffix.lower() for file in found) - Counter(
+            file.path.suffix.lower() for file in images
+        )
+        if not images:
+            raise BadData(_no_images(Path(entry.path), others))
+        other_suffixes += others
+        files += images
+    if not class_folders:
+        raise BadData(f"{printable(folder)} has no class folders. Put images into {printable(folder)}/CLASS/")
+    kept, repeated = _each_file_once(files)
+    return FolderScan(
+        folder,
+        tuple(entry.name for entry in class_folders),
+        kept,
+        tuple(helpers),
+        other_suffixes,
+        repeated,
+    )
+
+
+def _entries(folder: Path | str, helpers: list[Path]) -> list[os.DirEntry[str]]:
+    """Entries of a folder by name; hidden and helper entries go to `helpers`."""
+    try:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as problem:
+        raise BadData(
+            f"cannot read the folder {printable(folder)}: {problem.strerror}. Make it readable or remove it"
+        ) from None
+    helpers += [Path(entry.path) for entry in entries if is_helper(entry.name)]
+    return [entry for entry in entries if not is_helper(entry.name)]
+
+
+def _walk(class_folder: os.DirEntry[str], helpers: list[Path]) -> list[tuple[Path, bool]]:
+    """Files below a class folder, and whether a link leads to them; each folder is entered once."""
+    files: list[tuple[Path, bool]] = []
+    entered: set[Inode] = set()
+    pending = [(class_folder.path, class_folder.is_symlink())]
+    while pending:
+        folder, linked = pending.pop()
+        if (inode := _inode(Path(folder))) in entered:
+            continue
+        entered.add(inode)
+        for entry in _entries(folder, helpers):
+            through_link = linked or entry.is_symlink()
+            if _is_folder(entry):
+                pending.insert(0 if through_link else len(pending), (entry.path, through_link))
+            elif entry.is_symlink() or entry.is_file():  # a broken link is reported with the unreadable files
+                files.append((Path(entry.path), through_link))
+    return sorted(files, key=lambda file: (str(file[0].parent), file[0].name))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _inode(path: Path) -> Inode:
+    try:
+        status = path.stat()
+    except OSError:
+        status = path.lstat()
+    return status.st_dev, status.st_ino
+
+
+def _each_file_once(
+    files: Iterable[ImageFile],
+) -> tuple[tuple[ImageFile, ...], tuple[tuple[ImageFile, ImageFile], ...]]:
+    """The files without further names of the same file; a name that no link leads to is preferred."""
+    names: dict[Inode, list[ImageFile]] = {}
+    for file in files:
+        names.setdefault(file.inode, []).append(file)
+    kept, repeated = [], []
+    for same in names.values():
+        first = next((file for file in same if not file.linked), same[0])
+        kept.append(first)
+        repeated += [(file, first) for file in same if file is not first]
+    order = {id(file): position for position, file in enumerate(files)}
+    return tuple(sorted(kept, key=lambda file: order[id(file)])), tuple(repeated)
+
+
+def _no_images(folder: Path, others: Mapping[str, int]) -> str:
+    skipped = f" (skipped: {_suffixes(others)})" if others else ""
+    return (
+        f"the class folder {printable(folder)} has no images{skipped}. Put images into each class folder, or remove it"
+    )
+
+
+def _suffixes(counts: Mapping[str, int]) -> str:
+    most = Counter(counts).most_common()
+    named = ", ".join(f"{count} {printable(suffix) or 'without a suffix'}" for suffix, count in most[:SUFFIXES_SHOWN])
+    return named + (f", and {len(most) - SUFFIXES_SHOWN} more suffixes" if len(most) > SUFFIXES_SHOWN else "")
+
+
+def _count(number: int, stem: str, singular: str, plural: str) -> str:
+    return f"{number:,} {stem}{singular if number == 1 else plural}"

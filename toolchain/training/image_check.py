@@ -1,0 +1,154 @@
+"""Decode every image file once before training: all damaged files are named together, and contents get a digest."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image, ImageStat
+
+from toolchain.errors import BadData
+from toolchain.progress import Progress
+from toolchain.training.decode import WhiteLevels, deep_values, is_deep, opened, shown, white_level
+from toolchain.training.image_cache import ImageCache, ImageFacts, content_digest, one_process_at_a_time
+
+CHUNK = 256  # images between two updates of progress and cache
+BAD_SHOWN = 10
+LOW_CONTRAST = 3.0  # standard deviation in levels of 255: 12 bits read as 16 have 2 to 4, photos 30 and more
+LOW_CONTRAST_SHARE = 0.05
+
+
+class ImageFiles(Protocol):
+    """Image files by number."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """For messages."""
+
+    def key(self, index: int) -> bytes:
+        """Changes when the file does (path, size, modification time, inode)."""
+
+    def content(self, index: int) -> bytes:
+        """The file.
+
+        Raises:
+            BadData: it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Facts of each image, and the messages of those that cannot be decoded."""
+
+    facts: tuple[ImageFacts | None, ...]
+    problems: tuple[str, ...]
+
+
+def check_images(files: ImageFiles, title: str, progress: Progress) -> Checked:
+    """Decode each image once, on all CPU cores; those that the cache knows are not read again."""
+    with one_process_at_a_time():
+        return _check_all(files, title, progress)
+
+
+def _check_all(files: ImageFiles, title: str, progress: Progress) -> Checked:
+    cache = ImageCache()
+    keys = [_key(files, index) for index in range(len(files))]
+    known = cache.get([key for key in keys if key is not None])
+    facts: list[ImageFacts | None] = [known.get(key) if key else None for key in keys]
+    missing = [index for index, fact in enumerate(facts) if fact is None]
+    problems: list[str] = []
+    if not missing:
+        return Checked(tuple(facts), ())
+    task = progress.start(f"check images of {title}", len(files), done=len(files) - len(missing))
+    with ThreadPoolExecutor(_cores()) as pool:
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            fresh: dict[bytes, ImageFacts] = {}
+            for index, result in zip(chunk, pool.map(lambda index: _check(files, index), chunk), strict=True):
+                if isinstance(result, BadData):
+                    problems.append(str(result))
+                    continue
+                facts[index] = result
+                if key := keys[index]:
+                    fresh[key] = result
+            cache.put(fresh)
+            task.advance(len(chunk))
+    return Checked(tuple(facts), tuple(problems))
+
+
+def require_readable(name: str, images: int, problems: Sequence[str]) -> None:
+    """Name all damaged images at once.
+
+    Raises:
+        BadData: there are some.
+    """
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise BadData(problems[0])
+    listed = "\n".join(f"  {problem.removesuffix('. Repair or remove that file')}" for problem in problems[:BAD_SHOWN])
+    more = f"\n  and {len(problems) - BAD_SHOWN:,} more" if len(problems) > BAD_SHOWN else ""
+    raise BadData(
+        f"{name}: {len(problems):,} of {images:,} images cannot be read. Repair or remove these files:\n{listed}{more}"
+    )
+
+
+def white_levels(facts: Sequence[ImageFacts]) -> WhiteLevels:
+    """The white levels of a data set, from its training images of more than 8 bits."""
+    highest = {mode: max((fact.high for fact in facts if fact.mode == mode), default=None) for mode in ("I", "F")}
+    given = WhiteLevels()
+    return WhiteLevels(
+        given.integer if highest["I"] is None else white_level(highest["I"], "I"),
+        given.real if highest["F"] is None else white_level(highest["F"], "F"),
+    )
+
+
+def brightness_notes(name: str, facts: Sequence[ImageFacts], white: WhiteLevels) -> Iterator[str]:
+    """How images of more than 8 bits are scaled, and a warning where many images have almost no contrast."""
+    for mode, sort in (("I", "integers"), ("F", "floating-point numbers")):
+        if deep := sum(fact.mode == mode for fact in facts):
+            images = f"{deep:,} of {len(facts):,} images"
+            yield f"{name}: {images} hold {sort} of more than 8 bits, {white.of(mode):g} is white"
+    flat = sum(_levels(fact, white) < LOW_CONTRAST for fact in facts)
+    if flat >= max(2, LOW_CONTRAST_SHARE * len(facts)):
+        yield (
+            f"warning: {name}: {flat:,} of {len(facts):,} images have almost no contrast (nearly one color). Check how "
+            f"they were saved, e.g. 12 bits in 16 or values of 0 to 1 in 8 bits"
+        )
+
+
+def _levels(fact: ImageFacts, white: WhiteLevels) -> float:
+    """The deviation of an image's gray values, in levels of 255."""
+    return fact.deviation if fact.mode == "L" else fact.deviation * 255 / white.of(fact.mode)
+
+
+def _key(files: ImageFiles, index: int) -> bytes | None:
+    try:
+        return files.key(index)
+    except OSError:  # reading the file gives the reason
+        return None
+
+
+def _check(files: ImageFiles, index: int) -> ImageFacts | BadData:
+    try:
+        content = files.content(index)
+        mode, high, deviation = opened(content, files.name(index), _measure)
+    except BadData as problem:
+        return problem
+    return ImageFacts(content_digest(content), mode, high, deviation)
+
+
+def _measure(image: Image.Image) -> tuple[str, float, float]:
+    """Mode, largest pixel value and deviation of the gray values; reads the file to its end."""
+    if is_deep(image):
+        values = deep_values(image)
+        return image.mode[0], float(values.max()), float(values.std())
+    image.draft("L", (1, 1))  # JPEG: an eighth of the size, which reads the whole file in half the time
+    gray = shown(image, WhiteLevels()).convert("L")
+    return "L", 255.0, ImageStat.Stat(gray).stddev[0]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
