@@ -65,7 +65,7 @@ def test_preprocessing_is_the_written_out_sum() -> None:
     assert pixels.dtype == torch.uint8
 
 
-SPACE = "shufflenet_v2_quick:size_px=16,in_channels=3,stem_channels=8,stage_widths=16-24,stage_repeats=2-2"
+SPACE = "shufflenet_v2_quick:in_channels=3,size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2"
 
 
 @pytest.fixture
