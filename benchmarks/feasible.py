@@ -44,7 +44,7 @@ def report(space: SearchSpace, costs: Sequence[TableCost], draws: int) -> None:
 def report_levels(space: SearchSpace, cost: TableCost, draws: int) -> None:
     for balanced in (False, True):
         began = perf_counter()
-        levels = CostLevels(space, cost, balanced=balanced)
+        levels = CostLevels.build(space, cost, balanced=balanced)
         made_s = perf_counter() - began
         what = f"levels of {cost.name}{', balanced' if balanced else ''}"
         shown = ("", "", f"{made_s:.2f} s", f"{time_draws(levels, draws):.0f} us", peak(), "")

@@ -117,9 +117,9 @@ def _span(first: int, last: int) -> str:
 def _show_costs(found: "SpaceSummary") -> None:
     rows = []
     for cost in found.costs:
-        reach = found.reach[cost.name]
+        reach = found.ranges[cost.name]
         rows.append((cost.name, "least", cost.exact(reach.least), _runs(reach.cheapest.choices)))
-        rows.append(("", "greatest", cost.exact(reach.greatest), _runs(reach.dearest.choices)))
+        rows.append(("", "greatest", cost.exact(reach.greatest), _runs(reach.most_expensive.choices)))
     console.answer_table(f"{_number(found.space.size)} architectures cost", ("cost", "", "", "architecture"), rows)
 
 

@@ -81,7 +81,7 @@ TYPED = {
     "impossible MACs": ("search --macs 20k", ["macs", "the least reachable is 26,000", "Give macs a limit"]),
     "impossible together": (
         "search --macs 26k --params 3.3k",
-        ["together", "macs alone reaches", "Loosen one of them"],
+        ["together", "macs alone reaches", "Relax one of these limits"],
     ),
     "unknown recipe": ("train --recipe slow", ["unknown recipe 'slow'", "Known recipes: imagenet, quick"]),
     "unknown recipe to retrain": ("retrain --recipe slow --arch 0,1,2,3", ["unknown recipe 'slow'"]),

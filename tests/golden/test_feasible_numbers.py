@@ -24,7 +24,7 @@ def test_range_of_the_paper_space(paper_space: SearchSpace) -> None:
     assert (reach.least, reach.greatest) == (270_359_360, 398_609_216)
     stride_2 = (0, 4, 8, 16)
     assert [reach.cheapest.choices[i] for i in stride_2] == ["choice_x"] * 4
-    assert [reach.dearest.choices[i] for i in stride_2] == ["choice_7"] * 4
+    assert [reach.most_expensive.choices[i] for i in stride_2] == ["choice_7"] * 4
 
 
 def test_extremes_of_the_joint_space() -> None:

@@ -1,118 +1,188 @@
-"""Weighted points, and for a query: the weight of all points that are at most the query in every cost.
+"""Dominance sums: for a query point, the total weight of all points that are at most the query in every cost.
 
-One cost: points are sorted, their weights accumulated. Two: the points, sorted by the first cost, are also cut
-into runs of 1, 2, 4, ... points, each run sorted by the second cost. What a query covers in the first cost is a
-few of those runs (the binary digits of how many points it is), and in a run it covers the first so many points.
-More costs: everything is compared with everything.
+One cost: the points are sorted and their weights accumulated.
+
+Two costs: the points are sorted by the first cost and also divided into runs of 1, 2, 4, ... points, each run sorted by
+the second cost with its weights accumulated. The points within the first limit are a prefix of n points, which consists
+of one run for each binary digit 1 of n. Within a run, the points within the second limit are a prefix again.
+
+Three costs or more: every query is compared with every point.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Weights = NDArray[Any]  # int64; Python's integers where a sum would not fit; floats for marginals
-Pick = Callable[[Any], Any]  # a number from 0 to below its argument, uniformly
+Weights = NDArray[Any]  # int64; Python integers where a sum may overflow; floats for marginals
+RandomBelow = Callable[[Any], Any]  # a random number from 0 to below its argument, uniformly
 
 COMPARISONS_AT_ONCE = 2**22
 
 
+class DominanceSums(Protocol):
+    """Weighted points that answer queries about the points below a query point."""
+
+    def sums(self, queries: Ints) -> Weights:
+        """The combined weight of the points below each query; `queries` is (n, costs), the result (n,)."""
+
+    def draw(self, query: Ints, random_below: RandomBelow) -> int:
+        """The index of one point below `query` (costs,), drawn in proportion to the weights."""
+
+
+def dominance_sums(points: Ints, weights: Weights, combine: np.ufunc = np.add, empty: int = 0) -> DominanceSums:
+    """The structure for points of this number of costs.
+
+    Args:
+        points: (n, costs).
+        weights: (n,).
+        combine: np.add for sums of weights, np.maximum for the largest weight.
+        empty: the result for a query with no point below it.
+    """
+    costs = points.shape[1]
+    if costs == 1:
+        return SortedPoints(points, weights, combine, empty)
+    if costs == 2:
+        return SortedRuns(points, weights, combine, empty)
+    return AllPairs(points, weights, combine, empty)
+
+
+class SortedPoints:
+    """Points with one cost, in order, with their weights accumulated."""
+
+    def __init__(self, points: Ints, weights: Weights, combine: np.ufunc, empty: int) -> None:
+        self._order = np.argsort(points[:, 0], kind="stable")
+        self._costs = points[self._order, 0]
+        sums = combine.accumulate(weights[self._order])
+        self._cumulative = np.concatenate((np.array([empty], dtype=sums.dtype), sums))
+
+    def sums(self, queries: Ints) -> Weights:
+        return self._cumulative[np.searchsorted(self._costs, queries[:, 0], side="right")]
+
+    def draw(self, query: Ints, random_below: RandomBelow) -> int:
+        total = self._cumulative[int(np.searchsorted(self._costs, query[0], side="right"))]
+        return int(self._order[np.searchsorted(self._cumulative, random_below(total), side="right") - 1])
+
+
 @dataclass(frozen=True)
 class Runs:
-    """All runs of one length, one a row, sorted by the second cost."""
+    """All runs of one length, one in each row; a row is sorted by the second cost."""
 
-    points: NDArray[np.int32]
-    second: NDArray[np.int32]  # places in the order of the second cost
-    so_far: Weights  # the weights of a run's points up to here, combined
+    points: NDArray[np.int32]  # indices of the points
+    ranks: NDArray[np.int32]  # their positions in the order of the second cost
+    cumulative: Weights  # their weights, accumulated along the row
 
 
-class Points:
-    """Points (n, costs) with weights, which `combine` adds up. With np.maximum, sums are greatest weights."""
+@dataclass(frozen=True)
+class Piece:
+    """The part of one run that lies below a query: its first `length` points."""
 
-    def __init__(self, points: Ints, weights: Weights, combine: np.ufunc = np.add, none: int = 0) -> None:
-        """`none`: the sum of no points."""
-        self._combine, self._none = combine, none
+    runs: Runs
+    row: int
+    length: int
+
+    @property
+    def weight(self) -> Any:
+        return self.runs.cumulative[self.row, self.length - 1] if self.length else 0
+
+    def point_at(self, weight: Any) -> int:
+        """The point in which the accumulated weight exceeds `weight`."""
+        place = np.searchsorted(self.runs.cumulative[self.row, : self.length], weight, side="right")
+        return int(self.runs.points[self.row, place])
+
+
+class SortedRuns:
+    """Points with two costs, in runs of 1, 2, 4, ... points."""
+
+    def __init__(self, points: Ints, weights: Weights, combine: np.ufunc, empty: int) -> None:
+        self._combine, self._empty = combine, empty
+        self._order = np.argsort(points[:, 0], kind="stable")
+        self._weights = weights[self._order]
+        self._first = points[self._order, 0]
+        second = points[self._order, 1]
+        self._sorted_second = np.sort(second)
+        self._runs = list(self._make_runs(second))
+
+    def sums(self, queries: Ints) -> Weights:
+        result = np.full(len(queries), self._empty, dtype=self._weights.dtype)
+        prefix = np.searchsorted(self._first, queries[:, 0], side="right")
+        ranks = np.searchsorted(self._sorted_second, queries[:, 1], side="right")
+        for digit, runs in enumerate(self._runs):
+            (affected,) = np.nonzero(prefix >> digit & 1)
+            rows = (prefix[affected] >> digit) - 1
+            lengths = self._lengths(runs, digit, rows, ranks[affected])
+            nonempty = lengths > 0
+            affected, rows, lengths = affected[nonempty], rows[nonempty], lengths[nonempty]
+            result[affected] = self._combine(result[affected], runs.cumulative[rows, lengths - 1])
+        return result
+
+    def draw(self, query: Ints, random_below: RandomBelow) -> int:
+        pieces = list(self._pieces(query))
+        totals = list(accumulate(piece.weight for piece in pieces))
+        drawn = random_below(totals[-1])
+        position = bisect_right(totals, drawn)
+        piece = pieces[position]
+        return piece.point_at(drawn - (totals[position] - piece.weight))
+
+    def _pieces(self, query: Ints) -> Iterator[Piece]:
+        prefix = int(np.searchsorted(self._first, query[0], side="right"))
+        rank = int(np.searchsorted(self._sorted_second, query[1], side="right"))
+        for digit, runs in enumerate(self._runs):
+            if prefix >> digit & 1:
+                row = (prefix >> digit) - 1
+                yield Piece(runs, row, int(np.searchsorted(runs.ranks[row], rank)))
+
+    def _lengths(self, runs: Runs, digit: int, rows: Ints, ranks: Ints) -> Ints:
+        """How many points of each of `rows` are below the rank, with one binary search over all rows joined.
+
+        The joined rows are sorted if each row's ranks are shifted by a multiple of more than the largest rank.
+        """
+        shift = len(self._sorted_second) + 1
+        joined = (runs.ranks + shift * np.arange(len(runs.ranks))[:, None]).reshape(-1)
+        return np.searchsorted(joined, rows * shift + ranks) - (rows << digit)
+
+    def _make_runs(self, second: Ints) -> Iterator[Runs]:
+        by_second = np.argsort(second, kind="stable")
+        ranks = np.empty_like(by_second)
+        ranks[by_second] = np.arange(len(ranks))
+        length = 1
+        while length <= len(ranks):
+            covered = len(ranks) // length * length
+            order = np.argsort(ranks[:covered].reshape(-1, length), axis=1)
+            order += np.arange(0, covered, length)[:, None]
+            cumulative = self._combine.accumulate(self._weights[order], axis=1)
+            yield Runs(self._order[order].astype(np.int32), ranks[order].astype(np.int32), cumulative)
+            length *= 2
+
+
+class AllPairs:
+    """Points with any number of costs; each query is compared with all points."""
+
+    def __init__(self, points: Ints, weights: Weights, combine: np.ufunc, empty: int) -> None:
+        self._combine, self._empty = combine, empty
         self._order = np.argsort(points[:, 0], kind="stable")
         self._columns = [np.ascontiguousarray(column) for column in points[self._order].T]
         self._weights = weights[self._order]
-        if len(self._columns) == 1:
-            sums = combine.accumulate(self._weights)
-            self._so_far = np.concatenate((np.array([none], dtype=sums.dtype), sums))
-        elif len(self._columns) == 2:
-            self._sorted_second = np.sort(self._columns[1])
-            self._runs = list(self._make_runs())
 
     def sums(self, queries: Ints) -> Weights:
-        """For each row of `queries` the weights of the points it covers, combined."""
-        if len(self._columns) > 2:
-            return self._compare_all(queries)
-        covered = np.searchsorted(self._columns[0], queries[:, 0], side="right")
-        if len(self._columns) == 1:
-            return self._so_far[covered]
-        result = np.full(len(queries), self._none, dtype=self._weights.dtype)
-        second = np.searchsorted(self._sorted_second, queries[:, 1], side="right")
-        for digit, runs in enumerate(self._runs):
-            (asked,) = np.nonzero(covered >> digit & 1)
-            row = (covered[asked] >> digit) - 1
-            # Rows one behind the other are in order as a whole if each row's places are shifted by its number.
-            width = len(self._sorted_second) + 1
-            shifted = (runs.second + width * np.arange(len(runs.second))[:, None]).reshape(-1)
-            inside = np.searchsorted(shifted, row * width + second[asked]) - (row << digit)
-            some = inside > 0
-            asked, row, inside = asked[some], row[some], inside[some]
-            result[asked] = self._combine(result[asked], runs.so_far[row, inside - 1])
-        return result
-
-    def draw(self, query: Ints, pick: Pick) -> int:
-        """One of the points that `query` covers, in proportion to the weights."""
-        if len(self._columns) > 2:
-            places = np.flatnonzero(np.all([c <= most for c, most in zip(self._columns, query, strict=True)], axis=0))
-            so_far = np.cumsum(self._weights[places])
-            return int(self._order[places[np.searchsorted(so_far, pick(so_far[-1]), side="right")]])
-        covered = int(np.searchsorted(self._columns[0], query[0], side="right"))
-        if len(self._columns) == 1:
-            total = self._so_far[covered]
-            return int(self._order[np.searchsorted(self._so_far, pick(total), side="right") - 1])
-        second = int(np.searchsorted(self._sorted_second, query[1], side="right"))
-        parts = []
-        for digit, runs in enumerate(self._runs):
-            if covered >> digit & 1:
-                row = (covered >> digit) - 1
-                inside = int(np.searchsorted(runs.second[row], second))
-                parts.append((runs, row, inside, runs.so_far[row, inside - 1] if inside else 0))
-        totals = list(accumulate(part[3] for part in parts))
-        drawn = pick(totals[-1])
-        at = bisect_right(totals, drawn)
-        runs, row, inside, weight = parts[at]
-        place = np.searchsorted(runs.so_far[row, :inside], drawn - (totals[at] - weight), side="right")
-        return int(runs.points[row, place])
-
-    def _make_runs(self) -> Iterator[Runs]:
-        by_second = np.argsort(self._columns[1], kind="stable")
-        place = np.empty_like(by_second)
-        place[by_second] = np.arange(len(place))
-        length = 1
-        while length <= len(place):
-            whole = len(place) // length * length
-            order = np.argsort(place[:whole].reshape(-1, length), axis=1)
-            order += np.arange(0, whole, length)[:, None]
-            so_far = self._combine.accumulate(self._weights[order], axis=1)
-            yield Runs(self._order[order].astype(np.int32), place[order].astype(np.int32), so_far)
-            length *= 2
-
-    def _compare_all(self, queries: Ints) -> Weights:
-        result = np.full(len(queries), self._none, dtype=self._weights.dtype)
+        result = np.full(len(queries), self._empty, dtype=self._weights.dtype)
+        empty = np.array(self._empty, dtype=self._weights.dtype)
         step = max(1, COMPARISONS_AT_ONCE // len(self._order))
-        for at in range(0, len(queries), step):
-            some = queries[at : at + step, :, None]
-            inside = np.ones((len(some), len(self._order)), dtype=bool)
+        for start in range(0, len(queries), step):
+            chunk = queries[start : start + step, :, None]
+            below = np.ones((len(chunk), len(self._order)), dtype=bool)
             for cost, column in enumerate(self._columns):
-                inside &= column <= some[:, cost]
-            weights = np.where(inside, self._weights, np.array(self._none, dtype=self._weights.dtype))
-            result[at : at + step] = self._combine.reduce(weights, axis=1)
+                below &= column <= chunk[:, cost]
+            result[start : start + step] = self._combine.reduce(np.where(below, self._weights, empty), axis=1)
         return result
+
+    def draw(self, query: Ints, random_below: RandomBelow) -> int:
+        below = [column <= limit for column, limit in zip(self._columns, query, strict=True)]
+        indices = np.flatnonzero(np.all(below, axis=0))
+        cumulative = np.cumsum(self._weights[indices])
+        return int(self._order[indices[np.searchsorted(cumulative, random_below(cumulative[-1]), side="right")]])

@@ -1,70 +1,71 @@
-"""All sums that a run of blocks can reach, how many architectures reach each, and draws among them.
+"""All distinct sums that a sequence of blocks can reach, and how many architectures reach each.
 
-A `PartialSums` grows block by block. Its states after some blocks are the distinct sums (one number a cost) that those
-blocks reach and that the blocks still to come can complete within the limits. A state's weight is the number of
-ways to it. Going back from a state, block by block and in proportion to the weights, draws one of its ways
-uniformly.
+`PartialSums` grows block by block. Its states after some blocks are the distinct sums (one number for each cost) that
+these blocks reach and that the remaining blocks can complete within the limits. A state's weight is the number of
+architectures that reach it.
 
-States are kept as one integer each, their key. Keys are linear in the sums, so the state before a choice has
-the key of the state minus the key of the choice's row.
+A state is stored as one integer, its key. Keys are linear in the sums: the state before a choice has the key of the
+state after it minus the key of the choice's row.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.counting.dominance import Ints, Pick, Weights
+from toolchain.counting.dominance import Ints, Weights
 
-Completes = Callable[[Ints], NDArray[np.bool_]]  # which sums (n, costs) the other blocks can complete
+CanComplete = Callable[[Ints], NDArray[np.bool_]]  # which sums (n, costs) the remaining blocks can complete
 
 PACKED_BITS = 62
-DENSE_CELLS = 2**23  # sums are added up in one array of all keys where that is no longer than this
-SORTING_IS_DEARER = 32  # a sum that is sorted costs about as much as so many cells of that array
+DENSE_CELLS = 2**23  # use one array with a cell for each key if it is at most this long
+SORTING_COST = 32  # sorting one sum takes about as long as processing this many cells of that array
 MOST_SUMS = 2**22  # sums before equal ones are merged, where they have to be sorted
-CACHED_STATES = 2**14  # a level, for draws
-INT64_WAYS = 2**62
+INT64_COUNT = 2**62  # from this many architectures on, weights are Python integers
 
 
 class TooManyStates(Exception):
-    """The grid is too fine for these blocks. Caught where grids are chosen."""
+    """The costs have too many distinct sums. Caught where a coarser grid is tried."""
 
 
 class PartialSums:
-    """The states of a run of blocks."""
+    """The states of a sequence of blocks.
+
+    Attributes:
+        blocks: positions of the blocks that were added, in that order.
+        sums: (states, costs) after the last block.
+        weights: by level (number of blocks added), the weight of each state.
+    """
 
     def __init__(self, bound: Sequence[int], most_states: int) -> None:
-        """`bound`: what a sum stays below in each cost. `most_states`: over all levels together."""
+        """`bound`: sums stay below it, by cost. `most_states`: limit for the states of all levels together."""
         self.blocks: list[int] = []
         self.sums: Ints = np.zeros((1, len(bound)), dtype=np.int64)
         self.weights: list[Weights] = [np.ones(1, dtype=np.int64)]
-        self._ways = 1
+        self._architectures = 1
         self._keys: list[Ints] = [np.zeros(1, dtype=np.int64)]
         self._row_keys: list[Ints] = []
-        self._bound = bound
         self._cells = 1
         for most in bound:
             self._cells *= most
-        self._multipliers = self._make_multipliers()
+        self._multipliers = _multipliers(bound, self._cells)
         self._most_states = most_states
 
-    def add(self, block: int, rows: Ints, completes: Completes) -> None:
-        """Grow by the block at position `block`; `rows` is (choices, costs).
+    def add_block(self, block: int, rows: Ints, can_complete: CanComplete) -> None:
+        """Add the block at position `block` of the space; `rows` is (choices, costs).
 
         Raises:
-            TooManyStates: more than the side was made for.
+            TooManyStates: the number of states exceeds `most_states`.
         """
         distinct, counts = np.unique(rows, axis=0, return_counts=True)
-        self._ways *= len(rows)
-        if self._ways >= INT64_WAYS:
-            self.weights[-1] = self.weights[-1].astype(object)  # Python's integers, which don't overflow
-        if self._cells <= DENSE_CELLS and len(self.sums) * SORTING_IS_DEARER > self._keys[-1][-1]:
-            keys, sums, weights = self._added_dense(distinct, counts)
+        self._architectures *= len(rows)
+        if self._architectures >= INT64_COUNT:
+            self.weights[-1] = self.weights[-1].astype(object)  # Python integers do not overflow
+        if self._cells <= DENSE_CELLS and len(self.sums) * SORTING_COST > self._keys[-1][-1]:
+            keys, sums, weights = self._add_dense(distinct, counts)
         else:
-            keys, sums, weights = self._added_sorted(distinct, counts, completes)
-        kept = completes(sums)
+            keys, sums, weights = self._add_sorted(distinct, counts, can_complete)
+        kept = can_complete(sums)
         if np.count_nonzero(kept) + sum(map(len, self._keys)) > self._most_states:
             raise TooManyStates
         self.blocks.append(block)
@@ -73,41 +74,19 @@ class PartialSums:
         self._keys.append(keys[kept])
         self._row_keys.append(rows @ self._multipliers)
 
-    def draw(self, state: int, pick: Pick, chosen: list[int], drawing: "Drawing") -> None:
-        """Write the choices of one way to `state` into `chosen`, by block."""
-        for level in range(len(self.blocks), 0, -1):
-            cumulative, choices, states = drawing.into(level, state)
-            at = min(bisect_right(cumulative, pick(cumulative[-1])), len(choices) - 1)
-            chosen[self.blocks[level - 1]] = choices[at]
-            state = states[at]
+    def predecessors(self, level: int, state: int) -> tuple[Ints, Ints]:
+        """The choices that lead to a state of `level` (number of blocks added), and the states they start from."""
+        before = self._keys[level - 1]
+        return _matches(before, self._keys[level][state] - self._row_keys[level - 1])
 
-    def before(self, level: int, state: int) -> tuple[Ints, Ints]:
-        """The choices that lead into a state of `level` (blocks added so far), and the states that they come from."""
-        earlier = self._keys[level - 1]
-        wanted = self._keys[level][state] - self._row_keys[level - 1]
-        at = np.minimum(np.searchsorted(earlier, wanted), len(earlier) - 1)
-        (choices,) = np.nonzero(earlier[at] == wanted)
-        return choices, at[choices]
-
-    def edges(self, level: int) -> Iterator[tuple[Ints, Ints]]:
-        """For each choice of the block that makes `level`: the states it comes from, and those it leads to."""
-        later = self._keys[level]
+    def transitions(self, level: int) -> Iterator[tuple[Ints, Ints]]:
+        """For each choice of the block that was added at `level`: the states before it, and the states after it."""
+        after = self._keys[level]
         for row_key in self._row_keys[level - 1]:
-            wanted = self._keys[level - 1] + row_key
-            at = np.minimum(np.searchsorted(later, wanted), len(later) - 1)
-            (start,) = np.nonzero(later[at] == wanted)
-            yield start, at[start]
+            yield _matches(after, self._keys[level - 1] + row_key)
 
-    def _make_multipliers(self) -> Ints:
-        """Sums packed into one integer, or, where they don't fit, a hash: the top bits overflow, and that is meant."""
-        if self._cells < 2**PACKED_BITS:
-            strides = [1]
-            for most in reversed(self._bound[1:]):
-                strides.insert(0, strides[0] * most)
-            return np.array(strides, dtype=np.int64)
-        return np.random.default_rng(0).integers(0, 2**62, len(self._bound)) * 2 + 1
-
-    def _added_dense(self, rows: Ints, counts: Ints) -> tuple[Ints, Ints, Weights]:
+    def _add_dense(self, rows: Ints, counts: Ints) -> tuple[Ints, Ints, Weights]:
+        """Add up the weights in an array with a cell for each key: shifted by a row's key and added, row by row."""
         offsets = rows @ self._multipliers
         keys, weights = self._keys[-1], self.weights[-1]
         length = int(keys[-1]) + 1
@@ -116,54 +95,52 @@ class PartialSums:
         after = np.zeros(length + int(offsets.max()), dtype=weights.dtype)
         for offset, count in zip(offsets, counts, strict=True):
             after[offset : offset + length] += before if count == 1 else before * count
-        found = np.flatnonzero(after)
-        columns, rest = [], found
-        for stride in self._multipliers:
-            columns.append(rest // stride)
-            rest = rest % stride
-        return found, np.stack(columns, axis=1), after[found]
+        keys = np.flatnonzero(after)
+        return keys, self._unpack(keys), after[keys]
 
-    def _added_sorted(self, rows: Ints, counts: Ints, completes: Completes) -> tuple[Ints, Ints, Weights]:
+    def _add_sorted(self, rows: Ints, counts: Ints, can_complete: CanComplete) -> tuple[Ints, Ints, Weights]:
+        """List all sums, sort them by key, and merge equal ones."""
         if len(self.sums) * len(rows) > MOST_SUMS:
             raise TooManyStates
         sums = (self.sums[:, None, :] + rows).reshape(-1, rows.shape[1])
         weights = (self.weights[-1][:, None] * counts).reshape(-1)
-        kept = completes(sums)
+        kept = can_complete(sums)
         sums, weights = sums[kept], weights[kept]
         keys = sums @ self._multipliers
         order = np.argsort(keys, kind="stable")
         keys, sums, weights = keys[order], sums[order], weights[order]
-        new = np.concatenate((keys[:1] == keys[:1], keys[1:] != keys[:-1]))
-        if np.any(sums[1:][~new[1:]] != sums[:-1][~new[1:]]):
-            raise TooManyStates  # two sums with one hash: another grid has another
-        starts = np.flatnonzero(new)
-        return keys[starts], sums[starts], np.add.reduceat(weights, starts) if len(starts) else weights
+        repeated = keys[1:] == keys[:-1]
+        if np.any(sums[1:][repeated] != sums[:-1][repeated]):
+            raise TooManyStates  # two different sums have the same hash; on another grid they have not
+        starts = np.flatnonzero(np.concatenate((np.ones(min(1, len(keys)), dtype=bool), ~repeated)))
+        merged = np.add.reduceat(weights, starts) if len(starts) else weights
+        return keys[starts], sums[starts], merged
+
+    def _unpack(self, keys: Ints) -> Ints:
+        """The sums (n, costs) of packed keys (n,)."""
+        columns, rest = [], keys
+        for stride in self._multipliers:
+            columns.append(rest // stride)
+            rest = rest % stride
+        return np.stack(columns, axis=1)
 
 
-class Drawing:
-    """What draws on a side look up: by state, the ways into it. Often visited states are remembered.
+def _multipliers(bound: Sequence[int], cells: int) -> Ints:
+    """Factors (costs,) whose dot product with a sum is its key.
 
-    `levels` are the side's weights, or others by the same states; `factors` a weight by block and choice.
+    If all sums fit into one integer, the key packs them like the index of an array of shape `bound`. Otherwise the key
+    is a hash: the product with random odd numbers, which overflows int64 on purpose.
     """
+    if cells >= 2**PACKED_BITS:
+        return np.random.default_rng(0).integers(0, 2**62, len(bound)) * 2 + 1
+    strides = [1]
+    for most in reversed(bound[1:]):
+        strides.insert(0, strides[0] * most)
+    return np.array(strides, dtype=np.int64)
 
-    def __init__(
-        self, side: PartialSums, levels: Sequence[Weights], factors: Sequence[NDArray[Any]] | None = None
-    ) -> None:
-        self._side = side
-        self._levels = levels
-        self._factors = factors
-        self._known: list[dict[int, tuple[list[Any], list[int], list[int]]]] = [{} for _ in levels]
 
-    def into(self, level: int, state: int) -> tuple[list[Any], list[int], list[int]]:
-        """The ways into a state: their weights added up one after the other, their choices, where they come from."""
-        known = self._known[level]
-        if state in known:
-            return known[state]
-        choices, states = self._side.before(level, state)
-        weights = self._levels[level - 1][states]
-        if self._factors is not None:
-            weights = weights * self._factors[self._side.blocks[level - 1]][choices]
-        ways = (np.cumsum(weights).tolist(), choices.tolist(), states.tolist())
-        if len(known) < CACHED_STATES:
-            known[state] = ways
-        return ways
+def _matches(sorted_keys: Ints, keys: Ints) -> tuple[Ints, Ints]:
+    """Which of `keys` occur in `sorted_keys`, as indices into `keys`, and their positions in `sorted_keys`."""
+    positions = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    (found,) = np.nonzero(sorted_keys[positions] == keys)
+    return found, positions[found]

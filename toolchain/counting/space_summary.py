@@ -1,11 +1,11 @@
-"""`nastool space`: what a search space holds, what it costs, and how much of it fits."""
+"""The content of `nastool space`: a space's choices and costs, and how much of it fits each budget."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from toolchain.costs.core import Budget, TableCost
-from toolchain.counting.feasible import FeasibleSet, Reach, cheapest_of, dearest_of, whole_space
+from toolchain.counting.feasible import CostRange, FeasibleSet, cheapest_of, most_expensive_of, whole_space
 from toolchain.counting.levels import CostLevels
 from toolchain.counting.marginals import Marginals
 from toolchain.spaces.core import SearchSpace
@@ -15,7 +15,7 @@ BINS = 20
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many architectures of the space have a cost in each bin (its upper edge included, and the least one)."""
+    """The number of architectures by cost. A bin includes its upper edge; the first bin includes its lower edge too."""
 
     cost: TableCost
     edges: tuple[float, ...]
@@ -24,10 +24,10 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """A space with its costs, the sets that fit each budget, and where constraint sampling leads."""
+    """A space with its costs, the feasible set of each budget, and the shares of choices in constraint sampling."""
 
     space: SearchSpace
-    reach: Mapping[str, Reach]  # over the whole space, by the cost's name
+    ranges: Mapping[str, CostRange]  # over the whole space, by the cost's name
     costs: tuple[TableCost, ...]
     feasible: tuple[FeasibleSet, ...]
     histogram: Histogram
@@ -45,47 +45,50 @@ class SpaceSummary:
             "space_digest": self.space.digest,
             "size": self.space.size,
             "blocks": blocks,
-            "costs": {cost.name: _reach(self.reach[cost.name], cost.convention) for cost in self.costs},
-            "feasible": [_feasible(found) for found in self.feasible],
+            "costs": {cost.name: _range_dict(self.ranges[cost.name], cost.convention) for cost in self.costs},
+            "feasible": [_feasible_dict(feasible) for feasible in self.feasible],
             "histogram": {"cost": histogram.cost.name, "edges": histogram.edges, "counts": histogram.counts},
             "constraint_sampling": {"cost": histogram.cost.name, "marginals": list(map(dict, self.levels))},
         }
 
 
 def summarize_space(space: SearchSpace, costs: Sequence[TableCost], budgets: Sequence[Budget]) -> SpaceSummary:
-    """Look at `space` under each of `budgets`. The first cost that is limited is shown as a histogram, else the first.
+    """Describe `space` under each of `budgets`. The histogram is of the first limited cost, else of the first cost.
 
     Raises:
-        BudgetInfeasible: nothing fits one of the budgets.
+        BudgetInfeasible: no architecture fits one of the budgets.
     """
     feasible = tuple(FeasibleSet(space, budget) for budget in budgets)
     shown = next((limit.cost for budget in budgets for limit in budget.limits), costs[0])
     edges, counts = whole_space(space, shown).histogram(shown, BINS)
-    reach = {cost.name: reach_of(space, cost) for cost in costs}
-    levels = CostLevels(space, shown).marginals()
-    return SpaceSummary(space, reach, tuple(costs), feasible, Histogram(shown, edges, counts), levels)
+    ranges = {cost.name: range_of(space, cost) for cost in costs}
+    levels = CostLevels.build(space, shown).marginals()
+    return SpaceSummary(space, ranges, tuple(costs), feasible, Histogram(shown, edges, counts), levels)
 
 
-def reach_of(space: SearchSpace, cost: TableCost) -> Reach:
+def range_of(space: SearchSpace, cost: TableCost) -> CostRange:
     """The range of a cost over the whole space."""
-    cheapest, dearest = cheapest_of(space, cost), dearest_of(space, cost)
-    return Reach(cost.cost(cheapest), cost.cost(dearest), cheapest, dearest)
+    cheapest, most_expensive = cheapest_of(space, cost), most_expensive_of(space, cost)
+    return CostRange(cost.cost(cheapest), cost.cost(most_expensive), cheapest, most_expensive)
 
 
-def _reach(reach: Reach, convention: str) -> dict[str, Any]:
-    ends = asdict(reach) | {"cheapest": list(reach.cheapest.choices), "dearest": list(reach.dearest.choices)}
-    return ends | {"convention": convention}
+def _range_dict(ends: CostRange, convention: str) -> dict[str, Any]:
+    architectures = {
+        "cheapest": list(ends.cheapest.choices),
+        "most_expensive": list(ends.most_expensive.choices),
+    }
+    return asdict(ends) | architectures | {"convention": convention}
 
 
-def _feasible(found: FeasibleSet) -> dict[str, Any]:
-    limits = found.budget.limits
+def _feasible_dict(feasible: FeasibleSet) -> dict[str, Any]:
+    limits = feasible.budget.limits
     return {
         "limits": {limit.cost.name: limit.most for limit in limits},
-        "count": found.count,
-        "most_count": found.most_count,
-        "share": found.share,
-        "exact": found.exact,
-        "note": found.note,
-        "costs": {limit.cost.name: _reach(found.range(limit.cost), limit.cost.convention) for limit in limits},
-        "marginals": list(map(dict, found.marginals())),
+        "count": feasible.count,
+        "most_count": feasible.most_count,
+        "share": feasible.share,
+        "exact": feasible.exact,
+        "note": feasible.note,
+        "costs": {limit.cost.name: _range_dict(feasible.range(limit.cost), limit.cost.convention) for limit in limits},
+        "marginals": list(map(dict, feasible.marginals())),
     }

@@ -113,7 +113,7 @@ def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> lis
     """
     width = (cost.greatest - cost.least) / networks
     edges = [*(cost.least + width * level for level in range(networks)), cost.greatest]
-    levels = CostLevels(space, cost, edges=edges)
+    levels = CostLevels.build(space, cost, edges=edges)
     rng = Random(f"{seed}:{networks}")
     found: set[Architecture] = set()
     filled: set[int] = set()
@@ -121,7 +121,7 @@ def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> lis
         if len(found) == networks:
             break
         arch = levels.draw(rng)
-        level = next(number for number, bin_ in enumerate(levels.bins) if bin_.holds(cost.cost(arch)))
+        level = next(number for number, bin_ in enumerate(levels.bins) if bin_.contains(cost.cost(arch)))
         if level not in filled or len(filled) == len(levels.bins):
             filled.add(level)
             found.add(arch)

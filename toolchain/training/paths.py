@@ -21,4 +21,4 @@ def path_sampler(name: str, space: SearchSpace) -> Draw:
     if name == "uniform":
         return space.draw
     cost = bitops_cost(space) if space.quantized else macs_cost(space)
-    return CostLevels(space, cost, balanced=name == "balanced").draw
+    return CostLevels.build(space, cost, balanced=name == "balanced").draw

@@ -1,4 +1,4 @@
-"""Small spaces whose costs are given as tables; only their sums matter here."""
+"""Small spaces whose costs are given as tables."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -8,12 +8,12 @@ import pytest
 from toolchain.costs.core import TableCost
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
-Table = Sequence[Sequence[float]]  # by block and choice
+Table = Sequence[Sequence[float]]  # a cost by block and choice
 
 
 @pytest.fixture(scope="session")
 def space_of() -> Callable[[Table], SearchSpace]:
-    """A space with as many blocks and choices (a, b, c, ...) as a table has."""
+    """A space with the blocks and choices (a, b, c, ...) of a table."""
 
     def make(table: Table) -> SearchSpace:
         blocks = tuple(
@@ -26,6 +26,8 @@ def space_of() -> Callable[[Table], SearchSpace]:
 
 @pytest.fixture(scope="session")
 def cost_of() -> Callable[..., TableCost]:
+    """The cost with the values of a table."""
+
     def make(table: Table, name: str = "macs", unit: str = "MACs", fixed: float = 5) -> TableCost:
         rows = tuple({chr(ord("a") + i): value for i, value in enumerate(row)} for row in table)
         return TableCost(name, unit, fixed, rows)
@@ -46,7 +48,7 @@ def all_of() -> Callable[[SearchSpace], list[Architecture]]:
 
 @pytest.fixture(scope="session")
 def chi_square() -> Callable[[Sequence[int]], float]:
-    """Of counts that should be alike: its mean is their number less 1, its variance twice that."""
+    """The chi-square statistic of counts that should be equal: mean n - 1, variance 2 (n - 1)."""
 
     def statistic(counts: Sequence[int]) -> float:
         expected = sum(counts) / len(counts)

@@ -1,4 +1,4 @@
-"""The feasible set against brute force: counts, draws, ranges, marginals, histograms; and what it says."""
+"""The feasible set compared with brute force: counts, draws, ranges, marginals, histograms; and its messages."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ LATENCIES = st.floats(0.001, 9, allow_subnormal=False)
 
 @st.composite
 def tables(draw: Any) -> tuple[list[tuple[str, Table]], list[float]]:
-    """One to three costs (unit, table) of one small space, and how far up in its range each has its limit."""
+    """One to three costs (unit, table) of a small space, and the position of each limit in the cost's range."""
     sizes = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5))
     units = draw(st.lists(st.sampled_from(["MACs", "ms"]), min_size=1, max_size=3))
     costs = [
@@ -39,7 +39,7 @@ def tables(draw: Any) -> tuple[list[tuple[str, Table]], list[float]]:
 
 
 def budget_of(costs: Sequence[TableCost], shares: Sequence[float]) -> Budget:
-    """Limits so far up in each cost's range; those of counts are whole, so that some meet them exactly."""
+    """Limits at these shares of each cost's range. Limits of counts are integers, so some architectures equal them."""
     most = [cost.least + share * (cost.greatest - cost.least) for cost, share in zip(costs, shares, strict=True)]
     return Budget(
         tuple(
@@ -49,44 +49,45 @@ def budget_of(costs: Sequence[TableCost], shares: Sequence[float]) -> Budget:
 
 
 @settings(max_examples=150)
-@given(given_=tables())
+@given(example=tables())
 def test_against_brute_force(
-    given_: tuple[list[tuple[str, Table]], list[float]], space_of: SpaceOf, cost_of: CostOf, all_of: AllOf
+    example: tuple[list[tuple[str, Table]], list[float]], space_of: SpaceOf, cost_of: CostOf, all_of: AllOf
 ) -> None:
-    space = space_of(given_[0][0][1])
-    costs = [cost_of(table, f"cost {i}", unit) for i, (unit, table) in enumerate(given_[0])]
-    budget = budget_of(costs, given_[1])
+    space = space_of(example[0][0][1])
+    costs = [cost_of(table, f"cost {i}", unit) for i, (unit, table) in enumerate(example[0])]
+    budget = budget_of(costs, example[1])
     fitting = [arch for arch in all_of(space) if budget.allows(arch)]
     if not fitting:
         with pytest.raises(BudgetInfeasible):
             FeasibleSet(space, budget)
         return
-    found = FeasibleSet(space, budget)
-    assert found.count <= len(fitting) <= found.most_count
+    feasible = FeasibleSet(space, budget)
+    assert feasible.count <= len(fitting) <= feasible.most_count
     on_a_limit = any(
         limit.cost.unit == "ms" and abs(limit.cost.cost(arch) - limit.most) < 1e-9
         for limit in budget.limits
         for arch in all_of(space)
     )
-    if not on_a_limit:  # to within the rounding of floats
-        assert found.exact
-    if not found.exact:
-        assert found.note
+    if not on_a_limit:  # within the rounding of floats
+        assert feasible.exact
+    if not feasible.exact:
+        assert feasible.note
         return
-    assert (found.count, found.note) == (len(fitting), "")
-    assert found.share == len(fitting) / space.size
+    assert (feasible.count, feasible.note) == (len(fitting), "")
+    assert feasible.share == len(fitting) / space.size
     rng = Random(0)
-    assert all(budget.allows(found.draw(rng)) for _ in range(20))
+    assert all(budget.allows(feasible.draw(rng)) for _ in range(20))
     for cost in costs:
-        reach = found.range(cost)
-        assert reach.least == cost.cost(reach.cheapest) == pytest.approx(min(map(cost.cost, fitting)))  # orders of sums
-        assert reach.greatest == cost.cost(reach.dearest) == pytest.approx(max(map(cost.cost, fitting)))
-        assert budget.allows(reach.cheapest)
-        assert budget.allows(reach.dearest)
-        _, counts = found.histogram(cost, 5)
+        ends = feasible.range(cost)
+        # approx, since the order of addition differs
+        assert ends.least == cost.cost(ends.cheapest) == pytest.approx(min(map(cost.cost, fitting)))
+        assert ends.greatest == cost.cost(ends.most_expensive) == pytest.approx(max(map(cost.cost, fitting)))
+        assert budget.allows(ends.cheapest)
+        assert budget.allows(ends.most_expensive)
+        _, counts = feasible.histogram(cost, 5)
         assert sum(counts) == len(fitting)
         assert min(counts) >= 0
-    for i, shares in enumerate(found.marginals()):
+    for i, shares in enumerate(feasible.marginals()):
         chosen = Counter(arch.choices[i] for arch in fitting)
         assert shares == pytest.approx({key: chosen[key] / len(fitting) for key in shares})
 
@@ -105,23 +106,25 @@ def test_draws_are_uniform(
     ][: ["nothing", "macs", "macs and latency", "three costs"].index(limited)]
     budget = budget_of(costs, [0.6] * len(costs))
     fitting = [arch for arch in all_of(space) if budget.allows(arch)]
-    found = FeasibleSet(space, budget)
-    drawn = Counter(found.draw(rng) for _ in range(100 * len(fitting)))
+    feasible = FeasibleSet(space, budget)
+    drawn = Counter(feasible.draw(rng) for _ in range(100 * len(fitting)))
     assert set(drawn) == set(fitting)
     degrees = len(fitting) - 1
     assert chi_square([drawn[arch] for arch in fitting]) < degrees + 5 * (2 * degrees) ** 0.5  # 5 sigma
 
 
-def test_the_same_numbers_give_the_same_draws(paper_space: SearchSpace) -> None:
+def test_the_same_seed_gives_the_same_draws(paper_space: SearchSpace) -> None:
     draws = []
     for _ in range(2):
-        found, rng = FeasibleSet(paper_space, Budget()), Random(5)
-        draws.append([found.draw(rng) for _ in range(20)])
+        feasible, rng = FeasibleSet(paper_space, Budget()), Random(5)
+        draws.append([feasible.draw(rng) for _ in range(20)])
     assert draws[0] == draws[1]
     assert len(set(draws[0])) == 20
 
 
-def test_histogram_counts_what_lies_between_the_edges(space_of: SpaceOf, cost_of: CostOf, all_of: AllOf) -> None:
+def test_histogram_counts_the_architectures_between_its_edges(
+    space_of: SpaceOf, cost_of: CostOf, all_of: AllOf
+) -> None:
     table = [[float(i * n) for i in range(4)] for n in (1, 3, 7, 12)]
     space, cost = space_of(table), cost_of(table)
     edges, counts = whole_space(space, cost).histogram(cost, 6)
@@ -142,7 +145,7 @@ def test_on_a_coarse_grid_bounds_hold_and_draws_stay_uniform(
     chi_square: Callable[[Sequence[int]], float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The caps are lowered so far that 4^5 architectures are too many to count one by one."""
+    """The caps are lowered so that 4^5 architectures have too many sums to count exactly."""
     monkeypatch.setattr(half_space, "MOST_STATES", {costs: 40})
     monkeypatch.setattr(half_space, "FIRST_CELLS", {costs: 16})
     rng = Random(costs)
@@ -151,46 +154,48 @@ def test_on_a_coarse_grid_bounds_hold_and_draws_stay_uniform(
     limited = [cost_of(table, f"latency {i}", "ms") for i, table in enumerate(tables)]
     budget = budget_of(limited, [0.45] * costs)
     fitting = [arch for arch in all_of(space) if budget.allows(arch)]
-    found = FeasibleSet(space, budget)
-    assert not found.exact
-    assert found.count <= len(fitting) <= found.most_count
+    feasible = FeasibleSet(space, budget)
+    assert not feasible.exact
+    assert feasible.count <= len(fitting) <= feasible.most_count
     for part in ("counted on a grid of", "us of latency 0", "at least", "at most", "exactly uniform"):
-        assert part in found.note
-    about = float(found.note.split("about ")[1].split("%")[0]) / 100
-    assert about == pytest.approx(len(fitting) / space.size, abs=5 * found.most_count / space.size * 0.5 / 1000**0.5)
-    drawn = Counter(found.draw(rng) for _ in range(50 * len(fitting)))
+        assert part in feasible.note
+    about = float(feasible.note.split("about ")[1].split("%")[0]) / 100
+    assert about == pytest.approx(len(fitting) / space.size, abs=5 * feasible.most_count / space.size * 0.5 / 1000**0.5)
+    drawn = Counter(feasible.draw(rng) for _ in range(50 * len(fitting)))
     assert set(drawn) == set(fitting)
     degrees = len(fitting) - 1
     assert chi_square([drawn[arch] for arch in fitting]) < degrees + 5 * (2 * degrees) ** 0.5  # 5 sigma
     for cost in limited:
-        reach = found.range(cost)
-        assert min(map(cost.cost, fitting)) <= reach.least <= reach.greatest <= max(map(cost.cost, fitting))
+        ends = feasible.range(cost)
+        assert min(map(cost.cost, fitting)) <= ends.least <= ends.greatest <= max(map(cost.cost, fitting))
 
 
 def test_counts_beyond_int64(space_of: SpaceOf, cost_of: CostOf) -> None:
-    """4^200 architectures; those of half the range and less are, by symmetry, half of all and half of the middle."""
+    """4^200 architectures. By symmetry, counts up to and below the middle of the range add up to all of them."""
     table = [[0.0, 1.0, 1.0, 2.0]] * 200
     space, cost = space_of(table), cost_of(table, fixed=0)
-    found = FeasibleSet(space, Budget((Limit(cost, 200),)))
-    (at_most_middle, below_middle) = (found.count, FeasibleSet(space, Budget((Limit(cost, 199),))).count)
+    feasible = FeasibleSet(space, Budget((Limit(cost, 200),)))
+    (at_most_middle, below_middle) = (feasible.count, FeasibleSet(space, Budget((Limit(cost, 199),))).count)
     assert at_most_middle + below_middle == space.size == 4**200
-    assert cost.cost(found.draw(Random(0))) <= 200
+    assert cost.cost(feasible.draw(Random(0))) <= 200
 
 
 def test_several_limits_on_a_space_of_2_to_the_100(space_of: SpaceOf, cost_of: CostOf) -> None:
-    """32 choices in 20 blocks, every latency a float of its own: too many sums, so bounds; draws fit all the same."""
+    """32 choices in 20 blocks with distinct latencies have too many sums: the count has bounds, draws still fit."""
     rng = Random(7)
     macs = [[float(rng.randrange(10**5, 10**7)) for _ in range(32)] for _ in range(20)]
     space = space_of(macs)
     latency = cost_of([[value / 1e7 * rng.uniform(0.5, 1.5) for value in row] for row in macs], "latency_ms", "ms")
     budget = budget_of([cost_of(macs), latency], [0.45, 0.45])
-    found = FeasibleSet(space, budget)
-    assert not found.exact
-    assert 0 < found.count < found.most_count < space.size
-    assert all(budget.allows(found.draw(rng)) for _ in range(50))
+    feasible = FeasibleSet(space, budget)
+    assert not feasible.exact
+    assert 0 < feasible.count < feasible.most_count < space.size
+    assert all(budget.allows(feasible.draw(rng)) for _ in range(50))
 
 
-def test_an_impossible_limit_names_the_least(paper_space: SearchSpace, space_of: SpaceOf, cost_of: CostOf) -> None:
+def test_an_impossible_limit_names_the_least_reachable_value(
+    paper_space: SearchSpace, space_of: SpaceOf, cost_of: CostOf
+) -> None:
     table = [[1.5, 2.0], [3.0, 4.0]]
     latency = cost_of(table, "latency_ms", "ms", fixed=0.25)
     with pytest.raises(BudgetInfeasible) as caught:
@@ -202,25 +207,25 @@ def test_an_impossible_limit_names_the_least(paper_space: SearchSpace, space_of:
     assert FeasibleSet(space_of(table), Budget((Limit(latency, 4.75),))).count == 1
 
 
-def test_limits_that_exclude_each_other_are_named(space_of: SpaceOf, cost_of: CostOf) -> None:
-    macs, params = [[1.0, 9.0]] * 3, [[9.0, 1.0]] * 3  # what is cheap in one is dear in the other
+def test_limits_that_no_architecture_meets_together_are_named(space_of: SpaceOf, cost_of: CostOf) -> None:
+    macs, params = [[1.0, 9.0]] * 3, [[9.0, 1.0]] * 3  # a choice that is cheap in one cost is expensive in the other
     space = space_of(macs)
     limits = (Limit(cost_of(macs), 10), Limit(cost_of(params, "params", "params"), 10))
     with pytest.raises(BudgetInfeasible) as caught:
         FeasibleSet(space, Budget(limits))
     assert str(caught.value) == (
         "no architecture of small meets macs <= 10, params <= 10 together (macs alone reaches 8; params alone "
-        "reaches 8). Loosen one of them"
+        "reaches 8). Relax one of these limits"
     )
 
 
-def test_a_limit_on_an_architectures_own_latency_says_so(space_of: SpaceOf, cost_of: CostOf) -> None:
-    """0.1 + 0.2 is above 0.3 in floats; whether an architecture fits is then a matter of the order of adding."""
+def test_a_limit_equal_to_an_architectures_latency_is_noted(space_of: SpaceOf, cost_of: CostOf) -> None:
+    """0.1 + 0.2 is above 0.3 in floats, so whether such an architecture fits depends on the order of addition."""
     table = [[0.1, 0.2, 0.3]] * 4
     latency = cost_of(table, "latency_ms", "ms", fixed=0.1)
-    found = FeasibleSet(space_of(table), Budget((Limit(latency, 0.9),)))
-    assert not found.exact
-    assert found.note.startswith(
-        f"between {found.count:,} and {found.most_count:,} architectures fit: the last few lie"
+    feasible = FeasibleSet(space_of(table), Budget((Limit(latency, 0.9),)))
+    assert not feasible.exact
+    assert feasible.note.startswith(
+        f"between {feasible.count:,} and {feasible.most_count:,} architectures fit: some equal a limit"
     )
-    assert all(latency.cost(found.draw(Random(i))) <= 0.9 for i in range(50))
+    assert all(latency.cost(feasible.draw(Random(i))) <= 0.9 for i in range(50))
