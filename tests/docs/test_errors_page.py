@@ -167,7 +167,22 @@ def accepts(section: str, keys: dict[str, Any]) -> bool:
 
 
 # Words of remedies that are no commands: units, files, variables, precisions, keys.
-OTHER_WORDS = {"k", "M", "G", "Ki", "Mi", "Gi", "exact", "int8", "~/.pgpass", "batch", "[train]", "[train.changes]"}
+OTHER_WORDS = {
+    "train/",
+    "val/",
+    "k",
+    "M",
+    "G",
+    "Ki",
+    "Mi",
+    "Gi",
+    "exact",
+    "int8",
+    "~/.pgpass",
+    "batch",
+    "[train]",
+    "[train.changes]",
+}
 VARIABLES = {"CUDA_VISIBLE_DEVICES", "NASTOOL_LOCKS", "PGPASSWORD", "RANK", "WORLD_SIZE"}
 
 
