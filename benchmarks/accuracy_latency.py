@@ -18,6 +18,7 @@ from lines import Lines
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from exporters.devices.attached import attached
 from toolchain.config import parse_config
 from toolchain.report.figures import save
 from toolchain.spaces import load_space
@@ -42,8 +43,9 @@ def main() -> None:
     sample = {winner, *Random(0).sample(sorted(scores), min(args.candidates, len(scores)))}
     with TemporaryDirectory() as folder:
         timed = measured_again(config, space, sample, Path(folder), Lines())
+    label = f"measured latency (ms per batch of {config.profile.batch} images, {attached()[0].model})"
     points = {arch: (timed[arch].latency_ms, scores[arch]) for arch in sample}
-    draw(points, winner, best["limits"]["latency_ms"], axis_label(best["target"]), args.picture)
+    draw(points, winner, best["limits"]["latency_ms"], label, args.picture)
     print(f"{len(points)} candidates, winner {points[winner][0]:.3f} ms, {points[winner][1]:.1%}: {args.picture}")
 
 
@@ -51,10 +53,6 @@ def journal_scores(run: Path) -> dict[tuple[str, ...], float]:
     """The accuracy of each candidate in the run's journal."""
     lines = (run / "search" / "candidates.jsonl").read_text().splitlines()
     return {tuple(line["architecture"]): line["accuracy"] for line in map(json.loads, lines) if "accuracy" in line}
-
-
-def axis_label(target: Mapping[str, object]) -> str:
-    return f"measured latency (ms per batch of {target['batch']}; {target['device_model']}, {target['backend']})"
 
 
 def draw(

@@ -1,16 +1,16 @@
-"""A whole Algorithm 1 on the quick preset, against the plain way; and what of a search is not evaluation.
+"""A complete run of Algorithm 1 on the quick preset, compared with separate evaluation of every candidate.
 
     python benchmarks/algorithm1.py [--epochs N] [--generations N] [--sample N] [--only-overhead]
 
-1. The supernet of the quick preset is trained, then searched with the paper's numbers (P = 50, T = 20, k = 10), MACs
-   below their middle, on the preset's images. The plain way scores every slot of Algorithm 1 by itself (`extract`,
-   `recalibrate`, `top1`), also what was scored before: it is timed on every `--sample`th generation and scaled to all
-   slots, which is said. Two searches are set against it: Algorithm 1 as it is published, whose mutations and
-   crossovers repeat what was there before (so that the score cache saves work), and nastool's, whose slots are
-   all new (so that a search sees more candidates, and only the trie saves work). All of it with one thread.
-2. The preset's own search (P = 20, T = 5, k = 5) against the training of its supernet, with the preset's threads.
-3. All of a search that is not evaluation: counting costs, the feasible set, proposals, journal; 1,000 slots on the
-   paper's space with limits on MACs and on a made-up latency, where a score takes no time.
+1. Trains the supernet of the quick preset and searches it with the paper's numbers (P = 50, T = 20, k = 10), with MACs
+   limited to the middle of their range. Separate evaluation scores every slot of Algorithm 1 on its own (`extract`,
+   `recalibrate`, `top1`), including repeated candidates; it is timed on every `--sample`th generation and scaled to all
+   slots. It is compared with Algorithm 1 as published, whose mutations and crossovers repeat earlier candidates (so
+   that the score cache saves work), and with nastool's version, in which all slots are new (so that a search sees more
+   candidates, and only the trie saves work). All with one thread.
+2. The preset's search (P = 20, T = 5, k = 5) compared with the training of its supernet, with the preset's threads.
+3. Everything in a search except evaluation: counting costs, the feasible set, proposals, journal; 1,000 slots on the
+   paper's space with limits on MACs and on a synthetic latency, with scores that take no time.
 """
 
 import argparse
@@ -54,24 +54,24 @@ POPULATION, TOP_K, MUTATION = 50, 10, 0.1  # the paper's
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--epochs", type=float, default=None, help="of the supernet; the preset's if not given")
+    parser.add_argument("--epochs", type=float, default=None, help="epochs of the supernet; default: the preset's")
     parser.add_argument("--generations", type=int, default=20)
-    parser.add_argument("--sample", type=int, default=5, help="the plain way is timed on each such generation")
-    parser.add_argument("--only-overhead", action="store_true", help="part 3 alone")
-    given = parser.parse_args()
+    parser.add_argument("--sample", type=int, default=5, help="separate evaluation is timed on every Nth generation")
+    parser.add_argument("--only-overhead", action="store_true", help="only part 3")
+    args = parser.parse_args()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
     print(f"{device}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
-    if not given.only_overhead:
-        search_the_quick_preset(given)
-    time_all_but_evaluation(given.generations)
+    if not args.only_overhead:
+        search_the_quick_preset(args)
+    time_all_but_evaluation(args.generations)
 
 
-def search_the_quick_preset(given: argparse.Namespace) -> None:
-    changes = {} if given.epochs is None else {"train.changes": {"epochs": given.epochs}}
-    config = parse_config(preset_text("quick"), {"data": given.data, **changes}, "benchmark")
+def search_the_quick_preset(args: argparse.Namespace) -> None:
+    changes = {} if args.epochs is None else {"train.changes": {"epochs": args.epochs}}
+    config = parse_config(preset_text("quick"), {"data": args.data, **changes}, "benchmark")
     prepare_torch(config)
     space = load_space(config.space)
-    data = load_data(given.data, space, config.holdout_per_class, config.seed)
+    data = load_data(args.data, space, config.holdout_per_class, config.seed)
     macs = macs_cost(space)
     feasible = FeasibleSet(space, Budget((Limit(macs, (macs.least + macs.greatest) / 2),)))
     bn_images, batch = config.search.bn_images, config.search.batch
@@ -92,30 +92,30 @@ def search_the_quick_preset(given: argparse.Namespace) -> None:
             for threads in (1, 1, config.search.threads)
         )
         took: dict[str, float] = {}
-        wanted: list[tuple[str, Strategy, int]] = [
-            ("Algorithm 1 as published", published, given.generations),
-            ("Algorithm 1, all slots new", own, given.generations),
+        selected: list[tuple[str, Strategy, int]] = [
+            ("Algorithm 1 as published", published, args.generations),
+            ("Algorithm 1, all slots new", own, args.generations),
             ("the preset's search", preset, config.search.generations),
         ]
-        for (name, strategy, generations), evaluator in zip(wanted, evaluators, strict=True):
+        for (name, strategy, generations), evaluator in zip(selected, evaluators, strict=True):
             journal = Journal(Path(folder) / f"{name}.jsonl", {})
             began = time.perf_counter()
-            found = run_strategy(strategy, generations, config.seed, journal, evaluator, Quiet())
+            results = run_strategy(strategy, generations, config.seed, journal, evaluator, Quiet())
             took[name] = time.perf_counter() - began
             print(
-                f"{name}: {len(found)} slots, {len(journal.lines)} candidates, {took[name]:.1f} s, "
-                f"best {best_first(found)[0].accuracy:.2%}",
+                f"{name}: {len(results)} slots, {len(journal.lines)} candidates, {took[name]:.1f} s, "
+                f"best {best_first(results)[0].accuracy:.2%}",
                 flush=True,
             )
             if strategy is not preset:
-                report_plain(plain.search(found, given.sample), took[name])
+                report_plain(plain.search(results, args.sample), took[name])
         ratio = took["the preset's search"] / train_s
         print(f"the preset's search / training of its supernet: {ratio:.3f}, 1/{1 / ratio:.0f}")
 
 
 @dataclass(frozen=True)
 class PlainTime:
-    """Seconds for some slots, and for all if the others take as long."""
+    """Seconds for some slots, and scaled to all slots."""
 
     slots: int
     seconds: float
@@ -124,16 +124,16 @@ class PlainTime:
 
 @dataclass(frozen=True)
 class Plain:
-    """Scores each slot by itself."""
+    """Scores each slot separately."""
 
     supernet: Supernet
     data: Data
     bn_images: int
     batch: int
 
-    def search(self, found: Sequence[Scored], sample: int) -> PlainTime:
-        """Score the slots of each `sample`th generation again, and compare."""
-        slots = [slot for slot in found if slot.generation % sample == 0]
+    def search(self, results: Sequence[Scored], sample: int) -> PlainTime:
+        """Score the slots of every `sample`th generation again, and compare."""
+        slots = [slot for slot in results if slot.generation % sample == 0]
         recalibration = list(recalibration_batches(self.data, self.bn_images, self.batch, seed=0))
         holdout = list(fixed_batches(self.data.train, self.data.holdout, self.batch))
         began = time.perf_counter()
@@ -144,7 +144,7 @@ class Plain:
             if accuracy != slot.accuracy:
                 raise SystemExit(f"{slot.architecture}: {accuracy} by itself, {slot.accuracy} in the search")
         seconds = time.perf_counter() - began
-        return PlainTime(len(slots), seconds, seconds * len(found) / len(slots))
+        return PlainTime(len(slots), seconds, seconds * len(results) / len(slots))
 
 
 def report_plain(plain: PlainTime, took_s: float) -> None:
@@ -157,7 +157,7 @@ def report_plain(plain: PlainTime, took_s: float) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """Algorithm 1 to the letter: what mutation and crossover give is taken if it meets the limits, new or not."""
+    """Algorithm 1 as published: children are used if they meet the limits, even if repeated."""
 
     evolution: Evolution
     name: str = "published"
@@ -168,19 +168,19 @@ class Published:
         parents = list(best)[: self.evolution.top_k]
         if not parents:
             return [Proposal(feasible.draw(rng), "random") for _ in range(size)]
-        found: list[Proposal] = []
-        while len(found) < size:
-            if len(found) < size // 2:
+        results: list[Proposal] = []
+        while len(results) < size:
+            if len(results) < size // 2:
                 arch, origin = self.evolution._cross(rng.choice(parents), rng.choice(parents), rng), "crossover"
             else:
                 arch, origin = self.evolution._mutate(rng.choice(parents), rng), "mutation"
             if feasible.budget.allows(arch):
-                found.append(Proposal(arch, origin))
-        return found
+                results.append(Proposal(arch, origin))
+        return results
 
 
 class NoTime:
-    """Scores made up from the text of a candidate."""
+    """Synthetic scores from the text of a candidate."""
 
     def many(self, archs: Sequence[Architecture], reference: object, advance: object) -> list[Score]:
         return [Score(sum(map(ord, str(arch))) % 997 / 997) for arch in archs]
@@ -194,28 +194,30 @@ def time_all_but_evaluation(generations: int) -> None:
 
     space = load_space("shufflenet_v2")
     macs = macs_cost(space)
-    for cost in (params_cost, bitops_cost, weight_bits_cost):  # a search reports them as well
+    for cost in (params_cost, bitops_cost, weight_bits_cost):  # reported by a search as well
         cost(space)
     mark("costs counted")
-    latency = made_up_latency(space, macs)
+    latency = synthetic_latency(space, macs)
     budget = Budget((Limit(macs, 330e6), Limit(latency, (latency.least + latency.greatest) / 2)))
     feasible = FeasibleSet(space, budget)
     mark("feasible set")
     with TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "j.jsonl", {})
         evolution = Evolution(feasible, POPULATION, TOP_K, MUTATION)
-        found = run_strategy(evolution, generations, 0, journal, NoTime(), Quiet())
+        results = run_strategy(evolution, generations, 0, journal, NoTime(), Quiet())
         mark("proposals and journal")
         run_strategy(evolution, generations, 0, Journal(Path(folder) / "j.jsonl", {}), NoTime(), Quiet())
         mark("replay from the journal")
-    print(f"all but evaluation: {len(found)} slots of {space.name}, {budget}, {feasible.share:.1%} of the space fit")
+    print(
+        f"all except evaluation: {len(results)} slots of {space.name}, {budget}, {feasible.share:.1%} of the space fit"
+    )
     for (_, before), (name, after) in pairwise(marks):
         print(f"    {name}: {after - before:.2f} s")
-    print(f"    in all: {marks[-1][1] - marks[0][1]:.2f} s")
+    print(f"    total: {marks[-1][1] - marks[0][1]:.2f} s")
 
 
-def made_up_latency(space: SearchSpace, macs: TableCost) -> TableCost:
-    """Floats that follow MACs loosely; blocks with the same outside share them, as in a table of measurements."""
+def synthetic_latency(space: SearchSpace, macs: TableCost) -> TableCost:
+    """Numbers loosely correlated with MACs; equal blocks share them, as in a latency table."""
     rng = Random(2)
     known: dict[tuple[str, str], float] = {}
     rows = tuple(

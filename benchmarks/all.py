@@ -1,10 +1,10 @@
-"""All benchmarks, one after the other, and what each printed as a file in benchmarks/results/.
+"""Run all benchmarks one after the other, and store the output of each in benchmarks/results/.
 
     python benchmarks/all.py                  # about two hours on two idle cores
-    python benchmarks/all.py latency trie     # those whose name has one of the words
+    python benchmarks/all.py latency trie     # only benchmarks whose name contains one of the words
 
-A file is named after what was run, the machine and the versions: figures of other machines and versions stand beside
-it. Leave the machine alone meanwhile; each file says how busy it was.
+A file is named after the benchmark, the machine and the versions, so results of several machines and versions are
+kept. Do not use the machine meanwhile; each file states its load.
 """
 
 import argparse
@@ -53,7 +53,7 @@ COMMANDS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="run only what has one of them in its name")
+    parser.add_argument("words", nargs="*", help="run only benchmarks whose name contains one of them")
     words = parser.parse_args().words
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def main() -> None:
         print(ended.stdout, flush=True)
         text = f"$ python benchmarks/{' '.join(command)}\n{ended.stdout}\n{_machine()}; {busy}; {took}\n"
         if ended.returncode:
-            print(f"{name} ended with exit code {ended.returncode}; nothing was kept", flush=True)
+            print(f"{name} ended with exit code {ended.returncode}; nothing was stored", flush=True)
             continue
         (folder / f"{name}__{_file_name(_machine())}.txt").write_text(text)
 

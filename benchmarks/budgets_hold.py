@@ -1,11 +1,11 @@
-"""Searches at budgets across the range of a space: do their winners keep the budget when they are measured again?
+"""Search at budgets across the range of a space, and measure the winners again: are they within their budgets?
 
     python benchmarks/budgets_hold.py
 
-The space is profiled, and searched for each budget as `nastool search` does it, winners compiled and timed. Only the
-score is made up (slower networks are mostly more accurate, so that every search presses against its limit): it is the
-latency promise that is looked at. At the end all winners are exported and timed anew, in other rounds and another
-order. A search by the plain sum of parts, without margin or measurement, is judged by the same.
+The space is profiled and searched for each budget like `nastool search` does, with winners compiled and timed. Only
+the accuracy is synthetic (slower networks are mostly more accurate, so that every search uses its whole budget),
+since this is a test of the latency. At the end all winners are exported and timed again, in other rounds and another
+order. A search by the plain sum of variants, without margin or measurement, is evaluated in the same way.
 """
 
 import argparse
@@ -40,8 +40,8 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.stages import prepare_torch
 
 
-class MadeUp:
-    """0.6 to 0.9 by the sum of parts, and 0.02 of luck."""
+class SyntheticScores:
+    """0.6 to 0.9 by the sum of variants, and up to 0.02 of noise."""
 
     def __init__(self, total: TableCost) -> None:
         self._total = total
@@ -104,8 +104,8 @@ def main() -> None:
         shown = " ".join(f"{ms:9.4f}" for ms in figures)
         print(f"{shown} {len(outcome.verified.passed_over):6}   {other}{'   OVER' if fresh > most else ''}")
     pairs = [(most, again[arch]) for most, arch in zip(budgets, winners, strict=True) if arch]
-    over = sum(found.latency_ms > most for most, found in pairs)
-    maybe = sum(found.upper_ms > most for most, found in pairs)
+    over = sum(results.latency_ms > most for most, results in pairs)
+    maybe = sum(results.upper_ms > most for most, results in pairs)
     sums = sum(again[arch].latency_ms > most for most, arch in zip(budgets, by_sum, strict=True))
     print(f"{len(pairs)} winners of {len(budgets)} searches")
     print(f"measured again: {over} over budget, {maybe} if their interval counts")
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def limits(model: LatencyModel, count: int) -> list[float]:
-    """Budgets across the range of what is predicted, from where a tenth of it fits."""
+    """Budgets across the range of predicted latencies, from its lowest tenth."""
     least, greatest = model.upper.least, model.upper.greatest
     return [least + (greatest - least) * (0.1 + 0.85 * n / max(1, count - 1)) for n in range(count)]
 
@@ -146,14 +146,14 @@ def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: f
 
 
 def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
-    wanted = config.search.model_copy(update={"race": False, "random_search": False})
-    return Search(space, wanted, config.seed, Journal(journal, {}), MadeUp(model.parts), Quiet())
+    selected = config.search.model_copy(update={"race": False, "random_search": False})
+    return Search(space, selected, config.seed, Journal(journal, {}), SyntheticScores(model.parts), Quiet())
 
 
 def measured_again(
     config: Config, space: SearchSpace, archs: set[Architecture], folder: Path, lines: Lines
 ) -> dict[Architecture, Measurement]:
-    """Exported, compiled and timed anew, all in the same rounds."""
+    """Export, compile and time the networks again, all in the same rounds."""
     lines.say(f"measure {len(archs)} winners again; load {load()}")
     files = {}
     for number, arch in enumerate(sorted(archs)):

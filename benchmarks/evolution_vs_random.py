@@ -1,10 +1,10 @@
-"""Evolution against random search on a channel space, at an equal number of evaluations (paper Fig. 3).
+"""Compare evolution with random search on a channel space, with equal numbers of evaluations (paper Fig. 3).
 
     python benchmarks/evolution_vs_random.py --seeds 5
 
-One supernet is trained on Fashion-MNIST; its space has eight widths a block, so that architectures really differ.
-Each search picks its winner by the hold-out. Winners are then judged by inherited accuracy on training images
-that neither training nor search has seen, since the best of many scores on one set flatters itself.
+One supernet is trained on Fashion-MNIST; its space has eight widths per block, so that architectures differ clearly.
+Each search selects its winner by the hold-out. Winners are then compared by inherited accuracy on training images
+that neither training nor search has used, since the best of many scores on one set is too high.
 """
 
 import argparse
@@ -63,14 +63,14 @@ def main() -> None:
         print(f"{space.name}, {budget}, {args.population} x {args.generations} evaluations each")
         gains = []
         for seed in range(args.seeds):
-            found = {
+            results = {
                 strategy.name: run_strategy(strategy, args.generations, seed, journal, evaluate, Quiet())
                 for strategy in strategies(config, space, budget, args.population)
             }
-            winners = {name: best_first(scored)[0] for name, scored in found.items()}
+            winners = {name: best_first(scored)[0] for name, scored in results.items()}
             accuracies = {name: judge(winner.architecture) for name, winner in winners.items()}
             gains.append(accuracies["evolution"] - accuracies["random"])
-            print(f"seed {seed}  " + "  ".join(line(name, winners[name], accuracies[name]) for name in found))
+            print(f"seed {seed}  " + "  ".join(line(name, winners[name], accuracies[name]) for name in results))
     spread = f", standard deviation {stdev(gains):.2%}" if len(gains) > 1 else ""
     print(
         f"evolution minus random, on images that no search saw: mean {mean(gains):+.2%} of {len(gains)} seeds{spread}"
@@ -87,7 +87,7 @@ def strategies(config: Config, space: SearchSpace, budget: Budget, population: i
 
 
 def set_apart(data: Data) -> tuple[Data, Data]:
-    """`data` without some of its training images, and the same with those images as the hold-out."""
+    """Remove some training images from `data`; return the rest, and the same data with these images as the hold-out."""
     order = list(data.fit)
     Random(0).shuffle(order)
     apart: list[int] = []

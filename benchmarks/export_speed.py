@@ -1,11 +1,10 @@
-"""Is what nastool exports as quick as the same network exported by hand?
+"""Compare the speed of a network exported by nastool with that of a manual export.
 
     python benchmarks/export_speed.py [--batch N] [--threads N] [--rounds N] [--seed N]
 
-The paper's block-search network (Table 3, 319M MACs) twice: through nastool, and written down here once more as the
-published code has it, with its channel shuffle by reshapes, and exported with torch.onnx.export as torch's
-documentation shows. Both files run in ONNX Runtime, in turns, who is first by chance; the ratio is that of each
-round's pair.
+The paper's block-search network (Table 3, 319M MACs) twice: exported by nastool, and written here as in the published
+code, with its channel shuffle by reshapes, and exported with torch.onnx.export as in torch's documentation. Both files
+run in ONNX Runtime alternately, in random order; the ratio is that of each round's pair.
 """
 
 import argparse
@@ -86,33 +85,33 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     network = published("spos_blocks")
     space = load_space(network.space)
     nets = {OURS: Network(space, space.architecture(network.architecture), STANDALONE), BY_HAND: by_hand()}
     for name, net in nets.items():
-        initialize(net, torch.Generator().manual_seed(given.seed))
+        initialize(net, torch.Generator().manual_seed(args.seed))
         with torch.device("meta"):
             macs = count_macs(net.to("meta"), space.input_shape)
         print(f"{name}: {macs:,} MACs, {count_params(net, space.input_shape):,} parameters")
     with TemporaryDirectory(prefix="nastool-") as folder:
         files = export(folder)
-        spec = CompileSpec(given.batch, given.threads)
+        spec = CompileSpec(args.batch, args.threads)
         compiled = {name: Backend().compile(file, spec) for name, file in files.items()}
-        found = [
-            {name: timing.busy_ms_min if given.threads == 1 else timing.wall_ms_min for name, timing in round_.items()}
-            for _, round_ in interleaved(compiled, range(given.rounds), 300.0, given.seed)
+        results = [
+            {name: timing.busy_ms_min if args.threads == 1 else timing.wall_ms_min for name, timing in round_.items()}
+            for _, round_ in interleaved(compiled, range(args.rounds), 300.0, args.seed)
         ]
     device = attached()[0].model
     for name in files:
-        print(f"{name}: {median(round_[name] for round_ in found):.2f} ms a batch of {given.batch} on {device}")
-    low, middle, high = quantiles((round_[OURS] / round_[BY_HAND] for round_ in found), n=4)
-    print(f"nastool / by hand: {middle:.3f} (quartiles {low:.3f} - {high:.3f}) over {given.rounds} rounds")
+        print(f"{name}: {median(round_[name] for round_ in results):.2f} ms a batch of {args.batch} on {device}")
+    low, middle, high = quantiles((round_[OURS] / round_[BY_HAND] for round_ in results), n=4)
+    print(f"nastool / manual: {middle:.3f} (quartiles {low:.3f} - {high:.3f}) over {args.rounds} rounds")
 
 
 def export(folder: str) -> dict[str, Path]:
-    """Both files, of weights drawn anew (those above are on the device that counts and computes nothing)."""
+    """Export both files with new random weights (the networks above are on the meta device)."""
     network = published("spos_blocks")
     space = load_space(network.space)
     ours, hand = Network(space, space.architecture(network.architecture), STANDALONE), by_hand()

@@ -1,7 +1,7 @@
-"""How long counting and drawing take, for every space: python benchmarks/feasible.py [DRAWS]
+"""Time exact counting and sampling for every space: python benchmarks/feasible.py [SAMPLES]
 
-MACs and parameters are counted; latencies are made up, floats that follow MACs loosely. Each limit lies where
-four of ten architectures are below it.
+MACs and parameters are counted; latencies are synthetic numbers, loosely correlated with MACs. Each limit is the value
+that 40 % of the architectures meet.
 """
 
 import resource
@@ -21,11 +21,11 @@ LINE = "{:24} {:26} {:>9} {:>5} {:>8} {:>8} {:>9} {}"
 
 
 def main(draws: int) -> None:
-    print(LINE.format("space", "limits", "share", "exact", "made", "a draw", "peak", ""))
+    print(LINE.format("space", "limits", "share", "exact", "time", "sample", "peak", ""))
     for name in PRESETS:
         space = load_space(name)
         macs, params = macs_cost(space), params_cost(space)
-        latency = made_up_latency(space, macs)
+        latency = synthetic_latency(space, macs)
         for costs in ([macs], [latency], [macs, latency], [macs, latency, params]):
             report(space, costs, draws)
         report_levels(space, macs, draws)
@@ -52,7 +52,7 @@ def report_levels(space: SearchSpace, cost: TableCost, draws: int) -> None:
 
 
 def time_draws(sampler: FeasibleSet | CostLevels, draws: int) -> float:
-    """Microseconds a draw."""
+    """Microseconds per sample."""
     rng = Random(0)
     began = perf_counter()
     for _ in range(draws):
@@ -69,8 +69,8 @@ def lower_middle(space: SearchSpace, cost: TableCost) -> float:
     return round(sorted(cost.cost(space.draw(rng)) for _ in range(1001))[400], 3)
 
 
-def made_up_latency(space: SearchSpace, macs: TableCost) -> TableCost:
-    """Blocks with the same outside share their rows, as in a table of measurements."""
+def synthetic_latency(space: SearchSpace, macs: TableCost) -> TableCost:
+    """Equal blocks share their numbers, as in a latency table."""
     rng = Random(2)
     known: dict[tuple[str, str], float] = {}
     rows = tuple(

@@ -1,9 +1,9 @@
-"""How often the gate cries wolf, and how often it finds 5 %, on this machine: python benchmarks/gate.py [--runs 200]
+"""Measure the gate's false alarms and its detection of 5 % on this machine: python benchmarks/gate.py [--runs 200]
 
-A/A: a network against the same file. A/B: against one with about 5 % more work, a few convolutions more. How much
-more it really is, is measured by long interleaving, in this order: some rounds first, then all checks, then some
-rounds again. Each check is what `nastool check` does, in this process; failures are confirmed in a fresh one.
-A machine that others use as well is a fair test: the load is printed.
+A/A: a network compared with the same file. A/B: compared with a network with about 5 % more work, one more convolution.
+The real slowdown is measured by many interleaved rounds, before and after all checks. Each check does what
+`nastool check` does, in this process; failures are confirmed in a fresh process. The machine may be shared with other
+programs: the load is printed.
 """
 
 import argparse
@@ -34,28 +34,30 @@ LINE = "{:28} {:>6} {:>6} {:>13} {:>10} {:>12} {:>12}"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200, help="checks of each kind")
+    parser.add_argument("--runs", type=int, default=200, help="number of checks of each kind")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--max-regression", default="2%")
-    parser.add_argument("--rounds", type=int, default=200, help="rounds that the true ratio is measured by, twice")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--rounds", type=int, default=200, help="rounds for measuring the real slowdown, before and after"
+    )
+    args = parser.parse_args()
     flags = {
-        "profile": {"batch": given.batch, "min_ms": 20.0},
-        "check": {"max_regression": given.max_regression, "max_seconds": 60.0},
+        "profile": {"batch": args.batch, "min_ms": 20.0},
+        "check": {"max_regression": args.max_regression, "max_seconds": 60.0},
     }
     config = parse_config("", flags, "the benchmark")
     with TemporaryDirectory(prefix="nastool-") as folder:
         same, more = write(Path(folder), DEPTH), write(Path(folder), DEPTH + 1)
-        truth(same, more, config, given.rounds, "before")
-        print(LINE.format("", "passed", "failed", "inconclusive", "confirmed", "rounds", "s a check"))
+        truth(same, more, config, args.rounds, "before")
+        print(LINE.format("", "passed", "failed", "inconclusive", "confirmed", "rounds", "s per check"))
         began = {"the same file twice": same, "one layer more": more}
         for name, candidate in began.items():
-            report(name, list(checks(candidate, same, config, given.runs)))
-        truth(same, more, config, given.rounds, "after")
+            report(name, list(checks(candidate, same, config, args.runs)))
+        truth(same, more, config, args.rounds, "after")
 
 
 def write(folder: Path, depth: int) -> Path:
-    """`depth` equal convolutions: one more is 1/depth more work."""
+    """`depth` equal convolutions; one more is 1/depth more work."""
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.ReLU()) for _ in range(depth)]
     path = folder / f"{depth}.onnx"
@@ -64,21 +66,21 @@ def write(folder: Path, depth: int) -> Path:
 
 
 def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> Interval:
-    """The true ratio, as near as many rounds bring it."""
+    """The real ratio, measured by many rounds."""
     profile, target = config.profile, require_target(config.profile)
-    figure, found = figure_of(profile.threads), dict[str, list[float]](below=[], above=[])
+    figure, results = figure_of(profile.threads), dict[str, list[float]](below=[], above=[])
     files = {"below": TimedFile(below, target), "above": TimedFile(above, target)}
     plan = replace(measurement_plan(config), rounds=rounds)
     with closing(time_rounds(files, plan, profile.db, Quiet(), "")) as timed:
         for _, round_ in timed:
-            for key in found:
-                found[key].append(figure([round_[key]]))
-    ratio = ratio_interval(found["above"], found["below"], 0.01)
-    ratios = sorted(a / b for a, b in zip(found["above"], found["below"], strict=True))
+            for key in results:
+                results[key].append(figure([round_[key]]))
+    ratio = ratio_interval(results["above"], results["below"], 0.01)
+    ratios = sorted(a / b for a, b in zip(results["above"], results["below"], strict=True))
     spread = ratios[len(ratios) * 9 // 10] / ratios[len(ratios) // 10] - 1
     print(
         f"{when}: one layer more takes {ratio.middle:.4f} times as long ({ratio.low:.4f} to {ratio.high:.4f}), "
-        f"{min(found['below']):.3f} ms a batch of {profile.batch}; 8 of 10 rounds within {spread:.1%}; "
+        f"{min(results['below']):.3f} ms per batch of {profile.batch}; 8 of 10 rounds within {spread:.1%}; "
         f"load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
@@ -86,18 +88,18 @@ def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> I
 
 
 def checks(candidate: Path, baseline: Path, config: Config, runs: int) -> Iterator[tuple[Verdict, float]]:
-    """Each check has a seed of its own, as CI runs on other days."""
+    """Each check has its own seed, like CI runs on different days."""
     for seed in range(runs):
         began = monotonic()
         verdict = check(config.model_copy(update={"seed": 2 * seed}), candidate, None, baseline, Quiet())
         yield verdict, monotonic() - began
 
 
-def report(name: str, found: list[tuple[Verdict, float]]) -> None:
-    outcomes = Counter(verdict.outcome for verdict, _ in found)
-    confirmed = sum(verdict.first is not None for verdict, _ in found)
-    rounds = sorted(len(verdict.judged.rounds) for verdict, _ in found)
-    seconds = sorted(seconds for _, seconds in found)
+def report(name: str, results: list[tuple[Verdict, float]]) -> None:
+    outcomes = Counter(verdict.outcome for verdict, _ in results)
+    confirmed = sum(verdict.first is not None for verdict, _ in results)
+    rounds = sorted(len(verdict.judged.rounds) for verdict, _ in results)
+    seconds = sorted(seconds for _, seconds in results)
     print(
         LINE.format(
             name,

@@ -1,10 +1,10 @@
-"""What 8-bit containers buy: a mixed-precision ResNet-18 against the same architecture in float32.
+"""Measure the speed of 8-bit containers: a mixed-precision ResNet-18 compared with the same network in float32.
 
     python benchmarks/int8_speed.py [--batch N] [--size PX] [--threads N] [--rounds N] [--arch TEXT] [--seed N]
 
-Three files in ONNX Runtime, in turns, who is first by chance; ratios are those of each round's pair: float32 (the
-space with `bits=float` and the same widths), and the two profiles that a network of 1 to 4 bits ships in. Weights are
-drawn, statistics are of drawn images; neither changes what a file costs.
+Three files run in ONNX Runtime alternately, in random order; ratios are those of each round's pair: float32 (the space
+with `bits=float` and the same widths), and the two profiles in which a network of 1 to 4 bits ships. Weights and
+statistics are random; neither changes the cost of a file.
 """
 
 import argparse
@@ -40,30 +40,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--arch", default=ARCH, help="choice keys of resnet18_bits, separated by spaces")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     with TemporaryDirectory(prefix="nastool-") as folder:
-        files = write_files(given.arch, given.size, given.seed, Path(folder))
+        files = write_files(args.arch, args.size, args.seed, Path(folder))
         for name, file in files.items():
             counts = ", ".join(f"{count} in {kind}" for kind, count in convolutions(file).items())
             print(f"{name}: {file.stat().st_size / 1e6:.1f} MB; convolutions: {counts}")
         compiled = {
-            name: Backend().compile(file, CompileSpec(given.batch, given.threads, precision_of(file)))
+            name: Backend().compile(file, CompileSpec(args.batch, args.threads, precision_of(file)))
             for name, file in files.items()
         }
-        found = [
-            {name: timing.busy_ms_min if given.threads == 1 else timing.wall_ms_min for name, timing in round_.items()}
-            for _, round_ in interleaved(compiled, range(given.rounds), 500.0, given.seed)
+        results = [
+            {name: timing.busy_ms_min if args.threads == 1 else timing.wall_ms_min for name, timing in round_.items()}
+            for _, round_ in interleaved(compiled, range(args.rounds), 500.0, args.seed)
         ]
-    print(f"{given.size} px, batch {given.batch}, {given.threads} thread, {attached()[0].model}")
+    print(f"{args.size} px, batch {args.batch}, {args.threads} thread, {attached()[0].model}")
     for name in files:
-        low, middle, high = quantiles((round_[FLOAT] / round_[name] for round_ in found), n=4)
-        took = median(round_[name] for round_ in found)
+        low, middle, high = quantiles((round_[FLOAT] / round_[name] for round_ in results), n=4)
+        took = median(round_[name] for round_ in results)
         print(f"{name}: {took:.1f} ms, {middle:.2f} times as fast as float32 (quartiles {low:.2f} - {high:.2f})")
 
 
 def write_files(arch: str, size_px: int, seed: int, folder: Path) -> dict[str, Path]:
-    """The architecture in float32 and in both profiles of its bits."""
+    """Export the architecture in float32 and in both low-bit profiles."""
     bits = network(f"resnet18_bits:size_px={size_px}", arch, seed)
     floats = network(f"resnet18_bits:size_px={size_px},bits=float", re.sub(r":w\da\d", "", arch), seed)
     files = {name: folder / f"{name}.onnx" for name in (FLOAT, "exact", "int8")}

@@ -1,16 +1,16 @@
-"""How well the calibrated sum of parts predicts whole networks that it has not seen.
+"""Measure how well the calibrated sum of variants predicts unseen whole networks.
 
     python benchmarks/latency_model.py --space shufflenet_v2 --batch 8
     python benchmarks/latency_model.py --space shufflenet_v2_quick --batch 32
 
-The space is profiled as `nastool profile` does it, with more whole networks than usual, into a table of its own. Some
-of the networks, drawn, calibrate the sum of the parts; the others are unseen, and compared with what is predicted. All
-are timed in the same rounds, so the figures are of the model and not of how the machine's speed changed meanwhile.
-With --later the unseen are exported, compiled and timed once more at the end; that is the second column. Skill is the
-error as a part of that of always saying the median of the calibration's networks.
+The space is profiled like `nastool profile` does, with more whole networks than usual, into a separate table. A random
+part of the networks calibrates the sum of variants; the others are unseen and compared with their predictions. All
+are timed in the same rounds, so changes of the machine's speed do not affect the result. With --later the unseen
+networks are exported, compiled and timed once more at the end; this is the second column. Skill is the error relative
+to always predicting the median of the calibration's networks.
 
-A margin at 95 % holds for 95 % of unseen networks over many calibrations, and for more or fewer under any one: the last
-line is of other draws of the networks that calibrate, out of the same ones.
+A 95 % margin covers 95 % of unseen networks on average over many calibrations, but more or fewer for a single one: the
+last line is for other random choices of the calibration networks out of the same networks.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--space", default="shufflenet_v2_quick")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--backend", default="onnxruntime")
-    parser.add_argument("--networks", type=int, default=20, help="whole networks that the calibration sees")
+    parser.add_argument("--networks", type=int, default=20, help="whole networks for the calibration")
     parser.add_argument("--unseen", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--min-ms", type=float, default=20.0)
@@ -79,7 +79,7 @@ def main() -> None:
     print(f"{space.name}, batch {args.batch}, {target.device_model}, {target.backend} {target.backend_version}")
     print(f"load: {before} before, {load()} after")
     print(f"calibration: {model.calibration}")
-    print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.rows)} rows unstable")
+    print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.rows)} records unstable")
     for name, *values in zip(columns[0], *(column.values() for column in columns), strict=True):
         print(f"{name:28}{'   '.join(values)}")
     shares = [holds(*split(whole, args.networks, seed)) for seed in range(DRAWS)]
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def split(whole: LatencyModel, networks: int, seed: int) -> tuple[LatencyModel, Latencies]:
-    """A model that is calibrated on some of the networks, drawn, and all the others."""
+    """A model calibrated on a random part of the networks, and the remaining networks."""
     seen = set(Random(seed).sample(sorted(whole.measured_ms), networks))
     known, unseen = (
         {arch: ms for arch, ms in whole.measured_ms.items() if (arch in seen) is inside} for inside in (True, False)
@@ -98,12 +98,12 @@ def split(whole: LatencyModel, networks: int, seed: int) -> tuple[LatencyModel, 
 
 
 def holds(model: LatencyModel, unseen: Latencies) -> float:
-    """The share of the networks that are no slower than the model's upper bound."""
+    """The share of networks within the model's upper bound."""
     return float(np.mean([ms <= model.upper.cost(arch) for arch, ms in unseen.items()]))
 
 
 def report(model: LatencyModel, unseen: Latencies) -> dict[str, str]:
-    """What the model says of networks that were measured without it."""
+    """Compare predictions with the measurements of unseen networks."""
     measured = np.array(list(unseen.values()))
     predicted, plain = (np.array([cost.cost(arch) for arch in unseen]) for cost in (model.predicted, model.parts))
     constant = np.full_like(measured, np.median(list(model.measured_ms.values())))
@@ -116,7 +116,7 @@ def report(model: LatencyModel, unseen: Latencies) -> dict[str, str]:
         "within 5 %, 10 %": f"{(off <= 0.05).mean():.0%}, {(off <= 0.10).mean():.0%}; worst {off.max():.1%}",
         "Kendall's tau": f"{kendall_tau(predicted, measured):.3f}",
         "skill (constant predictor)": f"{error / knowing_nothing:.2f} ({knowing_nothing:.2%})",
-        "margin, how often it holds": f"{model.calibration.margin:.2%}, {holds(model, unseen):.0%} (95% wanted)",
+        "margin, coverage": f"{model.calibration.margin:.2%}, {holds(model, unseen):.0%} (target 95%)",
     }
 
 
@@ -128,8 +128,8 @@ def timed_again(
         files[str(arch)] = folder / f"{number}.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
     target, plan = require_target(config.profile), replace(measurement_plan(config), seed=config.seed + 1)
-    found = measure_ms(files, target, plan, config.profile.db, lines, "time again")
-    return {arch: found[str(arch)] for arch in archs}
+    results = measure_ms(files, target, plan, config.profile.db, lines, "time again")
+    return {arch: results[str(arch)] for arch in archs}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Images a second from a folder of JPEGs to the training loop, against the bare cost of decode and transform.
+"""Measure the images per second from a folder of JPEGs to the training loop, compared with decoding alone.
 
     python benchmarks/loader.py [--size PX] [--workers N] [--batch N] [--images N] [--jitter] [--seed N]
 
-It makes a folder of images of a photograph's size (about 500 x 400, 60 KB): digits of scikit-learn, enlarged and
-colored, on clouds with the noise of a camera, since flat drawings decode too quickly. The training's own loader reads
-them, with the paper's random resized crop and flip (and color jitter), in turns with processes that do nothing
-but decode and transform.
+Creates a folder of images of a photograph's size (about 500 x 400, 60 KB): digits of scikit-learn, enlarged and
+colored, on clouds with camera noise, since flat drawings decode too fast. The training's loader reads them with the
+paper's random resized crop and flip (and color jitter), alternating with processes that only decode and transform.
 """
 
 import argparse
@@ -39,41 +38,41 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--jitter", action="store_true", help="with the paper's color jitter")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    space = load_space(f"shufflenet_v2:classes={CLASSES},size_px={given.size}")
-    augmentation = {"random_resized_crop": True, "flip": True, "color_jitter": 0.4 if given.jitter else 0.0}
+    space = load_space(f"shufflenet_v2:classes={CLASSES},size_px={args.size}")
+    augmentation = {"random_resized_crop": True, "flip": True, "color_jitter": 0.4 if args.jitter else 0.0}
     with TemporaryDirectory(prefix="nastool-") as folder:
-        sizes = make_folder(Path(folder), given.images, given.seed)
+        sizes = make_folder(Path(folder), args.images, args.seed)
         config = Config(
             data=f"folder:{folder}",
             holdout_per_class=1,
-            workers=given.workers,
-            seed=given.seed,
-            train={"changes": {"batch": given.batch, "augmentation": augmentation}},
+            workers=args.workers,
+            seed=args.seed,
+            train={"changes": {"batch": args.batch, "augmentation": augmentation}},
         )
-        found = bench_data(config, space, Quiet())
+        results = bench_data(config, space, Quiet())
     print(f"{attached()[0].model}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
-    kind = "with color jitter" if given.jitter else "without color jitter"
-    print(f"{given.images} JPEGs of {mean(sizes) / 1000:.0f} KB, {given.size} px, batch {given.batch}, {kind}")
+    kind = "with color jitter" if args.jitter else "without color jitter"
+    print(f"{args.images} JPEGs of {mean(sizes) / 1000:.0f} KB, {args.size} px, batch {args.batch}, {kind}")
     print()
-    print(f"{'':<42}{'images/s':>10}{'CPU ms an image':>18}")
+    print(f"{'':<42}{'images/s':>10}{'CPU ms per image':>18}")
     lines = (
         ("decode and transform, one process", "bare_one_process_images_per_s", "bare_cpu_ms"),
-        (f"the same x {given.workers} (at most one a core)", "bare_images_per_s", "bare_cpu_ms"),
+        (f"the same x {args.workers} (at most one a core)", "bare_images_per_s", "bare_cpu_ms"),
         ("so many processes side by side", "side_by_side_images_per_s", "side_by_side_cpu_ms"),
-        (f"loader, {given.workers} workers", "loader_images_per_s", "loader_cpu_ms"),
+        (f"loader, {args.workers} workers", "loader_images_per_s", "loader_cpu_ms"),
         ("training step of the supernet", "step_images_per_s", "step_cpu_ms"),
     )
     for name, rate, cpu in lines:
-        print(f"{name:<42}{found[rate]:>10.0f}{found[cpu]:>18.2f}")
+        print(f"{name:<42}{results[rate]:>10.0f}{results[cpu]:>18.2f}")
     print()
-    print(f"loader / bare          {found['loader_share_of_bare']:.1%}")
-    print(f"loader / side by side  {found['loader_share_of_side_by_side']:.1%}")
+    print(f"loader / bare          {results['loader_share_of_bare']:.1%}")
+    print(f"loader / side by side  {results['loader_share_of_side_by_side']:.1%}")
 
 
 def make_folder(folder: Path, images: int, seed: int) -> list[int]:
-    """`images` training files and one for the test a class; returns their sizes in bytes."""
+    """Write `images` training files and one test file per class; return their sizes in bytes."""
     rng = np.random.default_rng(seed)
     digits: Digits = load_digits().images
     sizes = []
@@ -87,7 +86,7 @@ def make_folder(folder: Path, images: int, seed: int) -> list[int]:
 
 
 def photograph(rng: np.random.Generator, digits: Digits) -> Image.Image:
-    """500 x 330 to 500 x 500 pixels."""
+    """An image of 500 x 330 to 500 x 500 pixels."""
     width, height = 500, int(rng.integers(330, 501))
     clouds = Image.fromarray(rng.integers(0, 256, (8, 10, 3), dtype=np.uint8))
     pixels = np.asarray(clouds.resize((width, height), Image.Resampling.BICUBIC)).astype(float)

@@ -1,11 +1,11 @@
-"""Training steps by precision and compilation, of the supernet, of one of its paths, and of torchvision's network.
+"""Measure training steps by precision and compilation: the supernet, one of its paths, and torchvision's network.
 
     python benchmarks/step_kinds.py [--space NAME] [--batch N] [--steps N] [--compiled] [--seed N]
 
-On a GPU in fp32 and in the mixed precision that `auto` takes there; on a CPU, which emulates mixed precisions, in fp32
-alone. `--compiled` adds torch.compile by parts. All kinds take the same steps in turns; what they compile and claim
-is done before. torchvision's shufflenet_v2_x1_0 has half the MACs of the paper's networks: its images/s are a
-yardstick, no ratio to reach.
+On a GPU in fp32 and in the mixed precision of `auto`; on a CPU, which emulates mixed precision, in fp32 only.
+`--compiled` adds torch.compile for each choice block. All variants take the same steps alternately; compilation and
+memory allocation happen before. torchvision's shufflenet_v2_x1_0 has half the MACs of the paper's networks, so its
+images/s are only a point of reference.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from toolchain.training.optimizer import sgd
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import load_recipe
 
-LEARNING_RATE = 1e-4  # drawn images have nothing to learn from
+LEARNING_RATE = 1e-4  # random images carry no signal
 SUPERNET, PATH, TORCHVISION = "supernet", "one path of it", "torchvision shufflenet_v2_x1_0"
 Step = Callable[[Architecture], None]
 
@@ -43,48 +43,50 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    device, space = compute_device(), load_space(given.space)
+    device, space = compute_device(), load_space(args.space)
     if space.in_channels != 3:
-        parser.error(f"torchvision's network takes color images, and {given.space} has {space.in_channels} channel")
+        parser.error(f"torchvision's network takes color images, and {args.space} has {space.in_channels} channel")
     precisions = {precision.dtype: precision for precision in (FP32, precision_of("auto", device, space.quantized))}
     kinds = {
         (name, str(precision.dtype).removeprefix("torch."), "compiled" if compiled else "eager"): step_of(
-            name, space, given.batch, precision, compiled, given.seed
+            name, space, args.batch, precision, compiled, args.seed
         )
         for name in (SUPERNET, PATH, TORCHVISION)
         for precision in precisions.values()
-        for compiled in ((False, True) if given.compiled else (False,))
+        for compiled in ((False, True) if args.compiled else (False,))
     }
-    rng = Random(given.seed)
-    paths = [space.draw(rng) for _ in range(given.steps)]
-    for step in kinds.values():  # compile each choice, claim memory
+    rng = Random(args.seed)
+    paths = [space.draw(rng) for _ in range(args.steps)]
+    for step in kinds.values():  # compile each choice, allocate memory
         for key in range(max(len(block.choices) for block in space.blocks)):
             step(space.architecture([b.choices[min(key, len(b.choices) - 1)].key for b in space.blocks]))
     took: dict[tuple[str, str, str], list[float]] = {kind: [] for kind in kinds}
     peaks = dict.fromkeys(kinds, 0)
     for path in paths:
         for kind in rng.sample(list(kinds), k=len(kinds)):
-            before = torch.cuda.memory_allocated() if device.type == "cuda" else 0  # also the other kinds' weights
+            before = (
+                torch.cuda.memory_allocated() if device.type == "cuda" else 0
+            )  # includes the weights of the other networks
             seconds, peak = timed(lambda kind=kind, path=path: kinds[kind](path))
             took[kind].append(seconds)
             peaks[kind] = max(peaks[kind], peak - before)
     where = torch.cuda.get_device_name() if device.type == "cuda" else attached()[0].model
     print(f"{where}, 1 thread, {platform.system()} {platform.machine()}")
-    print(f"{given.space}, batch {given.batch}, {given.steps} steps each, torch {torch.__version__}")
+    print(f"{args.space}, batch {args.batch}, {args.steps} steps each, torch {torch.__version__}")
     print()
     print(f"{'':<32}{'':<10}{'':<10}{'images/s':>9}{'step ms (quartiles)':>26}{'peak MiB':>10}")
     for (name, precision, way), seconds_of in took.items():
         low, _, high = (1e3 * value for value in quantiles(seconds_of, n=4))
         middle = f"{1e3 * median(seconds_of):.1f} ({low:.1f} - {high:.1f})"
         peak = f"{peaks[name, precision, way] / 2**20:.0f}" if device.type == "cuda" else "no GPU"
-        rate = given.batch / median(seconds_of)
+        rate = args.batch / median(seconds_of)
         print(f"{name:<32}{precision:<10}{way:<10}{rate:>9.0f}{middle:>26}{peak:>10}")
 
 
 def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, compiled: bool, seed: int) -> Step:
-    """One training step, as `toolchain.training.loop` makes it; only the supernet's depends on the path."""
+    """One training step, as in `toolchain.training.loop`; only the supernet's depends on the path."""
     device = compute_device()
     first = space.draw(Random(seed))
     supernet = Supernet(space)

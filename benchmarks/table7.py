@@ -1,13 +1,13 @@
-"""What a training step costs if it takes one path of a supernet, two, or all choices: our Table 7.
+"""Measure a training step with one path of a supernet, two paths, or all choices (paper Table 7).
 
     python benchmarks/table7.py [--space NAME] [--batch N] [--steps N] [--threads N]
 
-The paper compares the memory and time of its single path with ProxylessNAS, whose steps take two paths, and with
-FBNet, whose steps take all choices of each block. Here the three are made of the same blocks: a block's output is the
-mean over the choices that it takes. Memory is that of the tensors which a forward pass keeps for the backward pass
-(torch's saved tensors, each storage once, without weights), which is what grows with paths and batch; the outputs of
-convolutions alone are counted beside it, exactly, as the mean over all paths: those don't depend on how a library
-saves. Steps are interleaved; paths are drawn uniformly.
+The paper compares the memory and time of its single path with ProxylessNAS, whose steps use two paths, and with FBNet,
+whose steps use all choices of each block. Here all three use the same blocks: a block's output is the mean over its
+active choices. Memory is that of the tensors which a forward pass saves for the backward pass (torch's saved tensors,
+each storage once, without weights), which grows with paths and batch. The outputs of convolutions are also counted,
+exactly, as the mean over all paths, since these do not depend on how a library saves tensors. Steps are interleaved;
+paths are sampled uniformly.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from toolchain.training.optimizer import sgd, step
 from toolchain.training.recipe import load_recipe
 from toolchain.training.stages import compute_device
 
-LEARNING_RATE = 1e-3  # drawn images have nothing to learn from: small, so that weights stay as they are
+LEARNING_RATE = 1e-3  # small, since random images carry no signal
 
 
 def main() -> None:
@@ -42,24 +42,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    if given.steps < 2:
+    args = parser.parse_args()
+    if args.steps < 2:
         parser.error("--steps must be 2 or more")
-    torch.set_num_threads(given.threads)
-    space = load_space(given.space)
+    torch.set_num_threads(args.threads)
+    space = load_space(args.space)
     supernet = Supernet(space)
-    initialize(supernet, torch.Generator().manual_seed(given.seed))
+    initialize(supernet, torch.Generator().manual_seed(args.seed))
     device = compute_device()
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
     optimizer = sgd(supernet, recipe)
-    generator = torch.Generator().manual_seed(given.seed)
-    images = torch.randn(given.batch, *space.input_shape, generator=generator)
+    generator = torch.Generator().manual_seed(args.seed)
+    images = torch.randn(args.batch, *space.input_shape, generator=generator)
     images = images.to(device, memory_format=torch.channels_last)
-    labels = torch.randint(space.classes, (given.batch,), generator=generator).to(device)
+    labels = torch.randint(space.classes, (args.batch,), generator=generator).to(device)
     most = max(len(block.choices) for block in space.blocks)
     kinds = {"single path": 1, "two paths": 2, f"all {most} choices": most}
-    rng = Random(given.seed)
+    rng = Random(args.seed)
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     saved: dict[str, list[int]] = {name: [] for name in kinds}
     outputs = {name: conv_outputs(supernet, images[:1], count) for name, count in kinds.items()}
@@ -71,7 +71,7 @@ def main() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         step(optimizer, {})
 
-    for turn in range(given.steps + 1):  # the first claims memory and does not count
+    for turn in range(args.steps + 1):  # the first allocates memory and is not counted
         for name in rng.sample(list(kinds), k=len(kinds)):
             paths = [
                 [c.key for c in rng.sample(block.choices, k=min(kinds[name], len(block.choices)))]
@@ -83,10 +83,8 @@ def main() -> None:
                 saved[name].append(kept_bytes(supernet, images, paths))
                 peaks[name].append(peak)
     device_name = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
-    print(
-        f"{device_name}, {given.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}"
-    )
-    print(f"{given.space}, batch {given.batch}, {given.steps} steps each, seed {given.seed}")
+    print(f"{device_name}, {args.threads} threads, {platform.system()} {platform.machine()}, torch {torch.__version__}")
+    print(f"{args.space}, batch {args.batch}, {args.steps} steps each, seed {args.seed}")
     print()
     first = next(iter(kinds))
     columns = ("", "kept MiB", "ratio", "conv outputs, M an image", "ratio", "step ms (quartiles)", "ratio", "peak MiB")
@@ -103,7 +101,7 @@ def main() -> None:
 
 
 def forward(supernet: Supernet, x: Tensor, paths: list[list[str]]) -> Tensor:
-    """Logits; each block's output is the mean over the choices in its list."""
+    """The logits; each block's output is the mean over its active choices."""
     x = supernet.stem(x)
     for block, keys in zip(supernet.blocks, paths, strict=True):
         outs = [block(x, key) for key in keys]
@@ -113,7 +111,7 @@ def forward(supernet: Supernet, x: Tensor, paths: list[list[str]]) -> Tensor:
 
 
 def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> int:
-    """What a forward pass keeps for the backward pass."""
+    """The tensors that a forward pass saves for the backward pass."""
     own = {weight.untyped_storage().data_ptr() for weight in supernet.parameters()}
     kept: dict[int, int] = {}
 
@@ -121,7 +119,7 @@ def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> in
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # a layer that keeps its own output would else keep itself alive, and all before it
+        return tensor.detach()  # otherwise a layer that saves its own output would keep the whole graph alive
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         forward(supernet, images, paths)
@@ -130,7 +128,7 @@ def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> in
 
 @torch.no_grad()
 def conv_outputs(supernet: Supernet, image: Tensor, count: int) -> float:
-    """Numbers that all convolutions put out for an image, if each block takes `count` choices; mean over draws."""
+    """Values that all convolutions output per image with `count` choices per block; mean over samples."""
     made = 0
 
     def look(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -154,7 +152,7 @@ def conv_outputs(supernet: Supernet, image: Tensor, count: int) -> float:
 
 
 def timed(call: Callable[[], None]) -> tuple[float, int]:
-    """Seconds, and the peak of the GPU's memory in bytes (0 without one)."""
+    """Seconds, and the peak of the GPU's memory in bytes (0 without a GPU)."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()

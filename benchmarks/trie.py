@@ -1,12 +1,12 @@
-"""Scoring a generation as a trie, against scoring its candidates one by one.
+"""Compare scoring a generation as a prefix trie with scoring its candidates one by one.
 
     python benchmarks/trie.py [--space NAME] [--generations LIST] [--bn-images N] [--images N] [--batch N]
 
-Both score the same candidates on the same images in one process, in turns, and must give the same scores; the ratio
+Both score the same candidates on the same images in one process, alternately, and must give the same scores; the ratio
 is that of a generation. One by one is `extract`, `recalibrate` and `top1`. Candidates are the new ones of some
-generations of Algorithm 1 (P = 50, k = 10, mutation 0.1, MACs below their middle). They come from a quick search
-whose scores are made up, a utility for each choice of each block and some noise, since which candidates descend from
-which is all that matters here; the supernet is untrained and images are drawn, for the same reason.
+generations of Algorithm 1 (P = 50, k = 10, mutation 0.1, MACs below the middle of their range). They come from a quick
+search with synthetic scores (a utility for each choice of each block, and noise), since only their ancestry matters
+here; the supernet is untrained and images are random for the same reason.
 """
 
 import argparse
@@ -48,36 +48,36 @@ from toolchain.training.stages import compute_device
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="shufflenet_v2_quick")
-    parser.add_argument("--generations", default="0,2,5,10,19", help="which to time, from 0")
+    parser.add_argument("--generations", default="0,2,5,10,19", help="generations to time, starting at 0")
     parser.add_argument("--bn-images", type=int, default=1000)
-    parser.add_argument("--images", type=int, default=1000, help="of the hold-out")
+    parser.add_argument("--images", type=int, default=1000, help="number of hold-out images")
     parser.add_argument("--batch", type=int, default=250)
-    parser.add_argument("--repeats", type=int, default=1, help="of each generation, on either side")
-    given = parser.parse_args()
+    parser.add_argument("--repeats", type=int, default=1, help="repeats of each generation")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    space = load_space(given.space)
+    space = load_space(args.space)
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    data = drawn_images(space, given.bn_images, given.images)
-    evaluator = Evaluator(supernet, data, given.bn_images, given.batch, seed=0)
+    data = drawn_images(space, args.bn_images, args.images)
+    evaluator = Evaluator(supernet, data, args.bn_images, args.batch, seed=0)
     generations = evolved(space)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
     print(f"{device}, 1 thread, {platform.system()} {platform.machine()}, torch {torch.__version__}")
-    print(f"{given.space}: {given.bn_images} images to recalibrate, {given.images} to score, batch {given.batch}")
+    print(f"{args.space}: {args.bn_images} images to recalibrate, {args.images} to score, batch {args.batch}")
     print()
     print(f"{'generation':<12}{'candidates':>11}{'block passes':>14}{'one by one':>12}{'trie':>10}{'ratio':>8}  scores")
-    evaluator.many(generations[0][:2])  # decodes and claims memory
+    evaluator.many(generations[0][:2])  # decodes images and allocates memory
     ratios = []
-    for number in map(int, given.generations.split(",")):
+    for number in map(int, args.generations.split(",")):
         archs = generations[number]
         sides: dict[str, Callable[[], list[float]]] = {
-            "one": lambda archs=archs: one_by_one(supernet, data, archs, given.bn_images, given.batch),
+            "one": lambda archs=archs: one_by_one(supernet, data, archs, args.bn_images, args.batch),
             "trie": lambda archs=archs: [score.accuracy for score in evaluator.many(archs)],
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         scores: dict[str, list[float]] = {}
-        for _ in range(given.repeats):
+        for _ in range(args.repeats):
             for name in Random(number).sample(list(sides), k=2):
                 began = time.perf_counter()
                 scores[name] = sides[name]()
@@ -106,14 +106,14 @@ def one_by_one(
 
 
 def evolved(space: SearchSpace) -> list[list[Architecture]]:
-    """The candidates of 20 generations."""
+    """The new candidates of 20 generations."""
     utilities = Random(0)
     worth = [{choice.key: utilities.gauss(0, 1) for choice in block.choices} for block in space.blocks]
-    found: list[list[Architecture]] = []
+    results: list[list[Architecture]] = []
 
-    class MadeUp:
+    class SyntheticScores:
         def many(self, archs: Sequence[Architecture], reference: object, advance: object) -> list[Score]:
-            found.append(list(archs))
+            results.append(list(archs))
             return [Score(self.score(arch)) for arch in archs]
 
         def score(self, arch: Architecture) -> float:
@@ -124,8 +124,8 @@ def evolved(space: SearchSpace) -> list[list[Architecture]]:
     budget = Budget((Limit(macs, (macs.least + macs.greatest) / 2),))
     evolution = Evolution(FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)
     with TemporaryDirectory() as folder:
-        run_strategy(evolution, 20, 0, Journal(Path(folder) / "j.jsonl", {}), MadeUp(), Quiet())
-    return found
+        run_strategy(evolution, 20, 0, Journal(Path(folder) / "j.jsonl", {}), SyntheticScores(), Quiet())
+    return results
 
 
 def drawn_images(space: SearchSpace, fit: int, holdout: int) -> Data:
@@ -139,7 +139,7 @@ def drawn_images(space: SearchSpace, fit: int, holdout: int) -> Data:
 
 
 def synchronize() -> None:
-    """A GPU works on after a call returned."""
+    """Wait for the GPU, which works asynchronously."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
