@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -33,6 +34,11 @@ InRanks = Callable[..., list[Any]]
 SEED = 3
 STEPS = {"supernet": 50, "network": 20}
 BELONGS = {"what": "test"}
+
+
+def long(*values: Any) -> ParameterSet:
+    """Parameters of a case that starts more processes and checks the same code as the quick one."""
+    return pytest.param(*values, marks=pytest.mark.long)
 
 
 def test_alone_nothing_is_sent_and_nothing_changes() -> None:
@@ -60,7 +66,7 @@ def exchange() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("bucket_bytes", [1, 100, 2**20])
+@pytest.mark.parametrize("bucket_bytes", [long(1), 100, long(2**20)])
 def test_what_processes_tell_each_other(in_ranks: InRanks, monkeypatch: pytest.MonkeyPatch, bucket_bytes: int) -> None:
     monkeypatch.setattr("toolchain.parallel.collectives.BUCKET_BYTES", bucket_bytes)
     found = in_ranks(exchange, 3)
@@ -92,8 +98,9 @@ def normalize(norm: Norm, momentum: float | None, x: Tensor, g: Tensor) -> dict[
     return found | {name: value.detach().clone() for name, value in kept.items()}
 
 
-@pytest.mark.parametrize("momentum", [0.1, None])
-@pytest.mark.parametrize("norm", [SUPERNET, STANDALONE])
+@pytest.mark.parametrize(
+    ("norm", "momentum"), [(SUPERNET, 0.1), long(SUPERNET, None), long(STANDALONE, 0.1), long(STANDALONE, None)]
+)
 def test_statistics_of_a_spread_batch(norm: Norm, momentum: float | None, in_ranks: InRanks) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 8, 5, 3, 3, generator=generator) * 2 + 50  # far from 0: sums of squares would cancel
@@ -186,7 +193,7 @@ def curve_in(folder: Path) -> list[float]:
     return [point.value for point in EventAccumulator(str(folder)).Reload().Scalars("loss")]
 
 
-@pytest.mark.parametrize("kind", ["supernet", "network"])
+@pytest.mark.parametrize("kind", ["supernet", long("network")])
 def test_a_step_of_twice_64_images_is_that_of_128(
     kind: str, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
@@ -203,7 +210,7 @@ def test_a_step_of_twice_64_images_is_that_of_128(
     assert moved > 1e-2  # a thousand times what they may differ
 
 
-@pytest.mark.parametrize("kind", ["supernet", "network"])
+@pytest.mark.parametrize("kind", [long("supernet"), "network"])
 def test_two_processes_train_as_one(
     kind: str, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
@@ -219,7 +226,7 @@ def test_two_processes_train_as_one(
     assert first["losses"] == pytest.approx(alone["losses"], abs=0.1)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("before", "after"), [(2, 1), long(1, 2)])
 def test_a_run_goes_on_with_another_number_of_processes(
     before: int, after: int, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
@@ -259,7 +266,7 @@ def recalibrated(space: SearchSpace, data: Data) -> tuple[dict[str, Tensor], flo
     return net.state_dict(), accuracy_over_ranks(net, data.train, data.holdout, 64, data.preprocessing)
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])  # five batches, so not all ranks have as many
+@pytest.mark.parametrize("ranks", [long(1), long(2), 3])  # five batches, so not all ranks have as many
 def test_recalibration_and_accuracy_are_those_of_all_batches(
     ranks: int, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data
 ) -> None:

@@ -152,7 +152,10 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
     assert whole == pytest.approx(cost.cost(arch), abs=5 * fake.NS_PER_NODE / 1e6)
 
 
-@pytest.mark.parametrize(("parts_timed", "rounds_kept"), [(3, 0), (9, 1), (20, 2)])
+@pytest.mark.parametrize(
+    ("parts_timed", "rounds_kept"),
+    [pytest.param(3, 0, marks=pytest.mark.long), (9, 1), pytest.param(20, 2, marks=pytest.mark.long)],
+)
 def test_a_profile_that_was_killed_goes_on_with_its_round(
     config: Config, space: SearchSpace, known: Known, parts_timed: int, rounds_kept: int
 ) -> None:

@@ -10,6 +10,7 @@ SEARCH = """
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from toolchain.costs.core import Budget
@@ -53,6 +54,7 @@ def search(folder: Path, space: SearchSpace, world: int) -> None:
     )
 
 
+@pytest.mark.long
 def test_one_process_and_two_leave_the_same_journal(tiny_space: SearchSpace, tmp_path: Path) -> None:
     """Also where two began and one goes on."""
     alone, together, mixed = (tmp_path / name for name in ("alone", "together", "mixed"))

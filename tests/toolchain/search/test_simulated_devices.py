@@ -194,6 +194,7 @@ class Scores:
         return 0.6 + 0.3 * share + 0.02 * Random(str(arch)).random()
 
 
+@pytest.mark.long
 def test_two_hundred_devices(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = [search_on(world, seed, tmp_path) for seed in range(200)]
     hold(told)
