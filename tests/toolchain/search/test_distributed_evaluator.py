@@ -4,13 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from toolchain.spaces.core import SearchSpace
 
 SEARCH = """
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from toolchain.costs.core import Budget
