@@ -18,9 +18,10 @@ import torch
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.devices.attached import attached
+from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import export_onnx, load_model, write_model
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.qcdq import write_codes
 from exporters.timing import interleaved
 from toolchain.nets.blocks import STANDALONE

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import NotOnnx, UnknownBackend
-from exporters.graph.to_onnx import load_model
+from exporters.graph.onnx_file import load_model
 from exporters.timing import Timing
 
 NS_PER_MAC = 0.05

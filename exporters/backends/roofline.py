@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import BackendUnavailable
 from exporters.graph.kernels import kernels_of
-from exporters.graph.to_onnx import load_model
+from exporters.graph.onnx_file import load_model
 from exporters.timing import Timing
 
 LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero

@@ -25,8 +25,8 @@ from exporters.cuda.memory import CaptureFailed, DeviceMemory, Enqueue
 from exporters.cuda.plans import SUFFIX
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, EngineFailed
+from exporters.graph.onnx_file import load_model
 from exporters.graph.precision import check_precision
-from exporters.graph.to_onnx import load_model
 from exporters.timing import Timing
 
 LEAST_SM = {"tensorrt": 75, "tensorrt_rtx": 75}  # support matrices of TensorRT 10 and 11, and of TensorRT-RTX 1.7

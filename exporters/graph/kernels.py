@@ -1,7 +1,7 @@
-"""The kernels that a runtime makes of a graph, by the fusions that all of them know, and what each moves and computes.
+"""The kernels that runtimes make of a graph, with the operations and the bytes of each.
 
-A convolution or matrix product takes in the element-wise nodes that follow it: bias, activation, shortcut add
-(batch normalization is folded before a file is written). What is left moves data, and views cost nothing.
+Every runtime fuses a convolution or matrix product with the element-wise nodes that follow it: bias, activation,
+shortcut addition (batch normalization is folded before a file is written). Other nodes move data; views cost nothing.
 """
 
 from collections import Counter
@@ -13,69 +13,75 @@ import onnx
 from onnx import helper
 
 from exporters.errors import NotOnnx
-
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-ELEMENTWISE = frozenset(
-    {"Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Gelu", "Elu", "Erf"}
-    | {"Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Sqrt", "BatchNormalization", "Cast"}
-)
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Shape", "Constant"})
+from exporters.graph.operators import CONTROL_FLOW_OPS, ELEMENTWISE_OPS, PRODUCT_OPS, SELECTION_OPS, VIEW_OPS
+from exporters.graph.walker import without_functions
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One launch: the node that it is named for, floating-point operations (2 a multiply-add), bytes moved."""
+    """One launch, named for its first node."""
 
     node: str
     op: str
-    flops: int
-    n_bytes: int
+    flops: int  # floating-point operations, two for each multiply-add
+    n_bytes: int  # moved
 
 
 def kernels_of(model: onnx.ModelProto, batch: int) -> tuple[Kernel, ...]:
     """The kernels of `model` on `batch` images, in order.
 
-    A kernel's bytes are its input, output and weights, once each; the second operand of a fused add is taken to
-    be in the cache.
+    The bytes of a kernel are its input, output and weights, once each; the second operand of a fused addition is
+    assumed to be in the cache.
 
     Raises:
-        NotOnnx: a tensor's shape can't be inferred.
+        NotOnnx: the shape of a tensor can't be inferred, or the model has branches or loops.
     """
+    model = without_functions(model)
+    _require_straight_line(model)
     tensors = _Tensors.of(model, batch)
     consumers = Counter(name for node in model.graph.node for name in node.input)
     consumers.update(value.name for value in model.graph.output)
-    open_ends: dict[str, int] = {}  # tensor -> the kernel that made it, while an element-wise node can join it
+    fusible: dict[str, int] = {}  # tensor -> the kernel that produces it, as long as an element-wise node can join it
     kernels: list[Kernel] = []
     for node in model.graph.node:
-        if node.op_type in VIEWS or not tensors.computed_from(node):
+        if node.op_type in VIEW_OPS or not tensors.depends_on_images(node):
             continue
-        joined = next((open_ends[name] for name in node.input if name in open_ends), None)
-        if node.op_type in ELEMENTWISE and joined is not None:
+        joined = next((fusible[name] for name in node.input if name in fusible), None)
+        if node.op_type in ELEMENTWISE_OPS and joined is not None:
             number = joined
         else:
             number = len(kernels)
             kernels.append(_kernel(node, tensors))
         (first, *_) = node.output
-        if consumers[first] == 1 and (node.op_type in PRODUCTS or joined is not None):
-            open_ends[first] = number
+        if consumers[first] == 1 and (node.op_type in PRODUCT_OPS or joined is not None):
+            fusible[first] = number
     return tuple(kernels)
 
 
 def _kernel(node: onnx.NodeProto, tensors: "_Tensors") -> Kernel:
-    out = sum(tensors.n_bytes(name) for name in node.output if name)
-    if node.op_type in ("Slice", "Split", "Gather"):  # they read what they keep
-        return Kernel(node.name, node.op_type, 0, 2 * out)
-    moved = sum(tensors.n_bytes(name) for name in dict.fromkeys(node.input) if name)
-    return Kernel(node.name, node.op_type, _flops(node, tensors), moved + out)
+    written = sum(tensors.n_bytes(name) for name in node.output if name)
+    if node.op_type in SELECTION_OPS:
+        return Kernel(node.name, node.op_type, 0, 2 * written)
+    read = sum(tensors.n_bytes(name) for name in dict.fromkeys(node.input) if name)
+    return Kernel(node.name, node.op_type, _flops(node, tensors), read + written)
+
+
+def _require_straight_line(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        if node.op_type in CONTROL_FLOW_OPS:
+            raise NotOnnx(
+                f"the kernels of {model.graph.name} can't be counted: its node {node.name or node.op_type} "
+                f"({node.op_type}) runs other graphs. Export the network without branches and loops"
+            )
 
 
 def _flops(node: onnx.NodeProto, tensors: "_Tensors") -> int:
-    if node.op_type not in PRODUCTS:
+    if node.op_type not in PRODUCT_OPS:
         return 0
     out, weight = tensors.shape(node.output[0]), tensors.shape(node.input[1])
     if node.op_type == "Conv":  # each output value sums over one filter
         return 2 * prod(out) * prod(weight[1:])
-    if node.op_type == "ConvTranspose":  # each input value meets every filter once
+    if node.op_type == "ConvTranspose":  # each input value is multiplied with every filter once
         return 2 * prod(tensors.shape(node.input[0])) * prod(weight[1:])
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return 2 * prod(out) * (weight[-1] if transposed else weight[-2])
@@ -88,7 +94,7 @@ class _Tensors:
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, int]
     weights: frozenset[str]
-    where: str
+    graph_name: str
 
     @classmethod
     def of(cls, model: onnx.ModelProto, batch: int) -> "_Tensors":
@@ -98,7 +104,7 @@ class _Tensors:
         for value in fixed.graph.input:
             if value.name not in weights and value.type.tensor_type.shape.dim:
                 value.type.tensor_type.shape.dim[0].dim_value = batch
-        # what the exporter noted has the batch as a name, and inference would keep that
+        # the exporter's shapes have the batch as a name, and inference would keep it
         del fixed.graph.value_info[:]
         for value in fixed.graph.output:
             value.type.tensor_type.ClearField("shape")
@@ -115,8 +121,8 @@ class _Tensors:
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self.shapes:
             raise NotOnnx(
-                f"the shape of {name} in {self.where} can't be inferred, so its kernels can't be counted. "
-                f"Export the file again, with nothing but the batch left open"
+                f"the shape of {name} in {self.graph_name} can't be inferred, so its kernels can't be counted. "
+                f"Export the file again with only the batch as an open size"
             )
         return self.shapes[name]
 
@@ -124,8 +130,8 @@ class _Tensors:
         itemsize = int(helper.tensor_dtype_to_np_dtype(self.types[name]).itemsize)
         return prod(self.shape(name)) * itemsize
 
-    def computed_from(self, node: onnx.NodeProto) -> bool:
-        """Whether a node works on images, and not on sizes and weights that are known beforehand."""
+    def depends_on_images(self, node: onnx.NodeProto) -> bool:
+        """Whether a node computes from images, not only from sizes and weights that are constant."""
         return any(name not in self.weights and self.types.get(name) in _FLOATS for name in node.input if name)
 
 

@@ -1,4 +1,4 @@
-"""What ONNX Runtime makes of a file: which convolutions it really computes in integers, and which in float."""
+"""The graph that ONNX Runtime runs after its optimizations, and the precision of the convolutions in it."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,13 +9,14 @@ import onnxruntime as ort
 from onnx import TensorProto
 
 from exporters.errors import NotOnnx
+from exporters.graph.operators import WEIGHT_INPUT
+from exporters.graph.walker import graphs_of
 
-CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "QLinearConv": 3, "ConvInteger": 1}  # where each has its weight
 TYPES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.INT8: "int8", TensorProto.UINT8: "int8"}
 
 
 def optimized(path: Path) -> onnx.ModelProto:
-    """The graph that a CPU session of ONNX Runtime runs, all its optimisations done.
+    """The graph that a CPU session of ONNX Runtime runs, after all optimizations.
 
     Raises:
         NotOnnx: ONNX Runtime can't load the file.
@@ -27,23 +28,23 @@ def optimized(path: Path) -> onnx.ModelProto:
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         try:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as problem:  # onnxruntime's errors share no base of their own
+        except Exception as problem:  # onnxruntime's errors have no common base
             reason = str(problem).splitlines()[0]
             raise NotOnnx(f"onnxruntime can't run {path}: {reason}. Export it again") from None
         return onnx.load(options.optimized_model_filepath)
 
 
 def convolutions(path: Path) -> dict[str, int]:
-    """How many convolutions run in fp32, fp16 and int8, after fusion: `{"int8": 19, "fp32": 1}`.
+    """How many convolutions ONNX Runtime runs in fp32, fp16 and int8: `{"int8": 19, "fp32": 1}`.
 
     Raises:
         NotOnnx: ONNX Runtime can't load the file.
     """
-    graph = optimized(path).graph
-    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    found: Counter[str] = Counter()
-    for node in graph.node:
-        if node.op_type in CONVOLUTIONS:
-            # a weight that is computed first (cast or dequantized) is float by the time it is used
-            found[TYPES.get(types.get(node.input[CONVOLUTIONS[node.op_type]], TensorProto.FLOAT), "fp32")] += 1
-    return dict(found)
+    graphs = list(graphs_of(optimized(path).graph))
+    types = {tensor.name: tensor.data_type for graph in graphs for tensor in graph.initializer}
+    counts: Counter[str] = Counter()
+    for node in (node for graph in graphs for node in graph.node):
+        if node.op_type in WEIGHT_INPUT:
+            # a weight that another node computes (cast or dequantized) is float when it is used
+            counts[TYPES.get(types.get(node.input[WEIGHT_INPUT[node.op_type]], TensorProto.FLOAT), "fp32")] += 1
+    return dict(counts)

@@ -1,60 +1,99 @@
-"""What a file computes in. Precision lives in the file: no flag of a runtime makes fp32 of fp16, or int8 of fp32."""
+"""The precision that a model computes in. It is part of the file: no runtime option turns fp32 into fp16 or int8."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto
+from onnx import GraphProto, NodeProto, TensorProto
 
 from exporters.errors import WrongPrecision
-from exporters.graph.to_onnx import load_model
+from exporters.graph.onnx_file import load_model
+from exporters.graph.operators import INTEGER_PRODUCT_OPS, PRODUCT_OPS
+from exporters.graph.walker import subgraphs_of, without_functions
 
-MULTIPLY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where a network's time goes
-INTEGER = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
-FLOATS = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+MIXED = "mixed"
+FLOATS: Mapping[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 EIGHT_BITS = (TensorProto.INT8, TensorProto.UINT8)
 
 
 def precision_of(path: Path) -> str:
-    """fp32, fp16 or int8 if all multiplications of the file are of that kind, else "mixed".
-
-    A multiplication is int8 where both of its operands are dequantized right before it, which is how runtimes
-    know that they may multiply the 8-bit values themselves (the QDQ format). Weights that alone are quantized are
-    multiplied as floats.
+    """`model_precision` of the model in a file.
 
     Raises:
         NotOnnx: the file can't be read.
     """
-    graph = onnx.shape_inference.infer_shapes(load_model(path)).graph
-    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output)}
-    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-    from_8_bits = {
-        node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and _is_8_bits(node, types)
-    }
-    found = set()
-    for node in graph.node:
-        if node.op_type in INTEGER or (node.op_type in MULTIPLY and set(node.input[:2]) <= from_8_bits):
-            found.add("int8")
-        elif node.op_type in MULTIPLY:
-            found.add(FLOATS.get(types.get(node.input[0], TensorProto.UNDEFINED), "mixed"))
-    if not found:  # nothing multiplies: what comes in is what is computed in
-        found = {FLOATS.get(types[graph.input[0].name], "mixed")} if graph.input else {"fp32"}
-    return found.pop() if len(found) == 1 else "mixed"
+    return model_precision(load_model(path))
 
 
-def check_precision(path: Path, wanted: str) -> None:
-    """Hold a file to what is said of it.
+def model_precision(model: onnx.ModelProto) -> str:
+    """fp32, fp16 or int8 if all products of the model are computed in it, else "mixed".
+
+    A product is int8 if both of its operands are dequantized directly before it (the QDQ format): then runtimes
+    multiply the 8-bit values. If only the weights are quantized, they are multiplied as floats. Subgraphs and local
+    functions count as well. A model without products has the precision of its first input.
+    """
+    graph = onnx.shape_inference.infer_shapes(without_functions(model)).graph
+    precisions = set(_product_precisions(graph, {}, frozenset()))
+    if not precisions:
+        first = graph.input[0].type.tensor_type.elem_type if graph.input else TensorProto.FLOAT
+        precisions = {FLOATS.get(first, MIXED)}
+    return precisions.pop() if len(precisions) == 1 else MIXED
+
+
+def check_precision(path: Path, expected: str) -> None:
+    """Check that a file computes in the precision `expected`.
 
     Raises:
         WrongPrecision: it computes in another precision.
         NotOnnx: the file can't be read.
     """
-    if (found := precision_of(path)) != wanted:
+    check_model_precision(load_model(path), path, expected)
+
+
+def check_model_precision(model: onnx.ModelProto, path: Path, expected: str) -> None:
+    """Check that `model`, which was read from `path`, computes in the precision `expected`.
+
+    Raises:
+        WrongPrecision: it computes in another precision.
+    """
+    if (actual := model_precision(model)) != expected:
         raise WrongPrecision(
-            f"{path} computes in {found}, not in {wanted}, and a runtime doesn't change that. "
-            f"Ask for {found}, or export the file in {wanted}"
+            f"{path} computes in {actual}, not in {expected}, and a runtime doesn't change that. "
+            f"Use --precision {actual}, or export the file in {expected}"
         )
 
 
-def _is_8_bits(node: onnx.NodeProto, types: dict[str, int]) -> bool:
-    """Whether what it dequantizes has 8 bits."""
-    return types.get(node.input[0]) in EIGHT_BITS
+def _product_precisions(
+    graph: GraphProto, outer_types: dict[str, int], outer_dequantized: frozenset[str]
+) -> Iterator[str]:
+    """The precision of each product of `graph` and of its subgraphs, which see the tensors of the outer graphs."""
+    types = {**outer_types, **_types_of(graph)}
+    dequantized = outer_dequantized | {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and types.get(node.input[0]) in EIGHT_BITS
+    }
+    for node in graph.node:
+        if node.op_type in INTEGER_PRODUCT_OPS:
+            yield "int8"
+        elif node.op_type in PRODUCT_OPS:
+            yield "int8" if set(node.input[:2]) <= dequantized else _float_precision(node, types)
+        for subgraph in subgraphs_of(node):
+            yield from _product_precisions(subgraph, types, dequantized)
+
+
+def _float_precision(node: NodeProto, types: dict[str, int]) -> str:
+    known = (types[name] for name in node.input[:2] if types.get(name))
+    return FLOATS.get(next(known, TensorProto.UNDEFINED), MIXED)
+
+
+def _types_of(graph: GraphProto) -> dict[str, int]:
+    values = (*graph.input, *graph.value_info, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            types[node.output[0]] = next(
+                (a.t.data_type for a in node.attribute if a.name == "value"), TensorProto.FLOAT
+            )
+    return types

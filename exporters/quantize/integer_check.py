@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch.nn import functional as F
 
-from exporters.graph.to_onnx import load_model
+from exporters.graph.onnx_file import load_model
 from exporters.quantize.qdq import attribute
 
 RANGES = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}

@@ -117,7 +117,7 @@ REFUSED = {
     "unknown word": (("--latency", "1s", "--on-inconclusive", "shrug"), "check.on_inconclusive"),
     "baseline that is not there": (("--baseline", "old.onnx"), "old.onnx is not there"),
     "baseline that is no JSON": (("--baseline", "text.json"), "text.json is no baseline"),
-    "baseline that is no ONNX": (("--baseline", "text.onnx"), "text.onnx is no ONNX file"),
+    "baseline that is no ONNX": (("--baseline", "text.onnx"), "text.onnx is not a valid ONNX file"),
     "junit in a folder": (("--latency", "1s", "--junit", "folder"), "folder is a folder"),
     "junit below a file": (("--latency", "1s", "--junit", "text.json/x.xml"), "can't write text.json/x.xml"),
 }
@@ -152,7 +152,10 @@ def test_a_precision_that_is_not_computed_here(words: str, files: Path, nastool:
 
 def test_a_file_that_is_none(files: Path, nastool: Nastool) -> None:
     (files / "text.onnx").write_text("hello")
-    for name, expected in (("none.onnx", "none.onnx is not there"), ("text.onnx", "text.onnx is no ONNX file")):
+    for name, expected in (
+        ("none.onnx", "none.onnx is not there"),
+        ("text.onnx", "text.onnx is not a valid ONNX file"),
+    ):
         answer = nastool("check", name, *FAKE, "--latency", "1s", cwd=files)
         assert answer.code == 2
         assert expected in answer.stderr

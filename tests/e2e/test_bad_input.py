@@ -107,7 +107,7 @@ TYPED = {
     "no search to retrain from": ("retrain --run other", ["best.json is not there yet", "Type nastool search"]),
     "no export to check": ("check --run other", ["model.onnx is not there yet", "Type nastool export --run other"]),
     "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Type nastool export first"]),
-    "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is no ONNX file", "Export it again"]),
+    "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is not a valid ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",
         ["nastool.toml is no baseline", "--json > nastool.toml"],

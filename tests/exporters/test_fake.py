@@ -16,7 +16,8 @@ from exporters import backends
 from exporters.backends import CompileSpec
 from exporters.backends.fake import DRIFT_PERIOD_MS, NS_PER_MAC, NS_PER_NODE, Backend, Dials
 from exporters.errors import NotOnnx, UnknownBackend
-from exporters.graph.to_onnx import export_onnx, load_model
+from exporters.graph.onnx_file import load_model
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 from exporters.timing import Timing
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
+from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import compare, require
-from exporters.graph.to_onnx import export_onnx, load_model, write_model
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.integer_check import check_codes
 from exporters.quantize.qcdq import write_codes
 from toolchain.nets.baselines import published

@@ -11,7 +11,7 @@ import pytest
 
 from exporters.backends.roofline import Rates, estimate_ms
 from exporters.graph.kernels import kernels_of
-from exporters.graph.to_onnx import load_model
+from exporters.graph.onnx_file import load_model
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.rates import rates_of
 from toolchain.nets.baselines import PUBLISHED

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from exporters.graph.to_onnx import read_metadata
+from exporters.graph.onnx_file import read_metadata
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, UserError
 from toolchain.export.bundle import preprocessing_of

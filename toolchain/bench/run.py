@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from exporters.graph.to_onnx import graph_hash
+from exporters.graph.graph_hash import graph_hash
 from exporters.manifest import sha256
 from latency_db.table import summarize
 from latency_db.target import Target

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exporters.graph.graph_hash import graph_hash
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import graph_hash
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.judge import Judged, Outcome, Terms

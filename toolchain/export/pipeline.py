@@ -9,8 +9,8 @@ from typing import Any
 
 from exporters import backends
 from exporters.errors import BackendUnavailable, OtherPrecision
+from exporters.graph.graph_hash import graph_hash
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import graph_hash
 from exporters.manifest import write_manifest
 from latency_db.errors import TargetMismatch
 from latency_db.store import open_store

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exporters.graph.to_onnx import export_onnx, fix_batch, load_model, write_model
+from exporters.graph.onnx_file import fix_batch, load_model, write_model
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 from exporters.quantize.qcdq import write_codes
 from toolchain.errors import BadConfig

@@ -1,35 +1,23 @@
 """ONNX files of any origin, looked at before they are timed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
-from exporters.graph.to_onnx import load_model
+from exporters.graph.inputs import Input
+from exporters.graph.inputs import inputs_of as model_inputs
+from exporters.graph.onnx_file import load_model
 from toolchain.errors import BadModel, MissingStage
 
 
-@dataclass(frozen=True)
-class Input:
-    """An input of a file: its name, numpy's word for its type, and its sizes; an open one is its name or `?`."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
 def inputs_of(path: Path) -> tuple[Input, ...]:
-    """What a file takes; weights that older files list among their inputs are none.
+    """The inputs of the model in a file.
 
     Raises:
         MissingStage: it is not there.
-        NotOnnx: truncated, or no ONNX.
+        NotOnnx: truncated, or not an ONNX model.
     """
     if not path.exists():
         raise MissingStage(f"{path} is not there. Type nastool export first, or name an ONNX file")
-    graph = load_model(path).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    return tuple(_described(value) for value in graph.input if value.name not in weights)
+    return model_inputs(load_model(path))
 
 
 def require_batch(path: Path, batch: int) -> tuple[Input, ...]:
@@ -45,6 +33,11 @@ def require_batch(path: Path, batch: int) -> tuple[Input, ...]:
     if not inputs:
         raise BadModel(f"{path} takes no input, so there is nothing to time it on. Name a network")
     for input_ in inputs:
+        if not input_.is_tensor:
+            raise BadModel(
+                f"the input {input_.name} of {path} is a {input_.dtype}, and only a tensor of float32 can be fed here. "
+                f"Export the network with tensors as its inputs"
+            )
         shown = f"{input_.dtype} {list(input_.shape)}"
         if input_.dtype != "float32":
             raise BadModel(
@@ -64,9 +57,3 @@ def require_batch(path: Path, batch: int) -> tuple[Input, ...]:
                 f"of {batch} were asked for. Give --batch {input_.shape[0]}, or export the file with an open batch"
             )
     return inputs
-
-
-def _described(value: onnx.ValueInfoProto) -> Input:
-    tensor = value.type.tensor_type
-    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
-    return Input(value.name, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name, sizes)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.graph.to_onnx import graph_hash
+from exporters.graph.graph_hash import graph_hash
 from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarize
 from toolchain.costs.latency import network_key

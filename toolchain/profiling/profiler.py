@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.graph.to_onnx import graph_hash
+from exporters.graph.graph_hash import graph_hash
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.target import Target

@@ -10,8 +10,8 @@ import numpy as np
 from exporters.backends.fake import latency_ms
 from exporters.backends.onnxruntime import Backend
 from exporters.graph.anchor import BATCH, CHANNELS, REPEATS, SIZE_PX, spec, write_anchor
+from exporters.graph.graph_hash import graph_hash
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import graph_hash
 
 
 def test_is_the_same_in_every_process(tmp_path: Path) -> None:

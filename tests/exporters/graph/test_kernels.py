@@ -12,7 +12,8 @@ from exporters.backends import CompileSpec
 from exporters.backends.roofline import Backend, Rates
 from exporters.errors import NotOnnx
 from exporters.graph.kernels import kernels_of
-from exporters.graph.to_onnx import export_onnx, load_model
+from exporters.graph.onnx_file import load_model
+from exporters.graph.to_onnx import export_onnx
 
 
 class Residual(nn.Module):
@@ -89,6 +90,30 @@ def test_a_skip_is_estimated_as_next_to_nothing_but_not_as_zero(tmp_path: Path) 
     assert 0 < compiled.time(1.0).busy_ms_min < 1e-5
 
 
+def test_nodes_of_a_local_function_are_counted() -> None:
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 4, 4])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2, 4, 4])
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 3, 1, 1], [0.0] * 6)
+    body = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    function = helper.make_function("mine", "F", ["x", "w"], ["y"], body, [helper.make_opsetid("", 20)])
+    node = helper.make_node("F", ["images", "w"], ["logits"], domain="mine")
+    graph = helper.make_graph([node], "net", [image], [logits], [weight])
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("mine", 1)]
+    (kernel,) = kernels_of(helper.make_model(graph, opset_imports=opsets, functions=[function]), batch=2)
+    assert (kernel.op, kernel.flops) == ("Conv", 2 * 2 * 2 * 16 * 3)
+
+
+def test_branches_can_not_be_counted() -> None:
+    value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])
+    branch = helper.make_graph([helper.make_node("Identity", ["images"], ["y"])], "branch", [], [value])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 2])
+    condition = helper.make_tensor_value_info("condition", TensorProto.BOOL, [])
+    node = helper.make_node("If", ["condition"], ["y"], "choose", then_branch=branch, else_branch=branch)
+    model = helper.make_model(helper.make_graph([node], "net", [images, condition], [value]))
+    with pytest.raises(NotOnnx, match=r"kernels of net can't be counted: its node choose \(If\) runs other graphs"):
+        kernels_of(model, batch=1)
+
+
 def test_an_unknown_shape_is_named() -> None:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", 4])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
@@ -96,5 +121,5 @@ def test_an_unknown_shape_is_named() -> None:
     graph = helper.make_graph(
         [helper.make_node("Conv", ["images", "w"], ["logits"])], "net", [image], [logits], [weight]
     )
-    with pytest.raises(NotOnnx, match=r"the shape of (images|logits) in net can't be inferred.*nothing but the batch"):
+    with pytest.raises(NotOnnx, match=r"the shape of (images|logits) in net can't be inferred.*only the batch"):
         kernels_of(helper.make_model(graph), batch=2)

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from exporters.errors import NotOnnx
+from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions, optimized
-from exporters.graph.to_onnx import export_onnx, load_model, write_model
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 
 EXAMPLE = torch.zeros(2, 3, 8, 8)

@@ -71,6 +71,46 @@ def test_weights_alone_in_8_bits_are_multiplied_as_floats(tmp_path: Path) -> Non
     assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": INT8})) == "fp32"
 
 
+def half_product(source: str, target: str, weight: str = "w") -> list[onnx.NodeProto]:
+    """A product in fp16 between casts."""
+    return [
+        node("Cast", [source], ["half"], to=HALF),
+        node("MatMul", ["half", weight], ["product"]),
+        node("Cast", ["product"], [target], to=FLOAT),
+    ]
+
+
+def test_products_in_local_functions_count(tmp_path: Path) -> None:
+    path = save(tmp_path / "f.onnx", [node("F", ["x", "w"], ["y"], domain="mine")], weights={"w": HALF})
+    model = onnx.load(path)
+    body = half_product("a", "b", "weight")
+    model.functions.append(helper.make_function("mine", "F", ["a", "weight"], ["b"], body, model.opset_import[:]))
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    onnx.save(model, path)
+    assert precision_of(path) == "fp16"
+    model.graph.node[0].output[0] = "z"
+    model.graph.node.append(node("MatMul", ["z", "v"], ["y"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((4, 4), np.float32), "v"))
+    onnx.save(model, path)
+    assert precision_of(path) == "mixed"
+
+
+@pytest.mark.parametrize("inside", ["weight in the branch", "weight outside"])
+def test_products_in_branches_count(inside: str, tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros((4, 4), np.float16), "w")
+    result = helper.make_tensor_value_info("t", FLOAT, ["N", 4])
+    own = [weight] if inside == "weight in the branch" else []
+    then = helper.make_graph(half_product("x", "t"), "then", [], [result], own)
+    other = helper.make_graph([node("Identity", ["x"], ["t"])], "else", [], [result])
+    nodes = [
+        node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+        node("If", ["yes"], ["y"], then_branch=then, else_branch=other),
+    ]
+    path = save(tmp_path / "f.onnx", nodes, weights={} if own else {"w": HALF})
+    with pytest.raises(WrongPrecision, match=r"computes in fp16, not in fp32"):
+        check_precision(path, "fp32")
+
+
 def test_a_file_is_held_to_what_is_said_of_it(tmp_path: Path) -> None:
     path = save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], weights={"w": FLOAT})
     check_precision(path, "fp32")
@@ -78,7 +118,7 @@ def test_a_file_is_held_to_what_is_said_of_it(tmp_path: Path) -> None:
         check_precision(path, "fp16")
     assert str(caught.value) == (
         f"{path} computes in fp32, not in fp16, and a runtime doesn't change that. "
-        f"Ask for fp32, or export the file in fp16"
+        f"Use --precision fp32, or export the file in fp16"
     )
 
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.errors import ExportFailed, NotOnnx
+from exporters.errors import ExportFailed
 from exporters.files import write_whole
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx, graph_hash, read_metadata
+from exporters.graph.onnx_file import read_metadata
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 
 
 class Shuffled(nn.Module):
@@ -80,40 +81,6 @@ def test_one_file_holds_everything_and_no_batch_normalization(file: Path) -> Non
 
 def test_metadata_travels_in_the_file(file: Path) -> None:
     assert read_metadata(file)["purpose"] == "a test"
-
-
-@pytest.mark.parametrize("content", [None, b"", b"not a network", "truncated"])
-def test_what_is_no_onnx_is_named(file: Path, tmp_path: Path, content: bytes | str | None) -> None:
-    bad = tmp_path / "bad.onnx"
-    if content is not None:
-        bad.write_bytes(file.read_bytes()[:-300] if isinstance(content, str) else content)
-    for read in (read_metadata, graph_hash):
-        with pytest.raises(NotOnnx, match=r"bad\.onnx is no ONNX file: .*Export it again, or name another"):
-            read(bad)
-
-
-def test_weights_names_and_metadata_keep_the_hash(file: Path, tmp_path: Path) -> None:
-    other = shuffled()
-    nn.init.ones_(other.get_submodule("head").get_parameter("weight"))
-    model = onnx.load(written(tmp_path, other, purpose="another"))
-    for node in model.graph.node:
-        node.name = f"renamed_{node.name}"
-        node.output[:] = [name if name == OUTPUT else f"renamed_{name}" for name in node.output]
-        made_by_nodes = (f"renamed_{name}" for name in node.input)
-        known = {name for earlier in model.graph.node for name in earlier.output}
-        renamed = zip(made_by_nodes, node.input, strict=True)
-        node.input[:] = [new if new in known else old for new, old in renamed]
-    onnx.save(model, tmp_path / "renamed.onnx")
-    assert graph_hash(tmp_path / "renamed.onnx") == graph_hash(file)
-    assert len(graph_hash(file)) == 16
-
-
-def test_attributes_and_slices_and_shapes_change_the_hash(file: Path, tmp_path: Path) -> None:
-    dilated = written(tmp_path, shuffled(dilation=2), "dilated")  # an attribute
-    swapped = written(tmp_path, shuffled(picked=0), "swapped")  # an index, kept as an integer constant
-    wider = tmp_path / "wider.onnx"
-    export_onnx(shuffled(), torch.zeros(2, 8, 7, 7), wider)  # the input's shape
-    assert len({graph_hash(path) for path in (file, dilated, swapped, wider)}) == 4
 
 
 def test_what_torch_can_not_trace_is_told(tmp_path: Path) -> None:

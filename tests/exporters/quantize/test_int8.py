@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
+from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.int8 import quantize
 
 

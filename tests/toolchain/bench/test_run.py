@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import latency_ms
-from exporters.graph.to_onnx import export_onnx, graph_hash
+from exporters.graph.graph_hash import graph_hash
+from exporters.graph.to_onnx import export_onnx
 from exporters.manifest import sha256
 from latency_db.table import Sample
 from toolchain.bench import run

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporters.backends.fake import latency_ms
-from exporters.graph.to_onnx import graph_hash
+from exporters.graph.graph_hash import graph_hash
 from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import open_store
 from toolchain.check import gate

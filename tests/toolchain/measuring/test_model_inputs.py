@@ -71,5 +71,5 @@ def test_what_is_no_file_or_no_onnx(tmp_path: Path) -> None:
     with pytest.raises(MissingStage, match="is not there"):
         inputs_of(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(NotOnnx, match="is no ONNX file"):
+    with pytest.raises(NotOnnx, match="is not a valid ONNX file"):
         inputs_of(tmp_path / "text.onnx")

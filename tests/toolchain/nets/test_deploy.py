@@ -15,10 +15,11 @@ import exporters.quantize.integer_check
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed, ParityFailed
+from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions, optimized
 from exporters.graph.parity import require_codes, require_folding, require_fused
 from exporters.graph.precision import precision_of
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx, load_model, write_model
+from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.integer_check import check_codes, cut_out
 from exporters.quantize.qcdq import write_codes
 from toolchain.nets.blocks import STANDALONE
