@@ -24,7 +24,7 @@ from toolchain.check.gate import Verdict, check
 from toolchain.check.judge import Outcome
 from toolchain.config import Config, parse_config
 from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.intervals import Interval, figure_of, ratio_interval
+from toolchain.measuring.intervals import Interval, latency_statistic, ratio_interval
 from toolchain.measuring.rounds import TimedFile, time_rounds
 from toolchain.progress import Quiet
 
@@ -68,7 +68,7 @@ def write(folder: Path, depth: int) -> Path:
 def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> Interval:
     """The real ratio, measured by many rounds."""
     profile, target = config.profile, require_target(config.profile)
-    figure, results = figure_of(profile.threads), dict[str, list[float]](below=[], above=[])
+    figure, results = latency_statistic(profile.threads), dict[str, list[float]](below=[], above=[])
     files = {"below": TimedFile(below, target), "above": TimedFile(above, target)}
     plan = replace(measurement_plan(config), rounds=rounds)
     with closing(time_rounds(files, plan, profile.db, Quiet(), "")) as timed:
@@ -98,7 +98,7 @@ def checks(candidate: Path, baseline: Path, config: Config, runs: int) -> Iterat
 def report(name: str, results: list[tuple[Verdict, float]]) -> None:
     outcomes = Counter(verdict.outcome for verdict, _ in results)
     confirmed = sum(verdict.first is not None for verdict, _ in results)
-    rounds = sorted(len(verdict.judged.rounds) for verdict, _ in results)
+    rounds = sorted(len(verdict.judgment.rounds) for verdict, _ in results)
     seconds = sorted(seconds for _, seconds in results)
     print(
         LINE.format(

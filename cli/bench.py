@@ -113,7 +113,7 @@ def _bench_files(
     from toolchain.bench.run import bench as run_bench
     from toolchain.bench.run import points_of
     from toolchain.bench.subjects import find_subjects, places_of
-    from toolchain.check.gate import terms_of
+    from toolchain.check.requirements import parse_confidence
     from toolchain.files import require_writable
     from toolchain.measuring.from_config import target_spec
     from toolchain.report.bench import draw_bench
@@ -121,7 +121,7 @@ def _bench_files(
     part = part_of(accuracy)
     if part:
         settings.data_name()  # what can be refused is, before anything is exported or timed
-    asked = terms_of(settings, None).confidence
+    asked = parse_confidence(settings.check.confidence)
     if picture:
         require_writable(picture, "--picture bench.png")
     profile = settings.profile

@@ -95,37 +95,22 @@ def check(
 
 def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
     from toolchain.check.gate import check as run_check
-    from toolchain.errors import BadConfig
-    from toolchain.export.pipeline import read_manifest
+    from toolchain.check.requirements import CheckedFile, exported_file
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
-    limit_ms, anchor_ms = parse_latency_ms(latency) if latency else None, None
-    if file is None:
-        folder = run_of(settings)
-        manifest, file = read_manifest(folder), folder.onnx
-        if limit_ms is None and (limit_ms := manifest["limits"].get("latency_ms")) is not None:
-            if manifest["estimate"]:
-                raise BadConfig(
-                    f"the budget of {folder.manifest} is of an estimate, and what is measured here says nothing of it. "
-                    f"Give a budget for this device with --latency"
-                )
-            searched, batch = manifest["target"]["batch"], settings.profile.batch
-            if searched != batch:
-                raise BadConfig(
-                    f"the budget of {folder.manifest} is for batches of {searched}, and {batch} were asked for. "
-                    f"Give --batch {searched}, or a budget for {batch} with --latency"
-                )
-            anchor_ms = manifest.get("measured_anchor_ms") or None
+    limit_ms = parse_latency_ms(latency) if latency else None
+    checked = CheckedFile(file, limit_ms, None) if file else None
+    checked = checked or exported_file(run_of(settings), settings.profile.batch, limit_ms)
     with console.progress() as bars:
-        return run_check(settings, file, limit_ms, baseline, bars, anchor_ms)
+        return run_check(settings, checked.path, checked.limit_ms, baseline, bars, checked.anchor_ms)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:
     from toolchain.check.judge import Outcome
     from toolchain.units import format_ms
 
-    judged = verdict.judged
+    judgment = verdict.judgment
     if json:
         console.answer_json(verdict.as_dict())
     else:
@@ -139,10 +124,10 @@ def _answer(verdict: "Verdict", json: bool) -> None:
             {
                 "file": verdict.file,
                 "measured": format_ms(verdict.latency_ms),
-                "budget": "none" if verdict.terms.limit_ms is None else format_ms(verdict.terms.limit_ms),
-                "baseline": "none" if judged.baseline_ms is None else format_ms(judged.baseline_ms),
-                **{finding.about: finding.text for finding in judged.findings if finding.outcome is Outcome.PASS},
-                "rounds": f"{len(judged.rounds)} in {judged.seconds:.1f} s, {len(judged.noisy_rounds)} noisy",
+                "budget": "none" if verdict.requirements.limit_ms is None else format_ms(verdict.requirements.limit_ms),
+                "baseline": "none" if judgment.baseline_ms is None else format_ms(judgment.baseline_ms),
+                **{finding.about: finding.text for finding in judgment.findings if finding.outcome is Outcome.PASS},
+                "rounds": f"{len(judgment.rounds)} in {judgment.seconds:.1f} s, {len(judgment.noisy_rounds)} noisy",
             },
         )
     for problem in verdict.problems:

@@ -14,7 +14,7 @@ from torch import nn
 from exporters.backends.fake import Backend
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check import gate
-from toolchain.check.judge import Judged
+from toolchain.check.judge import Judgment
 from toolchain.check.measure import Request
 from toolchain.measuring.target import ready_target
 from toolchain.progress import Progress
@@ -37,10 +37,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start; tests/toolchain/check has one."""
 
-    def measure(request: Request, progress: Progress, title: str) -> Judged:
-        return gate.measure_here(request, ready_target(request.spec), progress, title)
+    def measure(request: Request, progress: Progress, title: str) -> Judgment:
+        return gate.measure_in_process(request, ready_target(request.spec), progress, title)
 
-    monkeypatch.setattr(gate, "measure_afresh", measure)
+    monkeypatch.setattr(gate, "measure_in_fresh_process", measure)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
@@ -83,7 +83,7 @@ def test_no_answer_in_time(on_inconclusive: str, code: int, files: Path, nastool
     assert answer.code == code
     assert (answer.json["verdict"], answer.json["passed"]) == ("inconclusive", False)
     assert answer.json["latency_interval_ms"] == [None, None]
-    assert "can't tell whether it is over the budget" in answer.stderr
+    assert "inconclusive whether it is over the budget" in answer.stderr
     assert "error:" not in answer.stderr
 
 
@@ -112,11 +112,11 @@ def test_a_missing_device_is_skipped(
 REFUSED = {
     "nothing to check against": ((), "nothing to check against"),
     "percentage without its sign": (("--latency", "1s", "--max-regression", "5"), "Write it as in 5%"),
-    "confidence of certainty": (("--latency", "1s", "--confidence", "100%"), "Write one of 50% to 99.99%"),
+    "confidence of certainty": (("--latency", "1s", "--confidence", "100%"), "Give one from 50% to 99.99%"),
     "no time": (("--latency", "1s", "--max-seconds", "0"), "check.max_seconds"),
     "unknown word": (("--latency", "1s", "--on-inconclusive", "shrug"), "check.on_inconclusive"),
-    "baseline that is not there": (("--baseline", "old.onnx"), "old.onnx is not there"),
-    "baseline that is no JSON": (("--baseline", "text.json"), "text.json is no baseline"),
+    "baseline that is not there": (("--baseline", "old.onnx"), "old.onnx does not exist"),
+    "baseline that is no JSON": (("--baseline", "text.json"), "text.json is not a baseline"),
     "baseline that is no ONNX": (("--baseline", "text.onnx"), "text.onnx is not a valid ONNX file"),
     "junit in a folder": (("--latency", "1s", "--junit", "folder"), "folder is a folder"),
     "junit below a file": (("--latency", "1s", "--junit", "text.json/x.xml"), "can't write text.json/x.xml"),

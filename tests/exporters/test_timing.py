@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from exporters.timing import MOST_WINDOWS, Timing, interleaved, time_calls
+from exporters.timing import MAX_WINDOWS, Timing, interleaved, interruption, time_calls
 
 
 def test_times_a_call_by_both_clocks() -> None:
@@ -25,7 +25,7 @@ def test_samples_for_the_time_and_calls_that_were_asked_for() -> None:
         time.sleep(0.001)
 
     assert time_calls(call, min_ms=0, min_calls=7).calls == 7
-    assert 7 + 2 <= calls <= 7 + MOST_WINDOWS
+    assert 7 + 2 <= calls <= 7 + MAX_WINDOWS
     started = time.perf_counter()
     time_calls(call, min_ms=30)
     assert time.perf_counter() - started >= 0.030
@@ -66,6 +66,11 @@ def test_round_with_every_call_interrupted_is_noisy() -> None:
 
     # none of fifty only on a machine that lets nobody work for half a millisecond
     assert any(time_calls(interrupted_now_and_then, min_ms=20).noise_reason == "" for _ in range(50))
+
+
+def test_a_sample_is_uninterrupted_up_to_5_percent_of_waiting() -> None:
+    assert interruption([(2.0, 1.0), (1.05, 1.0)]) == ""
+    assert interruption([(2.0, 1.0), (1.06, 1.0)]) == "interrupted"
 
 
 class Model:

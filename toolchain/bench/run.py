@@ -13,7 +13,14 @@ from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
 from toolchain.check.judge import Round, noise_reason_of
 from toolchain.errors import BadConfig, Inconclusive
-from toolchain.measuring.intervals import Interval, ends, figure_of, latency_interval, least_rounds, ratio_interval
+from toolchain.measuring.intervals import (
+    Interval,
+    bounds,
+    latency_interval,
+    latency_statistic,
+    min_rounds,
+    ratio_interval,
+)
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import TimedFile, time_rounds
 from toolchain.measuring.target import AUTO
@@ -71,12 +78,12 @@ class Entry:
             "precision": self.precision,
             "file_bytes": self.file_bytes,
             "latency_ms": self.latency_ms.middle,
-            "latency_interval_ms": ends(self.latency_ms),
+            "latency_interval_ms": bounds(self.latency_ms),
             "median_ms": self.median_ms,
             "p90_ms": self.p90_ms,
             "mad_ms": self.mad_ms,
             "ratio": self.ratio.middle,
-            "ratio_interval": ends(self.ratio),
+            "ratio_interval": bounds(self.ratio),
             "accuracy": None if self.accuracy is None else self.accuracy.share,
             "accuracy_images": None if self.accuracy is None else self.accuracy.images,
             "accuracy_note": self.accuracy_note,
@@ -130,9 +137,9 @@ def bench(
         Inconclusive: too few rounds were quiet.
     """
     error = 1 - confidence
-    if rounds < least_rounds(error):
+    if rounds < min_rounds(error):
         raise BadConfig(
-            f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {least_rounds(error)} or more"
+            f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {min_rounds(error)} or more"
         )
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
     files = {key: TimedFile(subject.file, subject.target) for key, subject in keys.items()}
@@ -145,7 +152,7 @@ def bench(
                 noisy_rounds.append(reason)
             else:
                 counted.append(round_)
-    if len(counted) < least_rounds(error):
+    if len(counted) < min_rounds(error):
         raise Inconclusive(
             f"{len(noisy_rounds)} of {rounds} rounds were noisy (the last: {noisy_rounds[-1]}). "
             f"Find a quieter machine, or give more --rounds"
@@ -155,7 +162,7 @@ def bench(
     for key, subject in keys.items():
         spec, target = subject.target.spec, subject.target.target
         threads = spec.threads
-        figure = figure_of(threads, target.device_kind)
+        figure = latency_statistic(threads, target.device_kind)
         samples = [round_[key] for round_ in counted]
         figures = [figure([sample]) for sample in samples]
         first = first or figures

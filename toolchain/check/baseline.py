@@ -1,118 +1,130 @@
-"""What a file is compared with: an earlier answer of `nastool check --json`, another build, or the latency table."""
+"""What a file is compared with: an earlier output of `nastool check --json`, another build, or the latency table."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, ValidationError
 
 from latency_db.errors import MissingLatency, TargetMismatch
-from latency_db.store import open_store
+from latency_db.store import Store, open_store
 from latency_db.target import Target
 from latency_db.where import parse, shown
-from toolchain.check.judge import COUNTED, Stored
+from toolchain.check.judge import COUNTED, StoredRounds
 from toolchain.errors import BadConfig
-from toolchain.measuring.intervals import figure_of
+from toolchain.measuring.intervals import latency_statistic
 
 DB = "db"  # the word that names the latency table
-SCHEMA_VERSION = 1  # of the answer of `nastool check --json`
+SCHEMA_VERSION: Literal[1] = 1  # of the output of `nastool check --json`
+
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One of two things: another file to be timed side by side, or the rounds of an earlier measurement."""
+    """Either another file to be timed in the same rounds, or the rounds of an earlier measurement."""
 
     name: str
     build: Path | None = None
-    stored: Stored | None = None
+    stored: StoredRounds | None = None
 
 
-def find_baseline(named: Path, db: str, graph: str, target: Target) -> Baseline:
-    """What was named: a file, or `db`, the newest measurement in the latency table of a network with this graph hash.
+class BaselineFile(BaseModel):
+    """The fields of `nastool check --json` that a baseline consists of."""
+
+    schema_version: Literal[1]
+    rounds_ms: Annotated[list[tuple[Milliseconds, Milliseconds | None]], Field(min_length=1)]
+    target: dict[str, str | int]
+
+
+def find_baseline(source: Path, db: str, graph: str, target: Target) -> Baseline:
+    """The baseline in a file, or for the word `db` the newest measurement of this graph in the latency table.
 
     Raises:
-        as `read_baseline` and `measured_before`.
+        BadConfig, TargetMismatch, MissingLatency, LatencyDbError: see `read_baseline` and `stored_baseline`.
     """
-    if str(named) == DB:
-        return measured_before(db, graph, target)
-    return read_baseline(named, target)
+    return stored_baseline(db, graph, target) if str(source) == DB else read_baseline(source, target)
 
 
-def measured_before(db: str, graph: str, target: Target) -> Baseline:
-    """The rounds of the newest whole network or part in the table that computes the same.
+def stored_baseline(db: str, graph: str, target: Target) -> Baseline:
+    """The rounds of the newest network or block variant in the table with this graph hash.
 
     Raises:
-        MissingLatency: there is none, on any target.
-        TargetMismatch: there is one on other targets only; the fields in which the newest differs are named.
-        LatencyDbError: the table can't be used.
+        MissingLatency: the table has no measurement of this graph.
+        TargetMismatch: it has measurements on other targets only; the fields that differ are listed.
+        LatencyDbError: the table cannot be used.
     """
     where = parse(db)
-    missing = MissingLatency(
-        f"{shown(db)} has no measurement of a network with the graph hash {graph}. A search stores those of "
-        f"the networks that it times; give another --db, or a baseline that is a file"
-    )
     if isinstance(where, Path) and not where.exists():
-        raise missing
-    figure, elsewhere = figure_of(target.threads, target.device_kind), ""
+        raise _missing(db, graph)
     with open_store(db) as store:
-        known = {found.id: found for found, _ in store.targets()}
-        for run in reversed(store.runs()):
-            if run.finished_at is None or known[run.target_id].estimate:
-                continue
-            if run.target_id != target.id and elsewhere:
-                continue
-            for part in store.parts(run.id):
-                taken = [each.sample for each in part.taken if each.sample.noise_reason in COUNTED]
-                if part.graph_hash != graph or not taken:
-                    continue
-                if run.target_id == target.id:
-                    rounds = [(figure([sample]), sample.anchor_ms) for sample in taken]
-                    return Baseline(f"{shown(db)}, run {run.id} of {run.finished_at}", stored=rounds)
-                elsewhere = "; ".join(target.differences(known[run.target_id]))
-    if elsewhere:
-        raise TargetMismatch(f"{shown(db)} has this network of another target only: {elsewhere}")
-    raise missing
+        baseline = _newest(store, db, graph, target)
+        if baseline is None:
+            raise _missing_on_target(store, db, graph, target)
+        return baseline
+
+
+def _newest(store: Store, db: str, graph: str, target: Target) -> Baseline | None:
+    statistic = latency_statistic(target.threads, target.device_kind)
+    for run in reversed(store.runs(target)):
+        for part in store.parts(run.id) if run.finished_at is not None else ():
+            samples = [taken.sample for taken in part.taken if taken.sample.noise_reason in COUNTED]
+            if part.graph_hash == graph and samples:
+                rounds = [(statistic([sample]), sample.anchor_ms) for sample in samples]
+                return Baseline(f"{shown(db)}, run {run.id} of {run.finished_at}", stored=rounds)
+    return None
+
+
+def _missing_on_target(store: Store, db: str, graph: str, target: Target) -> MissingLatency | TargetMismatch:
+    """Names the newest other target that has the graph, if there is one."""
+    targets = {known.id: known for known, _ in store.targets() if not known.estimate and known.id != target.id}
+    for run in reversed(store.runs()):
+        measured = run.finished_at is not None and run.target_id in targets
+        if measured and any(part.graph_hash == graph for part in store.parts(run.id)):
+            differences = "; ".join(target.differences(targets[run.target_id]))
+            return TargetMismatch(f"{shown(db)} has this network on another target only: {differences}")
+    return _missing(db, graph)
+
+
+def _missing(db: str, graph: str) -> MissingLatency:
+    return MissingLatency(
+        f"{shown(db)} has no measurement of a network with the graph hash {graph}. A search stores the networks that "
+        f"it times; give another --db, or a file as the baseline"
+    )
 
 
 def read_baseline(path: Path, target: Target) -> Baseline:
-    """The baseline in a file: another build if its name ends with .onnx, else an earlier answer.
+    """The baseline in a file: another build if its name ends with .onnx, else an earlier output of the check.
 
     Raises:
-        BadConfig: the file is not there or is no baseline.
-        TargetMismatch: it was measured on another target than `target`; the fields are named.
+        BadConfig: the file does not exist or is not a baseline.
+        TargetMismatch: it was measured on another target; the fields that differ are listed.
     """
     if path.suffix == ".onnx":
         if not path.exists():
-            raise BadConfig(f"the baseline {path} is not there. Name an answer of nastool check --json or an ONNX file")
+            raise BadConfig(
+                f"the baseline {path} does not exist. Name an output of nastool check --json, or an ONNX file"
+            )
         return Baseline(str(path), build=path)
     rewrite = f"nastool check --latency ... --json > {path}"
     try:
-        content = json.loads(path.read_text())
-        earlier, stored = _earlier(content)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise BadConfig(
-            f"{path} is no baseline ({type(problem).__name__}: {problem}). Write one with {rewrite}"
-        ) from None
-    if differences := target.differences(earlier):
+        content = BaselineFile.model_validate_json(path.read_bytes())
+        measured_on = Target.from_dict(content.target)
+    except (OSError, ValidationError, TypeError) as problem:
+        raise BadConfig(f"{path} is not a baseline: {_reason(problem)}. Write one with {rewrite}") from None
+    if differences := target.differences(measured_on):
         raise TargetMismatch(
             f"the baseline {path} was measured on another target: {'; '.join(differences)}. "
             f"Measure a baseline on this one with {rewrite}"
         )
-    return Baseline(str(path), stored=stored)
+    return Baseline(str(path), stored=content.rounds_ms)
 
 
-def _earlier(content: Mapping[str, Any]) -> tuple[Target, Stored]:
-    version = content["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"its schema_version is {version!r}, and {SCHEMA_VERSION} is known here")
-    rounds = [(_ms(ms), None if reference is None else _ms(reference)) for ms, reference in content["rounds_ms"]]
-    if not rounds:
-        raise ValueError("it has no rounds")
-    return Target.from_dict(content["target"]), rounds
-
-
-def _ms(value: Any) -> float:
-    if not (isinstance(value, int | float) and isfinite(value) and value > 0):
-        raise ValueError(f"{value!r} ms is no latency")
-    return float(value)
+def _reason(problem: OSError | ValidationError | TypeError) -> str:
+    if isinstance(problem, OSError):
+        return f"it cannot be read ({problem.strerror})"
+    if isinstance(problem, TypeError):
+        return "the fields of its target are not those of this version"
+    first = problem.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field}: {first['msg']}" if field else first["msg"]

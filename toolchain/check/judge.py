@@ -1,4 +1,4 @@
-"""Rounds of measurements -> pass, fail, or too restless to tell; more rounds until the answer is clear."""
+"""Rounds of measurements -> pass, fail, or inconclusive; more rounds are taken until the verdict is clear."""
 
 import time
 from collections import Counter, defaultdict
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp, inf, log
 
-from exporters.graph.anchor import KEY as REFERENCE
+from exporters.graph.anchor import KEY as ANCHOR
 from exporters.timing import INTERRUPTED
 from latency_db.errors import TargetMismatch
 from latency_db.table import Sample
 from toolchain.measuring.intervals import (
-    Figure,
     Interval,
+    LatencyStatistic,
     error_of_look,
     latency_interval,
-    least_rounds,
     median_interval,
+    min_rounds,
     ratio_interval,
 )
 from toolchain.units import format_ms
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 COUNTED = frozenset({"", INTERRUPTED})  # noise that does not exclude a sample
-MOST_ROUNDS = 400
-GROWTH = 1.5  # each look has half as many rounds again as the one before
-LEAST_ALONE = 50  # rounds of a file without another build beside it: later checks compare with what is kept of them
+MAX_ROUNDS = 400
+LOOK_GROWTH = 1.5  # each look has half as many rounds again as the one before
+MIN_ROUNDS_ALONE = 50  # rounds of a file that is measured alone, so that they can serve as a baseline later
 
 Round = Mapping[str, Sample]
-Stored = Sequence[tuple[float, float | None]]  # of each round: ms of the file, ms of the anchor network
+StoredRounds = Sequence[tuple[float, float | None]]  # of each round: ms of the file, ms of the anchor network
 
 
 class Outcome(StrEnum):
-    """The three answers."""
+    """The three verdicts."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -41,19 +41,19 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What is asked of a file.
+class Requirements:
+    """What a file has to fulfill.
 
     Args:
-        limit_ms: the most a batch may take, or None.
-        slack: how much slower than the baseline is let pass, as a fraction.
-        confidence: the probability, 0 to 1, with which an interval holds the truth.
-        max_seconds: after these an answer is due, clear or not.
-        anchor_ms: the time of the anchor network when the limit was met, or None if unknown.
+        limit_ms: maximum latency of a batch, or None.
+        max_regression: maximum slowdown against the baseline, as a fraction.
+        confidence: probability, 0 to 1, with which an interval contains the true value.
+        max_seconds: time limit; the verdict is returned even if it is inconclusive.
+        anchor_ms: latency of the anchor network when the limit was met, or None if unknown.
     """
 
     limit_ms: float | None
-    slack: float
+    max_regression: float
     confidence: float
     max_seconds: float
     anchor_ms: float | None = None
@@ -61,7 +61,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question, `budget` or `regression`, in a word and in a sentence."""
+    """The verdict on one requirement, `budget` or `regression`, with a sentence that explains it."""
 
     about: str
     outcome: Outcome
@@ -69,230 +69,266 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was measured, and what follows from it.
+class Judgment:
+    """Measured values and the verdicts on them.
 
     Args:
-        latency_ms: of the file, by the latency table's statistic.
-        baseline_ms, ratio: of what it was compared with; None where it was not.
-        rounds: ms of the file and of the anchor network (None where there is none) in each round that counts.
-        noisy_rounds: why other rounds don't count, one text each.
+        latency_ms: of the file, by the statistic of the latency table.
+        baseline_ms: of the baseline; None if there is none.
+        ratio: of the file to the baseline; None if there is none.
+        rounds: ms of the file and of the anchor network (None if it was not timed) in each counted round.
+        noisy_rounds: why each of the other rounds is not counted.
     """
 
     latency_ms: Interval
     baseline_ms: float | None
     ratio: Interval | None
     findings: tuple[Finding, ...]
-    rounds: Stored
+    rounds: StoredRounds
     noisy_rounds: tuple[str, ...]
     seconds: float
 
     @property
     def outcome(self) -> Outcome:
-        """A failure is one whatever else is unclear."""
-        found = {finding.outcome for finding in self.findings}
-        return next((bad for bad in (Outcome.FAIL, Outcome.INCONCLUSIVE) if bad in found), Outcome.PASS)
+        """The worst outcome of the findings; a failure outweighs an inconclusive finding."""
+        outcomes = {finding.outcome for finding in self.findings}
+        return next((bad for bad in (Outcome.FAIL, Outcome.INCONCLUSIVE) if bad in outcomes), Outcome.PASS)
 
 
-def settle(
+def judge_rounds(
     rounds: Iterable[Round],
-    terms: Terms,
-    stored: Stored | None,
-    figure: Figure,
+    requirements: Requirements,
+    stored: StoredRounds | None,
+    statistic: LatencyStatistic,
     clock: Callable[[], float] = time.monotonic,
-    tell: Callable[[str], None] = lambda note: None,
-) -> Judged:
-    """Take rounds until each question is answered, or time or rounds are up.
+    report: Callable[[str], None] = lambda note: None,
+) -> Judgment:
+    """Take rounds until every finding is conclusive, or until the limit of time or rounds is reached.
 
-    Noisy rounds do not count. Each look has its part of the error that `terms.confidence` leaves, so
-    looking often does no harm (`toolchain.measuring.intervals.error_of_look`).
+    Noisy rounds do not count. Each look at the rounds uses its share of the error probability, so repeated looks do
+    not increase it (`toolchain.measuring.intervals.error_of_look`).
 
     Args:
-        rounds: samples of CANDIDATE, maybe of BASELINE (another build) and of REFERENCE.
-        stored: the rounds of an earlier measurement to compare with, where there is no other build.
-        figure: of the samples of a file, one a round, its latency.
-        clock: seconds.
-        tell: is told how it stands after each round.
+        rounds: samples of CANDIDATE, optionally of BASELINE (another build) and of ANCHOR.
+        stored: rounds of an earlier measurement to compare with, if there is no other build.
+        statistic: the latency of a file from its samples.
+        clock: returns seconds.
+        report: receives the current state after each round.
     """
-    seen, error, look, due, began = Seen(figure), 1 - terms.confidence, 1, 0, clock()
+    evidence, error, start = Evidence(statistic), 1 - requirements.confidence, clock()
+    look, next_look = 1, 0
     for round_ in rounds:
-        seen.add(round_)
-        due = due or max(least_rounds(error_of_look(1, error)), 0 if BASELINE in round_ else LEAST_ALONE)
-        seconds = clock() - began
-        ended = seconds >= terms.max_seconds or len(seen.counted) + len(seen.noisy_rounds) >= MOST_ROUNDS
-        if len(seen.counted) < due and not ended:
-            tell(f"{len(seen.counted)} rounds")
+        evidence.add(round_)
+        next_look = next_look or _first_look(round_, error)
+        seconds = clock() - start
+        ended = seconds >= requirements.max_seconds or evidence.n_rounds >= MAX_ROUNDS
+        if len(evidence.counted) < next_look and not ended:
+            report(f"{len(evidence.counted)} rounds")
             continue
-        judged = judge(seen, terms, stored, error_of_look(look, error), seconds)
-        tell(_note(judged))
-        if ended or judged.outcome is not Outcome.INCONCLUSIVE:
-            return judged
-        look, due = look + 1, ceil(due * GROWTH)
-    raise AssertionError("there are more rounds than are asked for")
+        judgment = judge(evidence, requirements, stored, error_of_look(look, error), seconds)
+        report(_note(judgment))
+        if ended or judgment.outcome is not Outcome.INCONCLUSIVE:
+            return judgment
+        look, next_look = look + 1, ceil(next_look * LOOK_GROWTH)
+    raise AssertionError("there are fewer rounds than MAX_ROUNDS")
+
+
+def _first_look(round_: Round, error: float) -> int:
+    """The number of rounds before the first look."""
+    return max(min_rounds(error_of_look(1, error)), 0 if BASELINE in round_ else MIN_ROUNDS_ALONE)
 
 
 def noise_reason_of(round_: Round) -> str:
-    """Why a round doesn't count; empty where it does."""
-    # an interruption costs all that is compared alike, and what is compared is busy time
+    """Why a round is not counted; empty if it is."""
+    # an interruption affects all files of a round alike, and busy time is compared
     return max({sample.noise_reason for sample in round_.values()} - COUNTED, default="")
 
 
-class Seen:
-    """The rounds so far: those that count, each file's figure (ms) in them, and why others don't count."""
+class Evidence:
+    """The rounds so far: counted rounds, the latency in ms of each file in them, and the noise of the others."""
 
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
+    def __init__(self, statistic: LatencyStatistic) -> None:
+        self.statistic = statistic
         self.counted: list[Round] = []
-        self.figures: dict[str, list[float]] = defaultdict(list)
+        self.latencies_ms: dict[str, list[float]] = defaultdict(list)
         self.noisy_rounds: list[str] = []
         self.last: Round = {}
 
+    @property
+    def n_rounds(self) -> int:
+        """The number of all rounds, noisy ones included."""
+        return len(self.counted) + len(self.noisy_rounds)
+
     def add(self, round_: Round) -> None:
-        """One more."""
+        """Add a round."""
         self.last = round_
         if reason := noise_reason_of(round_):
             self.noisy_rounds.append(reason)
             return
         self.counted.append(round_)
         for key, sample in round_.items():
-            self.figures[key].append(self.figure([sample]))
+            self.latencies_ms[key].append(self.statistic([sample]))
 
-    def pairs(self) -> Stored:
-        """Candidate and anchor network, as they are kept for later checks."""
-        references: Sequence[float | None] = self.figures.get(REFERENCE) or [None] * len(self.counted)
-        return list(zip(self.figures[CANDIDATE], references, strict=True))
+    def latency_ms(self, key: str) -> float:
+        """The latency of a file over all counted rounds."""
+        return self.statistic([round_[key] for round_ in self.counted])
+
+    def to_store(self) -> StoredRounds:
+        """Candidate and anchor network in each counted round, which later checks can compare with."""
+        anchors_ms: Sequence[float | None] = self.latencies_ms.get(ANCHOR) or [None] * len(self.counted)
+        return list(zip(self.latencies_ms[CANDIDATE], anchors_ms, strict=True))
 
 
-def judge(seen: Seen, terms: Terms, stored: Stored | None, error: float, seconds: float) -> Judged:
-    """One look at the rounds so far; each of its intervals misses the truth with probability `error`."""
-    if not seen.counted:  # a figure is shown even where none can be trusted
-        undecided = Interval(-inf, seen.figure([seen.last[CANDIDATE]]), inf)
-        latency_ms, ratio, baseline_ms = undecided, None, None
-        if BASELINE in seen.last or stored is not None:
-            ratio, baseline_ms = Interval(0.0, 1.0, inf), undecided.middle
+def judge(
+    evidence: Evidence, requirements: Requirements, stored: StoredRounds | None, error: float, seconds: float
+) -> Judgment:
+    """One look at the rounds so far; each interval misses the true value with probability `error`."""
+    if not evidence.counted:  # a latency is shown even if all rounds are noisy
+        unknown = Interval(-inf, evidence.statistic([evidence.last[CANDIDATE]]), inf)
+        latency_ms, ratio, baseline_ms = unknown, None, None
+        if BASELINE in evidence.last or stored is not None:
+            ratio, baseline_ms = Interval(0.0, 1.0, inf), unknown.middle
     else:
-        latency_ms = latency_interval([round_[CANDIDATE] for round_ in seen.counted], seen.figure, error)
-        ratio, baseline_ms = _compare(seen, stored, latency_ms.middle, error, 1 - terms.confidence)
-    help_ = _what_would_help(seen, error, terms, seconds)
-    findings = []
-    if terms.limit_ms is not None:
-        findings.append(judge_budget(latency_ms, terms, _slower(seen, terms), help_))
+        latency_ms = latency_interval([round_[CANDIDATE] for round_ in evidence.counted], evidence.statistic, error)
+        ratio, baseline_ms = _compare(evidence, stored, latency_ms.middle, error, 1 - requirements.confidence)
+    advice, findings = _advice(evidence, error, requirements, seconds), []
+    if requirements.limit_ms is not None:
+        budget = judge_budget(latency_ms, requirements, _slowdown_of_machine(evidence, requirements), advice)
+        findings.append(budget)
+        if budget.outcome is Outcome.FAIL:
+            advice = ""  # more rounds cannot change the verdict
     if ratio is not None and baseline_ms is not None:
-        findings.append(judge_regression(ratio, latency_ms.middle, baseline_ms, terms, help_))
-    return Judged(latency_ms, baseline_ms, ratio, tuple(findings), seen.pairs(), tuple(seen.noisy_rounds), seconds)
+        findings.append(judge_regression(ratio, latency_ms.middle, baseline_ms, requirements, advice))
+    noisy_rounds = tuple(evidence.noisy_rounds)
+    return Judgment(latency_ms, baseline_ms, ratio, tuple(findings), evidence.to_store(), noisy_rounds, seconds)
 
 
-def _slower(seen: Seen, terms: Terms) -> float:
-    """How many times as long the anchor network takes as when the limit was met; 1 if that is not known."""
-    if terms.anchor_ms is None or REFERENCE not in seen.figures:
+def _slowdown_of_machine(evidence: Evidence, requirements: Requirements) -> float:
+    """Latency of the anchor network now, relative to when the limit was met; 1 if that is unknown."""
+    if requirements.anchor_ms is None or ANCHOR not in evidence.latencies_ms:
         return 1.0
-    return seen.figure([round_[REFERENCE] for round_ in seen.counted]) / terms.anchor_ms
+    return evidence.latency_ms(ANCHOR) / requirements.anchor_ms
 
 
 def _compare(
-    seen: Seen, stored: Stored | None, latency_ms: float, error: float, error_then: float
+    evidence: Evidence, stored: StoredRounds | None, latency_ms: float, error: float, stored_error: float
 ) -> tuple[Interval | None, float | None]:
-    """The ratio to the baseline, and the baseline's latency in ms, today; None where there is none."""
-    if BASELINE in seen.figures:
-        ratio = ratio_interval(seen.figures[CANDIDATE], seen.figures[BASELINE], error)
-        return ratio, seen.figure([round_[BASELINE] for round_ in seen.counted])
+    """The ratio to the baseline, and the baseline's latency in ms at today's speed; None if there is no baseline."""
+    if BASELINE in evidence.latencies_ms:
+        ratio = ratio_interval(evidence.latencies_ms[CANDIDATE], evidence.latencies_ms[BASELINE], error)
+        return ratio, evidence.latency_ms(BASELINE)
     if stored is not None:
-        ratio = ratio_to_stored(seen.pairs(), stored, error, error_then)
+        ratio = ratio_to_stored(evidence.to_store(), stored, error, stored_error)
         return ratio, latency_ms / ratio.middle
     return None, None
 
 
-def ratio_to_stored(rounds: Stored, stored: Stored, error: float, error_then: float) -> Interval:
-    """The ratio to an earlier measurement, each in units of the anchor network that was timed beside it.
+def ratio_to_stored(rounds: StoredRounds, stored: StoredRounds, error: float, stored_error: float) -> Interval:
+    """The ratio to an earlier measurement, each in units of the anchor network that was timed in the same rounds.
 
-    Half of each error goes to what was stored, which is looked at once, half to the rounds of this look.
+    Half of each error probability belongs to the stored rounds, which are looked at once, half to the new ones.
 
     Raises:
-        TargetMismatch: a anchor network was timed in only one of the two.
+        TargetMismatch: the anchor network was timed in only one of the two.
     """
     if (rounds[0][1] is None) != (stored[0][1] is None):
         raise TargetMismatch(
-            "the baseline and this measurement can't be brought to the same clock: only one of them timed the "
-            "anchor network. Write a new baseline with nastool check --latency ... --json"
+            "the baseline and this measurement cannot be compared: only one of them timed the anchor network. "
+            "Write a new baseline with nastool check --latency ... --json"
         )
-    now = median_interval([log(_in_reference_units(pair)) for pair in rounds], error / 2)
-    then = median_interval([log(_in_reference_units(pair)) for pair in stored], error_then / 2)
-    return Interval(now.low - then.high, now.middle - then.middle, now.high - then.low).map(exp)
+    new = median_interval([log(_in_anchor_units(pair)) for pair in rounds], error / 2)
+    old = median_interval([log(_in_anchor_units(pair)) for pair in stored], stored_error / 2)
+    return Interval(new.low - old.high, new.middle - old.middle, new.high - old.low).map(exp)
 
 
-def judge_budget(latency_ms: Interval, terms: Terms, slower: float, help_: str) -> Finding:
-    """The latency's whole interval within the budget passes, its whole interval over it fails.
+def judge_budget(latency_ms: Interval, requirements: Requirements, slowdown: float, advice: str) -> Finding:
+    """Pass if the whole interval is within the budget, fail if the whole interval is over it.
 
-    It doesn't fail if it would be within the budget on a machine as quick as when the budget was met: the reference
-    network takes `slower` times as long now.
+    It does not fail if the file would be within the budget at the speed that the machine had when the budget was met:
+    the anchor network takes `slowdown` times as long now.
     """
-    assert terms.limit_ms is not None
-    outcome = _outcome(latency_ms, terms.limit_ms)
-    if outcome is Outcome.FAIL and latency_ms.low <= terms.limit_ms * slower:
+    assert requirements.limit_ms is not None
+    limit_ms = requirements.limit_ms
+    outcome = _outcome(latency_ms, limit_ms)
+    if outcome is Outcome.FAIL and latency_ms.low <= limit_ms * slowdown:
         outcome = Outcome.INCONCLUSIVE
-        help_ = (
-            f"The anchor network takes {slower - 1:.1%} longer as well than when the budget was met: the machine "
-            f"is slower now. Find a quieter moment"
+        advice = (
+            f"The anchor network also takes {slowdown - 1:.1%} longer than when the budget was met, so the machine "
+            f"is slower now. Repeat the check when the machine is idle"
         )
-    allowed = f"{format_ms(terms.limit_ms)} allowed"
-    measured = f"{format_ms(latency_ms.middle)} measured{_ends(latency_ms, format_ms, terms.confidence)}"
+    allowed = f"{format_ms(limit_ms)} allowed"
+    measured = f"{format_ms(latency_ms.middle)} measured{_range(latency_ms, format_ms, requirements.confidence)}"
     texts = {
         Outcome.PASS: f"within the budget: {measured}, {allowed}",
         Outcome.FAIL: f"over the budget: {measured}, {allowed}",
-        Outcome.INCONCLUSIVE: f"can't tell whether it is over the budget: {measured}, {allowed}. {help_}",
+        Outcome.INCONCLUSIVE: _sentences(f"inconclusive whether it is over the budget: {measured}, {allowed}", advice),
     }
     return Finding("budget", outcome, texts[outcome])
 
 
-def judge_regression(ratio: Interval, measured_ms: float, baseline_ms: float, terms: Terms, help_: str) -> Finding:
-    """The ratio's whole interval within what is let pass passes, its whole interval over it fails."""
-    outcome = _outcome(ratio, 1 + terms.slack)
-    change = "slower" if ratio.middle > 1 else "quicker"
-    by = f"{change} than the baseline by {abs(ratio.middle - 1):.1%}"
-    seen = f"ratio {ratio.middle:.3f}{_ends(ratio, '{:.3f}'.format, terms.confidence)}"
-    figures = f"{format_ms(measured_ms)} measured, {format_ms(baseline_ms)} before, {terms.slack:.1%} allowed"
-    texts = {
-        Outcome.PASS: f"{by}, {seen}: {figures}",
-        Outcome.FAIL: f"{by}, {seen}: {figures}",
-        Outcome.INCONCLUSIVE: f"can't tell whether it is slower than the baseline by more than {terms.slack:.1%}: "
-        f"{seen}. {help_}",
-    }
-    return Finding("regression", outcome, texts[outcome])
+def judge_regression(
+    ratio: Interval, measured_ms: float, baseline_ms: float, requirements: Requirements, advice: str
+) -> Finding:
+    """Pass if the whole interval of the ratio is within the allowed slowdown, fail if the whole interval is over it."""
+    allowed = requirements.max_regression
+    outcome = _outcome(ratio, 1 + allowed)
+    change = "slower" if ratio.middle > 1 else "faster"
+    measured = f"ratio {ratio.middle:.3f}{_range(ratio, '{:.3f}'.format, requirements.confidence)}"
+    clear = (
+        f"{change} than the baseline by {abs(ratio.middle - 1):.1%}, {measured}: {format_ms(measured_ms)} measured, "
+        f"{format_ms(baseline_ms)} before, {allowed:.1%} allowed"
+    )
+    unclear = f"inconclusive whether it is slower than the baseline by more than {allowed:.1%}: {measured}"
+    return Finding("regression", outcome, _sentences(unclear, advice) if outcome is Outcome.INCONCLUSIVE else clear)
 
 
-def _outcome(interval: Interval, most: float) -> Outcome:
-    if interval.high <= most:
+def _sentences(*texts: str) -> str:
+    return ". ".join(filter(None, texts))
+
+
+def _outcome(interval: Interval, maximum: float) -> Outcome:
+    if interval.high <= maximum:
         return Outcome.PASS
-    return Outcome.FAIL if interval.low > most else Outcome.INCONCLUSIVE
+    return Outcome.FAIL if interval.low > maximum else Outcome.INCONCLUSIVE
 
 
-def _ends(interval: Interval, shown: Callable[[float], str], confidence: float) -> str:
+def _range(interval: Interval, format_value: Callable[[float], str], confidence: float) -> str:
     if interval.high == inf:
         return ""
-    return f" ({shown(interval.low)} to {shown(interval.high)} at {confidence * 100:.4g} %)"
+    return f" ({format_value(interval.low)} to {format_value(interval.high)} at {confidence * 100:.4g} %)"
 
 
-def _what_would_help(seen: Seen, error: float, terms: Terms, seconds: float) -> str:
-    """Why there is no answer yet, and what to do about it."""
-    rounds, noisy_rounds = len(seen.counted), seen.noisy_rounds
+def _advice(evidence: Evidence, error: float, requirements: Requirements, seconds: float) -> str:
+    """Why the result is inconclusive, and what to do about it."""
+    rounds, noisy = len(evidence.counted), evidence.noisy_rounds
     so_far = f"{rounds} round{'s' if rounds != 1 else ''} in {seconds:.0f} s"
-    if noisy_rounds:
-        reason, times = Counter(noisy_rounds).most_common(1)[0]
-        return f"{so_far}, and {len(noisy_rounds)} that don't count ({times} times: {reason}). Find a quieter machine"
-    if rounds < least_rounds(error):
-        return (
-            f"{so_far}, and {least_rounds(error)} are needed. Give it more time, as --max-seconds {ceil(seconds) * 4}"
-        )
-    return f"{so_far}. Give it more time, as --max-seconds {ceil(terms.max_seconds) * 4:g}, or a quieter machine"
+    if noisy:
+        reason, times = Counter(noisy).most_common(1)[0]
+        return f"{so_far}, and {len(noisy)} noisy ones ({times} times: {reason}). Use an idle machine"
+    if rounds < min_rounds(error) and _all_over_budget(evidence, requirements):
+        return f"{so_far}, each over the budget. Allow a higher latency, or use a faster network"
+    if rounds < min_rounds(error):
+        more = ceil(seconds) * 4
+        return f"{so_far}, and {min_rounds(error)} are needed. Give more time, e.g. --max-seconds {more}"
+    more = ceil(requirements.max_seconds) * 4
+    return f"{so_far}. Give more time, e.g. --max-seconds {more}, or use an idle machine"
 
 
-def _in_reference_units(pair: tuple[float, float | None]) -> float:
+def _all_over_budget(evidence: Evidence, requirements: Requirements) -> bool:
+    """Whether every round is over the budget, at the speed that the machine had when the budget was met."""
+    if requirements.limit_ms is None or not evidence.counted:
+        return False
+    limit_ms = requirements.limit_ms * max(1.0, _slowdown_of_machine(evidence, requirements))
+    return min(evidence.latencies_ms[CANDIDATE]) > limit_ms
+
+
+def _in_anchor_units(pair: tuple[float, float | None]) -> float:
     ms, anchor_ms = pair
     return ms if anchor_ms is None else ms / anchor_ms
 
 
-def _note(judged: Judged) -> str:
-    rounds = f"{len(judged.rounds)} rounds"
-    if judged.ratio is None:
-        return f"{rounds}, {format_ms(judged.latency_ms.middle)}"
-    return f"{rounds}, ratio {judged.ratio.middle:.3f} ({judged.ratio.low:.3f} to {judged.ratio.high:.3f})"
+def _note(judgment: Judgment) -> str:
+    rounds, ratio = f"{len(judgment.rounds)} rounds", judgment.ratio
+    if ratio is None:
+        return f"{rounds}, {format_ms(judgment.latency_ms.middle)}"
+    return f"{rounds}, ratio {ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"

@@ -1,7 +1,7 @@
-"""One measurement for a check: in this process, or in a fresh one.
+"""One measurement of a check, in this process or in a fresh one.
 
-A process has luck of its own, for as long as it lives: where its memory lies, and what its sessions share a cache with.
-`python -m toolchain.check.measure` reads a `Request` from stdin and answers with a `Judged` on stdout, both as JSON.
+Timing varies between processes (memory layout, shared caches), so a failure is confirmed in another process.
+`python -m toolchain.check.measure` reads a `Request` from stdin and writes a `Judgment` to stdout, both as JSON.
 """
 
 import json
@@ -15,10 +15,10 @@ from time import monotonic
 from pydantic import TypeAdapter
 
 from exporters.graph.precision import precision_of
-from toolchain.check.judge import BASELINE, CANDIDATE, MOST_ROUNDS, Judged, Stored, Terms, settle
+from toolchain.check.judge import BASELINE, CANDIDATE, MAX_ROUNDS, Judgment, Requirements, StoredRounds, judge_rounds
 from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
-from toolchain.measuring.intervals import figure_of
+from toolchain.measuring.intervals import latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import TimedFile, time_rounds
 from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
@@ -27,78 +27,85 @@ from toolchain.progress import Progress, Quiet
 
 @dataclass(frozen=True)
 class Request:
-    """What to time and what to ask of it: a file, and beside it another build, or an earlier measurement, or none."""
+    """A measurement and its requirements.
+
+    Args:
+        build: another file that is timed in the same rounds, or None.
+        stored: rounds of an earlier measurement to compare with, or None.
+    """
 
     spec: TargetSpec
     plan: MeasurementPlan
     db: str
     candidate: Path
     build: Path | None
-    stored: Stored | None
-    terms: Terms
+    stored: StoredRounds | None
+    requirements: Requirements
 
 
-def measure_here(request: Request, target: ReadyTarget, progress: Progress, title: str) -> Judged:
-    """Time the files of `request` in interleaved rounds until its questions are answered.
+def measure_in_process(request: Request, target: ReadyTarget, progress: Progress, title: str) -> Judgment:
+    """Time the files of `request` in rounds until the result is conclusive or the time limit is reached.
 
     Raises:
-        NotOnnx, BackendUnavailable: a file can't be run.
+        NotOnnx, BackendUnavailable: a file cannot be run.
     """
     files = {CANDIDATE: TimedFile(request.candidate, target)}
     if request.build is not None:
         files[BASELINE] = TimedFile(request.build, target.for_precision(precision_of(request.build)))
-    plan = replace(request.plan, rounds=MOST_ROUNDS)
-    seconds = round(request.terms.max_seconds) or 1
-    task, began, shown = progress.start(title, seconds), monotonic(), 0
+    plan = replace(request.plan, rounds=MAX_ROUNDS)
+    seconds = round(request.requirements.max_seconds) or 1
+    task, start, shown = progress.start(title, seconds), monotonic(), 0
 
-    def tell(note: str) -> None:
+    def report(note: str) -> None:
         nonlocal shown
-        now = min(seconds, int(monotonic() - began))
-        task.advance(now - shown, note)
-        shown = now
+        elapsed = min(seconds, int(monotonic() - start))
+        task.advance(elapsed - shown, note)
+        shown = elapsed
 
     with (
-        device_lock(target.device, request.db, progress),  # before the time limit starts
+        device_lock(target.device, request.db, progress),  # the time limit starts once the lock is held
         closing(time_rounds(files, plan, request.db, Quiet(), title)) as rounds,  # type: ignore[type-var]
     ):
-        judged = settle(
+        judgment = judge_rounds(
             (round_ for _, round_ in rounds),
-            request.terms,
+            request.requirements,
             request.stored,
-            figure_of(target.spec.threads, target.target.device_kind),
-            tell=tell,
+            latency_statistic(target.spec.threads, target.target.device_kind),
+            report=report,
         )
     task.advance(seconds - shown)
-    return judged
+    return judgment
 
 
-def measure_afresh(request: Request, progress: Progress, title: str) -> Judged:
-    """The same in a process of its own, with another order of rounds.
+def measure_in_fresh_process(request: Request, progress: Progress, title: str) -> Judgment:
+    """The same measurement in a new process, with another order of the files in each round.
 
     Raises:
-        Inconclusive: the process didn't answer.
+        Inconclusive: the process ended without a result.
     """
-    again = replace(request, plan=replace(request.plan, seed=request.plan.seed + 1))
-    asked = TypeAdapter(Request).dump_json(again)
-    progress.say(f"{title}, for up to {request.terms.max_seconds:g} s")
-    answer = subprocess.run(
-        [sys.executable, "-P", "-m", "toolchain.check.measure"], input=asked, capture_output=True, check=False
+    reordered = replace(request, plan=replace(request.plan, seed=request.plan.seed + 1))
+    progress.say(f"{title}, for up to {request.requirements.max_seconds:g} s")
+    process = subprocess.run(
+        [sys.executable, "-P", "-m", "toolchain.check.measure"],
+        input=TypeAdapter(Request).dump_json(reordered),
+        capture_output=True,
+        check=False,
     )
     try:
-        return TypeAdapter(Judged).validate_python(json.loads(answer.stdout))
+        return TypeAdapter(Judgment).validate_python(json.loads(process.stdout))
     except ValueError:
-        last = (answer.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        last = (process.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise Inconclusive(
-            f"the file failed, and the fresh process that was to confirm it ended with code {answer.returncode}: "
-            f"{last}. Type the same again"
+            f"the check failed, and the fresh process that was to confirm it ended with code {process.returncode}: "
+            f"{last}. Run the same command again"
         ) from None
 
 
 def main() -> None:
-    """Read a request, answer with what was judged."""
+    """Read a request from stdin and write its judgment to stdout."""
     request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
-    judged = measure_here(request, ready_target(request.spec), Quiet(), "measure")
-    sys.stdout.write(json.dumps(asdict(judged)))
+    judgment = measure_in_process(request, ready_target(request.spec), Quiet(), "measure")
+    sys.stdout.write(json.dumps(asdict(judgment)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Intervals round figures that were measured in rounds, and how often one may look at them.
+"""Confidence intervals of latencies that were measured in rounds, also for repeated looks at growing data.
 
-They are intervals between order statistics of the rounds: exact for every distribution, however few rounds there are.
-Calls within a round share the machine's mood, rounds hardly do, so a round is one value.
+They are intervals between order statistics, so they hold for every distribution and for few rounds. Calls within a
+round are correlated, rounds hardly are, so a round counts as one value.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,57 +12,58 @@ from statistics import median
 
 from latency_db.table import Sample, summarize
 
-Figure = Callable[[Sequence[Sample]], float]  # the latency in ms of one file, from its samples
+LatencyStatistic = Callable[[Sequence[Sample]], float]  # the latency in ms of one file, from its samples
 
 
-def figure_of(threads: int, kind: str = "cpu") -> Figure:
-    """The latency table's own statistic, for a runtime of so many threads on a device of that kind (cpu or gpu).
+def latency_statistic(threads: int, kind: str = "cpu") -> LatencyStatistic:
+    """The statistic of the latency table, applied to all given samples, noisy or not.
 
-    Which rounds count is for the caller to say: of those that are given, none is left out.
+    Args:
+        threads: of the runtime.
+        kind: of the device, cpu or gpu.
     """
-    return lambda samples: summarize([replace(each, noise_reason="") for each in samples], threads, kind).latency_ms
+    return lambda samples: summarize([replace(s, noise_reason="") for s in samples], threads, kind).latency_ms
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and the ends between which its true value lies; infinite ends where too little was measured."""
+    """An estimate with its confidence bounds; a bound is infinite if there are too few rounds."""
 
     low: float
     middle: float
     high: float
 
     def map(self, function: Callable[[float], float]) -> "Interval":
-        """The interval of a rising function of the figure."""
+        """The interval of an increasing function of the value."""
         return Interval(function(self.low), function(self.middle), function(self.high))
 
 
-def ends(interval: Interval) -> list[float | None]:
-    """Both ends, None for one that is unknown."""
-    return [end if isfinite(end) else None for end in (interval.low, interval.high)]
+def bounds(interval: Interval) -> list[float | None]:
+    """Both bounds for JSON; None if unknown."""
+    return [bound if isfinite(bound) else None for bound in (interval.low, interval.high)]
 
 
-def least_rounds(error: float) -> int:
-    """The fewest rounds after which the true median lies outside of all of them with probability `error` at most.
+def min_rounds(error: float) -> int:
+    """The number of rounds needed for an interval of the median with error probability `error`.
 
-    n values all lie on one side of the median with probability 2 * 0.5**n.
+    All of n values lie on one side of the median with probability 2 * 0.5**n.
     """
     return ceil(log2(2 / error))
 
 
 def error_of_look(number: int, error: float) -> float:
-    """The part of `error` that the look `number` (1, 2, ...) may use up.
+    """The share of `error` that look `number` (1, 2, ...) may use.
 
-    Who looks again and again until the answer is clear sees a wrong one in the end; these parts sum to `error`,
-    whenever one stops.
+    The shares sum to `error`, so the total error probability holds whenever one stops looking.
     """
     return error / (number * (number + 1))
 
 
 def median_interval(values: Sequence[float], error: float) -> Interval:
-    """The median of `values`, one a round, with an interval that misses the true median with probability `error`.
+    """The median of `values`, one for each round, with an interval that misses it with probability `error`.
 
-    The inverted sign test (Conover, Practical Nonparametric Statistics, 3.4). It holds the interval of the percentile
-    bootstrap within, which for few values keeps less than it promises (docs/decisions).
+    The inverted sign test (Conover, Practical Nonparametric Statistics, 3.4). It contains the percentile bootstrap's
+    interval, whose coverage is too low for few values (docs/decisions).
     """
     ordered, rank = sorted(values), _sign_test_rank(len(values), error)
     if rank == 0:
@@ -70,32 +71,33 @@ def median_interval(values: Sequence[float], error: float) -> Interval:
     return Interval(ordered[rank - 1], median(ordered), ordered[-rank])
 
 
-def ratio_interval(above: Sequence[float], below: Sequence[float], error: float) -> Interval:
-    """The median ratio of two figures that were measured in the same rounds, from the rounds' log ratios."""
-    return median_interval([log(a / b) for a, b in zip(above, below, strict=True)], error).map(exp)
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], error: float) -> Interval:
+    """The median ratio of two latencies measured in the same rounds, from the log ratios of the rounds."""
+    return median_interval([log(a / b) for a, b in zip(numerators, denominators, strict=True)], error).map(exp)
 
 
-def latency_interval(samples: Sequence[Sample], figure: Figure, error: float) -> Interval:
+def latency_interval(samples: Sequence[Sample], statistic: LatencyStatistic, error: float) -> Interval:
     """The latency in ms of a file over its rounds.
 
-    Where `figure` is the least of all rounds, the upper end is the bootstrap's: its draws miss the k least of n values
-    with probability (1 - k/n)**n. Another round can be below all that were seen, and resampling can't; so the lower
-    end is as far below (the basic bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 5.2).
+    If `statistic` is the minimum over all rounds, the upper bound is that of the bootstrap: its draws miss the k
+    smallest of n values with probability (1 - k/n)**n. A further round can be faster than all so far, which resampling
+    cannot show, so the lower bound is as far below (the basic bootstrap: Davison and Hinkley, Bootstrap Methods and
+    their Application, 5.2).
     """
-    middle = figure(samples)
-    rounds = sorted(figure([sample]) for sample in samples)
-    if len(rounds) < least_rounds(error):
+    middle = statistic(samples)
+    rounds = sorted(statistic([sample]) for sample in samples)
+    if len(rounds) < min_rounds(error):
         return Interval(-inf, middle, inf)
     if middle <= rounds[0]:
         high = rounds[ceil(len(rounds) * (1 - (error / 2) ** (1 / len(rounds)))) - 1]
         return Interval(2 * middle - high, middle, high)
-    found = median_interval(rounds, error)
-    return Interval(min(found.low, middle), middle, max(found.high, middle))
+    interval = median_interval(rounds, error)
+    return Interval(min(interval.low, middle), middle, max(interval.high, middle))
 
 
 @cache
 def _sign_test_rank(count: int, error: float) -> int:
-    """The greatest rank whose order statistics from both ends hold the median but for `error`; 0 if there is none."""
+    """The largest rank whose order statistics from both ends contain the median; 0 if there is none."""
     below, rank = 0.0, 0
     while rank < count // 2:
         below += comb(count, rank) / 2**count

@@ -11,7 +11,7 @@ from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarize
 from toolchain.costs.latency import network_key
 from toolchain.measuring.export_for_timing import export_for_timing
-from toolchain.measuring.intervals import figure_of, latency_interval
+from toolchain.measuring.intervals import latency_interval, latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import time_until_stable
 from toolchain.measuring.target import ReadyTarget
@@ -73,7 +73,7 @@ def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Me
     """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
     a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
     good = [sample for sample in rounds if not sample.noise_reason] or rounds
-    found = latency_interval(good, figure_of(threads, kind), 2 * (1 - LEVEL))
+    found = latency_interval(good, latency_statistic(threads, kind), 2 * (1 - LEVEL))
     upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
     summary = summarize(rounds, threads, kind)
     return Measurement(found.middle, upper_ms, summary.unstable, summary.anchor_ms)

@@ -1,8 +1,8 @@
-"""The whole networks that a profile times beside the parts, so that their sum can be calibrated.
+"""Whole networks that a profile times beside the variants, to calibrate the sum of the variants.
 
-Networks drawn uniformly are alike: each mixes all choices, and their latencies lie within a few percent, where noise
-decides their order. These are stratified: some take one choice wherever it is offered, and the others draw their
-choices by a mix of their own, from one op or one width nearly alone to all alike.
+Uniformly drawn networks are similar: each mixes all choices, and their latencies differ by a few percent, so that
+noise decides their order. These networks are stratified: some take one choice in every block that offers it, the
+others draw their choices from a random distribution, from nearly one op or width only to an even mix.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,14 @@ from toolchain.nets.network import Network
 from toolchain.profiling.variants import Variant
 from toolchain.spaces.core import Architecture, ChoiceBlock, SearchSpace
 
-CONCENTRATION = 0.4  # of the Dirichlet distribution that a network's mix is drawn from; 1 would be uniform mixes
-SHARE_OF_ONE_CHOICE = 3  # at most one in so many networks takes a single choice throughout
+CONCENTRATION = 0.4  # of the Dirichlet distribution of the choices of a network; 1 is uniform over all mixes
+UNIFORM_SHARE = 3  # at most one in this many networks takes a single choice throughout
+TRIES = 50  # draws for each requested network; a small space may not have that many networks
 Value = TypeVar("Value")
-
-TRIES = 50  # draws a wanted network; a small space has no more
 
 
 def networks(space: SearchSpace, count: int, seed: int) -> tuple[Variant, ...]:
-    """`count` whole networks as more things to time; fewer where the space has fewer."""
+    """`count` whole networks to time; fewer if the space is smaller."""
     return tuple(
         Variant(network_key(space, arch), space.input_shape, partial(Network, space, arch, STANDALONE))
         for arch in stratified(space, count, seed)
@@ -32,22 +31,22 @@ def networks(space: SearchSpace, count: int, seed: int) -> tuple[Variant, ...]:
 
 
 def stratified(space: SearchSpace, count: int, seed: int) -> tuple[Architecture, ...]:
-    """`count` different architectures whose costs are spread over the space's range; fewer where there are fewer."""
-    wanted, rng = min(count, space.size), Random(seed)
-    found: dict[Architecture, None] = {}
+    """`count` different architectures whose costs are spread over the range of the space; fewer if it is smaller."""
+    count, rng = min(count, space.size), Random(seed)
+    archs: dict[Architecture, None] = {}
     keys = list(dict.fromkeys(choice.key for block in space.blocks for choice in block.choices))
     rng.shuffle(keys)
-    for key in keys[: max(1, wanted // SHARE_OF_ONE_CHOICE)]:
-        found.setdefault(_all_of(space, key))
-    for arch in _mixed(space, rng, wanted * TRIES):
-        if len(found) >= wanted:
+    for key in keys[: max(1, count // UNIFORM_SHARE)]:
+        archs.setdefault(_single_choice(space, key))
+    for arch in _mixed(space, rng, count * TRIES):
+        if len(archs) >= count:
             break
-        found.setdefault(arch)
-    return tuple(found)[:wanted]
+        archs.setdefault(arch)
+    return tuple(archs)[:count]
 
 
-def _all_of(space: SearchSpace, key: str) -> Architecture:
-    """`key` in every block that offers it, elsewhere the block's first choice (a block may offer no `skip`)."""
+def _single_choice(space: SearchSpace, key: str) -> Architecture:
+    """`key` in every block that offers it, and the first choice in the others (a block may not offer `skip`)."""
     return Architecture(
         space.name, tuple(key if key in block.by_key else block.choices[0].key for block in space.blocks)
     )
@@ -55,13 +54,13 @@ def _all_of(space: SearchSpace, key: str) -> Architecture:
 
 def _mixed(space: SearchSpace, rng: Random, tries: int) -> Iterator[Architecture]:
     for _ in range(tries):
-        ops = _mix(rng, sorted({choice.op for block in space.blocks for choice in block.choices}))
-        widths = _mix(rng, sorted({choice.width for block in space.blocks for choice in block.choices}))
+        ops = _weights(rng, sorted({choice.op for block in space.blocks for choice in block.choices}))
+        widths = _weights(rng, sorted({choice.width for block in space.blocks for choice in block.choices}))
         yield Architecture(space.name, tuple(_draw(block, ops, widths, rng) for block in space.blocks))
 
 
-def _mix(rng: Random, values: list[Value]) -> dict[Value, float]:
-    """A share for each value, drawn from a Dirichlet distribution; never quite 0, as a block may offer no other."""
+def _weights(rng: Random, values: list[Value]) -> dict[Value, float]:
+    """A Dirichlet-distributed weight for each value; always above 0, since a block may offer no other value."""
     return {value: rng.gammavariate(CONCENTRATION, 1.0) + 1e-9 for value in values}
 
 

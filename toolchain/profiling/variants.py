@@ -1,4 +1,4 @@
-"""The parts of a space that are timed by themselves: stem, head, and each distinct choice of a block."""
+"""The block variants of a space that are timed separately: stem, head, and each distinct choice of a block."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from toolchain.spaces.core import SearchSpace
 
 @dataclass(frozen=True)
 class Variant:
-    """One part: its key in the latency table, its input (C, H, W), and how to build its module."""
+    """A variant: its key in the latency table, its input shape (C, H, W), and how to build its module."""
 
     key: str
     input_shape: tuple[int, int, int]
@@ -22,9 +22,9 @@ class Variant:
 
 
 def variants(space: SearchSpace) -> tuple[Variant, ...]:
-    """Stem, head and distinct choices; the paper's space has 32 of them behind its 80 choices."""
+    """Stem, head and distinct choices. The 80 choices of the paper's space are 32 distinct ones."""
     last, builder = space.blocks[-1], builder_of(space)
-    found = {
+    by_key = {
         stem_key(space): Variant(stem_key(space), space.input_shape, partial(builder.build_stem, space, STANDALONE)),
         head_key(space): Variant(
             head_key(space), (last.c_out, last.out_px, last.out_px), partial(builder.build_head, space, STANDALONE)
@@ -34,5 +34,5 @@ def variants(space: SearchSpace) -> tuple[Variant, ...]:
         for choice in spec.choices:
             key = block_key(space, spec, choice)
             shape = (spec.c_in, spec.size_px, spec.size_px)
-            found.setdefault(key, Variant(key, shape, partial(builder.build_block, spec, choice, STANDALONE)))
-    return tuple(found.values())
+            by_key.setdefault(key, Variant(key, shape, partial(builder.build_block, spec, choice, STANDALONE)))
+    return tuple(by_key.values())

@@ -22,7 +22,7 @@ def passed(file: Path, config: Config, ms: float) -> Verdict:
 
 def with_outcome(verdict: Verdict, outcome: Outcome) -> Verdict:
     findings = (Finding("budget", Outcome.PASS, "within"), Finding("regression", outcome, "5% <slower> & more\nthan |"))
-    return replace(verdict, judged=replace(verdict.judged, findings=findings))
+    return replace(verdict, judgment=replace(verdict.judgment, findings=findings))
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_three_verdicts(
 
 
 def test_a_missing_device_is_skipped_and_other_errors_are_errors() -> None:
-    assert ci.case_of_error(BackendUnavailable("no GPU")).kind == "skipped"
+    assert ci.case_of_error(BackendUnavailable("no GPU")).status == "skipped"
     case = ci.case_of_error(TargetMismatch("batch: 8 here, 32 there"))
-    assert case.kind == "error"
+    assert case.status == "error"
     (suite,) = Xml.fromstring(ci.junit([case], "x\x01.onnx"))
     assert (suite.attrib["errors"], suite.attrib["skipped"]) == ("1", "0")
 

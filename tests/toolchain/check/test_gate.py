@@ -15,9 +15,10 @@ from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
-from toolchain.check.gate import check, terms_of
-from toolchain.check.judge import LEAST_ALONE, Judged, Outcome
-from toolchain.check.measure import Request, measure_afresh
+from toolchain.check.gate import check
+from toolchain.check.judge import MIN_ROUNDS_ALONE, Judgment, Outcome
+from toolchain.check.measure import Request, measure_in_fresh_process
+from toolchain.check.requirements import requirements_of
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
 from toolchain.measuring.from_config import measurement_plan, require_target, target_spec
@@ -40,10 +41,10 @@ class Saying(Quiet):
 def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start, and that it measures the same is tested once."""
 
-    def measure(request: Request, progress: Progress, title: str) -> Judged:
-        return gate.measure_here(request, ready_target(request.spec), progress, title)
+    def measure(request: Request, progress: Progress, title: str) -> Judgment:
+        return gate.measure_in_process(request, ready_target(request.spec), progress, title)
 
-    monkeypatch.setattr(gate, "measure_afresh", measure)
+    monkeypatch.setattr(gate, "measure_in_fresh_process", measure)
 
 
 def with_more_nodes(file: Path, folder: Path, nodes: int) -> Path:
@@ -65,7 +66,7 @@ def baseline(folder: Path, file: Path, config: Config, ms: float) -> Path:
     """An answer of `check --json` on this stack, with other latencies written into it."""
     verdict = check(config, file, 1e9, None, Quiet())
     path = folder / "baseline.json"
-    rounds = [[ms, reference] for _, reference in verdict.judged.rounds]
+    rounds = [[ms, reference] for _, reference in verdict.judgment.rounds]
     path.write_text(json.dumps({**verdict.as_dict(), "rounds_ms": rounds}))
     return path
 
@@ -73,13 +74,13 @@ def baseline(folder: Path, file: Path, config: Config, ms: float) -> Path:
 def test_within_the_limit(file: Path, config: Config, ms: float) -> None:
     seen = Saying()
     verdict = check(config, file, ms, None, seen)  # a limit may be used up
-    assert (verdict.latency_ms, verdict.terms.limit_ms, verdict.problems) == (ms, ms, ())
+    assert (verdict.latency_ms, verdict.requirements.limit_ms, verdict.problems) == (ms, ms, ())
     assert verdict.outcome is Outcome.PASS
     assert seen.said == []
     told = verdict.as_dict()
     assert (told["verdict"], told["passed"], told["confirmed_in_a_fresh_process"]) == ("pass", True, False)
     assert told["latency_interval_ms"] == [ms, ms]
-    assert len(told["rounds_ms"]) == LEAST_ALONE
+    assert len(told["rounds_ms"]) == MIN_ROUNDS_ALONE
     assert told["graph_hash"] == graph_hash(file)
     assert json.loads(json.dumps(told)) == told
 
@@ -89,7 +90,7 @@ def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Pa
     verdict = check(config, file, ms * 0.999, None, seen)
     (problem,) = verdict.problems
     assert problem.startswith("over the budget: ")
-    assert seen.said == ["it failed: measure anew in a fresh process, for up to 30 s"]
+    assert seen.said == ["the check failed: measuring again in a fresh process, for up to 30 s"]
     assert verdict.first is not None
     assert verdict.first.outcome is Outcome.FAIL
     assert verdict.as_dict()["confirmed_in_a_fresh_process"] is True
@@ -98,8 +99,8 @@ def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Pa
 
 def test_the_fresh_process_decides(file: Path, config: Config, ms: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was unlucky with its memory is overruled: the second one measures it within the limit."""
-    passed = check(config, file, ms, None, Quiet()).judged
-    monkeypatch.setattr(gate, "measure_afresh", lambda request, progress, title: passed)
+    passed = check(config, file, ms, None, Quiet()).judgment
+    monkeypatch.setattr(gate, "measure_in_fresh_process", lambda request, progress, title: passed)
     verdict = check(config, file, ms * 0.999, None, Quiet())
     assert verdict.outcome is Outcome.PASS
     assert verdict.first is not None
@@ -107,8 +108,19 @@ def test_the_fresh_process_decides(file: Path, config: Config, ms: float, monkey
 
 def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config, ms: float) -> None:
     target = require_target(config.profile)
-    request = Request(target.spec, measurement_plan(config), config.profile.db, file, file, None, terms_of(config, ms))
-    here, afresh = gate.measure_here(request, target, Quiet(), "here"), measure_afresh(request, Quiet(), "afresh")
+    request = Request(
+        target.spec,
+        measurement_plan(config),
+        config.profile.db,
+        file,
+        file,
+        None,
+        requirements_of(config.check, ms, None),
+    )
+    here, afresh = (
+        gate.measure_in_process(request, target, Quiet(), "here"),
+        measure_in_fresh_process(request, Quiet(), "afresh"),
+    )
     assert replace(afresh, seconds=0.0) == replace(
         here, seconds=0.0, findings=afresh.findings, rounds=[*map(tuple, here.rounds)]
     )
@@ -116,9 +128,11 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
 
 def test_a_fresh_process_that_dies_is_no_answer(config: Config, tmp_path: Path) -> None:
     plan, gone = measurement_plan(config), tmp_path / "gone.onnx"
-    request = Request(target_spec(config.profile), plan, config.profile.db, gone, None, None, terms_of(config, 1.0))
-    with pytest.raises(Inconclusive, match=r"ended with code 1: .*gone\.onnx.*Type the same again"):
-        measure_afresh(request, Quiet(), "afresh")
+    request = Request(
+        target_spec(config.profile), plan, config.profile.db, gone, None, None, requirements_of(config.check, 1.0, None)
+    )
+    with pytest.raises(Inconclusive, match=r"ended with code 1: .*gone\.onnx.*Run the same command again"):
+        measure_in_fresh_process(request, Quiet(), "afresh")
 
 
 @pytest.mark.usefixtures("confirmed_here")
@@ -147,7 +161,7 @@ def test_against_another_build(
     verdict = check(config, more, None, file, Quiet())
     assert verdict.outcome is outcome
     assert verdict.as_dict()["ratio"] == pytest.approx(1 + slower_by)
-    assert verdict.judged.baseline_ms == ms
+    assert verdict.judgment.baseline_ms == ms
     assert verdict.as_dict()["baseline"] == str(file)
 
 
@@ -198,7 +212,7 @@ def test_any_field_of_the_target_counts(field: str, file: Path, config: Config, 
 def test_what_is_no_baseline_is_refused(content: str, file: Path, config: Config, tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(content)
-    with pytest.raises(BadConfig, match=r"baseline\.json is no baseline"):
+    with pytest.raises(BadConfig, match=r"baseline\.json is not a baseline"):
         check(config, file, None, path, Quiet())
 
 
@@ -206,7 +220,7 @@ def test_what_is_no_baseline_is_refused(content: str, file: Path, config: Config
 def test_a_latency_that_can_not_be_is_no_baseline(
     ms_written: float, file: Path, config: Config, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadConfig, match="is no latency"):
+    with pytest.raises(BadConfig, match=r"rounds_ms\.0\.0: Input should be"):
         check(config, file, None, baseline(tmp_path, file, config, ms_written), Quiet())
 
 
@@ -215,15 +229,15 @@ def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
         check(config, file, None, None, Quiet())
     with pytest.raises(MissingStage, match=r"none\.onnx is not there\. Type nastool export"):
         check(config, tmp_path / "none.onnx", 1.0, None, Quiet())
-    with pytest.raises(BadConfig, match="is no baseline"):
+    with pytest.raises(BadConfig, match="is not a baseline"):
         check(config, file, None, tmp_path / "none.json", Quiet())
-    with pytest.raises(BadConfig, match=r"the baseline .*old\.onnx is not there"):
+    with pytest.raises(BadConfig, match=r"the baseline .*old\.onnx does not exist"):
         check(config, file, None, tmp_path / "old.onnx", Quiet())
 
 
 def test_an_estimate_is_refused(file: Path, config: Config) -> None:
     estimate = config.profile.model_copy(update={"device": "titanxp", "estimate": True})
-    with pytest.raises(BadConfig, match="a check measures, and titanxp is only estimated here"):
+    with pytest.raises(BadConfig, match="nastool check measures, and titanxp would only be estimated"):
         check(config.model_copy(update={"profile": estimate}), file, 1e9, None, Quiet())
 
 
@@ -238,14 +252,14 @@ def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config,
 @pytest.mark.parametrize("confidence", ["49%", "100%", "99.995%"])
 def test_a_confidence_that_can_not_be_had(confidence: str, config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"confidence": confidence})})
-    with pytest.raises(BadConfig, match=f"a confidence of {confidence} can't be had"):
-        terms_of(config, None)
+    with pytest.raises(BadConfig, match=f"a confidence of {confidence} is out of range"):
+        requirements_of(config.check, None, None)
 
 
 def test_percentages_need_their_sign(config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"max_regression": "5"})})
     with pytest.raises(BadUnit, match=r"percentage '5' can't be read\. Write it as in 5%"):
-        terms_of(config, None)
+        requirements_of(config.check, None, None)
 
 
 def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: Config, tmp_path: Path) -> None:
@@ -298,7 +312,7 @@ def test_what_the_table_does_not_have(file: Path, config: Config, tmp_path: Path
 def test_a_table_of_another_stack_is_refused_by_field(file: Path, config: Config) -> None:
     stored_in_the_table(file, config, 1.0)
     other = config.model_copy(update={"profile": config.profile.model_copy(update={"batch": 16})})
-    with pytest.raises(TargetMismatch, match="this network of another target only: batch: 16 here, 8 there"):
+    with pytest.raises(TargetMismatch, match="this network on another target only: batch: 16 here, 8 there"):
         check(other, file, None, Path("db"), Quiet())
 
 

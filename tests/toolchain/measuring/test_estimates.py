@@ -56,7 +56,7 @@ def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -
     file.touch()
     with pytest.raises(BadConfig, match=r"--estimate measures nothing: titanxp is not attached"):
         measure_ms({"net": file}, require_target(config.profile), measurement_plan(config), config.profile.db, Quiet())
-    with pytest.raises(BadConfig, match=r"a check measures, and titanxp is only estimated here"):
+    with pytest.raises(BadConfig, match=r"nastool check measures, and titanxp would only be estimated"):
         check(config, file, 17.0, None, Quiet())
 
 

@@ -9,10 +9,10 @@ import pytest
 from latency_db.table import Sample, summarize
 from toolchain.measuring.intervals import (
     error_of_look,
-    figure_of,
     latency_interval,
-    least_rounds,
+    latency_statistic,
     median_interval,
+    min_rounds,
     ratio_interval,
 )
 
@@ -25,7 +25,7 @@ def sample(ms: float) -> Sample:
 
 @pytest.mark.parametrize(("error", "rounds"), [(0.01, 8), (0.005, 9), (0.5, 2)])  # 2 * 0.5**8 = 0.0078
 def test_least_rounds(error: float, rounds: int) -> None:
-    assert least_rounds(error) == rounds
+    assert min_rounds(error) == rounds
     assert 2 * 0.5**rounds <= error < 2 * 0.5 ** (rounds - 1)
 
 
@@ -37,7 +37,7 @@ def test_looks_never_use_up_more_than_the_error() -> None:
 def test_too_few_rounds_bound_nothing() -> None:
     found = median_interval([1.0, 2.0, 3.0], 0.01)
     assert (found.low, found.middle, found.high) == (-inf, 2.0, inf)
-    alone = latency_interval([sample(2.0), sample(1.0)], figure_of(1), 0.01)
+    alone = latency_interval([sample(2.0), sample(1.0)], latency_statistic(1), 0.01)
     assert (alone.low, alone.middle, alone.high) == (-inf, 1.0, inf)
 
 
@@ -84,11 +84,11 @@ def test_the_interval_of_a_ratio_does_not_see_what_slows_both() -> None:
 def test_the_interval_of_a_latency_is_about_the_tables_own_figure() -> None:
     rng = np.random.default_rng(RNG_SEED)
     samples = [sample(1 + 0.02 * abs(noise)) for noise in rng.normal(size=40)]
-    found = latency_interval(samples, figure_of(1), 0.01)
+    found = latency_interval(samples, latency_statistic(1), 0.01)
     assert found.middle == summarize(samples, 1).latency_ms
     assert found.low < found.middle < found.high < 1.02
     assert found.low <= 1.0  # the true least time, which no sample reaches
-    more = latency_interval(samples * 3, figure_of(1), 0.01)
+    more = latency_interval(samples * 3, latency_statistic(1), 0.01)
     assert more.high <= found.high
     drawn = [summarize([samples[i] for i in rng.integers(0, 40, 40)], 1).latency_ms for _ in range(2_000)]
     assert found.high >= np.quantile(drawn, 0.995, method="lower")  # the bootstrap's upper end
@@ -103,5 +103,5 @@ def test_the_interval_of_a_latency_with_another_statistic() -> None:
 
 
 def test_of_steady_rounds_the_ends_meet() -> None:
-    for found in (latency_interval([sample(2.0)] * 20, figure_of(1), 0.01), median_interval([2.0] * 20, 0.01)):
+    for found in (latency_interval([sample(2.0)] * 20, latency_statistic(1), 0.01), median_interval([2.0] * 20, 0.01)):
         assert (found.low, found.middle, found.high) == (2.0, median([2.0]), 2.0)

@@ -36,6 +36,14 @@ def test_more_begin_with_the_same_mixes_and_another_seed_gives_others(paper_spac
     assert set(stratified(paper_space, 12, seed=0)) != set(stratified(paper_space, 12, seed=1))
 
 
+def test_mixes_are_drawn_with_a_concentration_of_0_4(paper_space: SearchSpace) -> None:
+    """Nearly one or two choices only; an even mix would have all four."""
+    assert str(stratified(paper_space, 12, seed=0)[-1]) == (
+        "choice_3 choice_3 choice_5 choice_3 choice_5 choice_3 choice_5 choice_3 choice_3 choice_3 "
+        "choice_3 choice_3 choice_5 choice_3 choice_3 choice_3 choice_3 choice_5 choice_3 choice_3"
+    )
+
+
 def test_a_space_with_fewer_gives_all_of_them() -> None:
     space = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=1,head_channels=32"
