@@ -96,12 +96,15 @@ def check(
 def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
     from toolchain.check.gate import check as run_check
     from toolchain.check.requirements import CheckedFile, exported_file
+    from toolchain.export.pipeline import read_manifest
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
     limit_ms = parse_latency_ms(latency) if latency else None
     checked = CheckedFile(file, limit_ms, None) if file else None
-    checked = checked or exported_file(run_of(settings), settings.profile.batch, limit_ms)
+    if checked is None:
+        folder = run_of(settings)
+        checked = exported_file(folder, read_manifest(folder), settings.profile.batch, limit_ms)
     with console.progress() as bars:
         return run_check(settings, checked.path, checked.limit_ms, baseline, bars, checked.anchor_ms)
 

@@ -1,12 +1,13 @@
 """What a check requires of a file, from the configuration and from the manifest of a run's export."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from toolchain.check.judge import Requirements
 from toolchain.config import CheckConfig
 from toolchain.errors import BadConfig
-from toolchain.export.pipeline import read_manifest
 from toolchain.runs import Run
 from toolchain.units import parse_percent
 
@@ -25,14 +26,15 @@ class CheckedFile:
     anchor_ms: float | None
 
 
-def exported_file(run: Run, batch: int, limit_ms: float | None) -> CheckedFile:
+def exported_file(run: Run, manifest: Mapping[str, Any], batch: int, limit_ms: float | None) -> CheckedFile:
     """The exported file of `run` with the budget `limit_ms`, or with the budget that the run was searched for.
 
+    Args:
+        manifest: of the export.
+
     Raises:
-        MissingStage: nothing was exported.
         BadConfig: the run's budget is an estimate, or for another batch.
     """
-    manifest = read_manifest(run)
     searched_ms = manifest["limits"].get("latency_ms")
     if limit_ms is not None or searched_ms is None:
         return CheckedFile(run.onnx, limit_ms, None)
