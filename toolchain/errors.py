@@ -10,6 +10,7 @@
     |   |   |-- MissingStage               a command's input was not made yet
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
     |   |-- CheckFailed                    exit 1: all ran, and the answer is no
+    |   |-- TrainingDiverged               exit 1: the loss is not finite; the last good checkpoint stays
     |   `-- Inconclusive                   exit 3: all ran, and the machine was too restless for an answer
     |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file); TargetMismatch 4, DeviceBusy 5
     `-- exporters.errors.ExporterError     exit 2 (tree in that file); ParityFailed 1,
@@ -96,6 +97,12 @@ class RankFailed(NastoolError):
 
 class CheckFailed(NastoolError):
     """Everything ran, and the answer is no: over the budget, or slower than the baseline."""
+
+    exit_code = 1
+
+
+class TrainingDiverged(NastoolError):
+    """The loss or the weights are not finite; the last good checkpoint stays."""
 
     exit_code = 1
 

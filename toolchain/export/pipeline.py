@@ -92,7 +92,7 @@ def export(
             manifest = {
                 **about,
                 "run": run.folder.name,
-                "training": {**result["belongs"], "steps": result["steps"]},
+                "training": {**result["fingerprint"], "steps": result["steps"]},
                 "test_accuracy": result["test_accuracy"],
                 "holdout_accuracy": accuracy,
                 "limits": dict(chosen.limits),

@@ -5,18 +5,16 @@ batches, everything there is to it are BN statistics and who had which image rig
 from time to time. The journal stays what a search is replayed from; this file only saves work.
 """
 
-import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from toolchain.files import write_bytes
 from toolchain.spaces.core import Architecture
+from toolchain.training.sealed_file import load_sealed, save_sealed
 
 KEPT_EVERY_S = 30.0
 
@@ -46,7 +44,7 @@ class PartialScores:
         if not self._path.exists():
             return None
         try:
-            content = torch.load(self._path, map_location="cpu", weights_only=True)
+            content = load_sealed(self._path)
             same = content.pop("of") == self._of(archs, against)
             return State(**content) if same else None
         except Exception:  # torch names no set of errors for a damaged file; without it the work is done again
@@ -58,9 +56,7 @@ class PartialScores:
         Raises:
             RunFolderError: the disk is full or the folder read-only.
         """
-        buffer = io.BytesIO()
-        torch.save({"of": self._of(archs, against), **vars(state)}, buffer)
-        write_bytes(self._path, buffer.getvalue())
+        save_sealed(self._path, {"of": self._of(archs, against), **vars(state)})
         self._kept_at = time.monotonic()
 
     def due(self) -> bool:

@@ -1,41 +1,83 @@
-"""Checkpoints that are whole or not there, and that say what they belong to."""
+"""Checkpoints of a training: complete or absent, checked against damage, with the fingerprint of their settings."""
 
-import io
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from exporters.manifest import sha256
 from toolchain.errors import BadCheckpoint
-from toolchain.files import write_bytes
+from toolchain.training.printable import printable
+from toolchain.training.sealed_file import REMEDY, load_sealed, save_sealed
 
-FORMAT = 1
+FORMAT = 2
 NAMES = frozenset({"space", "data"})  # for messages: the digests beside them say what is the same
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Training after `step` updates. `belongs` names what the weights were trained as: space, data, recipe, seed."""
+    """Training after `step` updates. `fingerprint` is what the weights depend on: space, data, recipe, seed."""
 
     step: int
-    belongs: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)  # of losses in fp16; empty in other precisions
 
     def save(self, path: Path) -> None:
-        """Write to memory, then to disk as a whole.
+        """Write the checkpoint with its digest.
 
         Raises:
-            RunFolderError: the disk is full or the folder read-only; the checkpoint before stays.
+            RunFolderError: the disk is full or the folder read-only; the earlier checkpoint stays.
         """
-        buffer = io.BytesIO()
-        torch.save({"format": FORMAT, **vars(self)}, buffer)
-        write_bytes(path, buffer.getvalue())
+        save_sealed(path, {"format": FORMAT, **vars(self)})
+
+
+def load(path: Path, fingerprint: Mapping[str, Any], only: Collection[str] = ()) -> Checkpoint:
+    """Read the checkpoint at `path`, which must have this fingerprint (of its fields, only some are compared if named).
+
+    Raises:
+        BadCheckpoint: damaged, or made from another space, data set, recipe or seed; the field is named.
+    """
+    checkpoint = _parsed(path, load_sealed(path))
+    fields = {key: value for key, value in checkpoint.fingerprint.items() if not only or key in only}
+    require_same(path, fields, fingerprint)
+    return checkpoint
+
+
+def require_fields(path: Path, content: object, types: Mapping[str, type]) -> Mapping[str, Any]:
+    """`content` as a mapping with these fields.
+
+    Raises:
+        BadCheckpoint: it is no mapping, or a field is missing, unknown or of another type.
+    """
+    if not isinstance(content, dict):
+        raise BadCheckpoint(f"{printable(path)} is not a checkpoint of nastool. {REMEDY}")
+    for name, type_ in types.items():
+        value = content.get(name)
+        if not isinstance(value, type_) or isinstance(value, bool):
+            raise BadCheckpoint(
+                f"{printable(path)}: the field {name} is "
+                f"{'missing' if name not in content else f'a {type(value).__name__}, not a {type_.__name__}'}. {REMEDY}"
+            )
+    if unknown := sorted(set(map(str, content)) - set(types)):
+        raise BadCheckpoint(f"{printable(path)}: unknown field {printable(unknown[0])}. {REMEDY}")
+    return content
+
+
+def _parsed(path: Path, content: object) -> Checkpoint:
+    types = {"format": int, "step": int, "fingerprint": dict, "model": dict, "optimizer": dict, "scaler": dict}
+    if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] != FORMAT:
+        raise BadCheckpoint(f"{printable(path)} was written by another version of nastool. {REMEDY}")
+    fields = dict(require_fields(path, content, types))
+    del fields["format"]
+    checkpoint = Checkpoint(**fields)
+    if checkpoint.step < 0:
+        raise BadCheckpoint(f"{printable(path)}: step is {checkpoint.step}. {REMEDY}")
+    return checkpoint
 
 
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
@@ -45,16 +87,29 @@ def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{inside}{key}.")
-        elif old != new:
-            yield f"{inside}{key} was {old!r} and is now {new!r}"
+        elif isinstance(old, Tensor) or old != new:
+            yield f"{printable(f'{inside}{key}')} was {old!r} and is now {new!r}"
+
+
+def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to mix results of different settings.
+
+    Raises:
+        BadCheckpoint: names each field that differs.
+    """
+    if lines := "; ".join(_differences(earlier, now)):
+        raise BadCheckpoint(
+            f"{printable(path)} was made with other settings: {lines}. "
+            f"Give the earlier settings, or keep both with another --run NAME"
+        )
 
 
 @contextmanager
-def reading(what: str, remedy: str) -> Iterator[None]:
-    """Any error inside becomes one that names `what`: torch names no set of errors for a damaged file.
+def reading(path: Path) -> Iterator[None]:
+    """Turn any error inside into one that names `path`: torch documents no set of errors for a wrong state.
 
     Raises:
-        BadCheckpoint: with the reason, and `remedy`.
+        BadCheckpoint: with the reason.
     """
     try:
         yield
@@ -62,43 +117,16 @@ def reading(what: str, remedy: str) -> Iterator[None]:
         raise
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise BadCheckpoint(f"can't read {what}: {reason}. {remedy}") from None
+        raise BadCheckpoint(f"cannot use {printable(path)}: {reason}. {REMEDY}") from None
 
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file of weights.
 
     Raises:
-        BadCheckpoint: it can't be read.
+        BadCheckpoint: it cannot be read.
     """
-    with reading(f"the weights {path}", "Name a file of a state_dict"):
+    try:
         return sha256(path)
-
-
-def load(path: Path, belongs: Mapping[str, Any], only: Collection[str] = ()) -> Checkpoint:
-    """Read the checkpoint at `path`, which must belong to the same things (of those, to `only` some).
-
-    Raises:
-        BadCheckpoint: truncated, or of another space, data set, recipe or seed; the field is named.
-    """
-    with reading(f"the checkpoint {path}", "Remove it to train anew, or put a copy back"):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != FORMAT:
-            raise BadCheckpoint(f"{path} is of another version of nastool. Remove it to train anew")
-        checkpoint = Checkpoint(**content)
-    found = {key: value for key, value in checkpoint.belongs.items() if not only or key in only}
-    require_same(path, found, belongs)
-    return checkpoint
-
-
-def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to mix what was made under different settings.
-
-    Raises:
-        BadCheckpoint: names each field that differs.
-    """
-    if lines := "; ".join(_differences(earlier, now)):
-        raise BadCheckpoint(
-            f"{path} was made with other settings: {lines}. "
-            f"Give the earlier settings, or keep both with another --run NAME"
-        )
+    except (OSError, ValueError) as problem:
+        raise BadCheckpoint(f"cannot read the weights {printable(path)}: {problem}. Give a file of weights") from None

@@ -11,21 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolchain.errors import BadConfig
+from toolchain.errors import BadConfig, TrainingDiverged
 from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
 from toolchain.parallel.ranks import rank, world
 from toolchain.progress import Progress
 from toolchain.training.batches import StepSampler, mix, training_batches
-from toolchain.training.checkpoint import Checkpoint, load
+from toolchain.training.checkpoint import Checkpoint, load, reading
 from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.optimizer import Slices, Update, moved, set_learning_rate, sgd
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
+from toolchain.training.state_check import load_state, require_momentum
 
 # (images, step) -> logits, and of which weights the step took a part only
 Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
+OVERFLOWS = 16  # steps in fp16 that overflow one after the other before training counts as diverged
 LOG_EVERY_S = 2.0  # how often the bar and TensorBoard get new numbers
 
 
@@ -39,6 +41,7 @@ class Schedule:
     workers: int
     seed: int
     precision: Precision = FP32
+    changes: str = "train.changes"  # the table of nastool.toml with the learning rate
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def train(
     data: Data,
     recipe: Recipe,
     schedule: Schedule,
-    belongs: Mapping[str, Any],
+    fingerprint: Mapping[str, Any],
     progress: Progress,
     title: str,
 ) -> int:
@@ -85,11 +88,12 @@ def train(
     make the same update (docs/decisions/0030-distributed-training.md); the first of them reads and writes the files.
 
     Raises:
-        BadCheckpoint: the checkpoint is damaged or belongs to another run.
+        BadCheckpoint: the checkpoint is damaged or was made with other settings.
         BadConfig: a batch can't be shared equally by the processes.
         BadData: an image can't be read.
         RankLost: another process has ended.
         RunFolderError: a checkpoint can't be written; the one before it stays.
+        TrainingDiverged: the loss or the weights are not finite; the last good checkpoint stays.
     """
     device = next(model.parameters()).device
     optimizer = sgd(model, recipe)
@@ -98,24 +102,27 @@ def train(
     scaler = schedule.precision.scaler(device)
     stepper = Stepper(forward, data.preprocessing, optimizer, scaler, schedule.precision, recipe.label_smoothing)
     start = 0
-    checkpoint = from_first(lambda: load(schedule.checkpoint, belongs) if schedule.checkpoint.exists() else None)
+    checkpoint = from_first(lambda: load(schedule.checkpoint, fingerprint) if schedule.checkpoint.exists() else None)
     if checkpoint is not None:
-        model.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(dict(checkpoint.optimizer))
-        scaler.load_state_dict(dict(checkpoint.scaler))
+        _restore(schedule.checkpoint, checkpoint, model, optimizer, scaler)
         start = checkpoint.step
     if start >= steps:
         return steps
+    meter = _Meter(start, device, skips_overflow=scaler.is_enabled())
+
+    def require_finite(step: int, weights: bool = False) -> None:
+        if not meter.finite() or (weights and not all(bool(torch.isfinite(p).all()) for p in model.parameters())):
+            raise _diverged(title, step, recipe, schedule)
 
     def keep(step: int) -> None:
         if rank() == 0:
-            state = Checkpoint(step, belongs, model.state_dict(), optimizer.state_dict(), scaler.state_dict())
+            require_finite(step, weights=True)
+            state = Checkpoint(step, fingerprint, model.state_dict(), optimizer.state_dict(), scaler.state_dict())
             state.save(schedule.checkpoint)
 
     model.train()
     task = progress.start(title, steps, done=start)
     curves = Curves(schedule.tensorboard, start) if rank() == 0 else None
-    meter = _Meter(start, device)
     kept_at = time.monotonic()
     batches = training_batches(data.train, sampler_of(start), recipe.augmentation, schedule.workers, device)
     for step, (pixels, labels) in enumerate(batches, start):
@@ -123,6 +130,7 @@ def train(
         set_learning_rate(optimizer, learning_rate(recipe, step, steps))
         meter.add(stepper(pixels, labels, step), recipe.batch)
         if curves and (meter.due() or step + 1 == steps):
+            require_finite(step + 1)
             lr = learning_rate(recipe, step, steps)
             task.advance(step + 1 - meter.logged_step, meter.note(lr))
             meter.log(curves, step + 1, lr)
@@ -132,6 +140,29 @@ def train(
     keep(steps)
     wait_for_all()
     return steps
+
+
+def _restore(
+    path: Path, checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.SGD, scaler: torch.amp.GradScaler
+) -> None:
+    """Continue from a checkpoint.
+
+    Raises:
+        BadCheckpoint: its tensors do not fit the model.
+    """
+    load_state(path, model, checkpoint.model)
+    with reading(path):
+        optimizer.load_state_dict(dict(checkpoint.optimizer))
+        scaler.load_state_dict(dict(checkpoint.scaler))
+    require_momentum(path, optimizer)
+
+
+def _diverged(title: str, step: int, recipe: Recipe, schedule: Schedule) -> TrainingDiverged:
+    kept = f", and remove {schedule.checkpoint} or use another --run NAME" if schedule.checkpoint.exists() else ""
+    return TrainingDiverged(
+        f"{title}: training diverged before step {step}: the loss or the weights are not finite. Lower the learning "
+        f"rate, such as lr = {recipe.lr / 10:.1g} in [{schedule.changes}]{kept}"
+    )
 
 
 def _sampler(data: Data, recipe: Recipe, seed: int, steps: int) -> Callable[[int], StepSampler]:
@@ -159,21 +190,32 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 class _Meter:
     """Mean loss, top-1 and images/s of all processes since they were last logged."""
 
-    def __init__(self, step: int, device: torch.device) -> None:
+    def __init__(self, step: int, device: torch.device, skips_overflow: bool = False) -> None:
+        """`skips_overflow`: a scaler in fp16 skips single steps whose values overflow."""
         self.logged_step = step
         self._device = device
+        self._skips_overflow = skips_overflow
         self._restart()
 
     def _restart(self) -> None:
         self._since = time.monotonic()
         self._sums = torch.zeros(2, device=self._device)  # stays there: reading it would wait for the GPU each step
+        self._not_finite = torch.zeros((), device=self._device)
         self._batches = self._images = 0
 
     def add(self, seen: Tensor, images: int) -> None:
         """A batch's mean loss and its number of right answers, (2,)."""
         self._sums += seen
+        self._not_finite += ~torch.isfinite(seen[0])
         self._batches += 1
         self._images += images
+
+    def finite(self) -> bool:
+        """Whether the loss was a number in each batch, except for single overflows that a scaler skips."""
+        not_finite = int(self._not_finite)
+        if self._skips_overflow:
+            return not_finite < max(self._batches, OVERFLOWS)
+        return not_finite == 0
 
     def due(self) -> bool:
         return time.monotonic() - self._since > LOG_EVERY_S

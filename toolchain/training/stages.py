@@ -1,6 +1,5 @@
 """The two trainings: the supernet, and the winner from scratch."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.config import Config, TrainConfig
-from toolchain.errors import BadCheckpoint, CheckFailed
-from toolchain.files import write_bytes, write_json
+from toolchain.errors import BadCheckpoint
+from toolchain.files import write_json
 from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
 from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import quicken_depthwise
@@ -27,14 +26,17 @@ from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
 from toolchain.training.batches import mix
-from toolchain.training.checkpoint import file_hash, load, reading, require_same
+from toolchain.training.checkpoint import file_hash, load, reading, require_fields, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
 from toolchain.training.optimizer import Slices
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device, precision_of
+from toolchain.training.printable import printable
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
+from toolchain.training.sealed_file import load_sealed, save_sealed
+from toolchain.training.state_check import load_state
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -76,7 +78,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
         data,
         recipe,
         _schedule(config, config.train, space, device, run.supernet, run.tensorboard("supernet")),
-        supernet_belongs(config, space, data),
+        supernet_fingerprint(config, space, data),
         progress,
         "train supernet",
     )
@@ -91,16 +93,17 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
         BadCheckpoint: it is damaged, or of another space, data set or cut.
     """
     run.require(run.supernet, "train")
-    wanted = supernet_belongs(config, space, data)
-    checkpoint = load(run.supernet, {key: wanted[key] for key in SCORED_ON}, only=SCORED_ON)
-    steps = Recipe(**checkpoint.belongs["recipe"]).steps(len(data.fit))
+    fingerprint = supernet_fingerprint(config, space, data)
+    checkpoint = load(run.supernet, {key: fingerprint[key] for key in SCORED_ON}, only=SCORED_ON)
+    with reading(run.supernet):
+        steps = Recipe(**checkpoint.fingerprint["recipe"]).steps(len(data.fit))
     if checkpoint.step < steps:
         progress.say(
             f"this supernet is trained to step {checkpoint.step} of {steps}. nastool train goes on with it; a search "
             f"after that begins anew"
         )
     supernet = Supernet(space)
-    supernet.load_state_dict(checkpoint.model)
+    load_state(run.supernet, supernet, checkpoint.model)
     return _placed(supernet, compute_device(config.train.device))
 
 
@@ -116,9 +119,9 @@ def retrain(
 
     Raises:
         BadCheckpoint, BadData, RunFolderError: see `loop.train`.
-        CheckFailed: training diverged; the loss is not a number.
+        TrainingDiverged: the loss or the weights are not finite.
     """
-    fingerprint = _belongs(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    fingerprint = _fingerprint(config, space, data, config.retrain, "retrain") | {"architecture": list(arch.choices)}
     evaluated_on = {"holdout_images": data.digests.holdout, "test_images": data.digests.test}
     folder = run.retrain(arch)
     earlier = from_first(lambda: _earlier_result(run, folder / "result.json", fingerprint))
@@ -140,12 +143,12 @@ def retrain(
         ),
         "holdout_accuracy": accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
         "steps": steps,
-        "belongs": fingerprint,
+        "fingerprint": fingerprint,
         "evaluated_on": evaluated_on,
     }
     if rank() == 0:
         if earlier is None:
-            _save_network(trained, folder / "best.pt", fingerprint)
+            save_sealed(folder / "best.pt", {"fingerprint": fingerprint, "model": trained.state_dict()})
         write_json(folder / "result.json", result)
     return result
 
@@ -155,7 +158,9 @@ def _earlier_result(run: Run, path: Path, fingerprint: Mapping[str, Any]) -> dic
     if not path.exists():
         return None
     result = run.read(path, "retrain")
-    require_same(path, result["belongs"], fingerprint)
+    if not isinstance(result.get("fingerprint"), dict):
+        raise BadCheckpoint(f"{path} is damaged, or of an older nastool. Remove its folder and run nastool retrain")
+    require_same(path, result["fingerprint"], fingerprint)
     return result
 
 
@@ -183,11 +188,6 @@ def _train_alone(
     curves = run.tensorboard(f"retrain-{folder.name}")
     schedule = _schedule(config, config.retrain, space, device, folder / "checkpoint.pt", curves)
     steps = train(net, forward, data, recipe, schedule, fingerprint, progress, "retrain")
-    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
-        raise CheckFailed(
-            "the retrained network's weights are not finite: training diverged. Give a smaller "
-            "learning rate, as in [retrain.changes] lr = 0.05, and remove the run's folder retrain/"
-        )
     trained = _placed(Network(space, arch, STANDALONE), device)  # its statistics are those of a process's own batches
     trained.load_state_dict(net.state_dict())
     recalibrate(
@@ -208,27 +208,25 @@ def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run)
     """
     path = run.retrain(arch) / "best.pt"
     run.require(path, "retrain")
-    with reading(str(path), "Remove it and type nastool retrain"):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        belongs, state = content["belongs"], content["model"]
-    if belongs["space_digest"] != space.digest:
+    content = require_fields(path, load_sealed(path), {"fingerprint": dict, "model": dict})
+    fingerprint = content["fingerprint"]
+    if fingerprint.get("space_digest") != space.digest:
+        named = printable(str(fingerprint.get("space")))
+        raise BadCheckpoint(f"{path} is a network of the space {named}, not of {space.name}. Give --space {named}")
+    if fingerprint.get("training_images") != data.digests.training:
+        named = printable(str(fingerprint.get("data")))
         raise BadCheckpoint(
-            f"{path} is a network of the space {belongs['space']}, not of {space.name}. Give --space {belongs['space']}"
-        )
-    if belongs["training_images"] != data.digests.training:
-        raise BadCheckpoint(
-            f"{path} was trained on {belongs['data']}; {data.name} has other training images. "
-            f"Give --data {belongs['data']}, or retrain"
+            f"{path} was trained on {named}; {data.name} has other training images. Give --data {named}, or retrain"
         )
     net = Network(space, arch, STANDALONE)
-    net.load_state_dict(state)
+    load_state(path, net, content["model"])
     return net.eval()
 
 
-def supernet_belongs(config: Config, space: SearchSpace, data: Data) -> dict[str, Any]:
+def supernet_fingerprint(config: Config, space: SearchSpace, data: Data) -> dict[str, Any]:
     """What a supernet's weights depend on; all of it must be the same to go on with them."""
     start = config.train.start_from
-    return _belongs(config, space, data, config.train, "supernet") | {
+    return _fingerprint(config, space, data, config.train, "supernet") | {
         "sampler": config.train.sampler,
         "start_from": None if start is None else file_hash(start),
     }
@@ -258,7 +256,7 @@ def _made_quick(model: nn.Module, device: torch.device, training: TrainConfig) -
         quicken_depthwise(model)
 
 
-def _belongs(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:
+def _fingerprint(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:
     return {
         "space": space.name,
         "space_digest": space.digest,
@@ -274,10 +272,7 @@ def _schedule(
     config: Config, training: TrainConfig, space: SearchSpace, device: torch.device, checkpoint: Path, tensorboard: Path
 ) -> Schedule:
     precision = precision_of(training.precision, device, space.quantized)
-    return Schedule(checkpoint, tensorboard, training.checkpoint_every_s, config.workers, config.seed, precision)
-
-
-def _save_network(net: nn.Module, path: Path, belongs: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save({"belongs": belongs, "model": net.state_dict()}, buffer)
-    write_bytes(path, buffer.getvalue())
+    changes = "retrain.changes" if training is config.retrain else "train.changes"
+    return Schedule(
+        checkpoint, tensorboard, training.checkpoint_every_s, config.workers, config.seed, precision, changes
+    )

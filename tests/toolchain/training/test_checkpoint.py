@@ -1,6 +1,6 @@
 """Checkpoints are whole, and belong to something."""
 
-import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +8,31 @@ import pytest
 import torch
 
 from toolchain.errors import BadCheckpoint, RunFolderError
-from toolchain.training.checkpoint import FORMAT, Checkpoint, load
+from toolchain.training.checkpoint import Checkpoint, load
+from toolchain.training.sealed_file import load_sealed, save_sealed
+from toolchain.training.state_check import load_state
 
-BELONGS = {"space_digest": "abc", "data": "digits", "seed": 0, "recipe": {"lr": 0.1, "augmentation": {"flip": True}}}
+FINGERPRINT = {
+    "space_digest": "abc",
+    "data": "digits",
+    "seed": 0,
+    "recipe": {"lr": 0.1, "augmentation": {"flip": True}},
+}
 
 
 def checkpoint(step: int = 7) -> Checkpoint:
     generator = torch.Generator().manual_seed(step)
     weight = torch.randn(50, 50, generator=generator)
     optimizer = {"state": {0: {"momentum_buffer": -weight}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
-    return Checkpoint(step, BELONGS, {"weight": weight}, optimizer)
+    return Checkpoint(step, FINGERPRINT, {"weight": weight}, optimizer)
 
 
 def test_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "supernet" / "checkpoint.pt"
     for step in (3, 7):  # the second replaces the first
         checkpoint(step).save(path)
-    found = load(path, BELONGS)
-    assert (found.step, found.belongs) == (7, BELONGS)
+    found = load(path, FINGERPRINT)
+    assert (found.step, found.fingerprint) == (7, FINGERPRINT)
     assert torch.equal(found.model["weight"], checkpoint().model["weight"])
     assert torch.equal(found.optimizer["state"][0]["momentum_buffer"], -checkpoint().model["weight"])
     assert found.optimizer["param_groups"] == checkpoint().optimizer["param_groups"]
@@ -38,8 +45,8 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     checkpoint().save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(BadCheckpoint, match=r"can't read the checkpoint .*checkpoint\.pt: .*Remove it to train anew"):
-        load(path, BELONGS)
+    with pytest.raises(BadCheckpoint, match=r"checkpoint\.pt is damaged: .*\. Remove it to train again, or restore a"):
+        load(path, FINGERPRINT)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +58,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
         ({"architecture": ["choice_3"]}, "architecture was None and is now ['choice_3']"),
     ],
 )
-def test_what_belongs_to_something_else_is_refused_by_field(
-    tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
+def test_other_settings_are_refused_by_field(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint().save(path)
     before = path.read_bytes()
     with pytest.raises(BadCheckpoint) as caught:
-        load(path, BELONGS | changes)
+        load(path, FINGERPRINT | changes)
     assert f"{path} was made with other settings: {words}" in str(caught.value)
     assert "or keep both with another --run NAME" in str(caught.value)
     assert path.read_bytes() == before
@@ -67,17 +72,28 @@ def test_what_belongs_to_something_else_is_refused_by_field(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"format": FORMAT + 1}, "another version of nastool"),
-        ({"format": FORMAT, "step": 3}, "can't read the checkpoint"),
-        ({"state_dict": {}}, "can't read the checkpoint"),
-        ([1, 2], "can't read the checkpoint"),
+        ({"format": 1}, "was written by another version of nastool"),
+        ({"format": 2, "step": 3}, "the field fingerprint is missing"),
+        ({"step": "7"}, "the field step is a str, not a int"),
+        ({"step": True}, "the field step is a bool, not a int"),
+        ({"step": -1}, "step is -1"),
+        ({"fingerprint": [1]}, "the field fingerprint is a list, not a dict"),
+        ({"model": None}, "the field model is a NoneType, not a dict"),
+        ({"more": 1}, "unknown field more"),
     ],
 )
-def test_another_programs_checkpoint_is_refused(tmp_path: Path, content: Any, words: str) -> None:
+def test_wrong_fields_are_named(tmp_path: Path, content: Any, words: str) -> None:
+    whole = {"format": 2, "step": 7, "fingerprint": FINGERPRINT, "model": {}, "optimizer": {}, "scaler": {}}
     path = tmp_path / "checkpoint.pt"
-    torch.save(content, path)
+    save_sealed(path, content if content.get("format") else whole | content)
     with pytest.raises(BadCheckpoint, match=words):
-        load(path, BELONGS)
+        load(path, FINGERPRINT)
+
+
+def test_another_programs_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(BadCheckpoint, match=r"has no digest: an older nastool wrote it\. Remove it to train again"):
+        load(tmp_path / "checkpoint.pt", FINGERPRINT)
 
 
 class Malicious:
@@ -86,11 +102,9 @@ class Malicious:
 
 
 def test_a_checkpoint_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "step": Malicious()}, buffer)
-    (tmp_path / "checkpoint.pt").write_bytes(buffer.getvalue())
+    save_sealed(tmp_path / "checkpoint.pt", {"format": 2, "step": Malicious()})
     with pytest.raises(BadCheckpoint):
-        load(tmp_path / "checkpoint.pt", BELONGS)
+        load(tmp_path / "checkpoint.pt", FINGERPRINT)
     assert "ran" not in capsys.readouterr().out
 
 
@@ -100,4 +114,51 @@ def test_what_can_not_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt.tmp").mkdir()  # in the way of the file that is written beside
     with pytest.raises(RunFolderError, match=r"can't write .*checkpoint\.pt: "):
         checkpoint(7).save(path)
-    assert load(path, BELONGS).step == 3
+    assert load(path, FINGERPRINT).step == 3
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint().save(path)
+    content = path.read_bytes()
+    drawn = random.Random(0).sample(range(8 * len(content)), 300)
+    last = range(8 * (len(content) - 110), 8 * len(content))  # the end of the archive and the digest
+    for bit in (*drawn, *last):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(BadCheckpoint, match=r"Remove it to train again, or restore a copy"):
+            load_sealed(path)
+    path.write_bytes(content)
+    assert load(path, FINGERPRINT).step == 7
+
+
+def test_a_sealed_file_is_read_by_torch_alone(tmp_path: Path) -> None:
+    checkpoint().save(tmp_path / "checkpoint.pt")
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert torch.equal(content["model"]["weight"], checkpoint().model["weight"])
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"weight": torch.zeros(2, 3)}, "it lacks the tensor bias"),
+        ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "more": torch.zeros(1)}, "it has a tensor more"),
+        (
+            {"weight": torch.zeros(3, 2), "bias": torch.zeros(2)},
+            r"weight has the shape \(3, 2\), and the network's \(2, 3\)",
+        ),
+        ({"weight": torch.zeros(2, 3).double(), "bias": torch.zeros(2)}, "weight has the type torch.float64"),
+        ({"weight": torch.zeros(2, 3), "bias": 7}, "bias is a int, not a tensor"),
+        (
+            {"weight": torch.zeros(2, 3), "bias": torch.tensor([0, torch.nan])},
+            r"not finite \(the tensor bias\): its training",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path, state: Any, words: str) -> None:
+    model = torch.nn.Linear(3, 2)
+    before = model.weight.clone()
+    with pytest.raises(BadCheckpoint, match=words):
+        load_state(tmp_path / "best.pt", model, state)
+    assert torch.equal(model.weight, before)

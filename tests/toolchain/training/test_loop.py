@@ -11,7 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from toolchain.errors import BadCheckpoint
+from toolchain.errors import BadCheckpoint, TrainingDiverged
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
@@ -27,7 +27,7 @@ from toolchain.training.recipe import Recipe
 
 STEPS = 10
 SEED = 3
-BELONGS = {"what": "test"}
+FINGERPRINT = {"what": "test"}
 ROUGH = {"crop_padding": 2, "color_jitter": 0.4, "flip": True}
 
 
@@ -70,7 +70,7 @@ def run(
 ) -> int:
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", every_s, workers=0, seed=SEED)
     forward = forward_of(model, space, kill_at)
-    arguments = {"recipe": recipe(data), "belongs": BELONGS, "progress": Quiet(), "title": "train"} | ways
+    arguments = {"recipe": recipe(data), "fingerprint": FINGERPRINT, "progress": Quiet(), "title": "train"} | ways
     return train(model, forward, data, schedule=schedule, **arguments)
 
 
@@ -92,14 +92,14 @@ def test_ten_steps_equal_some_and_the_rest(
 
     with pytest.raises(Killed):
         run(model_of(space, kind), space, digits, tmp_path / "killed", kill_at=killed_at)
-    assert load(tmp_path / "killed" / "checkpoint.pt", BELONGS).step == killed_at
+    assert load(tmp_path / "killed" / "checkpoint.pt", FINGERPRINT).step == killed_at
     torch.manual_seed(99)  # a new process has another state
     resumed = model_of(space, kind, seed=1)  # and its own first weights, which the checkpoint replaces
     assert run(resumed, space, digits, tmp_path / "killed") == STEPS
 
     expected = whole.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
-    one, other = (load(tmp_path / way / "checkpoint.pt", BELONGS) for way in ("whole", "killed"))
+    one, other = (load(tmp_path / way / "checkpoint.pt", FINGERPRINT) for way in ("whole", "killed"))
     assert one.step == other.step == STEPS
     for index, state in one.optimizer["state"].items():
         assert torch.equal(state["momentum_buffer"], other.optimizer["state"][index]["momentum_buffer"])
@@ -112,14 +112,14 @@ def test_what_is_trained_to_the_end_is_not_trained_again(space: SearchSpace, dig
     assert run(model, space, digits, tmp_path, kill_at=0) == STEPS  # no step is taken, so none kills
     assert (tmp_path / "checkpoint.pt").stat().st_mtime_ns == before
     assert torch.equal(
-        model.state_dict()["stem.0.weight"], load(tmp_path / "checkpoint.pt", BELONGS).model["stem.0.weight"]
+        model.state_dict()["stem.0.weight"], load(tmp_path / "checkpoint.pt", FINGERPRINT).model["stem.0.weight"]
     )
 
 
 def test_another_runs_checkpoint_is_not_gone_on_with(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
     run(model_of(space, "network"), space, digits, tmp_path)
     with pytest.raises(BadCheckpoint, match="what was 'test' and is now 'another'"):
-        run(model_of(space, "network"), space, digits, tmp_path, belongs={"what": "another"})
+        run(model_of(space, "network"), space, digits, tmp_path, fingerprint={"what": "another"})
 
 
 def test_training_learns(tiny_space: SearchSpace, digits: Data, tmp_path: Path) -> None:
@@ -157,6 +157,34 @@ def test_curves_of_a_run_that_was_killed_have_no_step_twice(
     events = EventAccumulator(str(tmp_path / "tb")).Reload()
     steps = [event.step for event in events.Scalars("loss")]
     assert steps == list(range(1, STEPS + 1))
+
+
+@pytest.mark.parametrize("kind", ["supernet", "network"])
+def test_a_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
+    kind: str, space: SearchSpace, digits: Data, tmp_path: Path
+) -> None:
+    absurd = recipe(digits, lr=1e30)
+    with pytest.raises(TrainingDiverged) as caught:
+        run(model_of(space, kind), space, digits, tmp_path, recipe=absurd)
+    assert caught.value.exit_code == 1
+    assert (
+        "the loss or the weights are not finite. Lower the learning rate, such as lr = 1e+29 in [train.changes]"
+        in str(caught.value)
+    )
+    path = tmp_path / "checkpoint.pt"
+    if path.exists():
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in load(path, FINGERPRINT).model.values())
+        assert f"and remove {path} or use another --run NAME" in str(caught.value)
+
+
+def test_a_checkpoint_whose_momentum_does_not_fit_is_refused(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(model_of(space, "network"), space, digits, tmp_path, kill_at=3)
+    kept = load(tmp_path / "checkpoint.pt", FINGERPRINT)
+    kept.optimizer["state"][0]["momentum_buffer"] = torch.zeros(1)
+    kept.save(tmp_path / "checkpoint.pt")
+    with pytest.raises(BadCheckpoint, match="has a momentum that does not fit its weight"):
+        run(model_of(space, "network"), space, digits, tmp_path)
 
 
 def test_weight_decay_reaches_weights_only(tiny_space: SearchSpace) -> None:

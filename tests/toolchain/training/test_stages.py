@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.errors import BadCheckpoint
@@ -13,7 +14,8 @@ from toolchain.runs import Run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data
-from toolchain.training.stages import load_supernet, retrain, train_supernet
+from toolchain.training.sealed_file import load_sealed, save_sealed
+from toolchain.training.stages import load_retrained, load_supernet, retrain, train_supernet
 
 PAIR = "shufflenet_v2_quick:size_px=16,in_channels=3,classes=2,stem_channels=8,stage_widths=16-24,stage_repeats=2-2"
 FEW_STEPS = {"epochs": 1, "batch": 2, "lr": 0.01}
@@ -54,7 +56,7 @@ def test_a_repaired_evaluation_image_costs_only_the_evaluation(
     picture(path, 999)
     second = retrained(space, load_pair(two_classes), run, notes)
     assert states(run, "checkpoint.pt", "best.pt") == before
-    assert second["belongs"] == first["belongs"]
+    assert second["fingerprint"] == first["fingerprint"]
     assert second["evaluated_on"] != first["evaluated_on"]
     assert "hold-out or test images have changed: it is evaluated again" in notes.lines[-1]
     assert retrained(space, load_pair(two_classes), run) == second
@@ -83,3 +85,40 @@ def test_a_supernet_is_found_again_when_its_data_moved(
     state = run.supernet.stat().st_mtime_ns
     train_supernet(settings(), space, moved, run, Quiet())
     assert run.supernet.stat().st_mtime_ns == state
+
+
+def rewritten(path: Path, change: Any) -> None:
+    content = load_sealed(path)
+    change(content)
+    save_sealed(path, content)
+
+
+def test_weights_that_are_not_finite_are_refused(
+    two_classes: Path, load_pair: Any, space: SearchSpace, run: Run
+) -> None:
+    data = load_pair(two_classes)
+    train_supernet(settings(), space, data, run, Quiet())
+    rewritten(run.supernet, lambda content: next(iter(content["model"].values())).fill_(torch.inf))
+    with pytest.raises(BadCheckpoint, match="weights that are not finite"):
+        load_supernet(settings(), space, data, run, Quiet())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content["model"].popitem(), "it lacks the tensor"),
+        (lambda content: content["model"].update(more=torch.zeros(1)), "it has a tensor more"),
+        (lambda content: content.pop("model"), "the field model is missing"),
+        (lambda content: content.update(fingerprint=3), "the field fingerprint is a int, not a dict"),
+        (lambda content: content["fingerprint"].pop("space_digest"), "is a network of the space"),
+        (lambda content: content["fingerprint"].pop("training_images"), "was trained on"),
+    ],
+)
+def test_a_wrong_best_pt_is_refused(
+    change: Any, words: str, two_classes: Path, load_pair: Any, space: SearchSpace, run: Run
+) -> None:
+    data = load_pair(two_classes)
+    retrained(space, data, run)
+    rewritten(run.retrain(space.all_same("choice_3")) / "best.pt", change)
+    with pytest.raises(BadCheckpoint, match=words):
+        load_retrained(space, space.all_same("choice_3"), data, run)
