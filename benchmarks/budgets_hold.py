@@ -140,14 +140,14 @@ def one_search(
 
 
 def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: float, folder: Path) -> Architecture:
-    feasible = FeasibleSet(space, Budget((Limit(model.parts, max(most, model.parts.least)),)))
+    feasible = FeasibleSet(space, Budget((Limit(model.uncorrected, max(most, model.uncorrected.least)),)))
     search = searching(config, space, model, folder / f"{most}.jsonl")
     return best_first(search.evolve(feasible, config.search.generations))[0].architecture
 
 
 def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
     selected = config.search.model_copy(update={"race": False, "random_search": False})
-    return Search(space, selected, config.seed, Journal(journal, {}), SyntheticScores(model.parts), Quiet())
+    return Search(space, selected, config.seed, Journal(journal, {}), SyntheticScores(model.uncorrected), Quiet())
 
 
 def measured_again(

@@ -24,7 +24,8 @@ import numpy as np
 from lines import Lines, load
 
 from toolchain.config import Config, parse_config, preset_text
-from toolchain.costs.calibration import kendall_tau, mape
+from toolchain.costs.calibration import kendall_tau
+from toolchain.costs.corrections import mape
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
@@ -105,7 +106,7 @@ def holds(model: LatencyModel, unseen: Latencies) -> float:
 def report(model: LatencyModel, unseen: Latencies) -> dict[str, str]:
     """Compare predictions with the measurements of unseen networks."""
     measured = np.array(list(unseen.values()))
-    predicted, plain = (np.array([cost.cost(arch) for arch in unseen]) for cost in (model.predicted, model.parts))
+    predicted, plain = (np.array([cost.cost(arch) for arch in unseen]) for cost in (model.predicted, model.uncorrected))
     constant = np.full_like(measured, np.median(list(model.measured_ms.values())))
     off = np.abs(predicted / measured - 1)
     error, knowing_nothing = mape(predicted, measured), mape(constant, measured)

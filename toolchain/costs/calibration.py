@@ -1,45 +1,45 @@
-"""From the sum of a network's parts to its latency: a calibration on whole networks, and how far to trust it.
+"""Calibration of predicted latencies: a correction of the sum of variants, its error, and a safety margin.
 
-A sum of parts is a model of a network: parts that are timed by themselves pay borders that a network doesn't have,
-and find their memory warmer. So some whole networks are timed as well, and the simplest correction is taken that
-predicts networks which it has not seen: none, a scale, or a scale and an offset. Its residuals on those networks
-give the error that is shown, and the margin that a search keeps.
+A block that is timed by itself pays for memory transfers at its borders that a whole network does not have, and finds
+its inputs in the cache. So some whole networks are timed as well, and the simplest correction that predicts networks it
+was not fitted on is chosen (`corrections.py`). The residuals of these held-out predictions give the reported error and
+the margin that the search keeps.
 
-The margin is one-sided and relative. Each network's residual is taken under the correction fitted without it
-(leave one out). With 19 networks or more, the margin at 95 % is the ceil(0.95 (n + 1))-th smallest residual: the
-conformal quantile (Vovk et al. 2005), in the jackknife form of Barber et al., "Predictive inference with the
-jackknife+" (Annals of Statistics 2021). Fewer have no such quantile; then it is the larger of the largest residual
-and Student's prediction bound, mean + t s sqrt(1 + 1/n), and below 5 networks at least the margin that is assumed
-where nothing is known. Fewer networks therefore mean a wider margin.
+The margin is one-sided and relative. With 19 networks or more, the margin at 95 % is the ceil(0.95 (n + 1))-th smallest
+held-out residual: the conformal quantile (Vovk et al. 2005) in the jackknife form of Barber et al., "Predictive
+inference with the jackknife+" (Annals of Statistics 2021). For fewer networks this quantile does not exist; the margin
+is then the largest residual or Student's prediction bound, mean + t s sqrt(1 + 1/n), whichever is larger, and for fewer
+than 5 networks at least the assumed margin. So fewer networks give a wider margin.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, isnan, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-LEVEL = 0.95
-ASSUMED_MARGIN = 0.05  # where no whole network was measured; the winner is measured in any case
-FEW = 5  # networks, below which a spread says too little to undercut the assumed margin
-SLOPES = (0.5, 2.0)  # of an affine correction, as multiples of the one-parameter scale
-WORTH = 0.9  # one more parameter must bring the held-out error down to this share of it
-ROUNDING = 1e-9  # an error below this is that of the floats
+from toolchain.costs.corrections import Floats, choose_correction, mape
 
-Floats = NDArray[np.float64]
-Fit = Callable[[Floats, Floats], tuple[float, float]]  # (sums, measured) -> (scale, offset_ms)
+LEVEL = 0.95
+ASSUMED_MARGIN = 0.05  # without measured networks; the winner of a search is measured in any case
+FEW = 5  # below this number of networks the margin is at least the assumed one
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """predicted ms = scale x (sum of parts in ms) + offset_ms.
+    """predicted ms = scale x (sum of variants in ms) + offset_ms.
 
-    The errors are those of predictions for networks that the correction was fitted without; None where fewer than
-    two were measured. `mape`, `bias` (positive: predicted too slow), `within_5`, `within_10` and `margin` are shares;
-    `tau` is Kendall's rank correlation of predicted and measured; `skill` is the error as a part of that of always
-    predicting the median, so below 1 is better than knowing nothing of the architecture.
+    Attributes:
+        scale, offset_ms: the correction.
+        margin: relative safety margin above the prediction, at `level`.
+        networks: number of whole networks it was fitted on.
+        mape: mean absolute error of held-out predictions, as a share; like all below, None for fewer than two networks.
+        bias: mean relative error; positive if predictions are too high.
+        within_5, within_10: share of held-out predictions with an error of at most 5 % and 10 %.
+        tau: Kendall's rank correlation of the sums and the measured latencies.
+        skill: error relative to that of always predicting the median; below 1 is better than knowing nothing of the
+            architecture.
     """
 
     scale: float
@@ -56,29 +56,29 @@ class Calibration:
 
     @property
     def kind(self) -> str:
-        """The correction in a word: `sum` (none), `scale` or `affine`."""
+        """`sum` (no correction), `scale` or `affine`."""
         if self.offset_ms:
             return "affine"
         return "sum" if self.scale == 1 else "scale"
 
     def predict(self, sum_ms: float) -> float:
-        """The latency in ms of a network whose parts add up to `sum_ms`."""
+        """The predicted latency in ms of a network whose variants add up to `sum_ms`."""
         return self.scale * sum_ms + self.offset_ms
 
     def upper(self, sum_ms: float) -> float:
-        """What it does not exceed at `level`, in ms."""
+        """The upper bound of that latency at `level`, in ms."""
         return self.predict(sum_ms) * (1 + self.margin)
 
     @property
     def correction(self) -> str:
-        """`sum of parts x 1.031 + 0.012 ms`"""
+        """`sum of variants x 1.031 + 0.012 ms`"""
         scale = f" x {self.scale:.4g}" if self.scale != 1 else ""
         offset = f" {'+' if self.offset_ms > 0 else '-'} {abs(self.offset_ms):.3g} ms" if self.offset_ms else ""
-        return f"sum of parts{scale}{offset}"
+        return f"sum of variants{scale}{offset}"
 
     def __str__(self) -> str:
         if not self.networks and not self.margin:
-            return f"{self.correction}; how far it is off is not known, and no margin is kept"
+            return f"{self.correction}; its error is unknown, and no margin is kept"
         if not self.networks:
             return f"{self.correction}, not calibrated: no whole network was measured, {self.margin:.1%} is assumed"
         number = f"{self.networks} whole network{'s' if self.networks > 1 else ''}"
@@ -91,63 +91,55 @@ class Calibration:
 
 
 def uncalibrated(level: float = LEVEL) -> Calibration:
-    """The plain sum as it is: what there is to say of an estimate, of which nothing was measured."""
+    """The sum without correction and margin, for estimates, which nothing was measured for."""
     return Calibration(1.0, 0.0, 0.0, level, 0)
 
 
 def calibrate(
     sums_ms: Sequence[float], measured_ms: Sequence[float], fixed_ms: float = 0.0, level: float = LEVEL
 ) -> Calibration:
-    """Fit and choose the correction on whole networks.
+    """Choose and fit the correction on whole networks.
+
+    A network whose sum is 0 is left out: its error relative to the sum is undefined. This happens with tables fitted to
+    other people's networks, where the identity and even the stem can have 0 ms.
 
     Args:
-        sums_ms: of the parts of each network.
-        measured_ms: of the same networks, whole.
-        fixed_ms: what the stem and head are of each sum; a negative offset takes no more than that away, so that
-            no part of a prediction is below zero.
+        sums_ms: the sum of variants of each network.
+        measured_ms: the measured latency of each network as a whole.
+        fixed_ms: the share of stem and head in each sum.
+        level: the share of new networks that the margin should cover.
     """
-    sums, measured = np.asarray(sums_ms, float), np.asarray(measured_ms, float)
-    n = len(sums)
-    if n == 0:
+    pairs = [(total, ms) for total, ms in zip(sums_ms, measured_ms, strict=True) if total > 0 and ms > 0]
+    if not pairs:
         return Calibration(1.0, 0.0, ASSUMED_MARGIN, level, 0)
-    if n == 1:
-        return Calibration(float(measured[0] / sums[0]), 0.0, ASSUMED_MARGIN, level, 1)
-
-    def affine(x: Floats, y: Floats) -> tuple[float, float]:
-        return _affine(x, y, fixed_ms)
-
-    chosen: Fit = _identity
-    held_out = _held_out(chosen, sums, measured)
-    more: Fit
-    for more, fewest in ((_scale, 2), (affine, FEW)):
-        if n < fewest:
-            continue
-        found = _held_out(more, sums, measured)
-        if mape(found, measured) < WORTH * mape(held_out, measured) - ROUNDING:
-            chosen, held_out = more, found
-    scale, offset_ms = chosen(sums, measured)
+    if len(pairs) == 1:
+        ((total, ms),) = pairs
+        return Calibration(float(ms / total), 0.0, ASSUMED_MARGIN, level, 1)
+    sums, measured = np.array(pairs, float).T
+    (scale, offset_ms), held_out = choose_correction(sums, measured, fixed_ms)
     errors = (held_out - measured) / measured
-    others = np.array([np.median(np.delete(measured, i)) for i in range(n)])
-    constant = mape(others, measured)
     return Calibration(
         scale=scale,
         offset_ms=offset_ms,
         margin=margin_of(measured / held_out - 1, level),
         level=level,
-        networks=n,
+        networks=len(pairs),
         mape=mape(held_out, measured),
         bias=float(errors.mean()),
         within_5=float((np.abs(errors) <= 0.05).mean()),
         within_10=float((np.abs(errors) <= 0.10).mean()),
         tau=kendall_tau(sums, measured),
-        skill=mape(held_out, measured) / constant if constant else None,
+        skill=_skill(held_out, measured),
     )
 
 
 def margin_of(residuals: Floats, level: float) -> float:
-    """The relative margin that covers `level` of new networks, from held-out residuals measured / predicted - 1.
+    """The relative margin that covers the share `level` of new networks.
 
-    Never below 0: a bound under the prediction would promise more than the prediction does.
+    It is never below 0, since the upper bound must not be below the prediction.
+
+    Args:
+        residuals: held-out residuals measured / predicted - 1, of two or more networks.
     """
     n = len(residuals)
     rank = ceil((n + 1) * level)
@@ -158,46 +150,16 @@ def margin_of(residuals: Floats, level: float) -> float:
     return max(least, float(residuals.max()), float(residuals.mean()) + spread)
 
 
-def mape(predicted: Floats, measured: Floats) -> float:
-    """Mean absolute error as a share of what was measured."""
-    return float(np.abs(predicted / measured - 1).mean())
+def kendall_tau(first: Floats, second: Floats) -> float:
+    """Kendall's tau-b, -1 to 1: the agreement of two rankings; 0 if all values of one are equal."""
+    from scipy.stats import kendalltau  # imported here, since it takes as long as all else that `nastool cost` imports
+
+    tau = float(kendalltau(first, second).statistic)
+    return 0.0 if isnan(tau) else tau
 
 
-def kendall_tau(one: Floats, other: Floats) -> float:
-    """Kendall's tau-b: agreement of two rankings, -1 to 1, with ties counted for neither; 0 where one is constant."""
-    pairs = np.triu_indices(len(one), 1)
-    first, second = (np.sign(np.subtract.outer(values, values))[pairs] for values in (one, other))
-    untied = sqrt(float(np.abs(first).sum()) * float(np.abs(second).sum()))
-    return float((first * second).sum()) / untied if untied else 0.0
-
-
-def _identity(_: Floats, __: Floats) -> tuple[float, float]:
-    return 1.0, 0.0
-
-
-def _scale(sums: Floats, measured: Floats) -> tuple[float, float]:
-    """The median ratio, which one disturbed network doesn't move."""
-    return float(np.median(measured / sums)), 0.0
-
-
-def _affine(sums: Floats, measured: Floats, fixed_ms: float) -> tuple[float, float]:
-    """Least squares of relative errors. The slope is bounded, as networks that are alike don't determine it."""
-    rows = np.stack([sums, np.ones_like(sums)], axis=1) / measured[:, None]
-    slope, _ = np.linalg.lstsq(rows, np.ones_like(sums), rcond=None)[0]
-    scale, _ = _scale(sums, measured)
-    slope = float(np.clip(slope, SLOPES[0] * scale, SLOPES[1] * scale))
-    weights = measured**-2.0
-    offset_ms = float(((measured - slope * sums) * weights).sum() / weights.sum())
-    if offset_ms < -slope * fixed_ms:  # more than the fixed part: the parts that are chosen take all of it
-        slope, _ = _scale(sums - fixed_ms, measured)
-        return slope, -slope * fixed_ms
-    return slope, offset_ms
-
-
-def _held_out(fit: Fit, sums: Floats, measured: Floats) -> Floats:
-    """Each network's prediction in ms by the correction that was fitted on all others."""
-    found = np.empty_like(sums)
-    for i in range(len(sums)):
-        scale, offset_ms = fit(np.delete(sums, i), np.delete(measured, i))
-        found[i] = scale * sums[i] + offset_ms
-    return found
+def _skill(held_out: Floats, measured: Floats) -> float | None:
+    """The error relative to that of predicting the median of the other networks; None if that has no error."""
+    medians = np.array([np.median(np.delete(measured, i)) for i in range(len(measured))])
+    constant = mape(medians, measured)
+    return mape(held_out, measured) / constant if constant else None

@@ -1,4 +1,4 @@
-"""WHAT a network costs. Blocks have a fixed outside, so each cost is a fixed part plus one number a block."""
+"""Costs and limits. Blocks have a fixed geometry, so each cost is a fixed part plus one number for each block."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,15 @@ from toolchain.units import format_binary, format_count, format_ms
 
 @dataclass(frozen=True)
 class TableCost:
-    """A cost as a table: `fixed` (stem and head) plus one row a choice block, one number a choice key.
+    """A cost as a table.
 
-    `convention` says in words what is counted; it is shown with the numbers, since others count otherwise. `remark`
-    is what to know of a limit on it.
+    Attributes:
+        name: as in `--json`, such as `macs` or `latency_ms`.
+        unit: of all values, such as `MACs` or `ms`.
+        fixed: the value of stem and head.
+        rows: for each choice block, the value of each choice by its key.
+        convention: what is counted, in words. It is shown with the numbers, since conventions differ between papers.
+        remark: an addition to messages about a limit on this cost.
     """
 
     name: str
@@ -29,32 +34,32 @@ class TableCost:
 
     @property
     def least(self) -> float:
-        """The least cost that the space reaches."""
+        """The least cost in the space."""
         return self.fixed + sum(min(row.values()) for row in self.rows)
 
     @property
     def greatest(self) -> float:
-        """The greatest cost that the space reaches."""
+        """The greatest cost in the space."""
         return self.fixed + sum(max(row.values()) for row in self.rows)
 
     def format(self, value: float) -> str:
-        """`value` with its unit, rounded for reading."""
+        """`value` with its unit, rounded for display."""
         if self.unit == "ms":
             return format_ms(value)
         return format_binary(value) if self.unit == "BitOps" else format_count(value)
 
     def exact(self, value: float) -> str:
-        """`value` with its unit and all digits that matter for a limit."""
+        """`value` with its unit and all digits that a limit needs."""
         return f"{value:.4f} ms" if self.unit == "ms" else f"{value:,.0f}"
 
     def least_limit(self) -> str:
-        """The least cost that is reached, rounded up: typed as a limit, it can be met."""
+        """The least cost in the space as text, rounded up so that it can be met if given as a limit."""
         return self.exact(ceil(self.least * 1e4) / 1e4 if self.unit == "ms" else self.least)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A cost and the most it may be, in the cost's unit."""
+    """A maximum for a cost, in the cost's unit."""
 
     cost: TableCost
     most: float
@@ -68,7 +73,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits that must all hold. Without limits everything fits."""
+    """Limits that must all hold. Without limits every architecture fits."""
 
     limits: tuple[Limit, ...] = ()
 

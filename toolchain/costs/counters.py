@@ -1,10 +1,10 @@
-"""MACs, parameters, BitOps and memory, counted on the modules themselves: one truth, no second formula.
+"""MACs, parameters, BitOps and weight memory, counted on the modules themselves instead of by separate formulas.
 
-A MAC is one multiply-add of a convolution or of the classifier; batch normalization, ReLU, pooling, shuffle and
-bias count nothing. This is what the paper prints as FLOPs. Parameters are those of the network that ships, so
-with affine batch normalization. BitOps are MACs x weight bits x activation bits of the convolutions in the
-choice blocks, those on shortcuts included; stem and head count nothing. So counted, and in units of 2^30, the six
-uniform networks of the paper's Table 6 come out to the last digit.
+A MAC is one multiply-add of a convolution or of the classifier. Batch normalization, ReLU, pooling, shuffle and bias
+count as 0. This is what the paper prints as FLOPs. Parameters are those of the exported network, with affine batch
+normalization. BitOps are MACs x weight bits x activation bits of the convolutions in the choice blocks, including those
+on shortcuts; stem and head count as 0. In units of 2^30 this gives the printed BitOps of the six uniform networks in
+Table 6 of the paper to the last digit.
 """
 
 from collections.abc import Callable
@@ -25,19 +25,19 @@ PARAMS = "weights, and scale and offset of batch normalization"
 BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
 WEIGHT_BITS = "all parameters, packed at their bit widths"
 
-FREE = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.PReLU  # have weights and no MACs
+WITHOUT_MACS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.PReLU  # layers that have weights
 
 Shape = tuple[int, int, int]
 Count = Callable[[nn.Module, Shape], int]
 
 
 def count_macs(module: nn.Module, input_shape: Shape) -> int:
-    """Multiply-adds for one image (C, H, W)."""
+    """Multiply-adds for one image of shape (C, H, W)."""
     return sum(macs for _, macs in _layers(module, input_shape))
 
 
 def count_bitops(module: nn.Module, input_shape: Shape) -> int:
-    """MACs x weight bits x activation bits for one image (C, H, W); a float layer has 32 of each."""
+    """MACs x weight bits x activation bits for one image of shape (C, H, W). A float layer has 32 bits of each."""
     return sum(
         macs * getattr(layer, "w_bits", FLOAT_BITS) * getattr(layer, "a_bits", FLOAT_BITS)
         for layer, macs in _layers(module, input_shape)
@@ -45,12 +45,12 @@ def count_bitops(module: nn.Module, input_shape: Shape) -> int:
 
 
 def count_params(module: nn.Module, _: Shape) -> int:
-    """Learned numbers: weights, and the scale and offset of each batch normalization."""
+    """Number of parameters: weights, and the scale and offset of each batch normalization."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def count_weight_bits(module: nn.Module, _: Shape) -> int:
-    """Bits of all learned numbers, packed: a quantized layer's weights at their width, all else at 32."""
+    """Bits of all parameters, packed: weights of quantized layers at their bit width, all others at 32 bits."""
     convs = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
     saved = sum(conv.weight.numel() * (FLOAT_BITS - int(getattr(conv, "w_bits", FLOAT_BITS))) for conv in convs)
     return FLOAT_BITS * count_params(module, _) - saved
@@ -72,43 +72,44 @@ def bitops_cost(space: SearchSpace) -> TableCost:
 
 
 def weight_bits_cost(space: SearchSpace) -> TableCost:
-    """Bits that the weights of every choice of every block of `space` take, packed."""
+    """Bits of the packed weights of every choice of every block of `space`."""
     return _count_all(space, "weight_bits", "bits", WEIGHT_BITS, count_weight_bits)
 
 
 def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]]:
-    """Convolutions and classifiers with their MACs, seen by hooks; on the meta device nothing is computed."""
-    found: list[tuple[nn.Module, int]] = []
+    """Convolutions and linear layers with their MACs, recorded by hooks in a forward pass on the meta device."""
+    layers: list[tuple[nn.Module, int]] = []
 
     def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        found.append((layer, output.numel() * weight[0].numel()))
+        layers.append((layer, output.numel() * weight[0].numel()))
 
     for layer in module.modules():
         if (
-            not isinstance(layer, nn.Conv2d | nn.Linear | FREE)
+            not isinstance(layer, nn.Conv2d | nn.Linear | WITHOUT_MACS)
             and next(layer.parameters(recurse=False), None) is not None
         ):
             raise UnknownSpace(
-                f"MACs of {type(layer).__name__} are not counted, and none is taken for 0. Build the blocks of the "
-                f"space from Conv2d and Linear"
+                f"the MACs of {type(layer).__name__} layers can't be counted. Build the blocks of the space from "
+                f"Conv2d and Linear layers"
             )
     counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     handles = [layer.register_forward_hook(count) for layer in counted]
     with torch.no_grad():
-        _without_free(module.eval())(torch.empty(1, *input_shape, device="meta"))
+        _without_macs(module.eval())(torch.empty(1, *input_shape, device="meta"))
     for handle in handles:
         handle.remove()
-    return found
+    return layers
 
 
-def _without_free(module: nn.Module) -> nn.Module:
-    """`module` without the layers that count nothing and leave shapes as they are; most of the time would be theirs."""
-    other = twin(module)
+def _without_macs(module: nn.Module) -> nn.Module:
+    """A copy of `module` without layers that have no MACs and keep shapes, which would take most of the time."""
+    copy = twin(module)
     for name, child in module.named_children():
-        other._modules[name] = nn.Identity() if isinstance(child, FREE | nn.ReLU | nn.ReLU6) else _without_free(child)
-    return other
+        skipped = isinstance(child, WITHOUT_MACS | nn.ReLU | nn.ReLU6)
+        copy._modules[name] = nn.Identity() if skipped else _without_macs(child)
+    return copy
 
 
 def _count_all(
@@ -116,7 +117,7 @@ def _count_all(
 ) -> TableCost:
     builder = builder_of(space)
 
-    @cache  # most blocks of a stage have the same outside
+    @cache  # most blocks of a stage have the same geometry
     def count_block(c_in: int, c_out: int, size_px: int, stride: int, choice: Choice) -> int:
         spec = ChoiceBlock(c_in, c_out, size_px, stride, (choice,))
         return count(builder.build_block(spec, choice, STANDALONE), (c_in, size_px, size_px))

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
-from toolchain.costs.calibration import kendall_tau, mape
+from toolchain.costs.calibration import kendall_tau
 from toolchain.costs.core import TableCost
+from toolchain.costs.corrections import mape
 from toolchain.costs.counters import macs_cost
 from toolchain.costs.latency import block_key, head_key, position_key, stem_key
 from toolchain.spaces.core import Architecture, SearchSpace

@@ -112,7 +112,7 @@ class SearchSpace:
     builder_hash: str = ""  # hash of the builder's source file: other modules have other weights and latencies
 
     @property
-    def parts_of(self) -> str:
+    def key_prefix(self) -> str:
         """Prefix of the keys of its block variants in the latency table."""
         return f"{self.family}#{self.builder_hash}" if self.builder_hash else self.family
 

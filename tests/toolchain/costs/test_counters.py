@@ -1,4 +1,4 @@
-"""What is not counted is an error, never 0."""
+"""A layer whose MACs are unknown is an error, never 0."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from toolchain.costs.counters import count_bitops, count_macs
 from toolchain.errors import UnknownSpace
 
 
-class Raw(nn.Module):
-    """Convolves with a parameter of its own."""
+class FunctionalConv(nn.Module):
+    """A convolution without an nn.Conv2d."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,17 +20,17 @@ class Raw(nn.Module):
         return F.conv2d(x, self.weight)
 
 
-@pytest.mark.parametrize("kind", ["Raw", "ConvTranspose2d"])
+@pytest.mark.parametrize("kind", ["FunctionalConv", "ConvTranspose2d"])
 @pytest.mark.parametrize("count", [count_macs, count_bitops])
-def test_a_layer_that_is_not_counted_is_refused(kind: str, count: object) -> None:
+def test_a_layer_with_unknown_macs_is_refused(kind: str, count: object) -> None:
     with torch.device("meta"):
-        net = nn.Sequential(Raw() if kind == "Raw" else nn.ConvTranspose2d(3, 4, 3))
+        net = nn.Sequential(FunctionalConv() if kind == "FunctionalConv" else nn.ConvTranspose2d(3, 4, 3))
     assert callable(count)
-    with pytest.raises(UnknownSpace, match=f"MACs of {kind} are not counted"):
+    with pytest.raises(UnknownSpace, match=f"the MACs of {kind} layers can't be counted"):
         count(net, (3, 8, 8))
 
 
-def test_normalisations_cost_no_macs() -> None:
+def test_normalization_has_no_macs() -> None:
     with torch.device("meta"):
         net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.PReLU())
     assert count_macs(net, (3, 8, 8)) == 4 * 3 * 8 * 8

@@ -20,19 +20,19 @@ TableOf = Callable[..., LatencyTable]
 
 @pytest.fixture
 def table_of(tiny_space: SearchSpace, target: Target) -> TableOf:
-    """A table whose parts are drawn, and whose whole networks take `whole(sum)` ms."""
+    """A table with random latencies of block variants, whose whole networks take `whole(sum)` ms."""
 
     def make(count: int, whole: Callable[[float], float] = lambda total: total) -> LatencyTable:
         rng = Random(0)
         keys = [stem_key(tiny_space), head_key(tiny_space)]
         keys += [block_key(tiny_space, b, c) for b in tiny_space.blocks for c in b.choices]
-        parts = LatencyTable(target, {key: row(key, rng.uniform(1, 3)) for key in dict.fromkeys(keys)})
-        total = latency_cost(tiny_space, parts)
+        variants = LatencyTable(target, {key: row(key, rng.uniform(1, 3)) for key in dict.fromkeys(keys)})
+        total = latency_cost(tiny_space, variants)
         networks = {
             network_key(tiny_space, arch): row(network_key(tiny_space, arch), whole(total.cost(arch)))
             for arch in stratified(tiny_space, count, seed=0)
         }
-        return LatencyTable(target, {**parts.rows, **networks})
+        return LatencyTable(target, {**variants.rows, **networks})
 
     return make
 
@@ -57,7 +57,7 @@ def test_prediction_is_the_corrected_sum(tiny_space: SearchSpace, table_of: Tabl
         assert model.upper.cost(arch) == pytest.approx(model.calibration.upper(total.cost(arch)))
 
 
-def test_the_bound_is_above_the_prediction_by_the_margin(tiny_space: SearchSpace, table_of: TableOf) -> None:
+def test_the_upper_bound_is_the_prediction_plus_the_margin(tiny_space: SearchSpace, table_of: TableOf) -> None:
     rng = Random(2)
     model = latency_model(tiny_space, table_of(25, lambda total: 1.3 * total * rng.uniform(0.97, 1.03)))
     assert 0.005 < model.calibration.margin < 0.06
@@ -65,14 +65,14 @@ def test_the_bound_is_above_the_prediction_by_the_margin(tiny_space: SearchSpace
         assert model.upper.cost(arch) == pytest.approx(model.predicted.cost(arch) * (1 + model.calibration.margin))
 
 
-def test_without_networks_it_is_the_sum_and_says_so(tiny_space: SearchSpace, table_of: TableOf) -> None:
+def test_without_networks_the_prediction_is_the_sum_and_says_so(tiny_space: SearchSpace, table_of: TableOf) -> None:
     table = table_of(0)
     model, total = latency_model(tiny_space, table), latency_cost(tiny_space, table)
     assert all(model.predicted.cost(arch) == total.cost(arch) for arch in drawn(tiny_space))
     assert "not calibrated: no whole network was measured, 5.0% is assumed" in model.predicted.convention
 
 
-def test_networks_of_another_space_do_not_count(
+def test_networks_of_another_space_are_ignored(
     paper_space: SearchSpace, tiny_space: SearchSpace, table_of: TableOf
 ) -> None:
     table = table_of(4, lambda total: 2 * total)
@@ -82,18 +82,18 @@ def test_networks_of_another_space_do_not_count(
     assert (model.calibration.networks, model.calibration.scale) == (4, pytest.approx(2.0))
 
 
-def test_more_networks_are_taken_in(tiny_space: SearchSpace, table_of: TableOf) -> None:
+def test_additional_networks_improve_the_calibration(tiny_space: SearchSpace, table_of: TableOf) -> None:
     model = latency_model(tiny_space, table_of(0))
     archs = drawn(tiny_space, 6)
-    taught = model.with_networks({arch: 1.3 * model.parts.cost(arch) for arch in archs})
-    assert (taught.calibration.scale, taught.calibration.networks) == (pytest.approx(1.3), len(set(archs)))
+    extended = model.with_networks({arch: 1.3 * model.uncorrected.cost(arch) for arch in archs})
+    assert (extended.calibration.scale, extended.calibration.networks) == (pytest.approx(1.3), len(set(archs)))
     assert model.calibration.networks == 0
-    again = taught.with_networks({archs[0]: 1.4 * model.parts.cost(archs[0])})
-    assert again.calibration.networks == taught.calibration.networks
+    again = extended.with_networks({archs[0]: 1.4 * model.uncorrected.cost(archs[0])})
+    assert again.calibration.networks == extended.calibration.networks
 
 
-def test_a_limit_on_the_bound_is_exact(tiny_space: SearchSpace, table_of: TableOf) -> None:
-    """The feasible set of the bound against brute force over all 256 architectures."""
+def test_a_limit_on_the_upper_bound_is_exact(tiny_space: SearchSpace, table_of: TableOf) -> None:
+    """The feasible set of the upper bound equals brute force over all 256 architectures."""
     rng = Random(3)
     model = latency_model(tiny_space, table_of(20, lambda total: 1.2 * total * rng.uniform(0.98, 1.02)))
     limit = Limit(model.upper, (model.upper.least + model.upper.greatest) / 2)
@@ -104,16 +104,16 @@ def test_a_limit_on_the_bound_is_exact(tiny_space: SearchSpace, table_of: TableO
     assert all(model.predicted.cost(arch) <= limit.most for arch in everything if limit.allows(arch))
 
 
-def test_an_impossible_limit_names_the_bound_and_its_margin(tiny_space: SearchSpace, table_of: TableOf) -> None:
+def test_an_impossible_limit_names_the_upper_bound_and_its_margin(tiny_space: SearchSpace, table_of: TableOf) -> None:
     model = latency_model(tiny_space, table_of(0))
     with pytest.raises(BudgetInfeasible) as caught:
         FeasibleSet(tiny_space, Budget((Limit(model.upper, 0.1),)))
     assert f"the least reachable is {model.upper.least_limit()}" in str(caught.value)
-    assert "(a margin of 5.0% for the error of the prediction is part of it)" in str(caught.value)
+    assert "(including a margin of 5.0% for the error of the prediction)" in str(caught.value)
 
 
-def test_a_part_that_was_not_measured_is_an_error(tiny_space: SearchSpace, table_of: TableOf) -> None:
+def test_a_block_variant_without_a_measurement_is_an_error(tiny_space: SearchSpace, table_of: TableOf) -> None:
     table = table_of(5)
-    rows = {key: found for key, found in table.rows.items() if key != head_key(tiny_space)}
+    rows = {key: row for key, row in table.rows.items() if key != head_key(tiny_space)}
     with pytest.raises(MissingLatency, match="head"):
         latency_model(tiny_space, LatencyTable(table.target, rows))

@@ -41,7 +41,9 @@ def table(config: Config, space: SearchSpace) -> LatencyTable:
 def test_a_table_of_estimates_says_so(table: LatencyTable, space: SearchSpace) -> None:
     assert table.target.estimate
     assert {row.summary.n for row in table.rows.values()} == {1}, "repeating a computation tells nothing"
-    assert latency_cost(space, table).convention.startswith("estimate, not measured: sum of estimated parts, batch 8")
+    assert latency_cost(space, table).convention.startswith(
+        "estimate, not measured: sum of estimated variants, batch 8"
+    )
 
 
 def test_parts_add_up_to_the_network(config: Config, table: LatencyTable, space: SearchSpace) -> None:
@@ -112,4 +114,4 @@ def test_an_estimate_is_not_calibrated_on_itself(config: Config, table: LatencyT
     model = latency_model(space, replace(table, rows={**table.rows, row.key: row}))
     for cost in (model.predicted, model.upper):
         assert cost.cost(arch) == latency_cost(space, table).cost(arch)
-    assert str(model.calibration) == "sum of parts; how far it is off is not known, and no margin is kept"
+    assert str(model.calibration) == "sum of variants; its error is unknown, and no margin is kept"

@@ -173,7 +173,7 @@ def profiled(world: World, ready: ReadyTarget, seed: int, networks: int) -> Late
 
 def best_by_sum(search: Search, model: LatencyModel, most_ms: float) -> Architecture:
     """What a search is content with that holds its limit against the sum of parts."""
-    feasible = FeasibleSet(search.space, Budget((Limit(model.parts, most_ms),)))
+    feasible = FeasibleSet(search.space, Budget((Limit(model.uncorrected, most_ms),)))
     return best_first(search.evolve(feasible, SEARCH.generations))[0].architecture
 
 
