@@ -22,7 +22,7 @@ def train(
         str | None,
         typer.Option(
             "--sampler",
-            help="How paths are drawn: levels (uniform over cost levels, the paper's default), balanced or uniform.",
+            help="Path sampling: constraint (uniform over cost levels, the paper's default), balanced or uniform.",
         ),
     ] = None,
     start_from: Annotated[

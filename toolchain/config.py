@@ -68,10 +68,17 @@ class TrainConfig(_Section):
     changes: dict[str, Any] = {}
 
 
+# "levels" is the former name of "constraint"
+SamplerName = Annotated[
+    Literal["constraint", "balanced", "uniform"],
+    BeforeValidator(lambda given: "constraint" if given == "levels" else given),
+]
+
+
 class SupernetConfig(TrainConfig):
     """How a supernet is trained: also how paths are drawn, and what it starts from."""
 
-    sampler: Literal["levels", "balanced", "uniform"] = "levels"
+    sampler: SamplerName = "constraint"
     start_from: Path | None = None
 
 

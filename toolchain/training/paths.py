@@ -1,4 +1,4 @@
-"""Which path a step of supernet training takes (paper Sec. 3.2, the prior over architectures)."""
+"""Which path a step of supernet training takes: the prior over architectures of the paper's Sec. 3.2."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,12 +11,12 @@ Draw = Callable[[Random], Architecture]
 
 
 def path_sampler(name: str, space: SearchSpace) -> Draw:
-    """The sampler that a configuration names.
+    """The path sampler with this name.
 
-    `levels` is the paper's default, uniform constraint sampling: a level of cost uniformly (MACs; BitOps where
-    the space has bit widths), then a path uniformly at that level. That favours choices that are rare among
-    cheap or dear networks; `balanced` draws each choice of a block equally often all the same. `uniform` draws each
-    block's choice uniformly.
+    `constraint` is the paper's default, uniform constraint sampling: a level of cost is drawn uniformly (MACs; BitOps
+    if the space has bit widths), then a path uniformly at that level. This favors choices that are rare at some levels;
+    `balanced` corrects it, so that each choice of a block is drawn equally often. `uniform` draws the choice of each
+    block uniformly.
     """
     if name == "uniform":
         return space.draw
