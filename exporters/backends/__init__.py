@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.errors import UnknownBackend
+from exporters.graph.model import Model
 from exporters.timing import Timing
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -60,8 +61,8 @@ class Backend(Protocol):
     def version(self) -> str:
         """Its full version."""
 
-    def compile(self, onnx: Path, spec: CompileSpec) -> Compiled:
-        """Make `onnx` ready to run.
+    def compile(self, onnx: Path | Model, spec: CompileSpec) -> Compiled:
+        """Make an ONNX file ready to run; a `Model` that was parsed before is not parsed again.
 
         Raises:
             NotOnnx: the file can't be read.

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import NotOnnx, UnknownBackend
-from exporters.graph.onnx_file import load_model
+from exporters.graph.model import Model, as_model
 from exporters.timing import Timing
 
 NS_PER_MAC = 0.05
@@ -88,11 +88,13 @@ class Backend:
         """What the device is. How it behaves today is no part of that: rows taken in a burst claim to be the same."""
         return "1" if self.dials.scale_whole == 1.0 else f"1 scale_whole={self.dials.scale_whole:g}"
 
-    def compile(self, onnx: Path, spec: CompileSpec) -> "FakeSession":
+    def compile(self, onnx: Path | Model, spec: CompileSpec) -> "FakeSession":
         """What is first compiled sets the hour, so that not every measurement meets the same burst."""
         return self.simulate(latency_ms(onnx, spec.batch, self.dials.scale_whole), onnx, spec)
 
-    def simulate(self, call_ms: float, onnx: Path | None = None, spec: CompileSpec | None = None) -> "FakeSession":
+    def simulate(
+        self, call_ms: float, onnx: Path | Model | None = None, spec: CompileSpec | None = None
+    ) -> "FakeSession":
         """Something whose call takes `call_ms` on this device when all goes well; without a file it can't be run."""
         if self._now_ms is None:
             self._now_ms = Random(f"hour {self.dials.seed} {call_ms}").uniform(0.0, DRIFT_PERIOD_MS)
@@ -117,7 +119,7 @@ class Backend:
 class FakeSession:
     """A file that says how long a call takes. It is only loaded once it is to compute something."""
 
-    def __init__(self, device: Backend, call_ms: float, onnx: Path | None, spec: CompileSpec | None) -> None:
+    def __init__(self, device: Backend, call_ms: float, onnx: Path | Model | None, spec: CompileSpec | None) -> None:
         self._device = device
         self._call_ms = call_ms
         self._onnx = onnx
@@ -181,13 +183,14 @@ def _number(dial: str, value: str) -> float:
     return number
 
 
-def latency_ms(path: Path, batch: int, scale_whole: float = 1.0) -> float:
+def latency_ms(file: Path | Model, batch: int, scale_whole: float = 1.0) -> float:
     """What one call of the file on `batch` images costs on this device, in ms.
 
     Raises:
         NotOnnx: the file can't be read, or doesn't say how large what it multiplies is.
     """
-    graph = onnx.shape_inference.infer_shapes(load_model(path)).graph
+    model = as_model(file)
+    graph = onnx.shape_inference.infer_shapes(model.proto).graph
     made_by = {name: node for node in graph.node for name in node.output}
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
@@ -202,7 +205,7 @@ def latency_ms(path: Path, batch: int, scale_whole: float = 1.0) -> float:
         found = stored.get(name) or shapes.get(name)
         if not found:
             raise NotOnnx(
-                f"{path} doesn't say what size {name} has, and the backend fake counts multiplications by sizes. "
+                f"{model.path} doesn't say what size {name} has, and the backend fake counts multiplications by sizes. "
                 f"Give --backend onnxruntime, or export the file with fixed sizes"
             )
         return found

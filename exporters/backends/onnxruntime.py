@@ -22,7 +22,7 @@ from exporters.cuda import memory
 from exporters.cuda.memory import DeviceMemory
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
-from exporters.graph.precision import check_precision
+from exporters.graph.model import Model, as_model, require_precision
 from exporters.timing import Timing, time_calls
 
 CPU = "CPUExecutionProvider"
@@ -72,23 +72,25 @@ class Backend:
     def version(self) -> str:
         return str(ort.__version__)
 
-    def compile(self, onnx: Path, spec: CompileSpec) -> "Session":
-        if not onnx.exists():
-            raise NotOnnx(f"{onnx} is not there. Export it first, or name another file")
+    def compile(self, onnx: Path | Model, spec: CompileSpec) -> "Session":
+        model = as_model(onnx)
+        path = model.path
+        if not path.exists():
+            raise NotOnnx(f"{path} is not there. Export it first, or name another file")
         if reason := self.unavailable_reason():  # ONNX Runtime would fall back to the CPU without an error
-            raise BackendUnavailable(f"{self.provider} can't run {onnx.name} here: {reason}")
-        check_precision(onnx, spec.precision)
+            raise BackendUnavailable(f"{self.provider} can't run {path.name} here: {reason}")
+        require_precision(model, spec.precision)
         _share_memory()
         gpu = None if self.provider == CPU else memory.open_memory(self.gpu)
         try:
             chosen = (self.provider, _provider_options(self.provider, gpu))
-            session = ort.InferenceSession(str(onnx), _options(spec), providers=[chosen])
+            session = ort.InferenceSession(str(path), _options(spec), providers=[chosen])
             return Session(session, spec.batch, spec.threads, gpu)
         except Exception as problem:  # onnxruntime's errors share no base of their own
             if gpu is not None:
                 gpu.close()
             reason = str(problem).splitlines()[0]
-            raise NotOnnx(f"onnxruntime can't run {onnx}: {reason}. Export it again") from None
+            raise NotOnnx(f"onnxruntime can't run {path}: {reason}. Export it again") from None
 
 
 class Session:

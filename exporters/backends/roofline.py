@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import BackendUnavailable
 from exporters.graph.kernels import kernels_of
-from exporters.graph.onnx_file import load_model
+from exporters.graph.model import Model, as_model
 from exporters.timing import Timing
 
 LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero
@@ -57,9 +57,9 @@ class Backend:
     def version(self) -> str:
         return VERSION
 
-    def compile(self, onnx: Path, spec: CompileSpec) -> "Estimate":
+    def compile(self, onnx: Path | Model, spec: CompileSpec) -> "Estimate":
         if self._rates is None:
-            raise BackendUnavailable(f"roofline can't estimate {onnx.name}: {self.unavailable_reason()}")
+            raise BackendUnavailable(f"roofline can't estimate {as_model(onnx).path.name}: {self.unavailable_reason()}")
         if spec.precision != self._rates.precision:
             raise BackendUnavailable(
                 f"the rates of this device are known in {self._rates.precision}, not in {spec.precision}. "
@@ -71,7 +71,7 @@ class Backend:
 class Estimate:
     """A file with its estimated latency. It is only loaded once it is to compute something."""
 
-    def __init__(self, onnx: Path, spec: CompileSpec, call_ms: float) -> None:
+    def __init__(self, onnx: Path | Model, spec: CompileSpec, call_ms: float) -> None:
         self._onnx = onnx
         self._spec = spec
         self._call_ms = call_ms
@@ -98,11 +98,11 @@ class Estimate:
             self._session.close()
 
 
-def estimate_ms(path: Path, batch: int, rates: Rates) -> float:
+def estimate_ms(file: Path | Model, batch: int, rates: Rates) -> float:
     """What a call of the file on `batch` images should take on a device of these rates, in ms.
 
     Raises:
         NotOnnx: the file can't be read, or a shape in it is not known.
     """
-    kernels = kernels_of(load_model(path), batch)
+    kernels = kernels_of(as_model(file).proto, batch)
     return sum(1e3 * (k.flops / rates.flops_per_s + k.n_bytes / rates.bytes_per_s) for k in kernels)

@@ -25,8 +25,7 @@ from exporters.cuda.memory import CaptureFailed, DeviceMemory, Enqueue
 from exporters.cuda.plans import SUFFIX
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, EngineFailed
-from exporters.graph.onnx_file import load_model
-from exporters.graph.precision import check_precision
+from exporters.graph.model import Model, as_model, require_precision
 from exporters.timing import Timing
 
 LEAST_SM = {"tensorrt": 75, "tensorrt_rtx": 75}  # support matrices of TensorRT 10 and 11, and of TensorRT-RTX 1.7
@@ -73,7 +72,7 @@ class Backend:
     def version(self) -> str:
         return str(self._trt().__version__)
 
-    def build(self, onnx: Path, spec: CompileSpec, capability: str = CURRENT) -> Engine:
+    def build(self, onnx: Path | Model, spec: CompileSpec, capability: str = CURRENT) -> Engine:
         """The engine of a file.
 
         Raises:
@@ -82,30 +81,32 @@ class Backend:
             BackendUnavailable: nothing can be built here.
             WrongPrecision: the file is of another precision than the spec's.
         """
+        model = as_model(onnx)
         if reason := self.build_unavailable_reason():
-            raise BackendUnavailable(f"{self.name} can't build {onnx.name} here: {reason}")
-        check_precision(onnx, spec.precision)
+            raise BackendUnavailable(f"{self.name} can't build {model.path.name} here: {reason}")
+        require_precision(model, spec.precision)
         batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
         with self._selected() if capability == CURRENT and nvml.gpus() else nullcontext():
-            engine = build_engine(self._trt(), onnx, batch, capability, self._timing_cache(), detailed=True)
+            engine = build_engine(self._trt(), model.path, batch, capability, self._timing_cache(), detailed=True)
         return replace(engine, capability=self._capability()) if capability == CURRENT else engine
 
-    def compile(self, onnx: Path, spec: CompileSpec) -> "EngineSession":
+    def compile(self, onnx: Path | Model, spec: CompileSpec) -> "EngineSession":
         """Build a file, or take the engine that it is.
 
         Raises:
             EngineFailed: also where an engine is of another TensorRT or GPU.
         """
-        if onnx.suffix == SUFFIX:
-            if not onnx.exists():
-                raise EngineFailed(f"{onnx} is not there. Type nastool export --engine, or name another file")
-            plan = onnx.read_bytes()
+        model = as_model(onnx)
+        path, plan = model.path, b""
+        if path.suffix == SUFFIX:
+            if not path.exists():
+                raise EngineFailed(f"{path} does not exist. Run nastool export --engine, or name another file")
+            plan = path.read_bytes()
         else:
-            load_model(onnx)
-            plan = b""
+            _ = model.proto  # an invalid file is reported even if TensorRT is not available
         if reason := self.unavailable_reason():
-            raise BackendUnavailable(f"{self.name} can't run {onnx.name} here: {reason}")
-        return EngineSession(self._trt(), plan or self.build(onnx, spec).plan, spec, onnx.name, self.gpu)
+            raise BackendUnavailable(f"{self.name} can't run {path.name} here: {reason}")
+        return EngineSession(self._trt(), plan or self.build(model, spec).plan, spec, path.name, self.gpu)
 
     def _timing_cache(self) -> Path | None:
         """One file a GPU and version: what was measured of tactics once is taken again, so engines stay alike."""

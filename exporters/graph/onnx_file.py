@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto
 
 from exporters.errors import ExportFailed, NotOnnx
@@ -170,6 +169,8 @@ def _read_part(path: Path, file: Path, offset: int, length: int) -> bytes:
 
 
 def _loads_in_onnxruntime(path: Path) -> bool:
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.log_severity_level = 4  # fatal errors only
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -15,8 +15,7 @@ from exporters.backends.fake import Backend
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check import gate
 from toolchain.check.judge import Judgment
-from toolchain.check.measure import Request
-from toolchain.measuring.target import ready_target
+from toolchain.check.measure import Request, request_files
 from toolchain.progress import Progress
 
 Nastool = Callable[..., Any]
@@ -38,7 +37,7 @@ def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start; tests/toolchain/check has one."""
 
     def measure(request: Request, progress: Progress, title: str) -> Judgment:
-        return gate.measure_in_process(request, ready_target(request.spec), progress, title)
+        return gate.measure_in_process(request, request_files(request), progress, title)
 
     monkeypatch.setattr(gate, "measure_in_fresh_process", measure)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)

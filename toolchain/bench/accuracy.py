@@ -4,16 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from exporters.graph.onnx_file import read_metadata
+from exporters.graph.model import Model
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, UserError
 from toolchain.export.bundle import preprocessing_of
-from toolchain.measuring.model_inputs import inputs_of
 from toolchain.nets.checked_space import load_checked_space
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -65,7 +63,7 @@ def score(subjects: Sequence[Subject], part: Part, load: LoadData, progress: Pro
         if subject.is_engine:
             found[subject] = "unknown: of an engine nothing says which classes and images it is for"
             continue
-        about = _about(subject.file)
+        about = _about(subject.model)
         if about is None:
             found[subject] = "unknown: the file says nothing of its classes"
             continue
@@ -77,9 +75,9 @@ def score(subjects: Sequence[Subject], part: Part, load: LoadData, progress: Pro
     return found
 
 
-def _about(file: Path) -> dict[str, Any] | None:
+def _about(model: Model) -> dict[str, Any] | None:
     """What `nastool export` wrote into the file, or None if it is another's."""
-    told = {key.removeprefix(PREFIX): text for key, text in read_metadata(file).items() if key.startswith(PREFIX)}
+    told = {key.removeprefix(PREFIX): text for key, text in model.metadata.items() if key.startswith(PREFIX)}
     try:
         about = {key: json.loads(told[key]) for key in ("space", "classes", "preprocessing")}
     except (KeyError, ValueError):
@@ -100,10 +98,10 @@ def _score(subject: Subject, part: Part, data: Data, about: Mapping[str, Any], p
     ours = preprocessing_of(data)
     if differing := [key for key in SAME_IMAGES if about["preprocessing"].get(key) != ours[key]]:
         return f"unknown: its preprocessing has another {' and '.join(differing)} than {data.name}"
-    (input_,) = inputs_of(subject.file)
+    (input_,) = subject.model.inputs
     images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
     spec = subject.target.compile_spec
-    batch, compiled = spec.batch, subject.target.backend.compile(subject.file, spec)
+    batch, compiled = spec.batch, subject.target.backend.compile(subject.model, spec)
     task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
     try:
         for pixels, labels in fixed_batches(images, indices, batch):

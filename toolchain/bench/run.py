@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from exporters.graph.graph_hash import graph_hash
 from exporters.manifest import sha256
 from latency_db.table import summarize
 from latency_db.target import Target
@@ -142,7 +141,7 @@ def bench(
             f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {min_rounds(error)} or more"
         )
     keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
-    files = {key: TimedFile(subject.file, subject.target) for key, subject in keys.items()}
+    files = {key: TimedFile(subject.model, subject.target) for key, subject in keys.items()}
     plan = MeasurementPlan(rounds, min_ms, quiet_timeout_s=0.0, seed=seed)
     counted: list[Round] = []
     noisy_rounds: list[str] = []
@@ -173,10 +172,10 @@ def bench(
                 backend=target.backend if spec.backend == AUTO else spec.backend,
                 device=spec.device,
                 target=target,
-                file_hash=sha256(subject.file),
-                graph_hash=None if subject.is_engine else graph_hash(subject.file),
+                file_hash=sha256(subject.file) if subject.is_engine else subject.model.sha256,
+                graph_hash=None if subject.is_engine else subject.model.graph_hash,
                 precision=target.precision,
-                file_bytes=subject.file.stat().st_size,
+                file_bytes=subject.file.stat().st_size if subject.is_engine else subject.model.n_bytes,
                 latency_ms=latency_interval(samples, figure, error),
                 median_ms=summary.median_ms,
                 p90_ms=summary.p90_ms,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from exporters.cuda.plans import SUFFIX as ENGINE
-from exporters.graph.precision import precision_of
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from toolchain.errors import BadConfig
 from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
@@ -24,11 +24,18 @@ IMAGENET_PX, IMAGENET_CLASSES = 224, 1000
 
 @dataclass(frozen=True)
 class Subject:
-    """A file to benchmark: its name as typed, and the target for the file's own precision."""
+    """A file to benchmark: its name as typed, and the target for the file's own precision.
+
+    An engine is a model that is never parsed.
+    """
 
     name: str
-    file: Path
+    model: Model
     target: ReadyTarget
+
+    @property
+    def file(self) -> Path:
+        return self.model.path
 
     @property
     def is_engine(self) -> bool:
@@ -83,18 +90,19 @@ def find_subjects(
     subjects: list[Subject] = []
     for name in names:
         file = made.get(name) or _here(name, runs)
+        model = Model(file)
         specs = [_engine_spec(file, places[0])] if file.suffix == ENGINE else list(places)
         if file.suffix == ENGINE:
             precision = specs[0].precision
         elif name in made:
             precision = "fp32"
         else:
-            require_batch(file, places[0].batch)
-            precision = precision_of(file)
+            require_batch(model, places[0].batch)
+            precision = model.precision
         for spec in specs:
             ready = resolve(replace(spec, precision="fp32"))  # which every backend computes
             instead = "Leave it out, or bench it on a GPU (--device gpu0)"
-            subjects.append(Subject(name, file, for_own_precision(ready, precision, name, instead)))
+            subjects.append(Subject(name, model, for_own_precision(ready, precision, name, instead)))
     task = progress.start("export torchvision networks", len(to_export)) if to_export else None
     for name, (network, size_px, classes) in to_export.items():
         _export(network, size_px, classes, made[name])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from exporters.graph.model import Model
 from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import Store, open_store
 from latency_db.target import Target
@@ -25,7 +26,7 @@ class Baseline:
     """Either another file to be timed in the same rounds, or the rounds of an earlier measurement."""
 
     name: str
-    build: Path | None = None
+    build: Model | None = None
     stored: StoredRounds | None = None
 
 
@@ -105,7 +106,7 @@ def read_baseline(path: Path, target: Target) -> Baseline:
             raise BadConfig(
                 f"the baseline {path} does not exist. Name an output of nastool check --json, or an ONNX file"
             )
-        return Baseline(str(path), build=path)
+        return Baseline(str(path), build=Model(path))
     rewrite = f"nastool check --latency ... --json > {path}"
     try:
         content = BaselineFile.model_validate_json(path.read_bytes())

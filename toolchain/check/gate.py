@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.graph.graph_hash import graph_hash
-from exporters.graph.precision import precision_of
+from exporters.graph.model import Model
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.judge import Judgment, Outcome, Requirements
-from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process
+from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process, timed_files
 from toolchain.check.requirements import requirements_of
 from toolchain.config import Config
 from toolchain.errors import BadConfig
@@ -104,9 +103,10 @@ def check(
     if limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     requirements = requirements_of(config.check, limit_ms, anchor_ms)
-    target = _target(config, file)
-    graph, batch, db = graph_hash(file), config.profile.batch, config.profile.db
-    compared = None if baseline is None else find_baseline(baseline, db, graph, target.target)
+    model = Model(file)
+    target = _target(config, model)
+    batch, db = config.profile.batch, config.profile.db
+    compared = None if baseline is None else find_baseline(baseline, db, model.graph_hash, target.target)
     if compared is not None:
         _require_comparable(compared, target, batch, requirements.confidence)
     request = Request(
@@ -114,27 +114,28 @@ def check(
         plan=measurement_plan(config),
         db=db,
         candidate=file,
-        build=compared.build if compared else None,
+        build=compared.build.path if compared and compared.build else None,
         stored=compared.stored if compared else None,
         requirements=requirements,
     )
-    judgment, first = measure_in_process(request, target, progress, "measure"), None
+    files = timed_files(target, model, compared.build if compared else None)
+    judgment, first = measure_in_process(request, files, progress, "measure"), None
     if judgment.outcome is Outcome.FAIL:
         title = "the check failed: measuring again in a fresh process"
         judgment, first = measure_in_fresh_process(request, progress, title), judgment
-    return Verdict(file, graph, requirements, compared, first, judgment, target.target)
+    return Verdict(file, model.graph_hash, requirements, compared, first, judgment, target.target)
 
 
-def _target(config: Config, file: Path) -> ReadyTarget:
-    """The target for the precision of `file`."""
+def _target(config: Config, model: Model) -> ReadyTarget:
+    """The target for the precision of `model`."""
     if config.profile.estimate:
         raise BadConfig(
             f"nastool check measures, and {config.profile.device} would only be estimated. Remove estimate = true "
             f"from nastool.toml, or run this where the device is attached"
         )
-    require_batch(file, config.profile.batch)
+    require_batch(model, config.profile.batch)
     instead = "Check the fp32 file here, and this one on a GPU (--device gpu0)"
-    return for_own_precision(require_target(config.profile, "fp32"), precision_of(file), file, instead)
+    return for_own_precision(require_target(config.profile, "fp32"), model.precision, model.path, instead)
 
 
 def _require_comparable(baseline: Baseline, target: ReadyTarget, batch: int, confidence: float) -> None:
@@ -142,7 +143,7 @@ def _require_comparable(baseline: Baseline, target: ReadyTarget, batch: int, con
     if baseline.build is not None:
         require_batch(baseline.build, batch)
         instead = "Compare with an fp32 file, or on a GPU (--device gpu0)"
-        for_own_precision(target, precision_of(baseline.build), baseline.build, instead)
+        for_own_precision(target, baseline.build.precision, baseline.build.path, instead)
     if baseline.stored is not None:
         needed = min_rounds((1 - confidence) / 2)  # half of the error is the baseline's (judge.ratio_to_stored)
         if len(baseline.stored) < needed:

@@ -7,6 +7,7 @@ Timing varies between processes (memory layout, shared caches), so a failure is 
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from time import monotonic
 
 from pydantic import TypeAdapter
 
-from exporters.graph.precision import precision_of
+from exporters.graph.model import Model
 from toolchain.check.judge import BASELINE, CANDIDATE, MAX_ROUNDS, Judgment, Requirements, StoredRounds, judge_rounds
 from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
@@ -43,15 +44,31 @@ class Request:
     requirements: Requirements
 
 
-def measure_in_process(request: Request, target: ReadyTarget, progress: Progress, title: str) -> Judgment:
+def timed_files(target: ReadyTarget, candidate: Model, build: Model | None) -> dict[str, TimedFile]:
+    """The files of a measurement, each on the target for its own precision.
+
+    Args:
+        target: for the precision of `candidate`.
+    """
+    files = {CANDIDATE: TimedFile(candidate, target)}
+    if build is not None:
+        files[BASELINE] = TimedFile(build, target.for_precision(build.precision))
+    return files
+
+
+def request_files(request: Request) -> dict[str, TimedFile]:
+    """The files of a request, in a process that has not looked up its target and parsed its files before."""
+    build = None if request.build is None else Model(request.build)
+    return timed_files(ready_target(request.spec), Model(request.candidate), build)
+
+
+def measure_in_process(request: Request, files: Mapping[str, TimedFile], progress: Progress, title: str) -> Judgment:
     """Time the files of `request` in rounds until the result is conclusive or the time limit is reached.
 
     Raises:
         NotOnnx, BackendUnavailable: a file cannot be run.
     """
-    files = {CANDIDATE: TimedFile(request.candidate, target)}
-    if request.build is not None:
-        files[BASELINE] = TimedFile(request.build, target.for_precision(precision_of(request.build)))
+    target = files[CANDIDATE].target
     plan = replace(request.plan, rounds=MAX_ROUNDS)
     seconds = round(request.requirements.max_seconds) or 1
     task, start, shown = progress.start(title, seconds), monotonic(), 0
@@ -104,7 +121,7 @@ def measure_in_fresh_process(request: Request, progress: Progress, title: str) -
 def main() -> None:
     """Read a request from stdin and write its judgment to stdout."""
     request = TypeAdapter(Request).validate_json(sys.stdin.buffer.read())
-    judgment = measure_in_process(request, ready_target(request.spec), Quiet(), "measure")
+    judgment = measure_in_process(request, request_files(request), Quiet(), "measure")
     sys.stdout.write(json.dumps(asdict(judgment)))
 
 

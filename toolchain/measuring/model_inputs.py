@@ -1,37 +1,26 @@
-"""ONNX files of any origin, looked at before they are timed."""
-
-from pathlib import Path
+"""Checks of ONNX files of any origin before they are timed."""
 
 from exporters.graph.inputs import Input
-from exporters.graph.inputs import inputs_of as model_inputs
-from exporters.graph.onnx_file import load_model
+from exporters.graph.model import Model
 from toolchain.errors import BadModel, MissingStage
 
 
-def inputs_of(path: Path) -> tuple[Input, ...]:
-    """The inputs of the model in a file.
+def require_batch(model: Model, batch: int) -> tuple[Input, ...]:
+    """The inputs of a model that can be timed at `batch` images per call.
+
+    It may have several inputs, each of float32 with the batch as its first size.
 
     Raises:
-        MissingStage: it is not there.
-        NotOnnx: truncated, or not an ONNX model.
+        MissingStage: the file does not exist.
+        NotOnnx: it cannot be read.
+        BadModel: the batch is fixed to another number, another size is open, or an input is not of float32.
     """
+    path = model.path
     if not path.exists():
-        raise MissingStage(f"{path} is not there. Type nastool export first, or name an ONNX file")
-    return model_inputs(load_model(path))
-
-
-def require_batch(path: Path, batch: int) -> tuple[Input, ...]:
-    """The inputs of a file that can be timed at `batch` images a call.
-
-    Any number of inputs is well, each of 32-bit floats; the first size of each is the batch.
-
-    Raises:
-        MissingStage, NotOnnx: as `inputs_of`.
-        BadModel: its batch is fixed to another number, another size is open, or it takes something else than floats.
-    """
-    inputs = inputs_of(path)
+        raise MissingStage(f"{path} is not there. Run nastool export first, or name an ONNX file")
+    inputs = model.inputs
     if not inputs:
-        raise BadModel(f"{path} takes no input, so there is nothing to time it on. Name a network")
+        raise BadModel(f"{path} takes no input, so it cannot be timed. Name a network")
     for input_ in inputs:
         if not input_.is_tensor:
             raise BadModel(

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.graph.graph_hash import graph_hash
+from exporters.graph.model import Model
 from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarize
 from toolchain.costs.latency import network_key
@@ -53,11 +53,11 @@ def measure_network(
         LatencyDbError: the table cannot be written.
     """
     with TemporaryDirectory(prefix="nastool-") as folder:
-        file = Path(folder) / "network.onnx"
-        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file, target.target.precision)
-        timed = time_until_stable({NETWORK: file}, target, plan, db, progress, "measure candidate")
+        model = Model(Path(folder) / "network.onnx")
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, model.path, target.target.precision)
+        timed = time_until_stable({NETWORK: model}, target, plan, db, progress, "measure candidate")
         rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
-        graph = graph_hash(file)
+        graph = model.graph_hash
     with open_store(db) as store:
         key, state, code = network_key(space, arch), target.conditions(), version("nastool")
         run_id = store.begin_run(

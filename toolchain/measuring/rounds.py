@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from exporters.backends import Backend, Compiled, CompileSpec, Simulated
 from exporters.graph import anchor
+from exporters.graph.model import Model
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.errors import BadConfig
@@ -18,6 +19,7 @@ from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.target import ReadyTarget
 from toolchain.progress import Progress, Task
 
+Files = Mapping[str, Path | Model]
 Round = dict[str, Sample]
 NO_ROUNDS: Mapping[int, Round] = MappingProxyType({})
 MOST_NAMED = 3  # files in a message
@@ -27,7 +29,7 @@ MOST_NAMED = 3  # files in a message
 class TimedFile:
     """A file and the target that it is timed on."""
 
-    path: Path
+    file: Path | Model
     target: ReadyTarget
 
 
@@ -49,7 +51,7 @@ def time_rounds(
 
 
 def time_until_stable(
-    files: Mapping[str, Path],
+    files: Files,
     target: ReadyTarget,
     plan: MeasurementPlan,
     db: str,
@@ -66,7 +68,7 @@ def time_until_stable(
     Args:
         done: rounds that were completed by a command that was killed.
     """
-    timed_files = {key: TimedFile(path, target) for key, path in files.items()}
+    timed_files = {key: TimedFile(file, target) for key, file in files.items()}
     anchors = _anchors(timed_files)
     rounds = dict(done)
     with _compiled(timed_files, anchors, db, progress) as compiled:
@@ -94,7 +96,7 @@ def time_until_stable(
 
 
 def summarize_files(
-    files: Mapping[str, Path],
+    files: Files,
     target: ReadyTarget,
     plan: MeasurementPlan,
     db: str,
@@ -107,7 +109,7 @@ def summarize_files(
 
 
 def measure_ms(
-    files: Mapping[str, Path],
+    files: Files,
     target: ReadyTarget,
     plan: MeasurementPlan,
     db: str,
@@ -162,13 +164,13 @@ def _compiled(
         anchor.write_anchor(folder / "anchor.onnx")
         compiled: dict[str, Compiled] = {}
 
-        def compile_(key: str, backend: Backend, path: Path, spec: CompileSpec) -> None:
-            compiled[key] = backend.compile(path, spec)
+        def compile_(key: str, backend: Backend, file: Path | Model, spec: CompileSpec) -> None:
+            compiled[key] = backend.compile(file, spec)
             stack.callback(compiled[key].close)
 
         for key, file in files.items():
             backend = backends.setdefault(anchors[key].key, _restarted(file.target.backend))
-            compile_(key, backend, file.path, file.target.compile_spec)
+            compile_(key, backend, file.file, file.target.compile_spec)
         for key, backend in backends.items():
             compile_(key, backend, folder / "anchor.onnx", anchor.spec(anchors[key].threads))
         yield compiled
@@ -200,13 +202,13 @@ def _round(timings: Mapping[str, Timing], anchors: Mapping[str, _Anchor]) -> Rou
     return {key: replace(sample, anchor_ms=anchors_ms[key]) for key, sample in samples.items()}
 
 
-def _summaries(files: Mapping[str, Path], target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, Summary]:
+def _summaries(files: Files, target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, Summary]:
     by_key = {key: [rounds[number][key] for number in sorted(rounds) if key in rounds[number]] for key in files}
     threads, kind = target.spec.threads, target.target.device_kind
     return {key: summarize(samples, threads, kind) for key, samples in by_key.items()}
 
 
-def _unstable(files: Mapping[str, Path], target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, str]:
+def _unstable(files: Files, target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, str]:
     """Files whose latency is not reproducible yet, each with the reason."""
     return {key: s.unstable for key, s in _summaries(files, target, rounds).items() if s.unstable}
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from exporters.graph.graph_hash import graph_hash
+from exporters.graph.model import Model
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.target import Target
@@ -120,19 +120,29 @@ def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
     return replace(table, rows={**table.rows, **whole})
 
 
-def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Path]:
+def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:
     task = progress.start("export variants", len(parts))
     files = {}
     for number, part in enumerate(parts):
-        files[part.key] = folder / f"{number}.onnx"
-        export_for_timing(part.build(), part.input_shape, files[part.key], precision)
+        model = Model(folder / f"{number}.onnx")
+        export_for_timing(part.build(), part.input_shape, model.path, precision)
+        _read_once(model)
+        files[part.key] = model
         task.advance(note=part.key)
     return files
 
 
-def _begin_or_resume(store: Store, target: ReadyTarget, space: SearchSpace, files: dict[str, Path], rounds: int) -> int:
+def _read_once(model: Model) -> None:
+    """Read what a profile needs of a file, so that not all parsed files are in memory at the same time."""
+    _ = model.graph_hash, model.precision
+    model.release()
+
+
+def _begin_or_resume(
+    store: Store, target: ReadyTarget, space: SearchSpace, files: dict[str, Model], rounds: int
+) -> int:
     """The id of the run that rounds are added to."""
-    graphs = {key: graph_hash(path) for key, path in files.items()}
+    graphs = {key: model.graph_hash for key, model in files.items()}
     run_id = store.unfinished_run(target.target, graphs, rounds)
     if run_id is not None:
         return run_id

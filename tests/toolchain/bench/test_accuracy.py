@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from toolchain.bench.accuracy import Accuracy, part_of, score
 from toolchain.bench.subjects import Subject
@@ -58,7 +59,7 @@ def write(
     about = {"space": space.name, "classes": list(data.classes), "preprocessing": preprocessing_of(data)}
     metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, **(changes or {})}.items()}
     export_onnx(net, torch.zeros(2, *space.input_shape), path, metadata)
-    return Subject(str(path), path, target)
+    return Subject(str(path), Model(path), target)
 
 
 @pytest.mark.parametrize("part", ["holdout", "test"])
@@ -85,7 +86,7 @@ def test_a_file_of_whole_batches_alone(
         value.type.tensor_type.shape.dim[0].dim_value = BATCH
     onnx.save(model, tmp_path / "static.onnx")
     assert len(data.test.labels) % BATCH, "else there is nothing to fill up"
-    static = Subject("static", tmp_path / "static.onnx", ORT)
+    static = Subject("static", Model(tmp_path / "static.onnx"), ORT)
     found = score([dynamic, static], "test", digits, Quiet())
     assert found[static] == found[dynamic]
 
@@ -118,7 +119,7 @@ def test_a_file_of_another_program(
     net: nn.Module, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
     export_onnx(net, torch.zeros(2, *tiny_space.input_shape), tmp_path / "model.onnx")
-    subject = Subject("x", tmp_path / "model.onnx", ORT)
+    subject = Subject("x", Model(tmp_path / "model.onnx"), ORT)
     found = score([subject], "test", digits, Quiet())
     assert found == {subject: "unknown: the file says nothing of its classes"}
 
@@ -134,7 +135,7 @@ def test_each_backend_computes_its_own(
 
 
 def test_of_an_engine_it_is_unknown(tiny_config: Config, tmp_path: Path) -> None:
-    subject = Subject("model.sm86.engine", tmp_path / "model.sm86.engine", ORT)
+    subject = Subject("model.sm86.engine", Model(tmp_path / "model.sm86.engine"), ORT)
     found = score([subject], "test", digits, Quiet())[subject]
     assert isinstance(found, str)
     assert found.startswith("unknown: of an engine")

@@ -11,6 +11,7 @@ from torch import nn
 
 from exporters.backends.fake import latency_ms
 from exporters.graph.graph_hash import graph_hash
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from exporters.manifest import sha256
 from latency_db.table import Sample
@@ -35,7 +36,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ...]:
     for layers in (1, 3):
         net = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(layers)], nn.Flatten())
         export_onnx(net, torch.zeros(2, 1, 16, 16), folder / f"{layers}.onnx")
-    return tuple(Subject(name, folder / f"{name[0]}.onnx", FAKE) for name in ("1", "3", "1"))
+    return tuple(Subject(name, Model(folder / f"{name[0]}.onnx"), FAKE) for name in ("1", "3", "1"))
 
 
 def benched(subjects: Sequence[Subject], rounds: int = 9, **scores: Accuracy | str) -> Bench:
@@ -104,7 +105,7 @@ def test_of_an_engine_the_file_is_hashed_and_no_graph(subjects: tuple[Subject, .
     """The device whose latency is known takes whatever the file is called."""
     file = tmp_path / "model.engine"
     file.write_bytes(subjects[0].file.read_bytes())
-    (entry,) = benched([Subject("model.engine", file, FAKE.for_precision("unknown"))]).entries
+    (entry,) = benched([Subject("model.engine", Model(file), FAKE.for_precision("unknown"))]).entries
     assert (entry.graph_hash, entry.file_hash, entry.precision) == (None, sha256(file), "unknown")
 
 

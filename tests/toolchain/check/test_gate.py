@@ -17,13 +17,12 @@ from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check
 from toolchain.check.judge import MIN_ROUNDS_ALONE, Judgment, Outcome
-from toolchain.check.measure import Request, measure_in_fresh_process
+from toolchain.check.measure import Request, measure_in_fresh_process, request_files
 from toolchain.check.requirements import requirements_of
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
 from toolchain.measuring.from_config import measurement_plan, require_target, target_spec
 from toolchain.measuring.rounds import TimedFile, time_rounds
-from toolchain.measuring.target import ready_target
 from toolchain.progress import Progress, Quiet
 
 
@@ -42,7 +41,7 @@ def confirmed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process takes seconds to start, and that it measures the same is tested once."""
 
     def measure(request: Request, progress: Progress, title: str) -> Judgment:
-        return gate.measure_in_process(request, ready_target(request.spec), progress, title)
+        return gate.measure_in_process(request, request_files(request), progress, title)
 
     monkeypatch.setattr(gate, "measure_in_fresh_process", measure)
 
@@ -118,7 +117,7 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
         requirements_of(config.check, ms, None),
     )
     here, afresh = (
-        gate.measure_in_process(request, target, Quiet(), "here"),
+        gate.measure_in_process(request, request_files(request), Quiet(), "here"),
         measure_in_fresh_process(request, Quiet(), "afresh"),
     )
     assert replace(afresh, seconds=0.0) == replace(
@@ -227,7 +226,7 @@ def test_a_latency_that_can_not_be_is_no_baseline(
 def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"nothing to check against\. Give --latency 17ms, or --baseline FILE"):
         check(config, file, None, None, Quiet())
-    with pytest.raises(MissingStage, match=r"none\.onnx is not there\. Type nastool export"):
+    with pytest.raises(MissingStage, match=r"none\.onnx is not there\. Run nastool export"):
         check(config, tmp_path / "none.onnx", 1.0, None, Quiet())
     with pytest.raises(BadConfig, match="is not a baseline"):
         check(config, file, None, tmp_path / "none.json", Quiet())

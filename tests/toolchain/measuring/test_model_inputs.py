@@ -8,8 +8,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporters.errors import NotOnnx
+from exporters.graph.inputs import Input
+from exporters.graph.model import Model
 from toolchain.errors import BadModel, MissingStage
-from toolchain.measuring.model_inputs import Input, inputs_of, require_batch
+from toolchain.measuring.model_inputs import require_batch
 
 
 def write(folder: Path, *inputs: tuple[str, int, list[Any]], weight: str | None = None) -> Path:
@@ -31,12 +33,12 @@ def test_several_inputs_of_any_name(tmp_path: Path) -> None:
         tmp_path, ("left", TensorProto.FLOAT, ["N", 3, 8, 8]), ("right", TensorProto.FLOAT, [4, 5]), weight="w"
     )
     expected = (Input("left", "float32", ("N", 3, 8, 8)), Input("right", "float32", (4, 5)))
-    assert inputs_of(path) == require_batch(path, 4) == expected
+    assert require_batch(Model(path), 4) == expected
 
 
 def test_a_batch_without_a_name_is_open(tmp_path: Path) -> None:
     path = write(tmp_path, ("x", TensorProto.FLOAT, [None, 3]))
-    assert require_batch(path, 7) == (Input("x", "float32", ("?", 3)),)
+    assert require_batch(Model(path), 7) == (Input("x", "float32", ("?", 3)),)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_a_batch_without_a_name_is_open(tmp_path: Path) -> None:
 )
 def test_what_can_not_be_timed_is_refused(input_: tuple[str, int, list[Any]], expected: str, tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=expected):
-        require_batch(write(tmp_path, input_), 8)
+        require_batch(Model(write(tmp_path, input_)), 8)
 
 
 def test_a_file_without_inputs(tmp_path: Path) -> None:
@@ -64,12 +66,12 @@ def test_a_file_without_inputs(tmp_path: Path) -> None:
     )
     onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
     with pytest.raises(BadModel, match="takes no input"):
-        require_batch(tmp_path / "model.onnx", 8)
+        require_batch(Model(tmp_path / "model.onnx"), 8)
 
 
 def test_what_is_no_file_or_no_onnx(tmp_path: Path) -> None:
     with pytest.raises(MissingStage, match="is not there"):
-        inputs_of(tmp_path / "none.onnx")
+        require_batch(Model(tmp_path / "none.onnx"), 8)
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(NotOnnx, match="is not a valid ONNX file"):
-        inputs_of(tmp_path / "text.onnx")
+        require_batch(Model(tmp_path / "text.onnx"), 8)
