@@ -15,16 +15,17 @@ class GraphWalker:
 
     def __init__(self, graph: GraphProto) -> None:
         self.graph = graph
+        self.nodes: tuple[NodeProto, ...] = tuple(graph.node)
         self.constants: Mapping[str, NDArray[Any]] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
         }
-        self.producer: Mapping[str, NodeProto] = {name: node for node in graph.node for name in node.output}
+        self.producer: Mapping[str, NodeProto] = {name: node for node in self.nodes for name in node.output}
 
     @cached_property
     def consumers(self) -> Mapping[str, list[NodeProto]]:
         """The nodes that read each tensor, in the order of the graph."""
         consumers: dict[str, list[NodeProto]] = {}
-        for node in self.graph.node:
+        for node in self.nodes:
             for name in node.input:
                 consumers.setdefault(name, []).append(node)
         return consumers

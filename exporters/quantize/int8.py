@@ -1,9 +1,9 @@
-"""A float32 file -> the same network in 8 bits (see `exporters.quantize.qdq` for what the runtimes want).
+"""Quantizes a float32 model to 8 bits (`exporters.quantize.qdq` describes what the runtimes need).
 
-What comes from a ReLU has codes 0 to 127, as many as a symmetric int8 has for values from 0 up.
+The output of a ReLU has codes 0 to 127, as many as a symmetric int8 has for values from 0 up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 import onnx
@@ -11,62 +11,78 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from exporters.errors import ExportFailed
+from exporters.graph.operators import PASS_THROUGH_OPS
+from exporters.graph.walker import GraphWalker, int_attribute
 from exporters.quantize.calibration_ranges import clipping_levels
-from exporters.quantize.qdq import PASS_THROUGH_OPS, Graph, IntegerWeights, Tensors, attribute, rewrite
-from exporters.quantize.weight_quantization import MOST_CODE, quantize_weights
+from exporters.quantize.integer_layer import IntegerWeights, TensorScales
+from exporters.quantize.layers import activated, is_non_negative, product_nodes, scale_groups, sum_nodes
+from exporters.quantize.qdq import quantized_copy
+from exporters.quantize.weight_quantization import MAX_CODE, quantize_weights
 
 # On x64 without VNNI, ONNX Runtime adds pairs of products in 16 bits. uint8 codes up to 127 with weights of up to 127
 # stay below 2^15; an int8 input is shifted to codes up to 255 there, so its weights get one bit less.
-MOST_CODE_BEHIND_INT8 = 63
+MAX_CODE_BEHIND_INT8 = 63
 
 
 def quantize(model: onnx.ModelProto, images: NDArray[np.float32]) -> onnx.ModelProto:
-    """`model` with its convolutions, sums, classifier and what lies between them in 8 bits.
+    """`model` with its convolutions, sums, classifier and the tensors between them in 8 bits.
 
     Args:
         model: of float32, batch normalization folded, as `export_onnx` writes it.
-        images: (N, C, H, W), preprocessed; clipping levels come from them.
+        images: (N, C, H, W), preprocessed; clipping levels are calibrated on them.
 
     Raises:
-        ExportFailed: there is no convolution in it.
+        ExportFailed: the model has no convolution, or its weights or its activations on the images
+            are not finite.
     """
-    walked = Graph(model.graph)
-    products = walked.products()
+    graph = GraphWalker(model.graph)
+    products, sums = product_nodes(graph), sum_nodes(graph)
     if not any(node.op_type == "Conv" for node in products):
-        raise ExportFailed("this network has no convolution, so there is nothing to compute in 8 bits. Ask for fp32")
-    outputs = {value.name for value in model.graph.output}
+        raise ExportFailed("the network has no convolution to compute in 8 bits. Use --precision fp32")
     names = [node.input[0] for node in products]
-    names += [walked.after_activation(node.output[0]) for node in (*products, *walked.sums())]
-    names += [name for node in walked.sums() for name in node.input]
-    tensors = measure_tensors(model, walked, [name for name in names if name not in outputs], images)
-    quantized = onnx.ModelProto()
-    quantized.CopyFrom(model)
-    rewrite(quantized, walked, tensors, {node.input[1]: _weights(walked, node, tensors) for node in products})
-    return quantized
+    names += [activated(graph, node.output[0]) for node in (*products, *sums)]
+    names += [name for node in sums for name in node.input]
+    outputs = {value.name for value in model.graph.output}
+    tensors = calibrate(model, graph, [name for name in names if name not in outputs], images)
+    layers = {node.input[1]: _integer_weights(graph, node, tensors) for node in products}
+    return quantized_copy(model, tensors, layers)
 
 
-def measure_tensors(
+def calibrate(
     model: onnx.ModelProto,
-    walked: Graph,
+    graph: GraphWalker,
     names: Sequence[str],
     images: NDArray[np.float32],
-    carriers: Sequence[str] = PASS_THROUGH_OPS,
-) -> Tensors:
-    """Scales for the tensors `names` and all that is only moved from or to them by `carriers`, from `images`."""
-    groups = walked.groups(names, carriers)
-    levels = clipping_levels(model, {members[0]: members for members in groups}, images, MOST_CODE)
+    pass_through_ops: Set[str] = PASS_THROUGH_OPS,
+) -> TensorScales:
+    """Scales for the tensors `names` and for all that `pass_through_ops` move from or to them.
+
+    Args:
+        model: what computes the tensors' values on `images`.
+        graph: the graph that is quantized; `model` has its tensors.
+
+    Raises:
+        ExportFailed: values on the images are not finite.
+    """
+    groups = scale_groups(graph, names, pass_through_ops)
+    levels = clipping_levels(model, {group[0]: group for group in groups}, images, MAX_CODE)
     scales: dict[str, np.float32] = {}
     unsigned: set[str] = set()
-    for members in groups:
-        scales |= dict.fromkeys(members, np.float32(levels[members[0]] / MOST_CODE))
-        if all(walked.from_relu(name) for name in members):
-            unsigned |= set(members)
-    return Tensors(scales, frozenset(unsigned))
+    for group in groups:
+        scales |= dict.fromkeys(group, np.float32(levels[group[0]] / MAX_CODE))
+        if all(is_non_negative(graph, name) for name in group):
+            unsigned |= set(group)
+    return TensorScales(scales, frozenset(unsigned))
 
 
-def _weights(walked: Graph, node: NodeProto, tensors: Tensors) -> IntegerWeights:
-    x, weight = node.input[0], walked.values[node.input[1]]
-    bias = walked.values[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
-    depthwise = attribute(node, "group", 1) == len(weight)
-    most = MOST_CODE if x in tensors.unsigned or depthwise else MOST_CODE_BEHIND_INT8
-    return IntegerWeights(*quantize_weights(weight, bias, tensors.scales[x], most), tensors.scales[x])
+def _integer_weights(graph: GraphWalker, node: NodeProto, tensors: TensorScales) -> IntegerWeights:
+    x, weight = node.input[0], graph.constants[node.input[1]]
+    bias = graph.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ExportFailed(
+            f"the network can't be quantized: its weights {node.input[1]} or their bias are infinite or NaN. "
+            f"Retrain it with a lower learning rate"
+        )
+    depthwise = int_attribute(node, "group", 1) == len(weight)
+    max_code = MAX_CODE if x in tensors.unsigned or depthwise else MAX_CODE_BEHIND_INT8
+    return IntegerWeights(*quantize_weights(weight, bias, tensors.scales[x], max_code), tensors.scales[x])

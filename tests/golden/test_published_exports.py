@@ -14,7 +14,7 @@ from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import compare, require
 from exporters.graph.to_onnx import export_onnx
-from exporters.quantize.integer_check import check_codes
+from exporters.quantize.integer_check import check_integer_layers
 from exporters.quantize.qcdq import write_codes
 from toolchain.nets.baselines import published
 from toolchain.nets.blocks import STANDALONE
@@ -74,7 +74,7 @@ def test_resnet18_of_mixed_bits_at_224_px(tmp_path: Path) -> None:
     write_model(write_codes(load_model(tmp_path / "plain.onnx"), layers, pictures), tmp_path / "int8.onnx")
     assert len(layers) == 19
     assert convolutions(tmp_path / "int8.onnx") == {"int8": 19, "fp32": 1}
-    checked = check_codes(tmp_path / "int8.onnx", pictures[:2])
+    checked = check_integer_layers(load_model(tmp_path / "int8.onnx"), pictures[:2])
     assert [layer.wrong for layer in checked if layer.op == "Conv"] == [0] * 19
     assert sum(layer.op == "Add" for layer in checked) == 8
     found = Backend().compile(tmp_path / "int8.onnx", CompileSpec(1, precision="mixed")).run({"images": pictures})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from exporters.backends import Backend, CompileSpec
+from exporters.graph.onnx_file import load_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import (
     Parity,
@@ -22,7 +23,7 @@ from exporters.graph.parity import (
 )
 from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT
-from exporters.quantize.integer_check import Checked, check_codes
+from exporters.quantize.integer_check import LayerCheck, check_integer_layers
 from toolchain.export.precisions import LOW_BIT, Model
 from toolchain.nets.deploy import folding_error, integer_layers
 from toolchain.training.accuracy import fixed_batches
@@ -42,7 +43,7 @@ class ExportVerification:
     parity: Parity
     holdout_accuracy: float
     convolutions: dict[str, int]
-    codes: tuple[Checked, ...]
+    codes: tuple[LayerCheck, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For the manifest."""
@@ -100,7 +101,7 @@ def verify_export(
         compiled.close()
     accuracy = right / len(data.holdout)
     require_accuracy(holdout_accuracy, accuracy, model.tolerance, len(data.holdout), parity.top1_agreement)
-    codes = check_codes(model.file, _filled(images[: batch or CODE_IMAGES], batch))
+    codes = check_integer_layers(load_model(model.file), _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
     found = convolutions(model.file)
     require_fused(found.get("int8", 0), model.integer_convolutions or 0)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from exporters.errors import ExportFailed
-from exporters.quantize.qdq import IntegerWeights
+from exporters.quantize.integer_layer import IntegerWeights
 from exporters.quantize.weight_quantization import refine_codes
 from toolchain.nets.quantizers import QuantConv2d, levels
 

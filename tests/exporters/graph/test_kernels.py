@@ -22,8 +22,8 @@ class Residual(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = torch.relu(self.conv(x) + x)
-        return found
+        y: Tensor = torch.relu(self.conv(x) + x)
+        return y
 
 
 def exported(module: nn.Module, shape: tuple[int, int, int], folder: Path) -> onnx.ModelProto:
@@ -74,8 +74,8 @@ def test_an_activation_of_two_readers_is_not_taken_twice(tmp_path: Path) -> None
 
         def forward(self, x: Tensor) -> Tensor:
             x = torch.relu(self.first(x))
-            found: Tensor = self.left(x) + self.right(x)
-            return found
+            y: Tensor = self.left(x) + self.right(x)
+            return y
 
     assert [k.op for k in kernels_of(exported(Fork(), (2, 3, 3), tmp_path), batch=1)] == ["Conv", "Conv", "Conv"]
 

@@ -59,10 +59,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_channel_shuffle_runs_at_any_batch(file: Path, batch: int) -> None:
     x = torch.randn(batch, 8, 6, 6, generator=torch.Generator().manual_seed(batch))
     session = Backend().compile(file, CompileSpec(batch))
-    found = session.run({INPUT: x.numpy()})[OUTPUT]
+    logits = session.run({INPUT: x.numpy()})[OUTPUT]
     with torch.no_grad():
         # float32 in another order
-        np.testing.assert_allclose(found, shuffled()(x).numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(logits, shuffled()(x).numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_an_example_of_one_image_does_not_fix_the_batch(tmp_path: Path) -> None:

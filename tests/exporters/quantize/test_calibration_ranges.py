@@ -1,4 +1,4 @@
-"""Clipping levels: the best there are for the values seen, over groups, and the same however images are cut."""
+"""Clipping levels have the least squared error, are shared in groups, and do not depend on batches."""
 
 import numpy as np
 import onnx
@@ -33,10 +33,10 @@ def levels(groups: dict[str, list[str]], pictures: np.ndarray, codes: int = 127)
     return clipping_levels(model(), groups, pictures, codes)
 
 
-def test_the_level_has_the_least_squared_error_of_all_that_were_tried() -> None:
+def test_the_level_has_the_least_squared_error() -> None:
     pictures = images(64)
     for codes in (7, 127):
-        found = levels({"x": ["images"]}, pictures, codes)["x"]
+        level = levels({"x": ["images"]}, pictures, codes)["x"]
         largest = np.abs(pictures).max()
 
         def error(level: float, codes: int = codes) -> float:
@@ -45,16 +45,16 @@ def test_the_level_has_the_least_squared_error_of_all_that_were_tried() -> None:
             return float(((pictures - rounded) ** 2).mean())
 
         best = min(error(share * largest) for share in np.linspace(0.3, 1, 64))
-        assert error(found) <= best * 1.01  # the search sees a histogram of 2048 bins
-        assert found <= largest * 1.0001
+        assert error(level) <= best * 1.01  # the search sees a histogram of 2048 bins
+        assert level <= largest * 1.0001
 
 
-def test_few_codes_cut_off_more_than_many() -> None:
+def test_few_codes_clip_more_than_many() -> None:
     pictures = images(64)
     assert levels({"x": ["images"]}, pictures, 7)["x"] < 0.8 * levels({"x": ["images"]}, pictures, 127)["x"]
 
 
-def test_one_outlier_does_not_take_the_steps_of_all() -> None:
+def test_one_outlier_is_clipped() -> None:
     pictures = images(64)
     pictures[0, 0, 0, 0] = 3 * np.abs(pictures).max()
     assert levels({"x": ["images"]}, pictures, 15)["x"] < 0.5 * np.abs(pictures).max()
@@ -73,5 +73,5 @@ def test_any_number_of_images(count: int) -> None:
     assert 0 < levels({"x": ["images"]}, images(count))["x"] <= np.abs(images(count)).max() * 1.0001
 
 
-def test_values_that_are_all_zero_have_a_level() -> None:
+def test_a_tensor_of_zeros_has_a_positive_level() -> None:
     assert levels({"relu": ["relu"]}, -np.ones((2, 1, 8, 8), np.float32))["relu"] > 0

@@ -1,4 +1,4 @@
-"""8 bits by explicit Q and DQ: what the runtimes need is there, and what is computed is the network."""
+"""8-bit files with explicit Q and DQ: they have what each runtime needs, and compute the network."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from exporters.quantize.int8 import quantize
 
 
 class Mixed(nn.Module):
-    """What the families have: ReLU and ReLU6, depthwise without activation, halves and concatenation, a shortcut."""
+    """The parts of all families: ReLU and ReLU6, depthwise without activation, split and concatenation, a shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,19 +72,19 @@ def test_every_convolution_runs_in_integers(files: tuple[Path, Path]) -> None:
     assert [precision_of(file) for file in files] == ["fp32", "int8"]  # the classifier as well
 
 
-def test_it_computes_about_the_same(files: tuple[Path, Path]) -> None:
+def test_logits_are_close_to_those_of_float32(files: tuple[Path, Path]) -> None:
     exact, rounded = map(logits, files)
-    # a step of 7 bits is 8e-3 of a tensor's range; roundings of seven tensors add up to some of those
+    # a step of 7 bits is 8e-3 of a tensor's range, and the rounding errors of seven tensors add up
     assert 0 < np.abs(exact - rounded).max() / np.abs(exact).max() < 0.05
 
 
 @pytest.mark.parametrize("batch", [1, 2, 32])
 def test_integers_do_not_depend_on_the_batch(files: tuple[Path, Path], batch: int) -> None:
-    # all but the classifier is exact; its float32 sums may be added in another order
+    # the integers are exact; the float32 sums of the classifier may be added in another order
     np.testing.assert_allclose(logits(files[1], batch), logits(files[1])[:batch], rtol=1e-5, atol=1e-5)
 
 
-def test_what_tensorrt_takes(files: tuple[Path, Path]) -> None:
+def test_codes_and_zero_points_are_those_that_tensorrt_takes(files: tuple[Path, Path]) -> None:
     """Zero points of 0, codes up to 127 in unsigned tensors, no bias of int32."""
     graph = onnx.load(files[1]).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -100,7 +100,7 @@ def test_what_tensorrt_takes(files: tuple[Path, Path]) -> None:
             assert constants[clip.input[2]] == 127
             activations += 1
     assert activations >= 5
-    assert not {"Relu"} & {node.op_type for node in graph.node}  # rounding to uint8 does their work
+    assert not {"Relu"} & {node.op_type for node in graph.node}  # rounding to uint8 cuts off at 0
 
 
 def test_biases_lie_on_the_grid_of_the_sums(files: tuple[Path, Path]) -> None:
@@ -115,10 +115,42 @@ def test_biases_lie_on_the_grid_of_the_sums(files: tuple[Path, Path]) -> None:
             assert np.abs(codes).max() > 1
 
 
+def test_weights_behind_a_signed_input_have_one_bit_less(files: tuple[Path, Path]) -> None:
+    """ONNX Runtime without VNNI adds two products in 16 bits: 2 * 127 * 127 and 2 * 255 * 63 are below 2^15."""
+    graph = onnx.load(files[1]).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    largest: dict[str, set[int]] = {"uint8": set(), "int8": set(), "depthwise": set()}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            x, codes = producers[node.input[0]], constants[producers[node.input[1]].input[0]]
+            depthwise = any(entry.name == "group" and entry.i == len(codes) for entry in node.attribute)
+            kind = "depthwise" if depthwise else constants[x.input[2]].dtype.name
+            largest[kind].add(int(np.abs(codes).max()))
+    assert largest == {"uint8": {127}, "int8": {63}, "depthwise": {127}}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_activations_that_are_not_finite_are_refused(files: tuple[Path, Path], value: float) -> None:
+    images = pictures(4)
+    images[0, 0, 0, 0] = value
+    with pytest.raises(ExportFailed, match=r"quantized: its tensor \S+ has infinite or NaN values on the calibration"):
+        quantize(load_model(files[0]), images)
+
+
+def test_weights_that_are_not_finite_are_refused(files: tuple[Path, Path]) -> None:
+    """A ReLU6 behind an infinite bias gives finite activations."""
+    model = load_model(files[0])
+    bias = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 1)
+    bias.CopyFrom(numpy_helper.from_array(np.full(bias.dims[0], np.inf, np.float32), bias.name))
+    with pytest.raises(ExportFailed, match=r"its weights \S+ or their bias are infinite or NaN"):
+        quantize(model, pictures(4))
+
+
 def test_metadata_is_kept_and_replaced(files: tuple[Path, Path], tmp_path: Path) -> None:
     write_model(load_model(files[1]), tmp_path / "again.onnx", {"precision": "other"})
-    said = {entry.key: entry.value for entry in load_model(tmp_path / "again.onnx").metadata_props}
-    assert said == {"name": "mixed", "precision": "other"}
+    metadata = {entry.key: entry.value for entry in load_model(tmp_path / "again.onnx").metadata_props}
+    assert metadata == {"name": "mixed", "precision": "other"}
 
 
 def test_tensorrt_rtx_builds_it(files: tuple[Path, Path]) -> None:

@@ -1,9 +1,9 @@
-"""Integer weights and biases: on the grid, within range, and as near as they can be."""
+"""Integer weights and biases lie on their grid, within range, and as close as possible to the floats."""
 
 import numpy as np
 import pytest
 
-from exporters.quantize.weight_quantization import MOST_BIAS_CODE, quantize_weights, refine_codes
+from exporters.quantize.weight_quantization import MAX_BIAS_CODE, quantize_weights, refine_codes
 
 X_SCALE = np.float32(0.13)
 
@@ -33,19 +33,19 @@ def test_finer_codes_are_the_same_weights(largest: int) -> None:
     assert np.abs(on_grid - bias).max() <= (X_SCALE * finer_scale).max() * 0.5001
 
 
-def test_biases_come_back_whole_as_a_runtime_rounds_them() -> None:
+def test_a_runtime_rounds_biases_to_their_own_codes() -> None:
     """ONNX Runtime divides the float32 bias by x_scale * w_scale; no bias may land between two codes."""
     rng = np.random.default_rng(0)
     bias = (rng.standard_normal(20_000) * 10.0 ** rng.uniform(-3, 3, 20_000)).astype(np.float32)
     weight = rng.standard_normal((20_000, 1, 1, 1)).astype(np.float32) * 0.05
     _, scale, on_grid = quantize_weights(weight, bias, X_SCALE, 127)
-    found = on_grid / (X_SCALE * scale)
-    assert np.abs(found - np.rint(found)).max() < 0.3
-    assert np.abs(found).max() <= MOST_BIAS_CODE + 1
+    codes = on_grid / (X_SCALE * scale)
+    assert np.abs(codes - np.rint(codes)).max() < 0.3
+    assert np.abs(codes).max() <= MAX_BIAS_CODE + 1
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-30, 1e-9])
-def test_a_channel_that_is_shut_off_keeps_its_bias(weight: float) -> None:
+def test_a_channel_without_weights_keeps_its_bias(weight: float) -> None:
     bias = np.array([0.7, -0.7], np.float32)
     full = np.full((2, 1, 1, 1), weight, np.float32)
     for codes, scale, on_grid in (
@@ -57,7 +57,7 @@ def test_a_channel_that_is_shut_off_keeps_its_bias(weight: float) -> None:
         assert (scale > 0).all()
 
 
-def test_all_zero_is_no_division_by_zero() -> None:
+def test_zeros_have_positive_finite_scales() -> None:
     zeros = np.zeros((2, 1, 1, 1), np.float32)
     for codes, scale, bias in (
         quantize_weights(zeros, zeros[:, 0, 0, 0], X_SCALE, 127),

@@ -20,7 +20,7 @@ from exporters.graph.optimized import convolutions, optimized
 from exporters.graph.parity import require_codes, require_folding, require_fused
 from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
-from exporters.quantize.integer_check import check_codes, cut_out
+from exporters.quantize.integer_check import check_integer_layers, extracted_layers
 from exporters.quantize.qcdq import write_codes
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.deploy import deployed, folding_error, integer_layers, plain
@@ -85,7 +85,7 @@ def logits(file: Path) -> np.ndarray:
 @pytest.mark.parametrize("profile", ["exact", "int8"])
 def test_no_code_behind_a_convolution_is_wrong(net: Network, tmp_path: Path, profile: str) -> None:
     file = written(net, tmp_path, profile)
-    checked = check_codes(file, images().numpy())
+    checked = check_integer_layers(load_model(file), images().numpy())
     convs = [layer for layer in checked if layer.op == "Conv"]
     # of `exact` the first convolutions of the blocks lie between codes; of `int8` the second and the shortcut as well
     assert len(convs) == (4 if profile == "exact" else 9)
@@ -205,7 +205,7 @@ def move_clip(net: Network) -> None:
 def test_a_layer_that_is_folded_wrong_is_caught(mixed: Network, damage: Damage) -> None:
     broken = deepcopy(mixed)
     damage(broken)
-    with pytest.raises(ParityFailed, match=r"folded to integers does not compute what it did.*1e-04 allowed"):
+    with pytest.raises(ParityFailed, match=r"folded to integers does not compute what it did before.*1e-04 allowed"):
         require_folding(folding_error(mixed, integer_layers(broken), images()))
 
 
@@ -225,11 +225,11 @@ def test_a_runtime_that_computes_one_filter_wrong_is_caught(
 
     monkeypatch.setattr("exporters.quantize.integer_check._session", wrong)
     with pytest.raises(ParityFailed, match=r"codes behind blocks\.1\.main\.0\.weight_dq are wrong"):
-        require_codes(check_codes(file, images().numpy()))
+        require_codes(check_integer_layers(load_model(file), images().numpy()))
 
 
 def test_pieces_are_fused_as_in_the_whole(mixed: Network, tmp_path: Path) -> None:
-    pieces = list(cut_out(written(mixed, tmp_path, "int8")))
+    pieces = list(extracted_layers(load_model(written(mixed, tmp_path, "int8"))))
     assert len(pieces) == 9 + 4
     for number, piece in enumerate(pieces):
         path = tmp_path / f"{number}.onnx"
@@ -252,7 +252,9 @@ def test_a_channel_that_training_shut_off_ships(tmp_path: Path) -> None:
     norm.weight.data[2] = 0.0
     norm.weight.data[3] = 1e-12
     assert folding_error(net, integer_layers(net), images()) < 1e-4
-    assert all(layer.wrong == 0 for layer in check_codes(written(net, tmp_path, "int8"), images().numpy()))
+    assert all(
+        layer.wrong == 0 for layer in check_integer_layers(load_model(written(net, tmp_path, "int8")), images().numpy())
+    )
 
 
 def test_a_convolution_without_a_normalisation_behind_it_is_named() -> None:
