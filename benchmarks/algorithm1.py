@@ -36,10 +36,10 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.runs import Run
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Score
+from toolchain.search.scores import CandidateLine, Score
 from toolchain.search.strategies import Evolution, Proposal, Scored, Strategy, best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -88,7 +88,7 @@ def search_the_quick_preset(args: argparse.Namespace) -> None:
         own = Evolution(feasible, POPULATION, TOP_K, MUTATION)
         preset = Evolution(feasible, config.search.population, config.search.top_k, config.search.mutation)
         evaluators = (
-            Evaluator(supernet, data, bn_images, batch, config.seed, threads=threads)
+            Evaluator(supernet, data, ScoringSettings(bn_images, batch, config.seed, threads=threads))
             for threads in (1, 1, config.search.threads)
         )
         took: dict[str, float] = {}
@@ -98,9 +98,9 @@ def search_the_quick_preset(args: argparse.Namespace) -> None:
             ("the preset's search", preset, config.search.generations),
         ]
         for (name, strategy, generations), evaluator in zip(selected, evaluators, strict=True):
-            journal = Journal(Path(folder) / f"{name}.jsonl", {})
+            journal = Journal(Path(folder) / f"{name}.jsonl", {}, CandidateLine)
             began = time.perf_counter()
-            results = run_strategy(strategy, generations, config.seed, journal, evaluator, Quiet())
+            results = run_strategy(strategy, range(generations), Scoring(config.seed, journal, evaluator, Quiet()))
             took[name] = time.perf_counter() - began
             print(
                 f"{name}: {len(results)} slots, {len(journal.lines)} candidates, {took[name]:.1f} s, "
@@ -202,11 +202,12 @@ def time_all_but_evaluation(generations: int) -> None:
     feasible = FeasibleSet(space, budget)
     mark("feasible set")
     with TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "j.jsonl", {})
+        journal = Journal(Path(folder) / "j.jsonl", {}, CandidateLine)
         evolution = Evolution(feasible, POPULATION, TOP_K, MUTATION)
-        results = run_strategy(evolution, generations, 0, journal, NoTime(), Quiet())
+        results = run_strategy(evolution, range(generations), Scoring(0, journal, NoTime(), Quiet()))
         mark("proposals and journal")
-        run_strategy(evolution, generations, 0, Journal(Path(folder) / "j.jsonl", {}), NoTime(), Quiet())
+        journal = Journal(Path(folder) / "j.jsonl", {}, CandidateLine)
+        run_strategy(evolution, range(generations), Scoring(0, journal, NoTime(), Quiet()))
         mark("replay from the journal")
     print(
         f"all except evaluation: {len(results)} slots of {space.name}, {budget}, {feasible.share:.1%} of the space fit"

@@ -30,11 +30,13 @@ from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
 from toolchain.progress import Quiet
 from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.generations import Scoring
 from toolchain.search.journal import Journal
-from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
-from toolchain.search.scores import RaceThreshold, Score
+from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
+from toolchain.search.plan import SearchPlan
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score
 from toolchain.search.strategies import best_first
-from toolchain.search.verify import journalled
+from toolchain.search.verify import cached
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.stages import prepare_torch
@@ -131,7 +133,7 @@ def one_search(
         again = replace(plan_of_first, seed=config.seed + time)
         return measure_network(space, arch, target, again, config.profile.db, Quiet())
 
-    (outcome,) = search_budgets(search, plan, journalled({}, measure, lambda *_: None))
+    (outcome,) = search_budgets(search, plan, cached({}, measure, lambda *_: None))
     misses = len(outcome.verified.passed_over) if outcome.verified else 0
     lines.say(
         f"budget {most:.4f} ms: {'a winner' if outcome.verified else 'none'} after {misses} misses; load {load()}"
@@ -142,12 +144,14 @@ def one_search(
 def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: float, folder: Path) -> Architecture:
     feasible = FeasibleSet(space, Budget((Limit(model.uncorrected, max(most, model.uncorrected.least)),)))
     search = searching(config, space, model, folder / f"{most}.jsonl")
-    return best_first(search.evolve(feasible, config.search.generations))[0].architecture
+    return best_first(search.evolve(feasible))[0].architecture
 
 
 def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
-    selected = config.search.model_copy(update={"race": False, "random_search": False})
-    return Search(space, selected, config.seed, Journal(journal, {}), SyntheticScores(model.uncorrected), Quiet())
+    given = config.search
+    settings = SearchSettings(given.population, given.generations, given.top_k, given.mutation, random_search=False)
+    scoring = Scoring(config.seed, Journal(journal, {}, CandidateLine), SyntheticScores(model.parts), Quiet())
+    return Search(space, settings, scoring)
 
 
 def measured_again(

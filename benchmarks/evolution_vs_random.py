@@ -20,9 +20,10 @@ from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.progress import Quiet
 from toolchain.runs import Run
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
+from toolchain.search.scores import CandidateLine
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
@@ -57,14 +58,16 @@ def main() -> None:
         supernet = load_supernet(config, space, data, run, Quiet())
         macs = macs_cost(space)
         budget = Budget((Limit(macs, int(macs.least + args.share * (macs.greatest - macs.least))),))
-        evaluate = Evaluator(supernet, data, config.search.bn_images, config.search.batch, config.seed)
-        judge = Evaluator(supernet, judged, config.search.bn_images, config.search.batch, config.seed)
-        journal = Journal(run.candidates, {})
+        settings = ScoringSettings(config.search.bn_images, config.search.batch, config.seed)
+        evaluate, judge = Evaluator(supernet, data, settings), Evaluator(supernet, judged, settings)
+        journal = Journal(run.candidates, {}, CandidateLine)
         print(f"{space.name}, {budget}, {args.population} x {args.generations} evaluations each")
         gains = []
         for seed in range(args.seeds):
             results = {
-                strategy.name: run_strategy(strategy, args.generations, seed, journal, evaluate, Quiet())
+                strategy.name: run_strategy(
+                    strategy, range(args.generations), Scoring(seed, journal, evaluate, Quiet())
+                )
                 for strategy in strategies(config, space, budget, args.population)
             }
             winners = {name: best_first(scored)[0] for name, scored in results.items()}

@@ -27,7 +27,7 @@ from trie import drawn_images
 from exporters.devices.attached import attached
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
-from toolchain.search.evaluate import Evaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 
@@ -75,7 +75,9 @@ def scoring(space: SearchSpace, candidates: int, threads: int) -> Callable[[], f
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    evaluator = Evaluator(supernet, drawn_images(space, IMAGES, IMAGES), IMAGES, SCORING_BATCH, 0, threads=threads)
+    evaluator = Evaluator(
+        supernet, drawn_images(space, IMAGES, IMAGES), ScoringSettings(IMAGES, SCORING_BATCH, 0, threads=threads)
+    )
     archs = sorted({space.draw(Random(number)) for number in range(candidates)}, key=str)
     evaluator.many(archs[:2])  # decodes images and allocates memory
 

@@ -14,6 +14,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from math import exp
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -30,10 +31,10 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Score
+from toolchain.search.scores import CandidateLine, Score
 from toolchain.search.strategies import Evolution
 from toolchain.search.trie import Trie
 from toolchain.spaces import load_space
@@ -60,7 +61,7 @@ def main() -> None:
     initialize(supernet, torch.Generator().manual_seed(0))
     supernet.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = drawn_images(space, args.bn_images, args.images)
-    evaluator = Evaluator(supernet, data, args.bn_images, args.batch, seed=0)
+    evaluator = Evaluator(supernet, data, ScoringSettings(args.bn_images, args.batch, seed=0))
     generations = evolved(space)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else attached()[0].model
     print(f"{device}, 1 thread, {platform.system()} {platform.machine()}, torch {torch.__version__}")
@@ -118,13 +119,14 @@ def evolved(space: SearchSpace) -> list[list[Architecture]]:
 
         def score(self, arch: Architecture) -> float:
             noise = Random(str(arch)).gauss(0, 1)
-            return sum(row[key] for row, key in zip(worth, arch.choices, strict=True)) + noise
+            return 1 / (1 + exp(-sum(row[key] for row, key in zip(worth, arch.choices, strict=True)) - noise))
 
     macs = macs_cost(space)
     budget = Budget((Limit(macs, (macs.least + macs.greatest) / 2),))
     evolution = Evolution(FeasibleSet(space, budget), population=50, top_k=10, mutation=0.1)
     with TemporaryDirectory() as folder:
-        run_strategy(evolution, 20, 0, Journal(Path(folder) / "j.jsonl", {}), SyntheticScores(), Quiet())
+        journal = Journal(Path(folder) / "j.jsonl", {}, CandidateLine)
+        run_strategy(evolution, range(20), Scoring(0, journal, SyntheticScores(), Quiet()))
     return results
 
 

@@ -96,7 +96,7 @@ def check(
 def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
     from toolchain.check.gate import check as run_check
     from toolchain.check.requirements import CheckedFile, exported_file
-    from toolchain.export.pipeline import read_manifest
+    from toolchain.export.manifest import read_manifest
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 

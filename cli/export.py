@@ -1,10 +1,13 @@
 """`nastool export`: write the files that ship."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.export.manifest import Manifest
 
 
 def export(
@@ -48,7 +51,8 @@ def export(
     from toolchain.config import load_config
     from toolchain.export.pipeline import export as run_export
     from toolchain.nets.checked_space import load_checked_space
-    from toolchain.runs import open_run, run_of, select_architecture
+    from toolchain.runs import open_run, run_of
+    from toolchain.search.winner import select_architecture
     from toolchain.training.data import load_data
     from toolchain.training.stages import prepare_torch
     from toolchain.units import format_ms
@@ -82,56 +86,56 @@ def export(
     with open_run(settings) as folder, console.progress() as bars:
         manifest = run_export(settings, chosen_space, chosen, images, folder, bars)
     if json:
-        console.answer_json(manifest)
+        console.answer_json(manifest.model_dump(mode="json"))
         return
-    predicted = manifest["costs"]["latency_ms"]
+    predicted = manifest.costs.latency_ms
     console.answer_facts(
         "exported",
         {
             "folder": folder.onnx.parent,
-            "test accuracy": f"{manifest['test_accuracy']:.2%}",
-            "hold-out accuracy": f"{manifest['holdout_accuracy']:.2%} in torch",
-            f"latency, {'estimate' if manifest['estimate'] else 'predicted'}": (
+            "test accuracy": f"{manifest.test_accuracy:.2%}",
+            "hold-out accuracy": f"{manifest.holdout_accuracy:.2%} in torch",
+            f"latency, {'estimate' if manifest.estimate else 'predicted'}": (
                 "none in the table" if predicted is None else format_ms(predicted)
             ),
             **_bits(manifest),
-            **{name: _line(name, manifest) for name in manifest["models"]},
-            **{name: _engine_line(name, manifest) for name in manifest["engines"]},
+            **{name: _line(name, manifest) for name in manifest.models},
+            **{name: _engine_line(name, manifest) for name in manifest.engines},
         },
     )
     console.say(f"Next: nastool check --run {settings.run}")
 
 
-def _line(name: str, manifest: dict[str, Any]) -> str:
-    model, parity = manifest["models"][name], manifest["models"][name]["parity"]
-    counts = ", ".join(f"{count} in {precision}" for precision, count in model["convolutions"].items())
-    latency_ms = model["measured_latency_ms"]
-    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest['target']['batch']}"
+def _line(name: str, manifest: "Manifest") -> str:
+    model, parity = manifest.models[name], manifest.models[name].parity
+    counts = ", ".join(f"{count} in {precision}" for precision, count in model.convolutions.items())
+    latency_ms = model.measured_latency_ms
+    took = "not measured" if latency_ms is None else f"{latency_ms:.3f} ms a batch of {manifest.target.batch}"
     return (
-        f"{took}, {manifest['files'][name]['bytes'] / 1e6:.2f} MB, hold-out {model['holdout_accuracy']:.2%}; "
-        f"top-1 agreement {parity['top1_agreement']:.2%}, relative error {parity['relative_error']:.1e} "
-        f"on {parity['images']} images at batch {', '.join(map(str, parity['batches']))}; "
+        f"{took}, {manifest.files[name].bytes / 1e6:.2f} MB, hold-out {model.holdout_accuracy:.2%}; "
+        f"top-1 agreement {parity.top1_agreement:.2%}, relative error {parity.relative_error:.1e} "
+        f"on {parity.images} images at batch {', '.join(map(str, parity.batches))}; "
         f"convolutions in ONNX Runtime: {counts}"
     )
 
 
-def _engine_line(name: str, manifest: dict[str, Any]) -> str:
-    engine = manifest["engines"][name]
-    least, tuned, most = engine["batches"]
+def _engine_line(name: str, manifest: "Manifest") -> str:
+    engine = manifest.engines[name]
+    least, tuned, most = engine.batches
     return (
-        f"{manifest['files'][name]['bytes'] / 1e6:.2f} MB, from {engine['built_from']} by {engine['built_by']} for "
-        f"compute capability {engine['capability']}, batches {least} to {most}, tuned for {tuned}; it has not been run"
+        f"{manifest.files[name].bytes / 1e6:.2f} MB, from {engine.built_from} by {engine.built_by} for "
+        f"compute capability {engine.capability}, batches {least} to {most}, tuned for {tuned}; it has not been run"
     )
 
 
-def _bits(manifest: dict[str, Any]) -> dict[str, str]:
+def _bits(manifest: "Manifest") -> dict[str, str]:
     """Of a network of 1 to 4 bits, what the files' bytes and milliseconds don't show."""
     from toolchain.units import format_binary
 
-    if manifest["models"]["model.onnx"]["precision"] != "exact":
+    if manifest.models["model.onnx"].precision != "exact":
         return {}
     return {
-        "BitOps": format_binary(manifest["costs"]["bitops"]),
-        "packed at its bits": f"{manifest['costs']['weight_bits'] / 8e6:.2f} MB; the files hold 8 bits a weight",
+        "BitOps": format_binary(manifest.costs.bitops),
+        "packed at its bits": f"{manifest.costs.weight_bits / 8e6:.2f} MB; the files hold 8 bits a weight",
         "latency": "that of 8 bits or of float32: below 8 bits nothing runs faster on these runtimes",
     }

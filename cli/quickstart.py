@@ -64,9 +64,11 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
     from toolchain.export.pipeline import export
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.profiler import profile_if_missing
-    from toolchain.runs import open_run, winner_of
+    from toolchain.runs import open_run
     from toolchain.search.budget import middle_latency_ms
-    from toolchain.search.search import plan_search, search
+    from toolchain.search.plan import plan_search
+    from toolchain.search.search import search
+    from toolchain.search.winner import selected
     from toolchain.training.data import load_data
     from toolchain.training.stages import retrain, train_supernet
 
@@ -86,22 +88,22 @@ def _whole_job(settings: "Config") -> dict[str, Any]:
             console.say("3 of 6: search")
             best = search(settings, space, plan, data, run, bars).best
             console.say("4 of 6: retrain the winner")
-            arch = space.architecture(best["architecture"])
-            retrained = retrain(settings, space, arch, data, run, bars)
+            chosen = selected(best, space)
+            retrained = retrain(settings, space, chosen.architecture, data, run, bars)
             console.say("5 of 6: export")
-            manifest = export(settings, space, winner_of(arch, best), data, run, bars)
+            manifest = export(settings, space, chosen, data, run, bars)
             console.say("6 of 6: check")
-            verdict = check(settings, run.onnx, limit_ms, None, bars, best["measured_anchor_ms"])
+            verdict = check(settings, run.onnx, limit_ms, None, bars, best.measured_anchor_ms)
     if verdict.outcome is Outcome.FAIL:
         raise CheckFailed("; ".join(verdict.problems))
     for problem in verdict.problems:
         console.say(problem)
     return {
-        **{key: best[key] for key in ("architecture", "macs", "params", "latency_ms", "holdout_accuracy")},
+        **best.model_dump(mode="json", include={"architecture", "macs", "params", "latency_ms", "holdout_accuracy"}),
         "measured_latency_ms": verdict.latency_ms,
         "limit_ms": limit_ms,
-        "test_accuracy": retrained["test_accuracy"],
-        "parity": manifest["parity"],
+        "test_accuracy": retrained.test_accuracy,
+        "parity": manifest.parity.model_dump(mode="json"),
         "data": data.name,
         "device": profiled.target.device_model,
         "onnx": str(run.onnx),

@@ -1,10 +1,14 @@
 """`nastool rank`: how far the supernet's order of networks holds."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.ranking.agreement import Agreement
+    from toolchain.ranking.results import RankResult
 
 
 def rank(
@@ -55,40 +59,39 @@ def rank(
     with open_run(settings) as folder, console.progress() as bars:
         ranked = run_rank(settings, chosen_space, networks, repeats, images, folder, bars)
     if json:
-        console.answer_json(ranked)
+        console.answer_json(ranked.as_json())
         return
     _answer_networks(ranked)
     console.answer_facts(
-        f"rank correlation (Kendall's tau, 95% interval) of {len(ranked['networks'])} networks",
-        {name.replace("_", " "): _tau(found) for name, found in ranked["tau"].items()},
+        f"rank correlation (Kendall's tau, 95% interval) of {len(ranked.networks)} networks",
+        {name.replace("_", " "): _tau(agreement) for name, agreement in ranked.tau.items()},
     )
-    spread, seconds = ranked["spread"], ranked["seconds"]
-    for kind in ("inherited", "alone"):
+    seconds = {"inherited": ranked.seconds.inherited, "standalone": ranked.seconds.standalone}
+    for name, spread in ranked.spread.items():
         console.say(
-            f"{kind}: {spread[kind]['least']:.2%} to {spread[kind]['greatest']:.2%}, standard deviation "
-            f"{spread[kind]['standard_deviation'] * 100:.2f} points, {seconds[kind]:.0f} s"
+            f"{name}: {spread.least:.2%} to {spread.greatest:.2%}, standard deviation "
+            f"{spread.standard_deviation * 100:.2f} points, {seconds[name]:.0f} s"
         )
     if repeats == 1:
-        console.say("How far training repeats its own order is the most that can be had: --repeats 2 measures it")
+        console.say("Two trainings of one network differ as well, which bounds tau: --repeats 2 measures it")
 
 
-def _answer_networks(ranked: dict[str, Any]) -> None:
-    cost = ranked["cost"]
+def _answer_networks(ranked: "RankResult") -> None:
     rows = [
         (
-            " ".join(network["architecture"]),
-            f"{network[cost]:,}",
-            f"{network['inherited']:.2%}",
-            f"{network['unrecalibrated']:.2%}",
-            " ".join(f"{accuracy:.2%}" for accuracy in network["alone"]),
+            " ".join(network.architecture),
+            f"{network.macs if network.macs is not None else network.bitops:,}",
+            f"{network.inherited:.2%}",
+            f"{network.batch_statistics:.2%}",
+            " ".join(f"{accuracy:.2%}" for accuracy in network.standalone),
         )
-        for network in ranked["networks"]
+        for network in ranked.networks
     ]
-    columns = ("architecture", cost, "inherited", "not recalibrated", "trained alone (test)")
-    console.answer_table(f"networks of {ranked['space']} on {ranked['data']}", columns, rows)
+    columns = ("architecture", ranked.cost, "inherited", "not recalibrated", "stand-alone (test)")
+    console.answer_table(f"networks of {ranked.space} on {ranked.data}", columns, rows)
 
 
-def _tau(found: dict[str, float | None]) -> str:
-    if found["tau"] is None:
-        return "none: one of them is the same for all networks"
-    return f"{found['tau']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+def _tau(agreement: "Agreement") -> str:
+    if agreement.tau is None:
+        return "none: a score is the same for all networks"
+    return f"{agreement.tau:.3f} ({agreement.low:.3f} to {agreement.high:.3f})"

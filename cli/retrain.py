@@ -24,7 +24,8 @@ def retrain(
     from toolchain.config import load_config
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
-    from toolchain.runs import open_run, run_of, select_architecture
+    from toolchain.runs import open_run, run_of
+    from toolchain.search.winner import select_architecture
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
     from toolchain.training.recipe import load_recipe
@@ -62,15 +63,15 @@ def retrain(
     ):
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)
     if json:
-        console.answer_json(result)
+        console.answer_json(result.model_dump(mode="json"))
         return
     console.answer_facts(
         "retrained",
         {
-            "architecture": " ".join(result["architecture"]),
+            "architecture": " ".join(result.architecture),
             "data": images.name,
-            "test accuracy": f"{result['test_accuracy']:.2%}",
-            "hold-out accuracy": f"{result['holdout_accuracy']:.2%}",
+            "test accuracy": f"{result.test_accuracy:.2%}",
+            "hold-out accuracy": f"{result.holdout_accuracy:.2%}",
             "weights": folder.retrain(winner) / "best.pt",
         },
     )

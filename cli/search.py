@@ -1,6 +1,6 @@
 """`nastool search`: find the most accurate architecture that fits."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,9 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
-    from toolchain.search.per_budget import SearchPlan
+    from toolchain.search.plan import SearchPlan
+    from toolchain.search.search import SearchResult
+    from toolchain.search.winner import Latencies, Winner
 
 
 def search(
@@ -58,7 +60,7 @@ def search(
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
-    from toolchain.search.search import plan_search
+    from toolchain.search.plan import plan_search
     from toolchain.search.search import search as run_search
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
@@ -90,7 +92,7 @@ def search(
         search__weight_bits=weight_bits,
         search__population=population,
         search__generations=generations,
-        search__random_baseline=baseline,
+        search__random_search=baseline,
         search__race=race,
     )
     settings = load_config(config, given)
@@ -104,81 +106,95 @@ def search(
         images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
-    for name, best in searched.winners.items():
-        for other in best["passed_over"]:
+    for name, winner in searched.winners.items():
+        for candidate in winner.passed_over:
             console.say(
-                f"passed over: {' '.join(other['architecture'])} scored {other['holdout_accuracy']:.2%}, "
-                f"but measured {_measured(other)} ({name})"
+                f"passed over: {' '.join(candidate.architecture)} scored {candidate.holdout_accuracy:.2%}, "
+                f"but measured {_measured(candidate)} ({name})"
             )
+    several = len(plan.budgets) > 1
     if json:
-        several = {"winners": searched.winners, "front": searched.front, "unmet": list(searched.unmet)}
-        console.answer_json(searched.best if len(plan.goals) == 1 else several)
-    elif len(plan.goals) == 1:
-        _answer_winner(searched.best, plan, folder)
-    else:
+        console.answer_json(_several_as_json(searched) if several else searched.best.model_dump(mode="json"))
+    elif several:
         _answer_winners(searched.winners, plan.varied)
+    else:
+        _answer_winner(searched.best, plan, folder)
     if searched.front:
-        console.say(f"{len(searched.front)} candidates on the accuracy-cost front: {folder.front} and its picture")
+        entries = searched.front.front
+        console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
     if searched.unmet:
         raise BudgetInfeasible("; ".join(searched.unmet))
-    console.say(f"Next: nastool retrain --run {settings.run}{again}" + (" --budget ..." if len(plan.goals) > 1 else ""))
+    console.say(f"Next: nastool retrain --run {settings.run}{again}" + (" --budget ..." if several else ""))
 
 
-def _answer_winner(best: dict[str, Any], plan: "SearchPlan", folder: "Run") -> None:
-    (goal, _) = plan.goals[0]
-    counts = {c.name: f"{c.exact(best[c.name])} ({c.format(best[c.name])})" for c in plan.costs.counted}
-    limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in goal.budget.limits)
+def _several_as_json(searched: "SearchResult") -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "winners": {name: winner.model_dump(mode="json") for name, winner in searched.winners.items()},
+        "front": [entry.as_json() for entry in searched.front.front] if searched.front else [],
+        "unmet": list(searched.unmet),
+    }
+
+
+def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run") -> None:
+    (named, _) = plan.budgets[0]
+    arch = " ".join(winner.architecture)
+    values = winner.model_dump()
+    counts = {c.name: f"{c.exact(values[c.name])} ({c.format(values[c.name])})" for c in plan.costs.counted}
+    limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in named.budget.limits)
     console.answer_facts(
         "winner",
         {
-            "architecture": " ".join(best["architecture"]),
-            "hold-out accuracy": f"{best['holdout_accuracy']:.2%} (inherited weights)",
+            "architecture": arch,
+            "hold-out accuracy": f"{winner.holdout_accuracy:.2%} (inherited weights)",
             **counts,
-            f"latency, {'estimate' if best['estimate'] else 'predicted'}": _predicted(best),
-            "latency, measured": _measured(best),
+            f"latency, {'estimate' if winner.estimate else 'predicted'}": _predicted(winner),
+            "latency, measured": _measured(winner),
             "limits": ", ".join(limits) or "none",
-            "evaluations": best["evaluations"],
-            "files": f"{folder.budget(goal.name)}: best.json and pictures",
+            "evaluations": winner.evaluations,
+            "files": f"{folder.budget(named.name)}: best.json and pictures",
         },
     )
     for cost in plan.costs.all if plan.target.estimate else plan.costs.counted:
         console.say(f"{cost.name}: {cost.convention}")
-    if best["calibration"] and not best["estimate"]:  # its convention, above, has said all
-        console.say(f"latency_ms: {best['calibration']['in_words']}")
+    if winner.calibration and not winner.estimate:  # the convention of an estimate says it all
+        console.say(f"latency_ms: {winner.calibration.in_words}")
 
 
-def _answer_winners(winners: dict[str, dict[str, Any]], varied: "TableCost") -> None:
+def _answer_winners(winners: "dict[str, Winner]", varied: "TableCost") -> None:
     rows = [
         (
             name,
-            f"{best['holdout_accuracy']:.2%}",
-            varied.format(best[varied.name]),
-            _ms(best["latency_ms"]),
-            _ms(best["latency_upper_ms"]),
-            _measured(best),
+            f"{winner.holdout_accuracy:.2%}",
+            varied.format(winner.model_dump()[varied.name]),
+            _ms(winner.latency_ms),
+            _ms(winner.latency_upper_ms),
+            _measured(winner),
         )
-        for name, best in winners.items()
+        for name, winner in winners.items()
     ]
-    predicted = "estimate" if any(best["estimate"] for best in winners.values()) else "predicted"
+    predicted = "estimate" if any(winner.estimate for winner in winners.values()) else "predicted"
     columns = ("budget", "hold-out", varied.name, predicted, "at most", "measured")
     console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
-    console.answer_facts("their architectures", {name: " ".join(b["architecture"]) for name, b in winners.items()})
+    architectures = {name: " ".join(winner.architecture) for name, winner in winners.items()}
+    console.answer_facts("their architectures", architectures)
 
 
-def _predicted(best: dict[str, Any]) -> str:
-    if best["latency_ms"] is None:
-        return "its parts are not measured"
-    if best["estimate"]:
-        return _ms(best["latency_ms"])  # no margin is kept on it
-    bound = f"at most {_ms(best['latency_upper_ms'])} with a margin of {best['latency_margin']:.1%}"
-    return f"{_ms(best['latency_ms'])}, {bound}"
+def _predicted(winner: "Winner") -> str:
+    if winner.latency_ms is None or winner.latency_margin is None:
+        return "not measured: run nastool profile"
+    if winner.estimate:
+        return _ms(winner.latency_ms)  # an estimate has no margin
+    bound = f"at most {_ms(winner.latency_upper_ms)} with a margin of {winner.latency_margin:.1%}"
+    return f"{_ms(winner.latency_ms)}, {bound}"
 
 
-def _measured(best: dict[str, Any]) -> str:
-    if best["measured_latency_ms"] is None:
+def _measured(candidate: "Latencies") -> str:
+    if candidate.measured_latency_ms is None:
         return "not measured"
-    unstable = f" (unstable: {best['measured_unstable']})" if best["measured_unstable"] else ""
-    return f"{_ms(best['measured_latency_ms'])}, at most {_ms(best['measured_upper_ms'])} by its rounds{unstable}"
+    unstable = f" (unstable: {candidate.measured_unstable})" if candidate.measured_unstable else ""
+    upper = f"at most {_ms(candidate.measured_upper_ms)} by its rounds"
+    return f"{_ms(candidate.measured_latency_ms)}, {upper}{unstable}"
 
 
 def _ms(latency_ms: float | None) -> str:

@@ -6,6 +6,7 @@
     |   |   |-- UnknownSpace, BadArchitecture, BadUnit, BadConfig, BadData
     |   |   |-- BudgetInfeasible           no architecture of the space can fit the limits
     |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
+    |   |   |-- BadDocument                a JSON file of a run, or a line of a journal, is damaged
     |   |   |-- BadLaunch                  the environment doesn't say which of several processes this is
     |   |   |-- MissingStage               a command's input was not made yet
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
@@ -59,6 +60,10 @@ class BudgetInfeasible(UserError):
 
 class BadCheckpoint(UserError):
     """A checkpoint can't be read, or belongs to another space or recipe."""
+
+
+class BadDocument(UserError):
+    """A JSON file of a run, or a line of a journal, is damaged; the file and the field are named."""
 
 
 class BadModel(UserError):

@@ -1,17 +1,100 @@
-"""Files that are whole or not there: written beside, synced, renamed."""
+"""Files are written atomically; JSON documents are validated when they are read.
+
+Every JSON file that a command takes from disk is read by `read_document`, and every journal line by `parse_document`:
+damage of any sort becomes one error that names the file, the field and the remedy.
+"""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from exporters.files import write_whole
-from toolchain.errors import BadConfig, RunFolderError
+from toolchain.errors import BadConfig, BadDocument, RunFolderError, UserError
+
+SHOWN_INPUT = 60  # characters of a damaged value that an error shows
+
+
+class Document(BaseModel):
+    """Base of all JSON documents: immutable, numbers are finite, types are not converted, unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="ignore", validate_by_name=True)
+
+
+def _without_surrogates(text: Any) -> Any:
+    return text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text
+
+
+AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Milliseconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+# A file name that is not UTF-8 has surrogates in Python, which JSON can't hold.
+Text = Annotated[
+    str,
+    BeforeValidator(lambda text: text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text),
+]
+
+
+def read_document(
+    path: Path, model: type[AnyDocument], remedy: str, error: type[UserError] = BadDocument
+) -> AnyDocument:
+    """Read and validate a JSON file.
+
+    Args:
+        remedy: what to do if the file is damaged: `Remove it and run nastool search`.
+
+    Raises:
+        error: the file can't be read, is not JSON, or a field is missing or has a wrong type or value.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise error(f"can't read {path}: {problem.strerror or problem}. {remedy}") from None
+    return parse_document(content, model, str(path), remedy, error)
+
+
+def parse_document(
+    content: bytes, model: type[AnyDocument], name: str, remedy: str, error: type[UserError] = BadDocument
+) -> AnyDocument:
+    """Validate one JSON document; `name` says which in the error: `line 2 of candidates.jsonl`.
+
+    Raises:
+        error: as `read_document`.
+    """
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as problem:
+        raise error(f"{name} is damaged: {_describe(problem.errors()[0])}. {remedy}") from None
+
+
+def _describe(problem: ErrorDetails) -> str:
+    """`limits.macs: Input should be a finite number (given: nan)`"""
+    field = ".".join(map(str, problem["loc"]))
+    reason = problem["msg"].removeprefix("Value error, ")
+    if not field or problem["type"] == "missing":
+        return f"{field}: {reason}" if field else reason
+    given = repr(problem["input"])
+    shown = given if len(given) <= SHOWN_INPUT else f"{given[:SHOWN_INPUT]}..."
+    return f"{field}: {reason} (given: {shown})"
+
+
+def write_document(path: Path, document: Document) -> None:
+    """Replace `path` by `document` as indented JSON.
+
+    Raises:
+        RunFolderError: as `write_bytes`.
+    """
+    write_json(path, document.model_dump(mode="json"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`; killed at any moment, it holds either the old content or the new.
+    """Replace the content of `path` atomically: after a kill it holds either the old content or the new.
 
     Raises:
         RunFolderError: the folder can't be written or the disk is full; the old content stays.
@@ -30,14 +113,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def require_writable(path: Path, flag: str) -> None:
-    """A report that can't be written is refused before minutes of measuring.
+    """Check before minutes of measuring that a report can be written to `path`.
 
     Args:
-        flag: how it is named on the command line: `--junit latency.xml`.
+        flag: the flag and an example: `--junit latency.xml`.
 
     Raises:
-        BadConfig: it is a folder.
-        RunFolderError: its folder can't be made.
+        BadConfig: `path` is a folder.
+        RunFolderError: its folder can't be created.
     """
     if path.is_dir():
         raise BadConfig(f"{path} is a folder. Name a file, as {flag}")
@@ -50,13 +133,13 @@ def require_writable(path: Path, flag: str) -> None:
 def unwritable(path: Path, problem: OSError) -> RunFolderError:
     """The error for `path` not being writable, with the system's reason."""
     return RunFolderError(
-        f"can't write {path}: {problem.strerror or problem}. What was there before is untouched. "
-        f"Free some space or make the folder writable, or choose another place with --runs, and type the same again"
+        f"can't write {path}: {problem.strerror or problem}. Earlier content is unchanged. "
+        f"Free some space, make the folder writable or choose another one with --runs, and run the same command again"
     )
 
 
 def _sync_folder(folder: Path) -> None:
-    """The rename itself must survive a power cut."""
+    """Make a rename survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -88,7 +88,7 @@ def test_an_engine_needs_its_gpu(files: Path, nastool: Nastool, tmp_path: Path) 
 REFUSED = {
     "no file of that name": ("none.onnx", "none.onnx is not there"),
     "no ONNX": ("text.onnx", "text.onnx is not a valid ONNX file"),
-    "no run of that name": ("run:nobody", "nobody/export/model.onnx is not there yet. Type nastool export"),
+    "no run of that name": ("run:nobody", "nobody/export/model.onnx does not exist yet. Run nastool export"),
     "no such network": ("torchvision:mobilenet_v9", "torchvision has no classifier 'mobilenet_v9'"),
     "too few rounds": ("quick.onnx --rounds 3", "3 rounds bound nothing at 99 %. Give --rounds 8 or more"),
     "unknown images": ("quick.onnx --accuracy train", "--accuracy train is not known"),

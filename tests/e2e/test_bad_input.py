@@ -98,14 +98,14 @@ TYPED = {
     "choice index too high": (("cost", "--arch", "0 1 2 4"), ["choice block 3", "no choice '4'", "indices 0 to 3"]),
     "not retrained": (
         ("export", "--arch", "3 3 3 3"),
-        ["best.pt is not there yet", "Type nastool retrain --run r first"],
+        ["best.pt does not exist yet", "Run nastool retrain --run r first"],
     ),
     "no such run": (
         "search --macs 31k --run other",
-        ["there is no run runs/other yet", "Type nastool train --run other first"],
+        ["the run runs/other does not exist yet", "Run nastool train --run other first"],
     ),
-    "no search to retrain from": ("retrain --run other", ["best.json is not there yet", "Type nastool search"]),
-    "no export to check": ("check --run other", ["model.onnx is not there yet", "Type nastool export --run other"]),
+    "no search to retrain from": ("retrain --run other", ["best.json does not exist yet", "Run nastool search"]),
+    "no export to check": ("check --run other", ["model.onnx does not exist yet", "Run nastool export --run other"]),
     "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Type nastool export first"]),
     "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is not a valid ONNX file", "Export it again"]),
     "no baseline": (
@@ -206,12 +206,19 @@ def test_checkpoint_of_another_space(job: Any, nastool: Nastool) -> None:
     )
 
 
+REMEDIES = {
+    "search": "Remove it and run nastool search",
+    "retrain": "Remove it and run nastool retrain",
+    "export": "Run nastool export again",
+}
+
+
 @pytest.mark.parametrize("file", ["search/best.json", "retrain/*/result.json", "export/manifest.json"])
 def test_damaged_answer_of_an_earlier_command(file: str, job: Any, nastool: Nastool) -> None:
     (path,) = (job.folder / "runs/r").glob(file)
     path.write_text(path.read_text()[:20])
     command = {"search": "retrain", "retrain": "export", "export": "check"}[file.split("/")[0]]
-    refused(nastool, job.folder, command, f"{path.name} is damaged", f"Remove it and type nastool {file.split('/')[0]}")
+    refused(nastool, job.folder, command, f"{path.name} is damaged", REMEDIES[file.split("/")[0]])
 
 
 @pytest.mark.parametrize("file", ["candidates.jsonl", "measured.jsonl"])
@@ -220,7 +227,7 @@ def test_damaged_journal_line(file: str, job: Any, nastool: Nastool) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     lines.insert(1, b'{"architecture": ["choi\n')
     journal.write_bytes(b"".join(lines))
-    refused(nastool, job.folder, "search --macs 31k", f"line 2 of runs/r/search/{file} is damaged", "Repair or remove")
+    refused(nastool, job.folder, "search --macs 31k", f"line 2 of runs/r/search/{file} is damaged", "Fix or remove")
 
 
 def test_torn_last_journal_line_is_no_error(job: Any, nastool: Nastool) -> None:
@@ -237,7 +244,7 @@ def test_journal_of_another_supernet(job: Any, nastool: Nastool) -> None:
     journal = job.folder / "runs/r/search/candidates.jsonl"
     first, *rest = journal.read_text().splitlines(keepends=True)
     target = json.loads(first)
-    target["context"]["supernet_sha256"] = "0" * 64
+    target["fingerprint"]["supernet_sha256"] = "0" * 64
     journal.write_text(json.dumps(target) + "\n" + "".join(rest))
     refused(
         nastool, job.folder, "search --macs 31k", "candidates.jsonl was made with other settings", "supernet_sha256"
@@ -376,7 +383,9 @@ def test_run_in_use(job: Any, nastool: Nastool) -> None:
     with (job.folder / "runs/r/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in ("train", "search --macs 31k", "retrain", "export"):
-            refused(nastool, job.folder, command, "another nastool command works in runs/r", "Wait for it, or use")
+            refused(
+                nastool, job.folder, command, "another nastool command is using runs/r", "Wait until it ends, or use"
+            )
     assert nastool("retrain", cwd=job.folder).code == 0
 
 

@@ -73,7 +73,7 @@ def test_disk_fills_up_during_training(disk: Disk, finished_job: Any, settings: 
     failed = nastool("train", cwd=disk.folder)
     assert failed.code == 2
     assert f"can't write {CHECKPOINT}: No space left on device" in failed.stderr
-    assert "What was there before is untouched" in failed.stderr
+    assert "Earlier content is unchanged" in failed.stderr
     assert "Free some space" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert [path.name for path in (disk.folder / CHECKPOINT).parent.iterdir()] == ["checkpoint.pt"]
@@ -165,7 +165,7 @@ def test_read_only(command: str, disk: Disk, finished_job: Any, nastool: Nastool
     failed = nastool(*words, cwd=disk.folder)
     assert failed.code == 2, failed
     assert "Read-only file system" in failed.stderr
-    assert "make the folder writable, or choose another place with --runs" in failed.stderr
+    assert "make the folder writable or choose another one with --runs" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert disk.contents() == before
 
@@ -186,7 +186,7 @@ def test_runs_are_a_file(job: Any, nastool: Nastool) -> None:
     failed = nastool("train", "--runs", "nastool.toml", cwd=job.folder)
     assert failed.code == 2
     assert "can't write nastool.toml/r" in failed.stderr
-    assert "choose another place with --runs" in failed.stderr
+    assert "choose another one with --runs" in failed.stderr
     assert sorted(os.walk(job.folder)) == before
 
 

@@ -1,5 +1,7 @@
 """A real data set for the tiny space, several real processes, and a target that nothing was measured on."""
 
+import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -67,3 +69,41 @@ def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments:
 def target() -> Target:
     blank = {field.name: 1 if field.type is int else field.name for field in fields(Target)}
     return Target.from_dict(blank | {"device_kind": "cpu", "batch": 8, "device_model": "Some CPU", "backend": "fake"})
+
+
+@pytest.fixture(scope="session")
+def write_manifest(target: Target) -> Callable[..., None]:
+    """`write_manifest(folder)`: a complete manifest.json for the files in `folder`, as an export leaves it."""
+
+    def write(folder: Path, **changes: Any) -> None:
+        parity = {"relative_error": 1e-6, "top1_agreement": 1.0, "images": 4, "batches": [1, 2]}
+        files = {
+            path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
+            for path in sorted(folder.iterdir())
+            if path.name != "manifest.json"
+        }
+        content = {
+            "schema_version": 1,
+            "space": "tiny",
+            "architecture": ["choice_3"],
+            "costs": {"macs": 1, "params": 1, "bitops": 1, "weight_bits": 1, "latency_ms": None},
+            "classes": ["0", "1"],
+            "preprocessing": {},
+            "run": "r",
+            "training": {"steps": 1},
+            "test_accuracy": 0.5,
+            "holdout_accuracy": 0.5,
+            "limits": {"latency_ms": 100.0},
+            "measured_anchor_ms": None,
+            "measured_latency_ms": 1.0,
+            "estimate": False,
+            "target": target.as_dict(),
+            "versions": {"python": "3.11", "platform": "Linux", "packages": {}},
+            "parity": parity,
+            "models": {},
+            "engines": {},
+            "files": files,
+        }
+        (folder / "manifest.json").write_text(json.dumps(content | changes))
+
+    return write

@@ -22,10 +22,10 @@ from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, builder_of, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.scores import Score
+from toolchain.search.scores import CandidateLine, Score
 from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -81,7 +81,9 @@ def test_2_the_journal_has_each_generation_as_soon_as_it_is_scored(paper_space: 
             lines_on_disk.append(path.read_bytes().count(b"\n") - 1)  # without the first, which is no candidate
             return [Score(0.5)] * len(archs)
 
-    run_strategy(evolution(paper_space, share=0.5), 3, 0, Journal(path, {}), Scorer(), Quiet())
+    run_strategy(
+        evolution(paper_space, share=0.5), range(3), Scoring(0, Journal(path, {}, CandidateLine), Scorer(), Quiet())
+    )
     assert lines_on_disk == [0, 50, 100]
 
 
@@ -97,7 +99,7 @@ def test_3_all_candidates_are_scored_on_the_same_images(tiny_space: SearchSpace,
 
     handle = nn.modules.module.register_module_forward_pre_hook(look)
     try:
-        evaluate = Evaluator(supernet, digits, bn_images=128, batch=64, seed=0)
+        evaluate = Evaluator(supernet, digits, ScoringSettings(bn_images=128, batch=64, seed=0))
         by_candidate = []
         for seed in range(3):
             seen.clear()
@@ -159,7 +161,9 @@ def test_6_networks_over_the_budget_use_up_no_candidates(paper_space: SearchSpac
             scores.extend(archs)
             return [Score(cost.cost(arch) / 1e9) for arch in archs]
 
-    generations = run_strategy(strategy, 3, 0, Journal(tmp_path / "j.jsonl", {}), Scorer(), Quiet())
+    generations = run_strategy(
+        strategy, range(3), Scoring(0, Journal(tmp_path / "j.jsonl", {}, CandidateLine), Scorer(), Quiet())
+    )
     assert len(generations) == len(set(scores)) == 3 * 50
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from toolchain.config import Config, load_config
-from toolchain.errors import BadArchitecture, BadCheckpoint, MissingStage, RunFolderError
+from toolchain.errors import BadArchitecture, BadCheckpoint, BadDocument, MissingStage, RunFolderError
 from toolchain.files import write_json
-from toolchain.runs import open_run, run_of, select_architecture
+from toolchain.runs import open_run, run_of
+from toolchain.search.winner import read_winner, select_architecture
 from toolchain.spaces.core import SearchSpace
 
 
@@ -24,7 +25,7 @@ def test_a_run_keeps_its_settings_and_what_it_was_made_with(tiny_config: Config)
 
 
 def test_only_the_first_command_makes_a_run(tiny_config: Config) -> None:
-    with pytest.raises(MissingStage, match="Type nastool train --run quick first"), open_run(tiny_config):
+    with pytest.raises(MissingStage, match="Run nastool train --run quick first"), open_run(tiny_config):
         pass
     assert not tiny_config.runs.exists()
 
@@ -49,7 +50,7 @@ def test_two_commands_do_not_work_in_one_run(tiny_config: Config, tmp_path: Path
     assert other.stdout is not None
     assert other.stdout.readline() == "in\n"
     changed = tiny_config.model_copy(update={"seed": 9})
-    with pytest.raises(RunFolderError, match=f"another nastool command works in {run.folder}"), open_run(changed):
+    with pytest.raises(RunFolderError, match=f"another nastool command is using {run.folder}"), open_run(changed):
         pass
     assert load_config(settings, {}) == tiny_config  # the one who was refused wrote nothing
     other.kill()  # a lock dies with its process
@@ -65,14 +66,16 @@ def test_a_run_that_can_not_be_made_is_named(tiny_config: Config) -> None:
         pass
 
 
-def test_what_is_missing_or_damaged_says_which_command_writes_it(tiny_config: Config) -> None:
+def test_a_missing_or_damaged_file_names_the_command_that_writes_it(
+    tiny_config: Config, tiny_space: SearchSpace
+) -> None:
     run = run_of(tiny_config)
-    with pytest.raises(MissingStage, match=r"best\.json is not there yet\. Type nastool search --run quick first"):
-        run.read(run.best, "search")
+    with pytest.raises(MissingStage, match=r"best\.json does not exist yet\. Run nastool search --run quick first"):
+        run.require(run.best, "search")
     run.best.parent.mkdir(parents=True)
     run.best.write_text('{"architecture": [')
-    with pytest.raises(MissingStage, match=r"best\.json is damaged .* Remove it and type nastool search"):
-        run.read(run.best, "search")
+    with pytest.raises(BadDocument, match=r"best\.json is damaged: Invalid JSON.* Remove it and run nastool search"):
+        read_winner(run.best, tiny_space)
 
 
 def test_an_architecture_that_is_named_comes_before_the_searchs_winner(
@@ -82,7 +85,7 @@ def test_an_architecture_that_is_named_comes_before_the_searchs_winner(
     assert select_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])
     with pytest.raises(MissingStage, match="nastool search"):
         select_architecture(None, None, tiny_space, run)
-    best = {"space": tiny_space.name, "space_digest": tiny_space.digest, "limits": {"macs": 1}}
+    best = {"space": tiny_space.name, "space_digest": tiny_space.digest, "limits": {"macs": 1}, "holdout_accuracy": 0.5}
     write_json(run.best, best | {"architecture": ["choice_x"] * 4})
     assert select_architecture(None, None, tiny_space, run).architecture == tiny_space.all_same("choice_x")
     assert select_architecture("0 1 2 3", None, tiny_space, run).architecture == tiny_space.architecture([0, 1, 2, 3])

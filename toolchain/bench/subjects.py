@@ -13,6 +13,7 @@ from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from toolchain.errors import BadConfig
 from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
+from toolchain.export.manifest import read_manifest
 from toolchain.measuring.model_inputs import require_batch
 from toolchain.measuring.target import ReadyTarget, TargetSpec, for_own_precision, ready_target
 from toolchain.progress import Progress
@@ -115,7 +116,7 @@ def _here(name: str, runs: Path) -> Path:
     if not name.startswith(RUN):
         return Path(name)
     run = Run(runs / name.removeprefix(RUN))
-    run.require(run.onnx, "export")
+    read_manifest(run)  # the file must be the exported one
     return run.onnx
 
 

@@ -1,13 +1,12 @@
 """What a check requires of a file, from the configuration and from the manifest of a run's export."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from toolchain.check.judge import Requirements
 from toolchain.config import CheckConfig
 from toolchain.errors import BadConfig
+from toolchain.export.manifest import Manifest
 from toolchain.runs import Run
 from toolchain.units import parse_percent
 
@@ -26,7 +25,7 @@ class CheckedFile:
     anchor_ms: float | None
 
 
-def exported_file(run: Run, manifest: Mapping[str, Any], batch: int, limit_ms: float | None) -> CheckedFile:
+def exported_file(run: Run, manifest: Manifest, batch: int, limit_ms: float | None) -> CheckedFile:
     """The exported file of `run` with the budget `limit_ms`, or with the budget that the run was searched for.
 
     Args:
@@ -35,21 +34,21 @@ def exported_file(run: Run, manifest: Mapping[str, Any], batch: int, limit_ms: f
     Raises:
         BadConfig: the run's budget is an estimate, or for another batch.
     """
-    searched_ms = manifest["limits"].get("latency_ms")
+    searched_ms = manifest.limits.get("latency_ms")
     if limit_ms is not None or searched_ms is None:
         return CheckedFile(run.onnx, limit_ms, None)
-    if manifest["estimate"]:
+    if manifest.estimate:
         raise BadConfig(
             f"the budget in {run.manifest} is for estimated latencies, so nothing measured here can be compared with "
             f"it. Give a budget for this device with --latency"
         )
-    searched_batch = manifest["target"]["batch"]
+    searched_batch = manifest.target.batch
     if searched_batch != batch:
         raise BadConfig(
             f"the budget in {run.manifest} is for batches of {searched_batch}, not of {batch}. "
             f"Give --batch {searched_batch}, or a budget for {batch} with --latency"
         )
-    return CheckedFile(run.onnx, searched_ms, manifest.get("measured_anchor_ms") or None)
+    return CheckedFile(run.onnx, searched_ms, manifest.measured_anchor_ms)
 
 
 def requirements_of(config: CheckConfig, limit_ms: float | None, anchor_ms: float | None) -> Requirements:

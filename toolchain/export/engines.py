@@ -3,9 +3,8 @@
 They are built on export, and read again where they are timed.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from exporters.devices.attached import Device, attached
 from exporters.errors import BackendUnavailable, DeviceMissing, EngineFailed
 from exporters.graph.precision import precision_of
 from exporters.manifest import MANIFEST, sha256
-from toolchain.errors import BadModel
+from toolchain.errors import BadDocument, BadModel
+from toolchain.export.manifest import REMEDY, EngineManifest, EngineRecord
 from toolchain.export.precisions import Model
+from toolchain.files import read_document
 
 ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
 UNKNOWN = "unknown"  # the precision of an engine that no manifest describes: each layer has its own
@@ -55,8 +56,8 @@ def engine_targets(capabilities: Sequence[str], this_gpu: bool) -> tuple[EngineT
 
 def build_engines(
     models: Sequence[Model], targets: Sequence[EngineTarget], batches: tuple[int, int, int], folder: Path
-) -> dict[Path, Mapping[str, object]]:
-    """An engine of each file for each target, and what is to be said of it.
+) -> dict[Path, EngineRecord]:
+    """Build an engine of each file for each target.
 
     Args:
         batches: the least, the one that it is tuned for, the most; all equal for a static batch.
@@ -65,26 +66,25 @@ def build_engines(
         EngineFailed: a builder refuses a file.
         OSError: an engine can't be written.
     """
-    found: dict[Path, Mapping[str, object]] = {}
+    records: dict[Path, EngineRecord] = {}
     for model in models:
         spec = CompileSpec(batches[1], precision=precision_of(model.file), batches=batches)
         for target in targets:
             engine = target.builder.build(model.file, spec, target.capability)
             path = folder / f"{model.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
             engine.save(path)
-            found[path] = _described(model, engine, batches)
-    return found
+            records[path] = _record(model, engine, batches)
+    return records
 
 
-def _described(model: Model, engine: Engine, batches: tuple[int, int, int]) -> Mapping[str, object]:
-    return {
-        "precision": model.precision,
-        "built_from": model.file.name,
-        "capability": engine.capability,
-        "built_by": engine.built_by,
-        "batches": list(batches),
-        "measured_latency_ms": None,  # an engine runs on its GPU; nastool bench FILE measures it there
-    }
+def _record(model: Model, engine: Engine, batches: tuple[int, int, int]) -> EngineRecord:
+    return EngineRecord(
+        precision=model.precision,
+        built_from=model.file.name,
+        capability=engine.capability,
+        built_by=engine.built_by,
+        batches=batches,
+    )
 
 
 @dataclass(frozen=True)
@@ -114,20 +114,26 @@ def read_engine(path: Path) -> EngineFile:
     runtime = runtime_of(path)
     named = re.search(r"\.sm(\d+)(\d)$", path.stem)
     capability = ".".join(named.groups()) if named else ""
-    try:
-        manifest = json.loads((path.parent / MANIFEST).read_text())
-        said, digest = manifest["engines"][path.name], manifest["files"][path.name]["sha256"]
-        precision = str(manifest["models"][said["built_from"]]["compute_precision"])
-        least, _, most = map(int, said["batches"])
-        built_for = str(said["capability"])
-    except (OSError, ValueError, KeyError, TypeError):  # no manifest, or another program's
+    manifest = _manifest_beside(path)
+    record = manifest.engines.get(path.name) if manifest else None
+    if manifest is None or record is None or record.built_from not in manifest.models:
         return EngineFile(path, runtime, capability, UNKNOWN, None)
-    if sha256(path) != digest:
+    if path.name not in manifest.files or sha256(path) != manifest.files[path.name].sha256:
         raise EngineFailed(
-            f"{path} is damaged, or not the engine that {MANIFEST} beside it describes: its digest is another. "
-            f"Type nastool export again"
+            f"{path} is damaged, or is not the engine that {MANIFEST} beside it describes: the digests differ. "
+            f"Run nastool export again"
         )
-    return EngineFile(path, runtime, capability if built_for == CURRENT else built_for, precision, (least, most))
+    precision = manifest.models[record.built_from].compute_precision
+    built_for = capability if record.capability == CURRENT else record.capability
+    return EngineFile(path, runtime, built_for, precision, (record.batches[0], record.batches[2]))
+
+
+def _manifest_beside(path: Path) -> EngineManifest | None:
+    """The manifest in the folder of `path`; None if there is none, or it belongs to another program."""
+    try:
+        return read_document(path.parent / MANIFEST, EngineManifest, REMEDY)
+    except BadDocument:
+        return None
 
 
 def require_engine_batch(engine: EngineFile, batch: int) -> None:

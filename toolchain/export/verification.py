@@ -1,8 +1,7 @@
-"""Does a file compute what was trained? On hold-out images, at several batch sizes, before it is shipped."""
+"""Verification: a file computes the same as the trained network, on hold-out images at several batch sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from exporters.graph.parity import (
 from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT
 from exporters.quantize.integer_check import LayerCheck, check_integer_layers
+from toolchain.export.manifest import IntegerLayers, ParityRecord
 from toolchain.export.precisions import LOW_BIT, Model
 from toolchain.nets.deploy import folding_error, integer_layers
 from toolchain.training.accuracy import fixed_batches
@@ -38,31 +38,32 @@ Pictures = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ExportVerification:
-    """What was found of one file; `convolutions` says how many ONNX Runtime runs in which precision."""
+    """The verified properties of one file; `convolutions` counts those that ONNX Runtime runs in each precision."""
 
     parity: Parity
     holdout_accuracy: float
     convolutions: dict[str, int]
     codes: tuple[LayerCheck, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {
-            "holdout_accuracy": self.holdout_accuracy,
-            "convolutions": self.convolutions,
-            "parity": {
-                "relative_error": self.parity.relative_error,
-                "top1_agreement": self.parity.top1_agreement,
-                "images": self.parity.images,
-                "batches": list(self.parity.batches),
-            },
-            "integer_layers": {
-                "checked": len(self.codes),
-                "codes": sum(layer.codes for layer in self.codes),
-                "wrong_behind_convolutions": sum(layer.wrong for layer in self.codes if layer.op == "Conv"),
-                "wrong_behind_sums": sum(layer.wrong for layer in self.codes if layer.op == "Add"),
-            },
-        }
+    @property
+    def parity_record(self) -> ParityRecord:
+        """The parity for the manifest."""
+        return ParityRecord(
+            relative_error=self.parity.relative_error,
+            top1_agreement=self.parity.top1_agreement,
+            images=self.parity.images,
+            batches=tuple(self.parity.batches),
+        )
+
+    @property
+    def integer_layers(self) -> IntegerLayers:
+        """The comparison of integers for the manifest."""
+        return IntegerLayers(
+            checked=len(self.codes),
+            codes=sum(layer.codes for layer in self.codes),
+            wrong_behind_convolutions=sum(layer.wrong for layer in self.codes if layer.op == "Conv"),
+            wrong_behind_sums=sum(layer.wrong for layer in self.codes if layer.op == "Add"),
+        )
 
 
 def holdout_images(data: Data, count: int = PARITY_IMAGES) -> Pictures:
@@ -94,18 +95,18 @@ def verify_export(
     try:
         parity = compare(net, compiled, _filled(images, batch), batches)
         require(parity, model.tolerance)
-        right = 0
+        correct = 0
         for fed, labels in _holdout(data, batch):
-            right += int((compiled.run({INPUT: fed})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
+            correct += int((compiled.run({INPUT: fed})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
     finally:
         compiled.close()
-    accuracy = right / len(data.holdout)
+    accuracy = correct / len(data.holdout)
     require_accuracy(holdout_accuracy, accuracy, model.tolerance, len(data.holdout), parity.top1_agreement)
     codes = check_integer_layers(load_model(model.file), _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
-    found = convolutions(model.file)
-    require_fused(found.get("int8", 0), model.integer_convolutions or 0)
-    return ExportVerification(parity, accuracy, found, codes)
+    counts = convolutions(model.file)
+    require_fused(counts.get("int8", 0), model.integer_convolutions or 0)
+    return ExportVerification(parity, accuracy, counts, codes)
 
 
 def _holdout(data: Data, batch: int | None) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
@@ -114,7 +115,7 @@ def _holdout(data: Data, batch: int | None) -> Iterator[tuple[Pictures, NDArray[
 
 
 def _filled(images: Pictures, batch: int | None) -> Pictures:
-    """Whole batches: the first images come again where the last batch is short."""
+    """Complete batches: a short last batch is filled with the first images."""
     if batch is None:
         return images
     return np.resize(images, (-(-len(images) // batch) * batch, *images.shape[1:]))

@@ -1,10 +1,9 @@
-"""What candidates would score without BN recalibration, to show what it is worth.
+"""The inherited accuracy of candidates without BN recalibration, to show the effect of recalibration.
 
-Our supernets keep no statistics, so there are none to score with. Those that a training with running statistics would
-leave are made: of each layer the mean of its batch statistics over many drawn paths, since whichever path comes by
-writes into the same layer. They are gathered on the images that recalibration takes, with the final weights, which
-flatters them a little. Channels that only wide choices have get the mean over the paths that have them;
-where there is none, they keep what training begins with, mean 0 and variance 1.
+The supernets here keep no running statistics, so those of a supernet that does are imitated: for each layer the mean of
+its batch statistics over many random paths, since all paths would update the same layer. They are computed on the
+recalibration images with the final weights, which makes them slightly better than real running statistics. A channel
+gets the mean over the paths that have it; without any, it keeps the initial mean 0 and variance 1.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,19 +16,19 @@ from toolchain.nets.supernet import Supernet
 from toolchain.search.trie import Node, Trie
 from toolchain.spaces.core import Architecture, SearchSpace
 
-PATHS = 50  # each takes all batches
+PATHS = 50  # each processes all batches
 
-Place = tuple[int, str, str]  # the block's position, its op, the layer's name in it; stem and head are -1
+Place = tuple[int, str, str]  # position of the block, op, name of the layer in it; the position of stem and head is -1
 
 
 class SharedStatistics:
-    """BN statistics that all paths of a supernet share."""
+    """BN statistics that all paths of a supernet share, as running statistics would be."""
 
     def __init__(self, supernet: Supernet, inputs: Iterable[Tensor], seed: int, paths: int = PATHS) -> None:
-        """Gather them over network inputs (N, C, S, S), each batch through `paths` drawn paths."""
+        """Compute them over network inputs (N, C, S, S), each batch through `paths` random paths."""
         self._space = supernet.space
-        self._sums: dict[Place, Tensor] = {}  # (2, channels): mean and variance, added up
-        self._counts: dict[Place, Tensor] = {}  # (channels,): how many paths had the channel
+        self._sums: dict[Place, Tensor] = {}  # (2, channels): sums of mean and variance
+        self._counts: dict[Place, Tensor] = {}  # (channels,): paths that have the channel
         rng = Random(seed)
         drawn = sorted({self._space.draw(rng) for _ in range(paths)}, key=str)
         trie = Trie(supernet, dict(enumerate(drawn)))
@@ -42,17 +41,17 @@ class SharedStatistics:
             for name, norm in _norms(node.module):
                 self._add((position, op, name), torch.stack(_statistics(norm)), weight)
 
-    def give(self, trie: Trie) -> None:
-        """Let all candidates of `trie` use them, each layer the channels that it has."""
+    def apply(self, trie: Trie) -> None:
+        """Set them in all candidates of `trie`."""
         trie.begin()
         for node, (position, op) in places(trie, self._space):
             for name, norm in _norms(node.module):
                 place = (position, op, name)
                 if place not in self._sums:
-                    continue  # no path came by
+                    continue  # no path used this layer
                 statistics = self._sums[place] / self._counts[place]
-                for own, given in zip(_statistics(norm), statistics, strict=True):
-                    own[: len(given)] = given[: len(own)]
+                for own, mean in zip(_statistics(norm), statistics, strict=True):
+                    own[: len(mean)] = mean[: len(own)]
         trie.end()
 
     def _add(self, place: Place, statistics: Tensor, weight: int) -> None:
@@ -67,7 +66,7 @@ class SharedStatistics:
 
 
 def places(trie: Trie, space: SearchSpace) -> Iterator[tuple[Node, tuple[int, str]]]:
-    """Each node with its block's position and op."""
+    """Each node with the position and the op of its block."""
     pending = [(trie.root, -1, "stem")]
     while pending:
         node, position, op = pending.pop()
@@ -88,13 +87,13 @@ def accuracies(
 ) -> list[float]:
     """Top-1 accuracy of each of `archs` with `shared`, on network inputs and their labels."""
     trie = Trie(supernet, dict(enumerate(archs)))
-    shared.give(trie)
-    right, images = [0] * len(archs), 0
+    shared.apply(trie)
+    correct, images = [0] * len(archs), 0
     for x, labels in holdout:
         images += len(labels)
         for number, logits in trie.run(x):
-            right[number] += int((logits.argmax(1) == labels).sum())
-    return [count / images for count in right]
+            correct[number] += int((logits.argmax(1) == labels).sum())
+    return [count / images for count in correct]
 
 
 def _norms(module: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:

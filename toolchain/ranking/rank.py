@@ -1,13 +1,15 @@
-"""`nastool rank`: does the order of inherited scores hold when networks are trained from scratch?
+"""`nastool rank`: does the order of inherited accuracies hold for networks that are trained from scratch?
 
-Networks are drawn from levels of cost, scored as a search scores them, and each is trained by itself. Each result is
-kept in the run, so that a killed command goes on, and more networks can be added.
+Networks are drawn from levels of cost, scored as in a search, and trained alone. Each result is kept in the run, so a
+killed command resumes, and more networks can be added later.
 """
 
+import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
-from statistics import mean, pstdev
+from statistics import mean
 from typing import Any
 
 from toolchain.config import Config
@@ -17,32 +19,33 @@ from toolchain.counting.levels import CostLevels
 from toolchain.errors import BadConfig
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
-from toolchain.ranking.agreement import agreement
+from toolchain.ranking.agreement import Agreement, agreement
 from toolchain.ranking.batch_statistics import SharedStatistics, accuracies
+from toolchain.ranking.results import Durations, RankedNetwork, RankResult, TrainedLine, spread_of
 from toolchain.runs import Run
-from toolchain.search.evaluate import Evaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.journal import Journal
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.recipe import load_recipe
 from toolchain.training.stages import load_supernet, retrain, scoring_threads
 
-LEAST_NETWORKS = 4  # an order of fewer says nothing
-TRIES = 1000  # draws a network
+LEAST_NETWORKS = 4  # an order of fewer networks is meaningless
+TRIES = 1000  # draws for each network
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """Scores of the supernet's weights, and how long all networks took together."""
+    """Accuracies with the weights of the supernet, and the seconds for all networks together."""
 
     recalibrated: list[float]
-    unrecalibrated: list[float]
+    batch_statistics: list[float]
     recalibrated_s: float
-    unrecalibrated_s: float
+    batch_statistics_s: float
 
 
 def check_request(networks: int, repeats: int, space: SearchSpace) -> None:
-    """Refuse what can't be done, before any work.
+    """Check the arguments before any work.
 
     Raises:
         BadConfig: too few networks, or more than the space has; no repeat.
@@ -57,89 +60,56 @@ def check_request(networks: int, repeats: int, space: SearchSpace) -> None:
 
 def rank(
     config: Config, space: SearchSpace, networks: int, repeats: int, data: Data, run: Run, progress: Progress
-) -> dict[str, Any]:
-    """Score and retrain `networks` networks, each `repeats` times with another seed.
-
-    Returns:
-        what the command answers: tau with intervals, each network's figures, seconds.
+) -> RankResult:
+    """Score `networks` networks, and train each `repeats` times with different seeds.
 
     Raises:
-        MissingStage, BadCheckpoint: no supernet, or an earlier ranking with other settings.
+        MissingStage, BadCheckpoint: there is no supernet, or an earlier ranking has other settings.
         BadData, RunFolderError, CheckFailed: see `stages.retrain`.
     """
     supernet = load_supernet(config, space, data, run, progress)
     cost = bitops_cost(space) if space.quantized else macs_cost(space)
     archs = sample(space, cost, networks, config.seed)
     inherited = _inherited(config, supernet, archs, data)
-    alone, seconds = _alone(config, space, archs, repeats, data, run, progress)
-    together = [mean(accuracies) for accuracies in alone]
-    costs = [float(cost.cost(arch)) for arch in archs]
-    compared = {
-        "inherited_and_alone": (inherited.recalibrated, together),
-        "unrecalibrated_and_alone": (inherited.unrecalibrated, together),
-        "inherited_and_unrecalibrated": (inherited.recalibrated, inherited.unrecalibrated),
-        f"{cost.name}_and_alone": (costs, together),
-    }
-    if repeats > 1:
-        compared["first_and_second_repeat"] = ([a[0] for a in alone], [a[1] for a in alone])
-    return {
-        "space": space.name,
-        "data": data.name,
-        "cost": cost.name,
-        "tau": {name: asdict(agreement(*pair, config.seed)) for name, pair in compared.items()},
-        "spread": {"inherited": _spread(inherited.recalibrated), "alone": _spread(together)},
-        "seconds": {
-            "inherited": inherited.recalibrated_s,
-            "unrecalibrated": inherited.unrecalibrated_s,
-            "alone": seconds,
-        },
-        "networks": [
-            {
-                "architecture": list(arch.choices),
-                cost.name: int(cost.cost(arch)),
-                "inherited": inherited.recalibrated[number],
-                "unrecalibrated": inherited.unrecalibrated[number],
-                "alone": alone[number],
-            }
-            for number, arch in enumerate(archs)
-        ],
-    }
+    trained = _train(config, space, archs, repeats, data, run, progress)
+    return _result(config.seed, space, data, cost, inherited, trained)
 
 
 def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> list[Architecture]:
-    """One network from each of `networks` levels of cost, from the least to the greatest; cheapest first.
+    """One network from each of `networks` levels of cost, cheapest first.
 
-    Uniform draws lie close together in the middle of a space. Where a level is empty, another one gives two.
+    Uniform draws would concentrate in the middle of the space. If a level is empty, another one yields two networks.
     """
     width = (cost.greatest - cost.least) / networks
     edges = [*(cost.least + width * level for level in range(networks)), cost.greatest]
     levels = CostLevels.build(space, cost, edges=edges)
     rng = Random(f"{seed}:{networks}")
-    found: set[Architecture] = set()
+    drawn: set[Architecture] = set()
     filled: set[int] = set()
     for _ in range(networks * TRIES):
-        if len(found) == networks:
+        if len(drawn) == networks:
             break
         arch = levels.draw(rng)
         level = next(number for number, bin_ in enumerate(levels.bins) if bin_.contains(cost.cost(arch)))
         if level not in filled or len(filled) == len(levels.bins):
             filled.add(level)
-            found.add(arch)
-    return sorted(found, key=lambda arch: (cost.cost(arch), str(arch)))
+            drawn.add(arch)
+    return sorted(drawn, key=lambda arch: (cost.cost(arch), str(arch)))
 
 
 def _inherited(config: Config, supernet: Supernet, archs: list[Architecture], data: Data) -> Inherited:
-    wanted, threads = config.search, scoring_threads(config)
-    evaluator = Evaluator(supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads)
+    search = config.search
+    settings = ScoringSettings(search.bn_images, search.batch, config.seed, config.workers, scoring_threads(config))
+    evaluator = Evaluator(supernet, data, settings)
     began = time.monotonic()
     recalibrated = [score.accuracy for score in evaluator.many(archs)]
     between = time.monotonic()
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), config.seed)
-    unrecalibrated = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
-    return Inherited(recalibrated, unrecalibrated, between - began, time.monotonic() - between)
+    batch_statistics = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
+    return Inherited(recalibrated, batch_statistics, between - began, time.monotonic() - between)
 
 
-def _alone(
+def _train(
     config: Config,
     space: SearchSpace,
     archs: list[Architecture],
@@ -147,13 +117,29 @@ def _alone(
     data: Data,
     run: Run,
     progress: Progress,
-) -> tuple[list[list[float]], float]:
-    """Test accuracies of each network after each of its trainings, and the seconds of all of them.
+) -> dict[Architecture, list[TrainedLine]]:
+    """The trainings of each network.
 
-    They don't depend on the supernet: another one, trained in the same run, is compared with the same networks.
-    Of a training that was killed, the seconds are those since it went on.
+    They don't depend on the supernet, so another supernet in the same run is compared with the same networks. If a
+    training was killed, its seconds count from where it resumed.
     """
-    belongs = {
+    journal = _open_journal(config, space, data, run)
+    known = {(line.architecture, line.repeat): line for line in journal.lines}
+    task = progress.start("rank: networks trained", len(archs) * repeats)
+    trained: dict[Architecture, list[TrainedLine]] = {arch: [] for arch in archs}
+    for arch in archs:
+        for repeat in range(repeats):
+            line = known.get((arch.choices, repeat))
+            if line is None:
+                line = _train_once(config, space, arch, repeat, data, run, progress)
+                journal.append(line)
+            trained[arch].append(line)
+            task.advance(note=f"test accuracy {line.accuracy:.2%}")
+    return trained
+
+
+def _open_journal(config: Config, space: SearchSpace, data: Data, run: Run) -> Journal[TrainedLine]:
+    fingerprint: dict[str, Any] = {
         "space_digest": space.digest,
         "data_digest": data.digest,
         "test_images": data.digests.test,
@@ -161,36 +147,69 @@ def _alone(
         "seed": config.seed,
         "recipe": load_recipe(config.retrain.recipe, "retrain", config.retrain.changes).model_dump(),
     }
-    journal = Journal(run.ranked, belongs)
-    known = {(tuple(line["architecture"]), line["repeat"]): line for line in journal.lines}
-    task = progress.start("rank: networks trained", len(archs) * repeats)
-    found: list[list[float]] = []
-    seconds = 0.0
-    for arch in archs:
-        accuracies_of = []
-        for repeat in range(repeats):
-            if (arch.choices, repeat) not in known:
-                began = time.monotonic()
-                seeded = config.model_copy(update={"seed": config.seed + repeat})
-                result = retrain(seeded, space, arch, data, run.repeat(repeat), progress)
-                line = {
-                    "architecture": list(arch.choices),
-                    "repeat": repeat,
-                    "accuracy": result["test_accuracy"],
-                    "seconds": round(time.monotonic() - began, 3),
-                }
-                journal.append(line)
-                known[arch.choices, repeat] = line
-            accuracies_of.append(float(known[arch.choices, repeat]["accuracy"]))
-            seconds += known[arch.choices, repeat]["seconds"]
-            task.advance(note=f"test accuracy {accuracies_of[-1]:.2%}")
-        found.append(accuracies_of)
-    return found, seconds
+    journal = Journal(run.ranked, fingerprint, TrainedLine, space)
+    if journal.restarted:  # a training that ended without a result may have other settings
+        for folder in run.ranked.parent.glob("repeat_*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return journal
 
 
-def _spread(accuracies_of: list[float]) -> dict[str, float]:
-    return {
-        "least": min(accuracies_of),
-        "greatest": max(accuracies_of),
-        "standard_deviation": pstdev(accuracies_of),
+def _train_once(
+    config: Config, space: SearchSpace, arch: Architecture, repeat: int, data: Data, run: Run, progress: Progress
+) -> TrainedLine:
+    began = time.monotonic()
+    seeded = config.model_copy(update={"seed": config.seed + repeat})
+    accuracy = retrain(seeded, space, arch, data, run.repeat(repeat), progress).test_accuracy
+    seconds = round(time.monotonic() - began, 3)
+    return TrainedLine(architecture=arch.choices, repeat=repeat, accuracy=accuracy, seconds=seconds)
+
+
+def _result(
+    seed: int,
+    space: SearchSpace,
+    data: Data,
+    cost: TableCost,
+    inherited: Inherited,
+    trained: dict[Architecture, list[TrainedLine]],
+) -> RankResult:
+    repeats = [[line.accuracy for line in lines] for lines in trained.values()]
+    standalone = [mean(accuracies) for accuracies in repeats]
+    costs = [int(cost.cost(arch)) for arch in trained]
+    return RankResult(
+        space=space.name,
+        data=data.name,
+        cost=cost.name,
+        tau=_correlations(seed, cost, costs, inherited, repeats),
+        spread={"inherited": spread_of(inherited.recalibrated), "standalone": spread_of(standalone)},
+        seconds=Durations(
+            inherited=inherited.recalibrated_s,
+            batch_statistics=inherited.batch_statistics_s,
+            standalone=sum(line.seconds for lines in trained.values() for line in lines),
+        ),
+        networks=tuple(
+            RankedNetwork(
+                architecture=arch.choices,
+                **{cost.name: costs[number]},
+                inherited=inherited.recalibrated[number],
+                batch_statistics=inherited.batch_statistics[number],
+                standalone=tuple(repeats[number]),
+            )
+            for number, arch in enumerate(trained)
+        ),
+    )
+
+
+def _correlations(
+    seed: int, cost: TableCost, costs: Sequence[float], inherited: Inherited, repeats: list[list[float]]
+) -> dict[str, Agreement]:
+    """The rank correlation of each pair of scores, by the names of both."""
+    standalone = [mean(accuracies) for accuracies in repeats]
+    pairs: dict[str, tuple[Sequence[float], Sequence[float]]] = {
+        "inherited_and_standalone": (inherited.recalibrated, standalone),
+        "batch_statistics_and_standalone": (inherited.batch_statistics, standalone),
+        "inherited_and_batch_statistics": (inherited.recalibrated, inherited.batch_statistics),
+        f"{cost.name}_and_standalone": (costs, standalone),
     }
+    if len(repeats[0]) > 1:
+        pairs["first_and_second_repeat"] = ([each[0] for each in repeats], [each[1] for each in repeats])
+    return {name: agreement(*pair, seed) for name, pair in pairs.items()}

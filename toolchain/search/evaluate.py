@@ -1,6 +1,6 @@
-"""The score of candidates: hold-out accuracy with inherited weights and recalibrated BN statistics.
+"""The score of a candidate: hold-out accuracy with inherited weights and recalibrated BN statistics (paper Eq. 6).
 
-Every candidate sees the same images in the same batches, so that scores differ by the architecture alone.
+All candidates see the same images in the same batches, so scores differ only by the architecture.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from toolchain.nets.supernet import Supernet
+from toolchain.parallel.collectives import gather_objects
+from toolchain.parallel.ranks import rank, world
 from toolchain.search.batches import MOST_BYTES, Batches, shuffled
-from toolchain.search.parallel_trie import ParallelTrie, open_threads
-from toolchain.search.partial_scores import PartialScores, State
+from toolchain.search.partial_scores import PartialScores, PartialState
 from toolchain.search.race import Race
 from toolchain.search.scores import RaceThreshold, Score
+from toolchain.search.trie import ParallelTrie, open_threads, subtrees
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import Batch, recalibration_indices
 from toolchain.training.data import Data
@@ -22,33 +24,74 @@ from toolchain.training.data import Data
 Advance = Callable[[int], None]
 
 
-def unseen(_: int) -> None:
-    """For callers that don't watch."""
+def ignore_progress(_: int) -> None:
+    """An `Advance` that does nothing."""
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """How candidates are scored; scores depend on the first three fields.
+
+    Args:
+        bn_images: training images for recalibration.
+        batch: images in a batch.
+        seed: draws the images for recalibration, and the order of the hold-out in a race.
+        workers: processes that decode image files.
+        threads: CPU threads, each of which scores a part of the candidates.
+        most_bytes: a set of images is kept in memory, as uint8, if it is not larger.
+    """
+
+    bn_images: int
+    batch: int
+    seed: int
+    workers: int = 0
+    threads: int = 1
+    most_bytes: int = MOST_BYTES
 
 
 @dataclass
 class _Work:
-    """The candidates of one call, and how far they are."""
+    """The candidates of one call and the progress on them."""
 
     archs: Sequence[Architecture]
-    forest: ParallelTrie
-    reference: RaceThreshold | None
-    right: Tensor  # bool (candidates, hold-out images), on the device
+    trie: ParallelTrie
+    threshold: RaceThreshold | None
+    correct: Tensor  # bool (candidates, hold-out images), on the device
     advance: Advance
-    batches: int  # to do, of both kinds
+    batches: int  # in total, for recalibration and hold-out
     recalibrated: int = 0
     scored: int = 0
     stopped: dict[int, int] = field(default_factory=dict)
 
-    def tell(self) -> None:
-        """A batch is done for all candidates, which is a part of each."""
+    @property
+    def against(self) -> float | None:
+        return self.threshold.accuracy if self.threshold else None
+
+    def report(self) -> None:
+        """Report one more batch of all candidates, as a number of candidates."""
         done = self.recalibrated + self.scored
         before, now = ((count * len(self.archs)) // self.batches for count in (done - 1, done))
         self.advance(now - before)
 
-    def state(self) -> State:
-        statistics = [tensor.cpu() for tensor in self.forest.statistics()]
-        return State(self.recalibrated, self.scored, statistics, self.right.cpu(), self.stopped)
+    def state(self) -> PartialState:
+        statistics = [tensor.cpu() for tensor in self.trie.statistics()]
+        return PartialState(self.recalibrated, self.scored, statistics, self.correct.cpu(), self.stopped)
+
+    def restore(self, state: PartialState) -> bool:
+        """Continue from `state`; False if it has other shapes, and then this work must not be used."""
+        numbers = range(len(self.archs))
+        if not state.stopped.keys() <= set(numbers) or state.recalibrated + state.scored > self.batches:
+            return False
+        self.trie.keep(set(numbers) - set(state.stopped))
+        statistics = self.trie.statistics()
+        if not state.fits(statistics, self.correct):
+            return False
+        for tensor, saved in zip(statistics, state.statistics, strict=True):
+            tensor.copy_(saved)
+        self.correct.copy_(state.correct)
+        self.recalibrated, self.scored, self.stopped = state.recalibrated, state.scored, dict(state.stopped)
+        self.advance((state.recalibrated + state.scored) * len(self.archs) // self.batches)
+        return True
 
 
 class Evaluator:
@@ -58,123 +101,147 @@ class Evaluator:
         self,
         supernet: Supernet,
         data: Data,
-        bn_images: int,
-        batch: int,
-        seed: int,
-        workers: int = 0,
-        threads: int = 1,
+        settings: ScoringSettings,
         race: Race | None = None,
         partial_scores: PartialScores | None = None,
-        most_bytes: int = MOST_BYTES,
     ) -> None:
-        """Score on the whole hold-out, after recalibration on `bn_images` training images.
+        """Recalibrate on training images of `data`, and score on its whole hold-out.
 
         Args:
-            workers: processes that decode image files.
-            threads: of the CPU, each on candidates of its own.
-            race: stop candidates that have lost; the hold-out is then in drawn order.
-            partial_scores: where a call that was killed goes on from.
-            most_bytes: each of the two sets of images stays in memory, as uint8, if it is not larger.
+            race: stops candidates that have lost; the hold-out is then shuffled.
+            partial_scores: where a killed call continues from.
         """
         self._supernet = supernet.eval()
         self._device = next(supernet.parameters()).device
-        self._threads, self._parts = open_threads(threads, self._device), threads
+        self._executor, self._threads = open_threads(settings.threads, self._device), settings.threads
         self._preprocessing = data.preprocessing
-        self._race, self._under_way = race, partial_scores
-        holdout = shuffled(data.holdout, seed) if race else data.holdout
-        drawn = recalibration_indices(data, bn_images, batch, seed)
-        self._recalibration = Batches(data.train, drawn, batch, workers, most_bytes)
-        self._holdout = Batches(data.train, holdout, batch, workers, most_bytes)
+        self._race, self._partial_scores = race, partial_scores
+        holdout = shuffled(data.holdout, settings.seed) if race else data.holdout
+        indices = recalibration_indices(data, settings.bn_images, settings.batch, settings.seed)
+        self._recalibration, self._holdout = (
+            Batches(data.train, chosen, settings.batch, settings.workers, settings.most_bytes)
+            for chosen in (indices, holdout)
+        )
 
     def __call__(self, arch: Architecture) -> float:
         """Top-1 accuracy of `arch` on the hold-out, 0 to 1."""
         return self.many([arch])[0].accuracy
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None = None, advance: Advance = unseen
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None = None, advance: Advance = ignore_progress
     ) -> list[Score]:
-        """The score of each of `archs`, none of them twice: the same numbers as one by one, in less time.
+        """The score of each of `archs`, which must differ: the same numbers as one by one, in less time.
 
         Args:
-            reference: whom to race against; None looks at all images.
-            advance: is told when work for some more candidates is done.
+            threshold: the candidate to race against; without it all images are used.
+            advance: called with the number of candidates whose work is done.
 
         Raises:
             BadData: an image can't be read.
         """
         if not archs:
             return []
-        work = self._begin(archs, reference if self._race else None, advance)
+        work = self._begin(archs, threshold if self._race else None, advance)
         self._recalibrate(work)
-        self._look_at_holdout(work)
+        self._score_holdout(work)
         return [self._score(work, number) for number in range(len(archs))]
 
     def recalibration_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches that candidates are recalibrated on, as network inputs and labels, on the device."""
+        """The recalibration batches as network inputs and labels, on the device."""
         return self._inputs(self._recalibration.after(0))
 
     def holdout_inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches that candidates are scored on, as network inputs and labels, on the device."""
+        """The hold-out batches as network inputs and labels, on the device."""
         return self._inputs(self._holdout.after(0))
 
-    def _begin(self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Advance) -> _Work:
-        forest = ParallelTrie(self._supernet, archs, self._threads, self._parts)
-        forest.begin()
-        right = torch.zeros(len(archs), self._holdout.images, dtype=torch.bool, device=self._device)
-        batches = len(self._recalibration) + len(self._holdout)
-        work = _Work(archs, forest, reference, right, advance, batches)
-        against = reference.accuracy if reference else None
-        if self._under_way and (state := self._under_way.load(archs, against)):
-            work.recalibrated, work.scored, work.stopped = state.recalibrated, state.scored, state.stopped
-            forest.keep(set(range(len(archs))) - set(work.stopped))
-            for mine, kept in zip(forest.statistics(), state.statistics, strict=True):
-                mine.copy_(kept)
-            right.copy_(state.right)
-            advance((state.recalibrated + state.scored) * len(archs) // batches)
+    def _begin(self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Advance) -> _Work:
+        work = self._new_work(archs, threshold, advance)
+        state = self._partial_scores.load(archs, work.against) if self._partial_scores else None
+        if state is not None and not work.restore(state):
+            return self._new_work(archs, threshold, advance)
         return work
+
+    def _new_work(self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Advance) -> _Work:
+        trie = ParallelTrie(self._supernet, archs, self._executor, self._threads)
+        trie.begin()
+        correct = torch.zeros(len(archs), self._holdout.images, dtype=torch.bool, device=self._device)
+        return _Work(archs, trie, threshold, correct, advance, len(self._recalibration) + len(self._holdout))
 
     def _recalibrate(self, work: _Work) -> None:
         """Give each layer the mean of the batches' statistics, as `training.recalibrate` does for one network."""
         for x, _ in self._inputs(self._recalibration.after(work.recalibrated)):
-            for _ in work.forest.run(x):
+            for _ in work.trie.run(x):
                 pass
             work.recalibrated += 1
-            self._done(work)
-        work.forest.end()
+            self._finish_batch(work)
+        work.trie.end()
 
-    def _look_at_holdout(self, work: _Work) -> None:
+    def _score_holdout(self, work: _Work) -> None:
         seen = work.scored * self._holdout.batch
         looks = self._race.points(len(self._holdout)) if self._race else ()
         for x, labels in self._inputs(self._holdout.after(work.scored)):
-            for number, logits in work.forest.run(x):
-                work.right[number, seen : seen + len(labels)] = logits.argmax(1) == labels
+            for number, logits in work.trie.run(x):
+                work.correct[number, seen : seen + len(labels)] = logits.argmax(1) == labels
             seen += len(labels)
             work.scored += 1
-            if work.scored in looks and work.reference:
-                self._stop_losers(work, seen)
-            self._done(work)
+            if work.scored in looks and self._race and work.threshold:
+                self._stop_losers(work, self._race, work.threshold, seen)
+            self._finish_batch(work)
             if len(work.stopped) == len(work.archs):
                 break
 
-    def _stop_losers(self, work: _Work, seen: int) -> None:
-        assert self._race is not None
-        assert work.reference is not None
+    def _stop_losers(self, work: _Work, race: Race, threshold: RaceThreshold, seen: int) -> None:
         alive = [number for number in range(len(work.archs)) if number not in work.stopped]
-        lost = self._race.losers(work.right[alive, :seen].cpu().numpy(), work.reference.right[:seen])
-        work.stopped |= {alive[row]: seen for row in lost}
-        work.forest.keep(set(alive) - set(work.stopped))
+        losers = race.losers(work.correct[alive, :seen].cpu().numpy(), threshold.correct[:seen])
+        work.stopped |= {alive[row]: seen for row in losers}
+        work.trie.keep(set(alive) - set(work.stopped))
 
-    def _done(self, work: _Work) -> None:
-        work.tell()
-        if self._under_way and self._under_way.due():
-            against = work.reference.accuracy if work.reference else None
-            self._under_way.keep(work.archs, against, work.state())
+    def _finish_batch(self, work: _Work) -> None:
+        work.report()
+        if self._partial_scores and self._partial_scores.due():
+            self._partial_scores.save(work.archs, work.against, work.state())
 
     def _score(self, work: _Work, number: int) -> Score:
         images = work.stopped.get(number)
-        right = work.right[number, :images].cpu().numpy()
-        return Score(int(right.sum()) / len(right), images, right if self._race and images is None else None)
+        correct = work.correct[number, :images].cpu().numpy()
+        kept = correct if self._race and images is None else None
+        return Score(int(correct.sum()) / len(correct), images, kept)
 
     def _inputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, labels in batches:
             yield self._preprocessing(pixels.to(self._device)), labels.to(self._device)
+
+
+class DistributedEvaluator:
+    """The interface of `Evaluator`; every process makes the same calls."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+
+    def many(
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None = None, advance: Advance = ignore_progress
+    ) -> list[Score]:
+        """The score of each of `archs`, in all processes.
+
+        Raises:
+            BadData: an image can't be read.
+        """
+        parts = subtrees(archs, world())
+        own = [archs[number] for number in parts[rank()]]
+        reported = 0
+
+        def report(steps: int) -> None:
+            """Extrapolate from this process to all of them."""
+            nonlocal reported
+            now = min(len(archs), reported + steps * world())
+            advance(now - reported)
+            reported = now
+
+        gathered = gather_objects(self._evaluator.many(own, threshold, report))
+        advance(len(archs) - reported)
+        scores = {
+            number: score
+            for part, part_scores in zip(parts, gathered, strict=True)
+            for number, score in zip(part, part_scores, strict=True)
+        }
+        return [scores[number] for number in range(len(archs))]

@@ -1,80 +1,114 @@
-"""The generations of a search: proposals in, scores and journal out."""
+"""The generations of a search: a strategy proposes, the evaluator scores, and the journal keeps the scores."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Protocol
 
 from toolchain.progress import Progress, Task
-from toolchain.search.journal import Journal
+from toolchain.search.journal import Journal, architecture_of
 from toolchain.search.race import kth_best
-from toolchain.search.scores import RaceThreshold, Score, ScoreCache
-from toolchain.search.strategies import Scored, Strategy
-from toolchain.spaces.core import Architecture
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score, ScoreCache
+from toolchain.search.strategies import Proposal, Scored, Strategy
+from toolchain.spaces.core import Architecture, SearchSpace
 
 
 class Evaluate(Protocol):
-    """Scores candidates; `evaluate.Evaluator` does."""
+    """The interface of `evaluate.Evaluator`."""
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
-        """The score of each; `advance` is told when work for some more of them is done."""
+        """The score of each; `advance` is called with the number of candidates whose work is done."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the candidates of all strategies of one command are scored.
+
+    Args:
+        race_top: race each generation against the candidate of this rank; None: no race.
+    """
+
+    seed: int
+    journal: Journal[CandidateLine]
+    evaluate: Evaluate
+    progress: Progress
+    race_top: int | None = None
 
 
 def run_strategy(
-    strategy: Strategy,
-    generations: int,
-    seed: int,
-    journal: Journal,
-    evaluate: Evaluate,
-    progress: Progress,
-    race_with: int | None = None,
-    earlier: Sequence[Scored] = (),
-    first: int = 0,
+    strategy: Strategy, generations: range, scoring: Scoring, earlier: Sequence[Scored] = ()
 ) -> tuple[Scored, ...]:
-    """All candidates of one search in the order of their proposal; known scores come from the journal.
+    """All candidates of one search in the order of proposal; known scores come from the journal.
 
     Args:
-        race_with: the k of the k-th best so far, with whom later generations must keep up; None: no race.
-        earlier: candidates that an earlier search left; the first generation already has parents among them.
-        first: the number of the first generation, where others went before.
+        generations: their numbers, from which their random numbers are drawn.
+        earlier: candidates of an earlier search; the first generation can select parents from them.
     """
-    known = ScoreCache(journal)
+    cache = ScoreCache(scoring.journal)
     scored = list(earlier)
     task: Task | None = None
-    for generation in range(first, first + generations):
-        proposals = strategy.propose(scored, Random(f"{seed}:{generation}"))
-        task = task or progress.start(f"search ({strategy.name})", generations * len(proposals))
-        reference = _reference(scored, known, race_with) if race_with else None
-        once = {proposal.architecture: proposal for proposal in reversed(proposals)}  # of equals the first
-        new = [p for p in proposals if once[p.architecture] is p and known.find(p.architecture, reference) is None]
-        best = max((s.accuracy for s in scored if s.complete), default=None)
-        note = f"generation {generation + 1}" + (f"  best {best:.2%}" if best is not None else "")
-        advance = partial(_advance, task, note)
-        advance(len(proposals) - len(new))
-        if new:
-            scores = evaluate.many([proposal.architecture for proposal in new], reference, advance)
-            known.add(new, scores, reference, strategy.name, generation)
-        for proposal in proposals:
-            score = known.find(proposal.architecture, reference)
-            assert score is not None
-            scored.append(Scored(proposal.architecture, score.accuracy, generation, proposal.origin, score.complete))
+    for generation in generations:
+        proposals = strategy.propose(scored, Random(f"{scoring.seed}:{generation}"))
+        task = task or scoring.progress.start(f"search ({strategy.name})", len(generations) * len(proposals))
+        threshold = _threshold(scored, cache, scoring.race_top) if scoring.race_top else None
+        advance = partial(_advance, task, _note(generation, scored))
+        unscored = _unscored(proposals, cache, threshold)
+        advance(len(proposals) - len(unscored))
+        if unscored:
+            scores = scoring.evaluate.many([p.architecture for p in unscored], threshold, advance)
+            cache.add(unscored, scores, threshold, strategy.name, generation)
+        scored += [_scored(p, cache, threshold, generation, strategy.name) for p in proposals]
     return tuple(scored)
 
 
+def journal_candidates(journal: Journal[CandidateLine], space: SearchSpace) -> tuple[Scored, ...]:
+    """All candidates of a journal with a complete score, each once."""
+    first: dict[tuple[str, ...], CandidateLine] = {}
+    for line in journal.lines:
+        if line.score.complete:
+            first.setdefault(line.architecture, line)
+    return tuple(
+        Scored(architecture_of(line, space), line.accuracy, line.generation, line.origin, strategy=line.strategy)
+        for line in first.values()
+    )
+
+
+def _unscored(proposals: Sequence[Proposal], cache: ScoreCache, threshold: RaceThreshold | None) -> list[Proposal]:
+    """The proposals without a known score, each architecture once."""
+    first: dict[Architecture, Proposal] = {}
+    for proposal in proposals:
+        first.setdefault(proposal.architecture, proposal)
+    return [proposal for proposal in first.values() if cache.find(proposal.architecture, threshold) is None]
+
+
+def _scored(
+    proposal: Proposal, cache: ScoreCache, threshold: RaceThreshold | None, generation: int, strategy: str
+) -> Scored:
+    score = cache.find(proposal.architecture, threshold)
+    assert score is not None
+    return Scored(proposal.architecture, score.accuracy, generation, proposal.origin, score.complete, strategy)
+
+
+def _note(generation: int, scored: Sequence[Scored]) -> str:
+    best = max((candidate.accuracy for candidate in scored if candidate.complete), default=None)
+    return f"generation {generation + 1}" + (f"  best {best:.2%}" if best is not None else "")
+
+
 def _advance(task: Task, note: str, steps: int) -> None:
-    if steps:  # a plain log has a line for each call
+    if steps:  # a plain log prints a line for each call
         task.advance(steps, note)
 
 
-def _reference(scored: Sequence[Scored], known: ScoreCache, k: int) -> RaceThreshold | None:
-    """The k-th best that was scored in full; None while there are fewer."""
+def _threshold(scored: Sequence[Scored], cache: ScoreCache, rank: int) -> RaceThreshold | None:
+    """The candidate of rank `rank` among those with a complete score; None if there are fewer."""
     complete = [candidate for candidate in scored if candidate.complete]
-    number = kth_best([candidate.accuracy for candidate in complete], k)
+    number = kth_best([candidate.accuracy for candidate in complete], rank)
     if number is None:
         return None
-    found = known.find(complete[number].architecture, None)
-    assert found is not None
-    assert found.right is not None, "a race keeps what each candidate had right"
-    return RaceThreshold(found.accuracy, found.right)
+    score = cache.find(complete[number].architecture, None)
+    assert score is not None
+    assert score.correct is not None, "a race keeps the flags of each candidate"
+    return RaceThreshold(score.accuracy, score.correct)

@@ -1,8 +1,8 @@
-"""What the generation under way has computed so far, so that a kill costs half a minute and not a generation.
+"""Partial scores of the current generation, so that a kill costs half a minute of work and not a generation.
 
-A trie brings all its candidates to the end together, which on a large data set is an hour or more. Between two
-batches, everything there is to it are BN statistics and who had which image right: a few megabytes, written aside
-from time to time. The journal stays what a search is replayed from; this file only saves work.
+The prefix trie finishes all its candidates at the same time, which takes an hour or more on a large data set. Between
+two batches its state is only BN statistics and correct flags: a few megabytes, written from time to time. A search is
+replayed from the journal; this file only saves work, so a damaged one is ignored.
 """
 
 import time
@@ -11,61 +11,78 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from toolchain.spaces.core import Architecture
 from toolchain.training.sealed_file import load_sealed, save_sealed
 
-KEPT_EVERY_S = 30.0
+INTERVAL_S = 30.0
 
 
 @dataclass(frozen=True)
-class State:
-    """After `recalibrated` batches of the one kind and `scored` of the other."""
+class PartialState:
+    """The state after `recalibrated` batches of recalibration and `scored` batches of the hold-out.
+
+    Args:
+        statistics: BN statistics of the candidates that are not stopped.
+        correct: bool (candidates, hold-out images).
+        stopped: the images that each candidate had seen when a race stopped it.
+    """
 
     recalibrated: int
     scored: int
-    statistics: list[Tensor]  # of the candidates that are left
-    right: Tensor  # bool (candidates, hold-out images)
-    stopped: dict[int, int]  # candidates that a race stopped, and the images that they had seen
+    statistics: list[Tensor]
+    correct: Tensor
+    stopped: dict[int, int]
+
+    def fits(self, statistics: Sequence[Tensor], correct: Tensor) -> bool:
+        """Whether all shapes and types are those of these tensors."""
+        return _form(self.correct) == _form(correct) and list(map(_form, self.statistics)) == list(
+            map(_form, statistics)
+        )
+
+
+def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return tensor.shape, tensor.dtype
 
 
 class PartialScores:
     """The file of one process."""
 
-    def __init__(self, path: Path, belongs: Mapping[str, Any], every_s: float = KEPT_EVERY_S) -> None:
-        """`belongs` is what the scores depend on, as in the journal's first line."""
-        self._path, self._belongs, self._every_s = path, dict(belongs), every_s
-        self._kept_at = time.monotonic()
+    def __init__(self, path: Path, fingerprint: Mapping[str, Any], interval_s: float = INTERVAL_S) -> None:
+        """`fingerprint` is what the scores depend on, as in the first line of the journal."""
+        self._path, self._fingerprint, self._interval_s = path, dict(fingerprint), interval_s
+        self._saved_at = time.monotonic()
 
-    def load(self, archs: Sequence[Architecture], against: float | None) -> State | None:
-        """How far these candidates, raced against that accuracy, came before; None to begin with them."""
-        self._kept_at = time.monotonic()
+    def load(self, archs: Sequence[Architecture], against: float | None) -> PartialState | None:
+        """The state of a killed call with the same candidates and race threshold; None if there is none."""
+        self._saved_at = time.monotonic()
         if not self._path.exists():
             return None
         try:
             content = load_sealed(self._path)
-            same = content.pop("of") == self._of(archs, against)
-            return State(**content) if same else None
-        except Exception:  # torch names no set of errors for a damaged file; without it the work is done again
+            same = content.pop("key") == self._key(archs, against)
+            return PartialState(**content) if same else None
+        except Exception:  # torch documents no errors for damaged files
             return None
 
-    def keep(self, archs: Sequence[Architecture], against: float | None, state: State) -> None:
-        """Write `state`, whole or not at all.
+    def save(self, archs: Sequence[Architecture], against: float | None, state: PartialState) -> None:
+        """Write `state` atomically.
 
         Raises:
-            RunFolderError: the disk is full or the folder read-only.
+            RunFolderError: the disk is full or the folder is read-only.
         """
-        save_sealed(self._path, {"of": self._of(archs, against), **vars(state)})
-        self._kept_at = time.monotonic()
+        save_sealed(self._path, {"key": self._key(archs, against), **vars(state)})
+        self._saved_at = time.monotonic()
 
     def due(self) -> bool:
-        """Whether there is half a minute of work to lose."""
-        return time.monotonic() - self._kept_at > self._every_s
+        """Whether the interval has passed since the last save."""
+        return time.monotonic() - self._saved_at > self._interval_s
 
     def remove(self) -> None:
-        """The scores are in the journal."""
+        """Delete the file; the scores are in the journal."""
         self._path.unlink(missing_ok=True)
 
-    def _of(self, archs: Sequence[Architecture], against: float | None) -> dict[str, Any]:
-        return {"belongs": self._belongs, "candidates": [str(arch) for arch in archs], "against": against}
+    def _key(self, archs: Sequence[Architecture], against: float | None) -> dict[str, Any]:
+        return {"fingerprint": self._fingerprint, "candidates": [str(arch) for arch in archs], "against": against}

@@ -1,69 +1,50 @@
-"""One search for each budget, and a measured winner of each: the part that knows no supernet and writes no files.
+"""One search and one verified winner for each budget, independent of the supernet and of files.
 
-What whole networks measure is taken into the latency model from one budget to the next. It starts from the latency
-table alone and learns in the order in which networks are measured, so a search that is replayed from its journals
-learns the same.
+Measured networks correct the latency model from one budget to the next. It starts from the latency table and learns in
+the order in which networks are measured, so a search that is replayed from its journals learns the same.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from latency_db.target import Target
-from toolchain.config import SearchConfig
-from toolchain.costs.core import TableCost
-from toolchain.costs.latency import REGRESSION
+from toolchain.costs.latency import LatencyModel
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
-from toolchain.measuring.target import ReadyTarget
-from toolchain.progress import Progress
-from toolchain.search.budget import Costs, NamedBudget
-from toolchain.search.generations import Evaluate, run_strategy
-from toolchain.search.journal import Journal
-from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, complete
-from toolchain.search.verify import Measure, Verified, Verifier, candidate, fitting
+from toolchain.search.budget import NamedBudget
+from toolchain.search.generations import Scoring, journal_candidates, run_strategy
+from toolchain.search.plan import SearchPlan
+from toolchain.search.strategies import EVOLUTION, Evolution, RandomSearch, Scored, complete
+from toolchain.search.verify import (
+    Continuation,
+    Measure,
+    Verified,
+    Verifier,
+    candidate,
+    fitting,
+    latency_limit,
+)
 from toolchain.spaces.core import Architecture, SearchSpace
 
 
 @dataclass(frozen=True)
-class SearchPlan:
-    """What a search is to do, checked before anything is read or written."""
+class SearchSettings:
+    """The numbers of Algorithm 1 (P, T, k and the mutation probability), and whether random search runs as well."""
 
-    goals: tuple[tuple[NamedBudget, FeasibleSet], ...]
-    costs: Costs
-    target: Target
-    unmeasured: str = ""  # why no winner is measured; empty where winners are
-    measures: ReadyTarget | None = None  # what winners are measured with
-
-    @property
-    def varied(self) -> TableCost:
-        """The cost whose limit differs from budget to budget; there are several."""
-        first, last = self.goals[0][0].budget.limits, self.goals[-1][0].budget.limits
-        return self.costs.named(
-            next(one.cost.name for one, other in zip(first, last, strict=True) if one.most != other.most)
-        )
-
-
-def why_unmeasured(space: SearchSpace, target: Target, chosen_by_id: bool) -> str:
-    """Why the winner cannot be measured on this target; empty if it can."""
-    if space.quantized:
-        return "no runtime here runs layers of 1 to 4 bits any quicker"
-    if target.device_kind == "estimate":
-        return f"{target.device_model} is not here, and its latencies are estimates"
-    if target.backend == REGRESSION:
-        return f"latencies on {target.device_model} are fitted to networks that were measured elsewhere"
-    if chosen_by_id:
-        return f"latencies are those of the target {target.id} ({target.device_model}), which need not be here"
-    return ""
+    population: int
+    generations: int
+    top_k: int
+    mutation: float = 0.1
+    random_search: bool = True
 
 
 @dataclass(frozen=True)
 class BudgetResult:
-    """What the search for one budget came to: its candidates by strategy, and the winner or why there is none."""
+    """The candidates of one budget by strategy, and the winner or why there is none."""
 
-    goal: NamedBudget
+    named: NamedBudget
     evolution: tuple[Scored, ...]
-    baseline: tuple[Scored, ...]
+    random_search: tuple[Scored, ...]
     verified: Verified | None
     unmet: str = ""
 
@@ -73,100 +54,145 @@ class Search:
     """How candidates are proposed and scored, the same for every budget."""
 
     space: SearchSpace
-    config: SearchConfig
-    seed: int
-    journal: Journal
-    evaluate: Evaluate
-    progress: Progress
+    settings: SearchSettings
+    scoring: Scoring
 
-    def evolve(
-        self, feasible: FeasibleSet, generations: int, earlier: Sequence[Scored] = (), first: int = 0
-    ) -> tuple[Scored, ...]:
+    def evolve(self, feasible: FeasibleSet) -> tuple[Scored, ...]:
         """Algorithm 1 in `feasible`."""
-        wanted = self.config
-        evolution = Evolution(feasible, wanted.population, wanted.top_k, wanted.mutation)
-        return self._run(evolution, generations, earlier, first)
+        return self._evolve(feasible, range(self.settings.generations), ())
 
-    def baseline(self, feasible: FeasibleSet) -> tuple[Scored, ...]:
-        """Random search at the same number of evaluations, if it is wanted."""
-        if not self.config.random_search:
+    def random_search(self, feasible: FeasibleSet) -> tuple[Scored, ...]:
+        """Random search with the same number of evaluations, if the settings ask for it."""
+        if not self.settings.random_search:
             return ()
-        return self._run(RandomSearch(feasible, self.config.population), self.config.generations)
+        strategy = RandomSearch(feasible, self.settings.population)
+        return complete(run_strategy(strategy, range(self.settings.generations), self.scoring))
 
-    def go_on(self, feasible: FeasibleSet, earlier: Sequence[Scored], searches: int) -> tuple[Scored, ...]:
-        """Half as many generations again, from the best of those that were scored before."""
-        more = max(1, self.config.generations // 2)
-        self.progress.say(f"whole networks are slower than was predicted; the search goes on under {feasible.budget}")
-        return self.evolve(feasible, more, earlier, self.config.generations + searches * more)
+    def search_on(self, continuation: Continuation) -> tuple[Scored, ...]:
+        """Half as many generations again, from the best candidates that were scored before."""
+        if continuation.slower:
+            reason = "whole networks are slower than predicted"
+        else:
+            reason = f"only {len(continuation.earlier)} scored candidates fit"
+        self.scoring.progress.say(f"{reason}; the search continues under {continuation.feasible.budget}")
+        more = max(1, self.settings.generations // 2)
+        first = self.settings.generations + continuation.number * more
+        return self._evolve(continuation.feasible, range(first, first + more), continuation.earlier)
 
-    def _run(
-        self, strategy: Strategy, generations: int, earlier: Sequence[Scored] = (), first: int = 0
-    ) -> tuple[Scored, ...]:
-        """The candidates that were scored in full: one that lost a race is nobody's winner."""
-        race_with = self.config.top_k if self.config.race else None
-        return complete(
-            run_strategy(
-                strategy,
-                generations,
-                self.seed,
-                self.journal,
-                self.evaluate,
-                self.progress,
-                race_with,
-                earlier,
-                first,
-            )
-        )
+    def _evolve(self, feasible: FeasibleSet, generations: range, earlier: Sequence[Scored]) -> tuple[Scored, ...]:
+        """The candidates with a complete score; one that a race stopped can't win."""
+        settings = self.settings
+        strategy = Evolution(feasible, settings.population, settings.top_k, settings.mutation)
+        return complete(run_strategy(strategy, generations, self.scoring, earlier))
 
 
 def search_budgets(search: Search, plan: SearchPlan, measure: Measure | None) -> tuple[BudgetResult, ...]:
-    """Search for each budget of `plan`, then find the best of all candidates that measures within each.
+    """Search for each budget of `plan`, and find the best candidate of evolution that measures within it.
+
+    Candidates of earlier searches, from the journal, compete as well, so that a later search never returns a worse
+    winner. They do so after all scoring has ended: a search that is killed and resumed then sees the same journal.
 
     Args:
-        measure: times a whole network; None where nothing can be measured, and winners are only predicted.
+        measure: times a whole network; None if nothing can be measured, and winners are only predicted.
     """
-    histories = []
-    for goal, feasible in plan.goals:
-        if len(plan.goals) > 1:
-            search.progress.say(f"budget {goal.budget}")
-        found = search.evolve(feasible, search.config.generations)
-        histories.append((goal, found, search.baseline(feasible)))
-    known: dict[Architecture, Scored] = {}
-    for scored in (scored for _, *pair in histories for found in pair for scored in found):
-        known.setdefault(scored.architecture, scored)
-    learnt: dict[Architecture, float] = {}
-    outcomes = []
-    for goal, found, baseline in histories:
-        try:
-            verified = _verified(search, plan, goal, tuple(known.values()), measure, learnt)
-        except BudgetInfeasible as problem:
-            outcomes.append(BudgetResult(goal, found, baseline, None, str(problem)))
-            continue
-        later = [scored for scored in verified.scored if scored.architecture not in known]
-        known |= {scored.architecture: scored for scored in later}
-        outcomes.append(BudgetResult(goal, (*found, *later), baseline, verified))
-    return tuple(outcomes)
-
-
-def _verified(
-    search: Search,
-    plan: SearchPlan,
-    goal: NamedBudget,
-    scored: Sequence[Scored],
-    measure: Measure | None,
-    learnt: dict[Architecture, float],
-) -> Verified:
-    model = plan.costs.latency
+    results = _run_strategies(search, plan)
     if measure is None:
-        best = fitting(goal.budget, scored)[0]
-        return Verified(candidate(best, model, None), (), tuple(scored))
+        return tuple(_predicted(search, plan, result) for result in results)
+    verification = _Verification(search, plan.costs.latency, measure)
+    return verification.improved(verification.verified(results))
 
-    def remember(arch: Architecture, time: int) -> Measurement:
-        found = measure(arch, time)
-        learnt[arch] = min(found.latency_ms, learnt.get(arch, found.latency_ms))
-        return found
 
-    if model is not None and learnt:
-        model = model.with_networks(learnt)
-    verifier = Verifier(search.space, remember, search.go_on, enough=search.config.population)
-    return verifier.winner(goal.budget, scored, model)
+def _run_strategies(search: Search, plan: SearchPlan) -> list[BudgetResult]:
+    """Evolution for all budgets, then random search for all, so that the journal names the strategy correctly."""
+    evolved = []
+    for named, feasible in plan.budgets:
+        if len(plan.budgets) > 1:
+            search.scoring.progress.say(f"budget {named.budget}")
+        evolved.append(search.evolve(feasible))
+    return [
+        BudgetResult(named, evolution, search.random_search(feasible), None)
+        for (named, feasible), evolution in zip(plan.budgets, evolved, strict=True)
+    ]
+
+
+def _predicted(search: Search, plan: SearchPlan, result: BudgetResult) -> BudgetResult:
+    """The winner of one budget by its prediction."""
+    pool = _unique(result.evolution, _evolved_before(search))
+    best = fitting(result.named.budget, pool)[0]
+    verified = Verified(candidate(best, plan.costs.latency, None), (), pool)
+    return BudgetResult(result.named, result.evolution, result.random_search, verified)
+
+
+def _evolved_before(search: Search) -> tuple[Scored, ...]:
+    """The candidates of evolution in the journal, also those of earlier commands."""
+    candidates = journal_candidates(search.scoring.journal, search.space)
+    return tuple(scored for scored in candidates if scored.strategy == EVOLUTION)
+
+
+def _unique(*groups: Sequence[Scored]) -> tuple[Scored, ...]:
+    """All candidates, of equal architectures the first."""
+    first: dict[Architecture, Scored] = {}
+    for group in groups:
+        for scored in group:
+            first.setdefault(scored.architecture, scored)
+    return tuple(first.values())
+
+
+@dataclass
+class _Verification:
+    """The verification of all budgets, with the latencies that were measured so far."""
+
+    search: Search
+    model: LatencyModel | None
+    measure: Measure
+    measured_ms: dict[Architecture, float] = field(default_factory=dict)
+
+    def verified(self, results: Sequence[BudgetResult]) -> list[BudgetResult]:
+        """Each result with its winner among the candidates of this command."""
+        pool = _unique(*(result.evolution for result in results))
+        verified = []
+        for result in results:
+            try:
+                winner = self._winner(result.named, pool)
+            except BudgetInfeasible as problem:
+                verified.append(BudgetResult(result.named, result.evolution, result.random_search, None, str(problem)))
+                continue
+            added = winner.scored[len(pool) :] if latency_limit(result.named.budget) else ()
+            pool = _unique(pool, added)
+            verified.append(BudgetResult(result.named, (*result.evolution, *added), result.random_search, winner))
+        return verified
+
+    def improved(self, results: Sequence[BudgetResult]) -> tuple[BudgetResult, ...]:
+        """Each result with a better winner from the journal, if there is one."""
+        return tuple(map(self._improved, results))
+
+    def _winner(self, named: NamedBudget, pool: tuple[Scored, ...]) -> Verified:
+        if latency_limit(named.budget) is None:  # the best is only measured, so the journal can take part at once
+            pool = _unique(pool, _evolved_before(self.search))
+        return self._verifier.winner(named.budget, pool, self._model)
+
+    def _improved(self, result: BudgetResult) -> BudgetResult:
+        model = self._model
+        if model is None or latency_limit(result.named.budget) is None:
+            return result
+        earlier = _evolved_before(self.search)
+        verified = self._verifier.improve(result.named.budget, result.verified, earlier, model)
+        if verified is None:
+            return result
+        return BudgetResult(result.named, result.evolution, result.random_search, verified)
+
+    @property
+    def _model(self) -> LatencyModel | None:
+        """The latency model with what was measured so far."""
+        if self.model is None or not self.measured_ms:
+            return self.model
+        return self.model.with_networks(self.measured_ms)
+
+    @property
+    def _verifier(self) -> Verifier:
+        return Verifier(self.search.space, self._measure, self.search.search_on, enough=self.search.settings.population)
+
+    def _measure(self, arch: Architecture, time: int) -> Measurement:
+        measurement = self.measure(arch, time)
+        self.measured_ms[arch] = min(measurement.latency_ms, self.measured_ms.get(arch, measurement.latency_ms))
+        return measurement

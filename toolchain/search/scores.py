@@ -1,14 +1,18 @@
-"""What is known of candidates: a score, how it stands in the journal, and where it may be taken from it."""
+"""The scores of candidates, and the journal as their cache."""
 
 import base64
+import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from toolchain.search.journal import Journal
+from toolchain.errors import BadDocument
+from toolchain.files import Count, Share
+from toolchain.search.journal import REMEDY, Journal, JournalLine
 from toolchain.search.strategies import Proposal
 from toolchain.spaces.core import Architecture
 
@@ -17,89 +21,145 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 accuracy, 0 to 1: on the whole hold-out or, of a candidate that a race stopped, on its first `images`.
+    """Top-1 accuracy, 0 to 1: on the whole hold-out, or on its first `images` if a race stopped the candidate.
 
-    In a race, `right` says of each image whether it was classified rightly.
+    In a race, `correct` says for each image whether it was classified correctly.
     """
 
     accuracy: float
     images: int | None = None
-    right: Flags | None = None
+    correct: Flags | None = None
 
     @property
     def complete(self) -> bool:
-        """On the whole hold-out. Others are estimates, which a race ended for good reason."""
+        """Whether the accuracy is that of the whole hold-out."""
         return self.images is None
 
 
 @dataclass(frozen=True)
 class RaceThreshold:
-    """The candidate that others must keep up with in a race: its accuracy, and its images that were right."""
+    """The candidate that others are compared with in a race: its accuracy, and its correct images."""
 
     accuracy: float
-    right: Flags
+    correct: Flags
+
+
+def pack(flags: Flags) -> str:
+    """The number of flags and one bit for each as base64: `700:/7+...`."""
+    return f"{len(flags)}:{base64.b64encode(np.packbits(flags).tobytes()).decode()}"
+
+
+def unpack(text: str) -> Flags:
+    """The flags of `pack`.
+
+    Raises:
+        ValueError: the text has another format, or another number of bits than it says.
+    """
+    count, _, packed = text.partition(":")
+    try:
+        content = np.frombuffer(base64.b64decode(packed, validate=True), np.uint8)
+    except binascii.Error as problem:
+        raise ValueError(str(problem)) from None
+    if not count.isdecimal() or len(content) != -(-int(count) // 8):
+        raise ValueError(f"{count[:20]} flags do not fit {len(content)} bytes")
+    return np.unpackbits(content, count=int(count)).astype(np.bool_)
+
+
+def _packed_flags(text: str) -> str:
+    unpack(text)
+    return text
+
+
+class CandidateLine(JournalLine):
+    """The score of a candidate, and which strategy proposed it when.
+
+    Args:
+        origin: crossover, mutation or random.
+        images: how many images the candidate had seen when a race stopped it.
+        against: the accuracy of the candidate that it was compared with.
+        correct: packed flags, of candidates that a race did not stop; nastool 0.1.0 called it `right`.
+    """
+
+    accuracy: Share
+    strategy: str
+    generation: Count
+    origin: str
+    images: Annotated[int, Field(gt=0)] | None = None
+    against: Share | None = None
+    correct: Annotated[str, AfterValidator(_packed_flags)] | None = Field(
+        None, validation_alias=AliasChoices("correct", "right")
+    )
+
+    @model_validator(mode="after")
+    def _stopped_by_a_race(self) -> "CandidateLine":
+        if (self.images is None) != (self.against is None):
+            raise ValueError("images and against are given together")
+        return self
+
+    @property
+    def score(self) -> Score:
+        return Score(self.accuracy, self.images, None if self.correct is None else unpack(self.correct))
+
+
+def require_flags(journal: Journal[CandidateLine], images: int) -> None:
+    """Check the journal of a race: a complete score has a flag for each of the `images` of the hold-out.
+
+    Raises:
+        BadDocument: a line has not, or its accuracy is another one than that of its flags.
+    """
+    for number, line in enumerate(journal.lines, 2):
+        if line.images is not None:
+            continue
+        correct = line.score.correct
+        if correct is None or len(correct) != images or int(correct.sum()) / images != line.accuracy:
+            raise BadDocument(
+                f"line {number} of {journal.path} is damaged: correct: there must be {images} flags whose mean is the "
+                f"accuracy. {REMEDY}"
+            )
 
 
 class ScoreCache:
-    """The scores in a journal, and a way to add some."""
+    """The scores in a journal, and a method to add some."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal[CandidateLine]) -> None:
         self._journal = journal
-        self._lines: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        self._lines: dict[tuple[str, ...], list[CandidateLine]] = {}
         for line in journal.lines:
-            self._lines.setdefault(tuple(line["architecture"]), []).append(line)
+            self._lines.setdefault(line.architecture, []).append(line)
 
-    def find(self, arch: Architecture, reference: RaceThreshold | None) -> Score | None:
-        """The score of `arch`, unless it is to be computed.
+    def find(self, arch: Architecture, threshold: RaceThreshold | None) -> Score | None:
+        """The score of `arch`, or None if it must be computed.
 
-        A candidate that was stopped was so against a reference of its search. Where the present one is less
-        accurate, as under a tighter budget, that says nothing. The first line that holds counts: a replay finds
-        what the search found.
+        The score of a stopped candidate is valid only if the present threshold is at least as accurate as the one
+        that stopped it. The first valid line counts, so that a replay reads what the search read.
         """
         for line in self._lines.get(arch.choices, ()):
-            if "images" not in line or (reference is not None and line["against"] <= reference.accuracy):
-                return _score(line)
+            if line.against is None or (threshold is not None and line.against <= threshold.accuracy):
+                return line.score
         return None
 
     def add(
         self,
         proposals: Sequence[Proposal],
         scores: Sequence[Score],
-        reference: RaceThreshold | None,
+        threshold: RaceThreshold | None,
         strategy: str,
         generation: int,
     ) -> None:
-        """Write the scores of one generation, and wait until they are on the disk."""
-        lines = []
-        for proposal, score in zip(proposals, scores, strict=True):
-            line: dict[str, Any] = {
-                "architecture": list(proposal.architecture.choices),
-                "accuracy": score.accuracy,
-                "strategy": strategy,
-                "generation": generation,
-                "origin": proposal.origin,
-            }
-            if not score.complete:
-                assert reference is not None
-                line |= {"images": score.images, "against": reference.accuracy}
-            elif score.right is not None:
-                line["right"] = _packed(score.right)
-            self._lines.setdefault(proposal.architecture.choices, []).append(line)
-            lines.append(line)
+        """Write the scores of one generation and wait until they are on the disk."""
+        lines = [
+            CandidateLine(
+                architecture=proposal.architecture.choices,
+                accuracy=score.accuracy,
+                strategy=strategy,
+                generation=generation,
+                origin=proposal.origin,
+                images=score.images,
+                against=None if score.complete or threshold is None else threshold.accuracy,
+                correct=pack(score.correct) if score.complete and score.correct is not None else None,
+            )
+            for proposal, score in zip(proposals, scores, strict=True)
+        ]
+        for line in lines:
+            self._lines.setdefault(line.architecture, []).append(line)
         self._journal.extend(lines)
-
-
-def _score(line: dict[str, Any]) -> Score:
-    right = _unpacked(line["right"]) if "right" in line else None
-    return Score(float(line["accuracy"]), line.get("images"), right)
-
-
-def _packed(right: Flags) -> str:
-    """A bit an image, as text; the number of images goes before it."""
-    return f"{len(right)}:{base64.b64encode(np.packbits(right).tobytes()).decode()}"
-
-
-def _unpacked(text: str) -> Flags:
-    count, _, packed = text.partition(":")
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed), np.uint8), count=int(count))
-    return bits.astype(np.bool_)

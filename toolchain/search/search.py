@@ -1,165 +1,202 @@
-"""`nastool search`: score candidates by evolution, measure the best, return one that fits; once for each budget.
+"""`nastool search`: score candidates by evolution, measure the best, and return one that fits, for each budget.
 
-Resume is replay: generation g draws its random numbers from (seed, g) and scores come from the journal where it
-has them, so a search that was killed ends as if it had not been. Scores do not depend on the limits, so searches
-for other budgets on the same supernet share the journal.
+Resume is replay: the random numbers of generation g are drawn from (seed, g) and known scores come from the journal, so
+a killed search ends as if it had not been killed. Scores do not depend on the limits, so searches for other budgets on
+the same supernet share the journal.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from exporters.manifest import sha256
 from toolchain.config import Config
-from toolchain.counting.feasible import FeasibleSet
-from toolchain.errors import BadConfig, BudgetInfeasible
-from toolchain.files import write_json
-from toolchain.measuring.from_config import measurement_plan, resolve_target
+from toolchain.errors import BudgetInfeasible
+from toolchain.measuring.from_config import measurement_plan
 from toolchain.measuring.network import Measurement, measure_network
 from toolchain.measuring.plan import MeasurementPlan
+from toolchain.nets.supernet import Supernet
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
 from toolchain.runs import Run
-from toolchain.search.budget import named_budgets
-from toolchain.search.distributed_evaluator import DistributedEvaluator
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.journal import open_journal
+from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, journal_candidates
+from toolchain.search.journal import Journal, architecture_of, open_journal
+from toolchain.search.measured import MeasuredLine
 from toolchain.search.partial_scores import PartialScores
-from toolchain.search.per_budget import Search, SearchPlan, search_budgets, why_unmeasured
+from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
+from toolchain.search.plan import SearchPlan
 from toolchain.search.race import Race
-from toolchain.search.results import best_of, draw_search, write_front
+from toolchain.search.results import Front, count_evaluations, find_front, winner_of, write_front, write_winner
+from toolchain.search.scores import CandidateLine, require_flags
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Measure, journalled
+from toolchain.search.verify import Measure, cached, fitting
+from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet, scoring_threads
 
-MOST_NAMED = 3  # unstable rows
+MOST_NAMED = 3  # unstable records in one message
 
 
 @dataclass(frozen=True)
-class Searched:
-    """The winner of each budget as written to its best.json, and the front over several budgets."""
+class SearchResult:
+    """The winner of each budget, the front over several budgets, and why budgets have no winner."""
 
-    winners: dict[str, dict[str, Any]]
-    front: list[dict[str, Any]]
-    unmet: tuple[str, ...]  # of each budget that nothing measures within, why
+    winners: dict[str, Winner]
+    front: Front | None
+    unmet: tuple[str, ...]
 
     @property
-    def best(self) -> dict[str, Any]:
-        """The winner of the last budget; where there is one, of that."""
+    def best(self) -> Winner:
+        """The winner of the last budget that has one."""
         return next(reversed(self.winners.values()))
 
 
-def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
-    """Read the limits, and make sure that something fits each budget.
+def search(
+    config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run: Run, progress: Progress
+) -> SearchResult:
+    """Search `space` on the supernet of the run, for one budget after the other.
 
     Raises:
-        BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search can't
-            be done.
-    """
-    if config.profile.precision == "int8":
-        raise BadConfig(
-            "a search can't time int8 networks: one is quantized as a whole, with scales from its own images. "
-            "Search in fp32 or fp16, and type nastool export --precision int8"
-        )
-    target, ready = resolve_target(config.profile)
-    goals, costs = named_budgets(config.search, space, target, config.profile.db)
-    feasible = tuple((goal, FeasibleSet(space, goal.budget)) for goal in goals)
-    return SearchPlan(feasible, costs, target, why_unmeasured(space, target, bool(config.profile.target)), ready)
-
-
-def search(config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run: Run, progress: Progress) -> Searched:
-    """Search `space` on the run's supernet, for one budget after the other.
-
-    Raises:
-        MissingStage, BadCheckpoint: no supernet or journal that fits the configuration.
-        BudgetInfeasible: nothing that was scored measures within any budget's latency limit.
+        MissingStage, BadCheckpoint, BadDocument: the run has no supernet or no journal that fits the configuration.
+        BudgetInfeasible: no candidate measures within the latency limit of any budget.
     """
     supernet = load_supernet(config, space, data, run, progress)
-    wanted = config.search
-    belongs = {
+    _warn(plan, progress)
+    fingerprint = _fingerprint(config, data, run)
+    journal = _open_candidates(config, space, data, run, fingerprint)
+    partial_scores = PartialScores(run.partial_scores(rank()), fingerprint | {"threads": scoring_threads(config)})
+    scoring = Scoring(
+        seed=config.seed,
+        journal=journal,
+        evaluate=DistributedEvaluator(_evaluator(config, supernet, data, partial_scores)),
+        progress=progress,
+        race_top=config.search.top_k if config.search.race else None,
+    )
+    results = search_budgets(
+        Search(space, _settings(config), scoring),
+        plan,
+        _measure(measurement_plan(config), config.profile.db, space, plan, run, progress),
+    )
+    partial_scores.remove()
+    return _finish(space, plan, data, run, results, journal_candidates(journal, space), progress)
+
+
+def _fingerprint(config: Config, data: Data, run: Run) -> dict[str, Any]:
+    """What the scores of candidates depend on."""
+    settings = config.search
+    fingerprint = {
         "supernet_sha256": sha256(run.supernet),
         "data_digest": data.digest,
         "holdout_per_class": config.holdout_per_class,
-        "bn_images": wanted.bn_images,
-        "batch": wanted.batch,
+        "bn_images": settings.bn_images,
+        "batch": settings.batch,
         "seed": config.seed,
     }
-    if wanted.race:
-        belongs["race_error"] = wanted.race_error
-    journal = open_journal(run.raced if wanted.race else run.candidates, belongs)
-    threads = scoring_threads(config)
-    partial_scores = PartialScores(run.partial_scores(rank()), belongs | {"threads": threads})
-    race = Race(wanted.race_error) if wanted.race else None
-    evaluator = Evaluator(
-        supernet, data, wanted.bn_images, wanted.batch, config.seed, config.workers, threads, race, partial_scores
-    )
-    evaluate = DistributedEvaluator(evaluator)
-    if plan.unmeasured and plan.costs.latency:
-        marked = "ESTIMATE: " if plan.target.estimate else ""
-        progress.say(f"{marked}no winner is measured: {plan.unmeasured}")
-    if plan.costs.latency and (unstable := plan.costs.latency.unstable):
-        named = ", ".join(unstable[:MOST_NAMED]) + (
-            f" and {rest} more" if (rest := len(unstable) - MOST_NAMED) > 0 else ""
-        )
-        progress.say(f"{len(unstable)} rows of the latency table are unstable, type nastool profile again: {named}")
-    searching = Search(space, wanted, config.seed, journal, evaluate, progress)
-    measure = _measure(measurement_plan(config), config.profile.db, space, plan, run, progress)
-    outcomes = search_budgets(searching, plan, measure)
-    partial_scores.remove()
-    winners: dict[str, dict[str, Any]] = {}
-    scored: dict[Architecture, Scored] = {}
-    for outcome in outcomes:
-        scored |= {found.architecture: found for found in (*outcome.evolution, *outcome.baseline)}
-        if outcome.verified is None:
-            continue
-        goal = outcome.goal
-        best = best_of(space, goal, plan, outcome.verified)
-        best |= {"data": data.name, "data_digest": data.digest}
-        winners[goal.name] = best
-        if rank() == 0:
-            write_json(run.budget(goal.name) / "best.json", best)
-            write_json(run.best, best)
-            folder = run.budget(goal.name)
-            draw_search(folder, space, outcome.evolution, outcome.baseline, goal.budget, plan.costs, best)
-    unmet = tuple(outcome.unmet for outcome in outcomes if outcome.unmet)
-    if not winners:
-        raise BudgetInfeasible("; ".join(unmet))
-    front = write_front(run.front, plan.varied, tuple(scored.values()), winners) if len(plan.goals) > 1 else []
-    return Searched(winners, front, unmet)
+    return fingerprint | ({"race_error": settings.race_error} if settings.race else {})
+
+
+def _open_candidates(
+    config: Config, space: SearchSpace, data: Data, run: Run, fingerprint: dict[str, Any]
+) -> Journal[CandidateLine]:
+    if not config.search.race:
+        return open_journal(run.candidates, fingerprint, CandidateLine, space)
+    journal = open_journal(run.raced, fingerprint, CandidateLine, space)
+    require_flags(journal, len(data.holdout))
+    return journal
+
+
+def _evaluator(config: Config, supernet: Supernet, data: Data, partial_scores: PartialScores) -> Evaluator:
+    settings = config.search
+    scoring = ScoringSettings(settings.bn_images, settings.batch, config.seed, config.workers, scoring_threads(config))
+    return Evaluator(supernet, data, scoring, Race(settings.race_error) if settings.race else None, partial_scores)
+
+
+def _settings(config: Config) -> SearchSettings:
+    given = config.search
+    return SearchSettings(given.population, given.generations, given.top_k, given.mutation, given.random_search)
+
+
+def _warn(plan: SearchPlan, progress: Progress) -> None:
+    """Say before the search what the user should know of its latencies."""
+    latency = plan.costs.latency
+    if not latency:
+        return
+    if plan.unmeasured:
+        label = "ESTIMATE: " if plan.target.estimate else ""
+        progress.say(f"{label}no winner is measured: {plan.unmeasured}")
+    if unstable := latency.unstable:
+        more = len(unstable) - MOST_NAMED
+        named = ", ".join(unstable[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        progress.say(f"{len(unstable)} records of the latency table are unstable, run nastool profile again: {named}")
 
 
 def _measure(
-    measurement: MeasurementPlan, db: str, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress
+    timing: MeasurementPlan, db: str, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress
 ) -> Measure | None:
-    """Whole networks, compiled and timed; what was measured on this target before is not measured again.
-
-    None where nothing is to be timed; it is said why.
-    """
-    if plan.unmeasured:
-        return None
+    """Times whole networks; those measured on this target before are not measured again. None if `plan` says why."""
     target = plan.measures
-    assert target is not None
-    journal = open_journal(run.measured, {"space_digest": space.digest})
+    if plan.unmeasured or target is None:
+        return None
+    journal = open_journal(run.measured, {"space_digest": space.digest}, MeasuredLine, space)
     known = {
-        (space.architecture(line["architecture"]), int(line["time"])): Measurement(
-            float(line["latency_ms"]),
-            float(line["upper_ms"]),
-            line.get("unstable", ""),
-            line.get("anchor_ms") or None,
+        (architecture_of(line, space), line.time): Measurement(
+            line.latency_ms, line.upper_ms, line.unstable, line.anchor_ms
         )
         for line in journal.lines
-        if line["target"] == plan.target.id and "upper_ms" in line
+        if line.target == plan.target.id and line.upper_ms is not None
     }
 
     def measure(arch: Architecture, time: int) -> Measurement:
-        # of several processes one measures, while the others wait
-        again = replace(measurement, seed=measurement.seed + time)
+        # only the first of several processes measures, while the others wait
+        again = replace(timing, seed=timing.seed + time)
         return from_first(lambda: measure_network(space, arch, target, again, db, progress))
 
-    def keep(arch: Architecture, time: int, found: Measurement) -> None:
-        line = {"architecture": list(arch.choices), "time": time, **vars(found), "target": plan.target.id}
-        journal.append(line)
+    def keep(arch: Architecture, time: int, measurement: Measurement) -> None:
+        journal.append(MeasuredLine(architecture=arch.choices, time=time, **vars(measurement), target=plan.target.id))
 
-    return journalled(known, measure, keep)
+    return cached(known, measure, keep)
+
+
+def _finish(
+    space: SearchSpace,
+    plan: SearchPlan,
+    data: Data,
+    run: Run,
+    results: Sequence[BudgetResult],
+    scored: Sequence[Scored],
+    progress: Progress,
+) -> SearchResult:
+    """Write the files of all winners."""
+    winners: dict[str, Winner] = {}
+    for result in results:
+        if result.verified is None:
+            continue
+        winner = winner_of(space, plan, data, result, count_evaluations(result.named, scored))
+        winners[result.named.name] = winner
+        _compare_with_random_search(result, progress)
+        if rank() == 0:
+            write_winner(run, space, plan, result, winner)
+    unmet = tuple(result.unmet for result in results if result.verified is None)
+    if not winners:
+        raise BudgetInfeasible("; ".join(unmet))
+    if len(plan.budgets) == 1:
+        return SearchResult(winners, None, unmet)
+    front = find_front(plan.varied, scored, winners)
+    if rank() == 0:
+        write_front(run, front, plan.varied, scored)
+    return SearchResult(winners, front, unmet)
+
+
+def _compare_with_random_search(result: BudgetResult, progress: Progress) -> None:
+    """Say if random search scored a better candidate than the winner, which always comes from evolution."""
+    assert result.verified is not None
+    accuracy = result.verified.winner.scored.accuracy
+    best = next(iter(fitting(result.named.budget, result.random_search)), None)
+    if best is not None and best.accuracy > accuracy:
+        progress.say(
+            f"random search scored {best.accuracy:.2%} under {result.named.budget}, more than the winner of evolution "
+            f"({accuracy:.2%}): {best.architecture}. Increase --generations, or retrain it with --arch"
+        )

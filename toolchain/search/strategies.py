@@ -1,7 +1,7 @@
-"""What to score next. Evolution (the paper's Algorithm 1) and random search, behind one interface.
+"""Search strategies: evolution (the paper's Algorithm 1) and random search, behind one interface.
 
-A proposal depends on the generation's random numbers and on the scores so far, and on nothing else: replaying
-the scores from a journal replays the search.
+Proposals depend only on the random numbers of the generation and on the scores so far, so replaying the scores from a
+journal replays the search.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,18 @@ from typing import Protocol
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.spaces.core import Architecture
 
-TRIES = 100  # draws a wanted candidate before a source of candidates counts as exhausted
+TRIES = 100  # draws for each candidate before a source of candidates counts as exhausted
+EVOLUTION, RANDOM = "evolution", "random"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """An architecture with its hold-out accuracy, 0 to 1, and how it came up.
+    """An architecture with its inherited accuracy, 0 to 1, and where it came from.
 
-    One that a race stopped has seen a part of the hold-out, and is not `complete`.
+    Args:
+        origin: crossover, mutation or random.
+        complete: False if a race stopped it, so that the accuracy covers only a part of the hold-out.
+        strategy: the name of the strategy that proposed it.
     """
 
     architecture: Architecture
@@ -27,11 +31,12 @@ class Scored:
     generation: int
     origin: str
     complete: bool = True
+    strategy: str = EVOLUTION
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate to score: within the budget, and not proposed before in this search."""
+    """A candidate to score: within the budget, and new in this search."""
 
     architecture: Architecture
     origin: str
@@ -42,10 +47,10 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """What the search is called in journals and pictures."""
+        """The name in journals and pictures."""
 
     def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
-        """The next candidates, given all that were scored; fewer than a population where the space runs out."""
+        """The next candidates, given all scored ones; fewer than a population if the space is exhausted."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class RandomSearch:
 
     feasible: FeasibleSet
     population: int
-    name: str = "random"
+    name: str = RANDOM
 
     def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
         batch = _Batch({s.architecture for s in scored}, self.feasible)
@@ -64,17 +69,17 @@ class RandomSearch:
 
 @dataclass(frozen=True)
 class Evolution:
-    """Algorithm 1: half a population by crossover and half by mutation of the best `top_k` so far.
+    """Algorithm 1: half of a population by crossover and half by mutation of the best `top_k` candidates so far.
 
-    Limits are checked before a candidate is scored. Where crossover or mutation give nothing new, the
-    generation is filled up with random feasible candidates.
+    Candidates over a limit are not proposed. If crossover or mutation yield nothing new, the generation is filled with
+    random feasible candidates.
     """
 
     feasible: FeasibleSet
     population: int
     top_k: int
     mutation: float
-    name: str = "evolution"
+    name: str = EVOLUTION
 
     def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
         batch = _Batch({s.architecture for s in scored}, self.feasible)
@@ -86,13 +91,13 @@ class Evolution:
         batch.fill(self.population - len(batch.proposals), "random", lambda: self.feasible.draw(rng))
         return batch.proposals
 
-    def _cross(self, one: Architecture, other: Architecture, rng: Random) -> Architecture:
-        """Each block's choice from either parent."""
-        pairs = zip(one.choices, other.choices, strict=True)
-        return Architecture(one.space, tuple(rng.choice(pair) for pair in pairs))
+    def _cross(self, mother: Architecture, father: Architecture, rng: Random) -> Architecture:
+        """The choice of each block from either parent."""
+        pairs = zip(mother.choices, father.choices, strict=True)
+        return Architecture(mother.space, tuple(rng.choice(pair) for pair in pairs))
 
     def _mutate(self, parent: Architecture, rng: Random) -> Architecture:
-        """Each block's choice drawn anew with probability `mutation`."""
+        """The choice of each block, redrawn with probability `mutation`."""
         return Architecture(
             parent.space,
             tuple(
@@ -103,28 +108,28 @@ class Evolution:
 
 
 def best_first(scored: Sequence[Scored]) -> list[Scored]:
-    """By accuracy, of equals the one scored first; those that a race stopped come after all others."""
+    """Sorted by accuracy, equal ones by the order of scoring; those that a race stopped come last."""
     return sorted(scored, key=lambda s: (not s.complete, -s.accuracy))
 
 
 def complete(scored: Sequence[Scored]) -> tuple[Scored, ...]:
-    """Without those that a race stopped: only a score on the whole hold-out makes a winner."""
+    """Without candidates that a race stopped: a winner has a score on the whole hold-out."""
     return tuple(candidate for candidate in scored if candidate.complete)
 
 
 class _Batch:
-    """Collects candidates that are new and within the budget, as all that were seen are."""
+    """Collects candidates that are new and within the budget."""
 
     def __init__(self, seen: set[Architecture], feasible: FeasibleSet) -> None:
         self.proposals: list[Proposal] = []
         self._seen = seen
         self._allows = feasible.budget.allows
-        self._left = feasible.most_count - len(seen)
+        self._unseen = feasible.most_count - len(seen)
 
-    def fill(self, wanted: int, origin: str, draw: Callable[[], Architecture]) -> None:
-        """Add `wanted` candidates from `draw`, or as many as are left or a bounded number of draws gives."""
-        most = min(len(self.proposals) + wanted, self._left)
-        for _ in range(wanted * TRIES):
+    def fill(self, count: int, origin: str, draw: Callable[[], Architecture]) -> None:
+        """Add `count` candidates from `draw`, or as many as a bounded number of draws yields."""
+        most = min(len(self.proposals) + count, self._unseen)
+        for _ in range(count * TRIES):
             if len(self.proposals) >= most:
                 return
             arch = draw()

@@ -1,8 +1,8 @@
-"""A winner is measured before it is called one: compiled whole, timed, and out if it may be over the limit.
+"""Winners are measured before they are accepted: compiled, timed end to end, and rejected if they may exceed the limit.
 
-What is over is measured once more before it counts, since a busy machine only ever makes a network look slower. A miss
-teaches: it is taken into the calibration, which then rules out the candidates that would miss for the same
-reason. Where few of those that were scored are left, the search goes on under the corrected limit.
+A candidate over the limit is measured once more before it counts as a miss, since noise only makes a network slower. A
+miss corrects the calibration, which then excludes the candidates that would miss for the same reason. If few scored
+candidates remain, the search continues under the corrected limit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,21 +17,25 @@ from toolchain.measuring.network import Measurement
 from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import Architecture, SearchSpace
 
-MOST_MISSES = 12  # networks that measure over one budget, before the search gives it up
-MOST_SEARCHES = 4  # times that the search goes on for one budget
+MOST_MISSES = 12  # networks that may miss one budget before the search gives up
+MOST_SEARCHES = 4  # times that the search continues for one budget
 
 Measure = Callable[[Architecture, int], Measurement]  # of an architecture, for the first time (0) or again (1)
-SearchOn = Callable[[FeasibleSet, Sequence[Scored], int], tuple[Scored, ...]]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored architecture: what was predicted of it when it was chosen, and what it measured."""
+    """A scored architecture with its prediction when it was chosen, and its measurement.
+
+    Args:
+        predicted_ms: None if the block variants were not measured.
+        measured: None if nothing is measured: quantized layers, or a device by estimate.
+    """
 
     scored: Scored
-    predicted_ms: float | None  # None where the parts were not measured
+    predicted_ms: float | None
     calibration: Calibration | None
-    measured: Measurement | None  # None where nothing is measured: quantized layers, or a device by estimate
+    measured: Measurement | None
 
     @property
     def bound_ms(self) -> float | None:
@@ -40,14 +44,41 @@ class Candidate:
             return None
         return self.predicted_ms * (1 + self.calibration.margin)
 
+    @property
+    def slower_than_predicted(self) -> bool:
+        """Whether it measured slower than predicted; False if either is unknown."""
+        if self.predicted_ms is None or self.measured is None:
+            return False
+        return self.measured.latency_ms > self.predicted_ms
+
 
 @dataclass(frozen=True)
 class Verified:
-    """The winner, what measured over the limit before it, and all candidates, also of searches that went on."""
+    """The winner, the better candidates that measured over the limit, and all candidates that were considered."""
 
     winner: Candidate
     passed_over: tuple[Candidate, ...]
     scored: tuple[Scored, ...]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Why and where a search continues.
+
+    Args:
+        feasible: the architectures within the corrected limit.
+        earlier: the scored candidates among them.
+        number: how often the search has continued before.
+        slower: measured networks missed the limit because they are slower than predicted.
+    """
+
+    feasible: FeasibleSet
+    earlier: tuple[Scored, ...]
+    number: int
+    slower: bool
+
+
+SearchOn = Callable[[Continuation], tuple[Scored, ...]]
 
 
 def latency_limit(budget: Budget) -> Limit | None:
@@ -56,7 +87,7 @@ def latency_limit(budget: Budget) -> Limit | None:
 
 
 def under(budget: Budget, model: LatencyModel) -> Budget:
-    """`budget` with its latency limit held against the upper bound of `model`."""
+    """`budget` with its latency limit applied to the upper bound of `model`."""
     return Budget(
         tuple(replace(limit, cost=model.upper) if limit.cost.name == "latency_ms" else limit for limit in budget.limits)
     )
@@ -69,16 +100,20 @@ def candidate(scored: Scored, model: LatencyModel | None, measured: Measurement 
     return Candidate(scored, model.predicted.cost(scored.architecture), model.calibration, measured)
 
 
+def fitting(budget: Budget, scored: Sequence[Scored]) -> list[Scored]:
+    """The candidates within all limits, best first."""
+    return best_first([candidate for candidate in scored if budget.allows(candidate.architecture)])
+
+
 @dataclass(frozen=True)
 class Verifier:
-    """Finds the best candidate of one space that measures within a budget.
+    """Finds the best candidate of a space that measures within a budget.
 
     Args:
-        measure: compiles and times a whole network, whatever it measured before.
-        search_on: scores more candidates of a feasible set, given those that were scored in it and how often the
-            search went on before.
-        enough: the best of fewer candidates would hardly have been searched for, so the search goes on; as it does
-            where a correction has ruled out more than half of them.
+        measure: compiles and times a whole network.
+        search_on: scores more candidates.
+        enough: with fewer candidates than this the search continues, and also if a correction has excluded more than
+            half of them.
     """
 
     space: SearchSpace
@@ -87,97 +122,163 @@ class Verifier:
     enough: int
 
     def winner(self, budget: Budget, scored: Sequence[Scored], model: LatencyModel | None) -> Verified:
-        """The best candidate of `scored`, or of what is scored further on, that measures within `budget`.
+        """The best candidate of `scored`, or of a continued search, that measures within `budget`.
 
         Raises:
-            BudgetInfeasible: nothing that was measured is within the limit; the message has the least.
+            BudgetInfeasible: nothing that was measured is within the limit; the message names the lowest latency.
         """
         limit = latency_limit(budget)
         if limit is None or model is None:
             best = fitting(budget, scored)[0]
             return Verified(candidate(best, model, self.measure(best.architecture, 0)), (), tuple(scored))
-        pool, missed, searches = list(scored), list[Candidate](), 0
-        searched = 0  # how many fitted when the search ended or last went on
-        while len(missed) < MOST_MISSES:
-            budget = under(budget, model)
-            within = fitting(budget, pool)
-            out = {miss.scored.architecture for miss in missed}
-            left = [found for found in within if found.architecture not in out]
-            if len(left) < max(self.enough, searched / 2) and searches < MOST_SEARCHES:
-                more = self._more(budget, within, searches)
-                searches = searches + 1 if more else MOST_SEARCHES
-                pool += more
-                searched = len(left) + len(more)
-            elif left:
-                searched = max(searched, len(left))
-                tried, measured = self._try(left[0], model, limit)
-                if measured.upper_ms <= limit.most:
-                    return Verified(tried, tuple(missed), tuple(pool))
-                missed.append(tried)
-                model = model.with_networks({left[0].architecture: measured.latency_ms})
+        return _Verification(self, budget, limit, model, list(scored), []).run()
+
+    def improve(
+        self, budget: Budget, verified: Verified | None, scored: Sequence[Scored], model: LatencyModel
+    ) -> Verified | None:
+        """`verified`, or the best of `scored` if it is more accurate and measures within `budget`; scores nothing."""
+        limit = latency_limit(budget)
+        assert limit is not None
+        known = () if verified is None else verified.scored
+        architectures = {candidate.architecture for candidate in known}
+        added = [candidate for candidate in scored if candidate.architecture not in architectures]
+        least = -1.0 if verified is None else verified.winner.scored.accuracy
+        better = [candidate for candidate in added if candidate.accuracy > least]
+        attempt = _Verification(self, budget, limit, model, better, [])
+        winner = attempt.try_remaining()
+        if winner is None and verified is None:
+            return None
+        passed_over = () if verified is None else verified.passed_over
+        return Verified(
+            winner or verified.winner,  # type: ignore[union-attr]
+            (*passed_over, *attempt.missed),
+            (*known, *added),
+        )
+
+
+@dataclass
+class _Verification:
+    """The verification of one budget: what was scored, what missed, and the latency model with their corrections."""
+
+    verifier: Verifier
+    budget: Budget
+    limit: Limit
+    model: LatencyModel
+    pool: list[Scored]
+    missed: list[Candidate]
+    searches: int = 0
+    searched: int = 0  # candidates that fitted when the search ended or last continued
+
+    def run(self) -> Verified:
+        while len(self.missed) < MOST_MISSES:
+            within = fitting(self._corrected, self.pool)
+            remaining = self._without_missed(within)
+            if len(remaining) < max(self.verifier.enough, self.searched / 2) and self.searches < MOST_SEARCHES:
+                self._search_on(within, remaining)
+            elif remaining:
+                self.searched = max(self.searched, len(remaining))
+                if winner := self._try(remaining[0]):
+                    return self._verified(winner)
             else:
                 break
-        # One measurement that was disturbed must not rule out all others, so the quickest is tried all the same.
-        quickest = _quickest(budget, pool, model, missed)
-        if quickest is not None:
-            tried, measured = self._try(quickest, model, limit)
-            if measured.upper_ms <= limit.most:
-                return Verified(tried, tuple(missed), tuple(pool))
-            missed.append(tried)
-        raise BudgetInfeasible(_why(missed, limit, model))
+        return self._last_resort()
 
-    def _try(self, scored: Scored, model: LatencyModel, limit: Limit) -> tuple[Candidate, Measurement]:
-        measured = self.measure(scored.architecture, 0)
-        if measured.upper_ms > limit.most:
-            again = self.measure(scored.architecture, 1)
-            measured = min(measured, again, key=lambda found: found.upper_ms)
-        return candidate(scored, model, measured), measured
+    def try_remaining(self) -> Candidate | None:
+        """The best of the pool that measures within the limit, without a continued search."""
+        while len(self.missed) < MOST_MISSES:
+            remaining = self._without_missed(fitting(self._corrected, self.pool))
+            if not remaining:
+                return None
+            if winner := self._try(remaining[0]):
+                return winner
+        return None
 
-    def _more(self, budget: Budget, within: Sequence[Scored], searches: int) -> list[Scored]:
-        """New candidates under a corrected limit; none where nothing else fits."""
+    @property
+    def _corrected(self) -> Budget:
+        return under(self.budget, self.model)
+
+    def _without_missed(self, candidates: Sequence[Scored]) -> list[Scored]:
+        missed = {miss.scored.architecture for miss in self.missed}
+        return [candidate for candidate in candidates if candidate.architecture not in missed]
+
+    def _verified(self, winner: Candidate) -> Verified:
+        return Verified(winner, tuple(self.missed), tuple(self.pool))
+
+    def _try(self, scored: Scored) -> Candidate | None:
+        """`scored` if it measures within the limit; a miss is recorded and corrects the model."""
+        measured = self.verifier.measure(scored.architecture, 0)
+        if measured.upper_ms > self.limit.most:
+            again = self.verifier.measure(scored.architecture, 1)
+            measured = min(measured, again, key=lambda measurement: measurement.upper_ms)
+        tried = candidate(scored, self.model, measured)
+        if measured.upper_ms <= self.limit.most:
+            return tried
+        self.missed.append(tried)
+        self.model = self.model.with_networks({scored.architecture: measured.latency_ms})
+        return None
+
+    def _search_on(self, within: Sequence[Scored], remaining: Sequence[Scored]) -> None:
+        """Add new candidates under the corrected limit; if there are none, do not search again."""
+        added = self._new_candidates(within)
+        self.searches = self.searches + 1 if added else MOST_SEARCHES
+        self.pool += added
+        self.searched = len(remaining) + len(added)
+
+    def _new_candidates(self, within: Sequence[Scored]) -> list[Scored]:
         try:
-            feasible = FeasibleSet(self.space, budget)
+            feasible = FeasibleSet(self.verifier.space, self._corrected)
         except BudgetInfeasible:
             return []
-        known = {found.architecture for found in within}
-        return [found for found in self.search_on(feasible, within, searches) if found.architecture not in known]
+        slower = any(miss.slower_than_predicted for miss in self.missed)
+        scored = self.verifier.search_on(Continuation(feasible, tuple(within), self.searches, slower))
+        known = {candidate.architecture for candidate in within}
+        return [candidate for candidate in scored if candidate.architecture not in known]
 
+    def _last_resort(self) -> Verified:
+        """Try the candidate with the lowest prediction: one noisy measurement must not exclude all others.
 
-def fitting(budget: Budget, scored: Sequence[Scored]) -> list[Scored]:
-    """Those that keep all limits, the best first."""
-    return best_first([found for found in scored if budget.allows(found.architecture)])
+        Raises:
+            BudgetInfeasible: it is over the limit as well.
+        """
+        model = self.model
+        quickest = self._quickest()
+        if quickest is not None and (winner := self._try(quickest)):
+            return self._verified(winner)
+        raise BudgetInfeasible(_why(self.missed, self.limit, model))
 
-
-def _quickest(
-    budget: Budget, pool: Sequence[Scored], model: LatencyModel, missed: Sequence[Candidate]
-) -> Scored | None:
-    """The candidate with the least prediction that keeps all other limits, unless it was measured."""
-    others = Budget(tuple(limit for limit in budget.limits if limit.cost.name != "latency_ms"))
-    least = min(fitting(others, pool), key=lambda found: model.predicted.cost(found.architecture), default=None)
-    return None if least in [miss.scored for miss in missed] else least
+    def _quickest(self) -> Scored | None:
+        """The candidate with the lowest prediction within all other limits, unless it was measured."""
+        others = Budget(tuple(limit for limit in self.budget.limits if limit.cost.name != "latency_ms"))
+        quickest = min(
+            fitting(others, self.pool),
+            key=lambda scored: self.model.predicted.cost(scored.architecture),
+            default=None,
+        )
+        return None if quickest in [miss.scored for miss in self.missed] else quickest
 
 
 def _why(missed: Sequence[Candidate], limit: Limit, model: LatencyModel) -> str:
     reached = [miss.measured.latency_ms for miss in missed if miss.measured]
-    least = f", the quickest at {limit.cost.format(min(reached))}" if reached else ""
+    least = f", the fastest at {limit.cost.format(min(reached))}" if reached else ""
     return (
-        f"no candidate measured within {limit}: {len(reached)} were compiled and timed{least}. By what was measured, a "
-        f"latency is the {model.calibration}, and the space begins at {model.upper.least_limit()}. Allow at least that"
+        f"no candidate measured within {limit}: {len(reached)} were compiled and timed{least}. According to these "
+        f"measurements a latency is the {model.calibration}, and the space begins at {model.upper.least_limit()}. "
+        f"Allow at least that"
     )
 
 
-def journalled(
+def cached(
     known: Mapping[tuple[Architecture, int], Measurement],
     measure: Measure,
     keep: Callable[[Architecture, int, Measurement], None],
 ) -> Measure:
-    """`measure`, but what is known is not measured again and what is new is kept."""
+    """`measure` without repeating known measurements; new ones are passed to `keep`."""
     results = dict(known)
 
-    def measured(arch: Architecture, time: int) -> Measurement:
+    def measure_once(arch: Architecture, time: int) -> Measurement:
         if (arch, time) not in results:
             results[arch, time] = measure(arch, time)
             keep(arch, time, results[arch, time])
         return results[arch, time]
 
-    return measured
+    return measure_once

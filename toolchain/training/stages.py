@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from toolchain.config import Config, TrainConfig
 from toolchain.errors import BadCheckpoint
-from toolchain.files import write_json
+from toolchain.files import write_document
 from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
 from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import quicken_depthwise
@@ -35,6 +35,7 @@ from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.printable import printable
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
+from toolchain.training.retrained import Retrained, read_retrained
 from toolchain.training.sealed_file import load_sealed, save_sealed
 from toolchain.training.state_check import load_state
 
@@ -109,7 +110,7 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
 
 def retrain(
     config: Config, space: SearchSpace, arch: Architecture, data: Data, run: Run, progress: Progress
-) -> dict[str, Any]:
+) -> Retrained:
     """Train `arch` from scratch, recalibrate its BN statistics, and evaluate it on the test images, once.
 
     A finished training is not repeated; where hold-out or test images have changed since, only the evaluation is.
@@ -125,7 +126,7 @@ def retrain(
     evaluated_on = {"holdout_images": data.digests.holdout, "test_images": data.digests.test}
     folder = run.retrain(arch)
     earlier = from_first(lambda: _earlier_result(run, folder / "result.json", fingerprint))
-    if earlier is not None and earlier.get("evaluated_on") == evaluated_on:
+    if earlier is not None and earlier.evaluated_on == evaluated_on:
         return earlier
     device = compute_device(config.retrain.device)
     if earlier is None:
@@ -133,34 +134,32 @@ def retrain(
     else:
         progress.say("this network is trained already, and hold-out or test images have changed: it is evaluated again")
         trained = _placed(from_first(lambda: load_retrained(space, arch, data, run)), device)
-        steps = int(earlier["steps"])
+        steps = earlier.steps
     batch = config.search.batch
-    result = {
-        "architecture": list(arch.choices),
-        "space": space.name,
-        "test_accuracy": accuracy_over_ranks(
+    result = Retrained(
+        architecture=arch.choices,
+        space=space.name,
+        test_accuracy=accuracy_over_ranks(
             trained, data.test, tuple(range(len(data.test.labels))), batch, data.preprocessing
         ),
-        "holdout_accuracy": accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
-        "steps": steps,
-        "fingerprint": fingerprint,
-        "evaluated_on": evaluated_on,
-    }
+        holdout_accuracy=accuracy_over_ranks(trained, data.train, data.holdout, batch, data.preprocessing),
+        steps=steps,
+        fingerprint=fingerprint,
+        evaluated_on=evaluated_on,
+    )
     if rank() == 0:
         if earlier is None:
             save_sealed(folder / "best.pt", {"fingerprint": fingerprint, "model": trained.state_dict()})
-        write_json(folder / "result.json", result)
+        write_document(folder / "result.json", result)
     return result
 
 
-def _earlier_result(run: Run, path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+def _earlier_result(run: Run, path: Path, fingerprint: Mapping[str, Any]) -> Retrained | None:
     """The result of a finished training with the same settings."""
     if not path.exists():
         return None
-    result = run.read(path, "retrain")
-    if not isinstance(result.get("fingerprint"), dict):
-        raise BadCheckpoint(f"{path} is damaged, or of an older nastool. Remove its folder and run nastool retrain")
-    require_same(path, result["fingerprint"], fingerprint)
+    result = read_retrained(path)
+    require_same(path, result.fingerprint, fingerprint)
     return result
 
 

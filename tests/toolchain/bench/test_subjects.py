@@ -1,6 +1,7 @@
 """Names -> files."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +33,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_in_the_order_of_their_names_and_twice_if_named_twice(file: Path, tiny_config: Config, tmp_path: Path) -> None:
+def test_in_the_order_of_their_names_and_twice_if_named_twice(
+    file: Path, tiny_config: Config, tmp_path: Path, write_manifest: Callable[..., None]
+) -> None:
     run = tiny_config.runs / "small" / "export" / "model.onnx"
     run.parent.mkdir(parents=True)
     run.write_bytes(file.read_bytes())
+    write_manifest(run.parent)
     names = ["run:small", str(file), "run:small"]
     found = find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
     assert [subject.name for subject in found] == names
@@ -75,7 +79,7 @@ def test_what_can_be_refused_is_before_anything_is_exported(tiny_config: Config,
     names = ["torchvision:squeezenet1_1:size_px=32", str(tmp_path / "none.onnx")]
     with pytest.raises(MissingStage, match=r"none\.onnx is not there"):
         find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
-    with pytest.raises(MissingStage, match=r"Type nastool export --run nobody first"):
+    with pytest.raises(MissingStage, match=r"Run nastool export --run nobody first"):
         find_subjects([*names[:1], "run:nobody"], (SPEC,), tiny_config.runs, tmp_path, Quiet())
     assert not list(tmp_path.glob("*.onnx"))
 

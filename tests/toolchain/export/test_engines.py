@@ -10,7 +10,6 @@ from torch import nn
 from exporters.devices.attached import Device
 from exporters.errors import DeviceMissing, EngineFailed
 from exporters.graph.to_onnx import export_onnx
-from exporters.manifest import write_manifest
 from toolchain.errors import BadModel
 from toolchain.export import engines
 from toolchain.export.engines import (
@@ -21,6 +20,7 @@ from toolchain.export.engines import (
     read_engine,
     require_engine_batch,
 )
+from toolchain.export.manifest import file_records
 from toolchain.export.precisions import Model
 
 pytest.importorskip("tensorrt_rtx")
@@ -33,9 +33,12 @@ def engine(tmp_path: Path) -> Path:
     export_onnx(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(2, 3, 8, 8), onnx)
     built = build_engines([Model(onnx, "fp32", "fp32")], engine_targets(["86"], False), (1, 8, 32), tmp_path)
     (path,) = built
-    said = {file.name: about for file, about in built.items()}
-    content = {"engines": said, "models": {"model.onnx": {"compute_precision": "fp32"}}}
-    write_manifest(tmp_path / "manifest.json", content, files=[onnx, path])
+    content = {
+        "engines": {file.name: record.model_dump(mode="json") for file, record in built.items()},
+        "models": {"model.onnx": {"compute_precision": "fp32"}},
+        "files": {name: record.model_dump() for name, record in file_records([onnx, path]).items()},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
     return path
 
 
@@ -60,7 +63,7 @@ def test_a_changed_byte_is_found_by_the_digest(engine: Path) -> None:
     plan = bytearray(engine.read_bytes())
     plan[len(plan) // 2] ^= 1
     engine.write_bytes(plan)
-    with pytest.raises(EngineFailed, match=r"model.sm86.engine is damaged, or not the engine .*Type nastool export"):
+    with pytest.raises(EngineFailed, match=r"model.sm86.engine is damaged, or is not the engine .*Run nastool export"):
         read_engine(engine)
 
 

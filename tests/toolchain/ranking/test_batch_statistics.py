@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.ranking.batch_statistics import SharedStatistics, accuracies
-from toolchain.search.evaluate import Evaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.trie import Trie
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
@@ -57,7 +57,7 @@ def placed(net: Network, space: SearchSpace, archs_ops: list[str]) -> dict[tuple
 def test_each_channel_has_the_mean_over_the_paths_that_have_it(
     space: SearchSpace, supernet: Supernet, data: Data
 ) -> None:
-    evaluator = Evaluator(supernet, data, 128, 64, seed=0)
+    evaluator = Evaluator(supernet, data, ScoringSettings(128, 64, seed=0))
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), seed=3, paths=PATHS)
 
     rng = Random(3)
@@ -77,7 +77,7 @@ def test_each_channel_has_the_mean_over_the_paths_that_have_it(
     arch = space.draw(Random(100))
     assert arch not in paths
     trie = Trie(supernet, {0: arch})
-    shared.give(trie)
+    shared.apply(trie)
     net = supernet.extract(arch)
     modules = [node.module for node in trie.root.walk()]
     parts = [net.stem, *net.blocks, net.head]
@@ -101,7 +101,7 @@ def test_each_channel_has_the_mean_over_the_paths_that_have_it(
 
 
 def test_scores_differ_from_recalibrated_ones(space: SearchSpace, supernet: Supernet, data: Data) -> None:
-    evaluator = Evaluator(supernet, data, 128, 64, seed=0)
+    evaluator = Evaluator(supernet, data, ScoringSettings(128, 64, seed=0))
     archs = [space.draw(Random(seed)) for seed in range(5)]
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), seed=0, paths=PATHS)
     found = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
@@ -111,7 +111,7 @@ def test_scores_differ_from_recalibrated_ones(space: SearchSpace, supernet: Supe
 
 
 def test_with_one_path_they_are_its_recalibrated_statistics(space: SearchSpace, supernet: Supernet, data: Data) -> None:
-    evaluator = Evaluator(supernet, data, 128, 64, seed=0)
+    evaluator = Evaluator(supernet, data, ScoringSettings(128, 64, seed=0))
     arch = space.draw(Random(7))
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), seed=7, paths=1)
     assert accuracies(supernet, [arch], shared, evaluator.holdout_inputs()) == [evaluator(arch)]

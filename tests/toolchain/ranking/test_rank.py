@@ -16,6 +16,7 @@ from toolchain.runs import Run, open_run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data, load_data
+from toolchain.training.retrained import Retrained
 from toolchain.training.stages import train_supernet
 
 SPACE = (
@@ -83,7 +84,7 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
     trained: list[tuple[str, int]] = []
     retrain = module.retrain
 
-    def counted(config: Config, space: SearchSpace, arch: Any, *rest: Any) -> dict[str, Any]:
+    def counted(config: Config, space: SearchSpace, arch: Any, *rest: Any) -> Retrained:
         if len(trained) == 3:
             raise Killed
         trained.append((str(arch), config.seed))
@@ -96,24 +97,24 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
     answer = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
     archs = [str(arch) for arch in sample(space, macs_cost(space), NETWORKS, config.seed)]
     assert trained == [(arch, seed) for arch in archs for seed in range(REPEATS)][:3]
-    assert [" ".join(network["architecture"]) for network in answer["networks"]] == archs
-    assert all(len(network["alone"]) == REPEATS for network in answer["networks"])
-    assert set(answer["tau"]) == {
-        "inherited_and_alone",
-        "unrecalibrated_and_alone",
-        "inherited_and_unrecalibrated",
-        "macs_and_alone",
+    assert [" ".join(network.architecture) for network in answer.networks] == archs
+    assert all(len(network.standalone) == REPEATS for network in answer.networks)
+    assert set(answer.tau) == {
+        "inherited_and_standalone",
+        "batch_statistics_and_standalone",
+        "inherited_and_batch_statistics",
+        "macs_and_standalone",
         "first_and_second_repeat",
     }
-    for network in answer["networks"]:
-        assert len({network["inherited"], *network["alone"]}) > 1
-    assert answer["seconds"]["alone"] > 0
+    for network in answer.networks:
+        assert len({network.inherited, *network.standalone}) > 1
+    assert answer.seconds.standalone > 0
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "retrain", lambda *_: pytest.fail("this was trained before"))
         again = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
-    assert (again["networks"], again["tau"]) == (answer["networks"], answer["tau"])
-    assert again["seconds"]["alone"] == answer["seconds"]["alone"]
+    assert (again.networks, again.tau) == (answer.networks, answer.tau)
+    assert again.seconds.standalone == answer.seconds.standalone
 
     other = config.model_copy(
         update={"search": config.search, "retrain": config.retrain.model_copy(update={"changes": {"epochs": 2}})}
@@ -138,7 +139,7 @@ def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_
     assert told.code == 0, told.stderr
     assert told.json["cost"] == "macs"
     shown = nastool("rank", "--networks", "4", "--repeats", "2", cwd=tmp_path)
-    assert "inherited and alone" in shown.stdout
+    assert "inherited and standalone" in shown.stdout
     assert "standard deviation" in shown.stderr
     refused = nastool("rank", "--networks", "2", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")

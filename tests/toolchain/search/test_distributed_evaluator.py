@@ -21,11 +21,11 @@ from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.parallel.ranks import rank
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import open_journal
 from toolchain.search.race import Race
-from toolchain.search.distributed_evaluator import DistributedEvaluator
+from toolchain.search.scores import CandidateLine
 from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.training.data import load_data
@@ -38,10 +38,10 @@ initialize(supernet, torch.Generator().manual_seed(0))
 data = load_data("digits", space, 20, 0)
 evolution = Evolution(FeasibleSet(space, Budget(())), population=6, top_k=3, mutation=0.2)
 with joined(torch.device("cpu")):
-    for name, race, race_with in (("plain", None, None), ("raced", Race(0.4), 3)):
-        evaluate = DistributedEvaluator(Evaluator(supernet, data, 128, 64, seed=0, race=race))
-        journal = open_journal(folder / f"{name}.jsonl", {"seed": 0})
-        found = run_strategy(evolution, 3, 0, journal, evaluate, Quiet(), race_with)
+    for name, race, race_top in (("plain", None, None), ("raced", Race(0.4), 3)):
+        evaluate = DistributedEvaluator(Evaluator(supernet, data, ScoringSettings(128, 64, seed=0), race))
+        journal = open_journal(folder / f"{name}.jsonl", {"seed": 0}, CandidateLine)
+        found = run_strategy(evolution, range(3), Scoring(0, journal, evaluate, Quiet(), race_top))
         (folder / f"{name}_{rank()}").write_text(repr(found))
 """
 

@@ -11,7 +11,7 @@ import torch
 
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
-from toolchain.search.evaluate import Evaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.partial_scores import PartialScores
 from toolchain.search.race import Race
 from toolchain.search.scores import RaceThreshold, Score
@@ -34,8 +34,14 @@ def supernet(tiny_space: SearchSpace) -> Supernet:
     return net
 
 
-def evaluator(supernet: Supernet, data: Data, seed: int = 0, **options: Any) -> Evaluator:
-    return Evaluator(supernet, data, bn_images=128, batch=64, seed=seed, **options)
+def evaluator(
+    supernet: Supernet,
+    data: Data,
+    race: Race | None = None,
+    partial_scores: PartialScores | None = None,
+    **settings: Any,
+) -> Evaluator:
+    return Evaluator(supernet, data, ScoringSettings(128, 64, **{"seed": 0} | settings), race, partial_scores)
 
 
 def test_is_recalibration_and_top1_of_the_extracted_path(
@@ -117,14 +123,14 @@ def in_full(supernet: Supernet, digits: Data, candidates: list[Architecture]) ->
 @pytest.fixture(scope="module")
 def best(in_full: list[Score]) -> RaceThreshold:
     found = max(in_full, key=lambda score: score.accuracy)
-    assert found.right is not None
-    return RaceThreshold(found.accuracy, found.right)
+    assert found.correct is not None
+    return RaceThreshold(found.accuracy, found.correct)
 
 
 def same(one: Score, other: Score) -> bool:
-    if one.right is None or other.right is None:
+    if one.correct is None or other.correct is None:
         return one == other
-    return one.accuracy == other.accuracy and one.images == other.images and np.array_equal(one.right, other.right)
+    return one.accuracy == other.accuracy and one.images == other.images and np.array_equal(one.correct, other.correct)
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
@@ -140,8 +146,8 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     best: RaceThreshold,
     tmp_path: Path,
 ) -> None:
-    race, reference = (Race(0.4), best) if raced else (None, None)
-    expected = evaluator(supernet, digits, race=race).many(candidates, reference)
+    race, threshold = (Race(0.4), best) if raced else (None, None)
+    expected = evaluator(supernet, digits, race=race).many(candidates, threshold)
     assert any(not score.complete for score in expected) == raced
     done = 0
 
@@ -154,25 +160,25 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     path = tmp_path / "partial_scores.pt"
 
     def resumable() -> Evaluator:
-        partial_scores = PartialScores(path, {"a": 1}, every_s=0.0)
+        partial_scores = PartialScores(path, {"a": 1}, interval_s=0.0)
         return evaluator(supernet, digits, race=race, threads=threads, partial_scores=partial_scores)
 
     with pytest.raises(Killed):
-        resumable().many(candidates, reference, die)
+        resumable().many(candidates, threshold, die)
     assert path.exists()
     told: list[int] = []
-    again = resumable().many(candidates, reference, told.append)
+    again = resumable().many(candidates, threshold, told.append)
     assert all(map(same, again, expected))
     assert told[0] == batches * len(candidates) // 6  # what was done before, at once
     assert sum(told) == len(candidates)
 
 
-def test_what_is_under_way_belongs_to_its_candidates_and_settings(
+def test_partial_scores_belong_to_candidates_and_settings(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved, tmp_path: Path
 ) -> None:
     archs = evolved(tiny_space, 4)
     path = tmp_path / "partial_scores.pt"
-    evaluator(supernet, digits, partial_scores=PartialScores(path, {"supernet": "a"}, every_s=0.0)).many(archs)
+    evaluator(supernet, digits, partial_scores=PartialScores(path, {"supernet": "a"}, interval_s=0.0)).many(archs)
     assert PartialScores(path, {"supernet": "a"}).load(archs, None) is not None
     assert PartialScores(path, {"supernet": "b"}).load(archs, None) is None
     assert PartialScores(path, {"supernet": "a"}).load(archs[:3], None) is None
@@ -193,9 +199,9 @@ def test_a_race_stops_candidates_and_leaves_the_scores_of_others(
     assert all(raced[number].images in (64, 128, 192) for number in stopped)  # ends of batches
     assert all(same(raced[n], in_full[n]) for n in range(len(candidates)) if n not in stopped)
     for number in stopped:
-        right = in_full[number].right
-        assert right is not None
-        assert raced[number].accuracy == right[: raced[number].images].mean()
+        correct = in_full[number].correct
+        assert correct is not None
+        assert raced[number].accuracy == correct[: raced[number].images].mean()
 
 
 def test_in_a_race_the_first_images_are_of_all_classes(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from toolchain.search.parallel_trie import subtrees
+from toolchain.search.trie import subtrees
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 

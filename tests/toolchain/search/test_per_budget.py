@@ -7,21 +7,23 @@ from random import Random
 import pytest
 
 from latency_db.target import Target
-from toolchain.config import SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.network import Measurement
 from toolchain.progress import Quiet
 from toolchain.search.budget import Costs, NamedBudget
-from toolchain.search.journal import Journal
-from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
-from toolchain.search.scores import RaceThreshold, Score
-from toolchain.search.verify import Measure, Verified, journalled
+from toolchain.search.generations import Scoring
+from toolchain.search.journal import Journal, architecture_of
+from toolchain.search.measured import MeasuredLine
+from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
+from toolchain.search.plan import SearchPlan
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score
+from toolchain.search.verify import Measure, Verified, cached
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 
-CONFIG = SearchConfig(population=10, generations=4, top_k=3, race=False)
+SETTINGS = SearchSettings(population=10, generations=4, top_k=3)
 
 
 class Killed(BaseException):
@@ -43,12 +45,12 @@ class World:
     def plan(self, *shares: float) -> SearchPlan:
         """Budgets so far up in the true range; the sum of parts would take far too much for fitting."""
         model = LatencyModel(self.parts, {}, self.target)
-        goals = []
+        budgets = []
         for share in shares:
             most = self.slower * (self.parts.least + share * (self.parts.greatest - self.parts.least))
             budget = Budget((Limit(model.upper, most),))
-            goals.append((NamedBudget(f"latency_{share}", budget), FeasibleSet(self.space, budget)))
-        return SearchPlan(tuple(goals), Costs((), model), self.target)
+            budgets.append((NamedBudget(f"latency_{share}", budget), FeasibleSet(self.space, budget)))
+        return SearchPlan(tuple(budgets), Costs((), model), self.target)
 
     def measure(self, arch: Architecture, _: int) -> Measurement:
         return Measurement(self.truth(arch), self.truth(arch))
@@ -57,8 +59,8 @@ class World:
 class Files:
     """The two journals of a run, opened anew by each command; kills after so many generations and measurements."""
 
-    def __init__(self, folder: Path, world: World, most: int = 10**9) -> None:
-        self.folder, self.world, self.most = folder, world, most
+    def __init__(self, folder: Path, world: World, most: int = 10**9, settings: SearchSettings = SETTINGS) -> None:
+        self.folder, self.world, self.most, self.settings = folder, world, most, settings
         self.steps = 0
 
     def _step(self) -> None:
@@ -67,7 +69,7 @@ class Files:
         self.steps += 1
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         """Slower networks are better, as they are."""
         self._step()
@@ -75,9 +77,10 @@ class Files:
 
     def run(self, plan: SearchPlan) -> tuple[BudgetResult, ...]:
         world = self.world
-        candidates, measured = Journal(self.folder / "c.jsonl", {}), Journal(self.folder / "m.jsonl", {})
+        candidates = Journal(self.folder / "c.jsonl", {}, CandidateLine, world.space)
+        measured = Journal(self.folder / "m.jsonl", {}, MeasuredLine, world.space)
         known = {
-            (world.space.architecture(line["architecture"]), line["time"]): Measurement(line["ms"], line["ms"])
+            (architecture_of(line, world.space), line.time): Measurement(line.latency_ms, line.latency_ms)
             for line in measured.lines
         }
 
@@ -86,10 +89,12 @@ class Files:
             return world.measure(arch, time)
 
         def keep(arch: Architecture, time: int, found: Measurement) -> None:
-            measured.append({"architecture": list(arch.choices), "time": time, "ms": found.latency_ms})
+            measured.append(
+                MeasuredLine(architecture=arch.choices, time=time, latency_ms=found.latency_ms, target="fake")
+            )
 
-        search = Search(world.space, CONFIG, 0, candidates, self, Quiet())
-        return search_budgets(search, plan, journalled(known, measure, keep))
+        search = Search(world.space, self.settings, Scoring(0, candidates, self, Quiet()))
+        return search_budgets(search, plan, cached(known, measure, keep))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +112,7 @@ def test_no_winner_is_over_budget(world: World, tmp_path: Path, share: float) ->
     plan = world.plan(share)
     (outcome,) = Files(tmp_path, world).run(plan)
     winner = verified(outcome).winner
-    most = plan.goals[0][0].budget.limits[0].most
+    most = plan.budgets[0][0].budget.limits[0].most
     assert world.truth(winner.scored.architecture) <= most
     assert winner.measured == world.measure(winner.scored.architecture, 0)
 
@@ -116,10 +121,10 @@ def test_the_search_went_on_under_the_corrected_limit(world: World, tmp_path: Pa
     """The first winner was far over; it taught where the limit is, and the next is close to it."""
     plan = world.plan(0.5)
     (outcome,) = Files(tmp_path, world).run(plan)
-    found, most = verified(outcome), plan.goals[0][0].budget.limits[0].most
+    found, most = verified(outcome), plan.budgets[0][0].budget.limits[0].most
     assert found.passed_over
     assert world.truth(found.passed_over[0].scored.architecture) > most
-    later = [scored for scored in found.scored if scored.generation >= CONFIG.generations]
+    later = [scored for scored in found.scored if scored.generation >= SETTINGS.generations]
     assert later
     # the margin that is assumed with one network is 5 %, so the winner can be within 5 % of the limit and some
     assert world.truth(found.winner.scored.architecture) > 0.9 * most
@@ -165,10 +170,11 @@ def test_typed_again_it_measures_and_scores_nothing(world: World, tmp_path: Path
 
 def test_where_nothing_can_be_measured_the_best_prediction_wins(world: World, tmp_path: Path) -> None:
     plan = world.plan(0.5)
-    search = Search(world.space, CONFIG, 0, Journal(tmp_path / "c.jsonl", {}), Files(tmp_path, world), Quiet())
+    journal = Journal(tmp_path / "c.jsonl", {}, CandidateLine, world.space)
+    search = Search(world.space, SETTINGS, Scoring(0, journal, Files(tmp_path, world), Quiet()))
     none: Measure | None = None
     (outcome,) = search_budgets(search, plan, none)
     winner = verified(outcome).winner
     assert winner.measured is None
     assert winner.bound_ms is not None
-    assert winner.bound_ms <= plan.goals[0][0].budget.limits[0].most
+    assert winner.bound_ms <= plan.budgets[0][0].budget.limits[0].most

@@ -1,4 +1,4 @@
-"""A race stops the right ones: its error rate and its savings on recorded data, and its place in a search."""
+"""A race stops the correct ones: its error rate and its savings on recorded data, and its place in a search."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
-from toolchain.search.evaluate import Evaluator
-from toolchain.search.generations import run_strategy
+from toolchain.search.evaluate import Evaluator, ScoringSettings
+from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
 from toolchain.search.race import Race, kth_best, replay
-from toolchain.search.scores import Flags, RaceThreshold, Score
+from toolchain.search.scores import CandidateLine, Flags, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, Scored, best_first, complete
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -33,7 +33,7 @@ TOP = 5
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
-    """Who of 40 candidates of a trained supernet of eight widths has which of 700 images right: bool (40, 700)."""
+    """Who of 40 candidates of a trained supernet of eight widths has which of 700 images correct: bool (40, 700)."""
     space = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
         "ops=choice_3-choice_x,widths=0.2-0.6-1.0-1.4"
@@ -51,11 +51,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
     train(supernet, forward, data, Recipe(epochs=10, batch=32, lr=0.1), schedule, {}, Quiet(), "train")
     rng = Random(0)
     archs = sorted({space.draw(rng) for _ in range(50)}, key=str)[:40]
-    scores = Evaluator(supernet, data, 175, 175, seed=0, race=Race(0.05)).many(archs)
-    right = np.stack([score.right for score in scores if score.right is not None])
-    assert right.shape == (40, 700)
-    assert 0.05 < np.ptp(right.mean(1)) < 0.9  # they differ, and none is at chance for nothing
-    return right
+    scores = Evaluator(supernet, data, ScoringSettings(175, 175, seed=0), Race(0.05)).many(archs)
+    correct = np.stack([score.correct for score in scores if score.correct is not None])
+    assert correct.shape == (40, 700)
+    assert 0.05 < np.ptp(correct.mean(1)) < 0.9  # they differ, and none is at chance for nothing
+    return correct
 
 
 def orders(images: int, count: int) -> list[np.ndarray]:
@@ -101,21 +101,21 @@ def test_saves_images_and_keeps_the_best(recorded: Flags) -> None:
 
 def test_a_look_is_mcnemars_exact_test() -> None:
     generator = np.random.default_rng(1)
-    right = generator.random((50, 200)) < np.linspace(0.3, 0.9, 50)[:, None]
+    correct = generator.random((50, 200)) < np.linspace(0.3, 0.9, 50)[:, None]
     reference = generator.random(200) < 0.7
     race = Race(0.1, looks=(0.5, 1.0))
     expected = []
-    for number, own in enumerate(right):
+    for number, own in enumerate(correct):
         wins, losses = int((own & ~reference).sum()), int((~own & reference).sum())
         if binomtest(wins, wins + losses, 0.5, alternative="less").pvalue <= 0.05:
             expected.append(number)
-    assert race.losers(right, reference) == expected
+    assert race.losers(correct, reference) == expected
     assert 0 < len(expected) < 50
 
 
 def test_nobody_is_stopped_where_all_agree() -> None:
-    right = np.ones((3, 10), np.bool_)
-    assert Race(0.5).losers(right, right[0]) == []
+    correct = np.ones((3, 10), np.bool_)
+    assert Race(0.5).losers(correct, correct[0]) == []
 
 
 @pytest.mark.parametrize(("batches", "points"), [(1, ()), (2, (1,)), (4, (1, 2, 3)), (16, (2, 4, 8, 12))])
@@ -131,26 +131,26 @@ class Racer:
         self.asked: list[Architecture] = []
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         self.asked += archs
-        right = np.stack([self.right(arch) for arch in archs])
-        if reference is None:
-            return [Score(own.sum() / own.size, None, own) for own in right]
-        images = replay(self.race, right, reference.right, BATCH).images
+        correct = np.stack([self.correct(arch) for arch in archs])
+        if threshold is None:
+            return [Score(own.sum() / own.size, None, own) for own in correct]
+        images = replay(self.race, correct, threshold.correct, BATCH).images
         return [
             Score(own.sum() / own.size, None, own) if seen == own.size else Score(own[:seen].sum() / seen, seen)
-            for own, seen in zip(right, images, strict=True)
+            for own, seen in zip(correct, images, strict=True)
         ]
 
-    def right(self, arch: Architecture) -> Flags:
+    def correct(self, arch: Architecture) -> Flags:
         accuracy = 0.4 + 0.5 * (sum(map(ord, str(arch))) % 97 / 97)
         return np.random.default_rng(sum(map(ord, str(arch)))).random(400) < accuracy
 
 
 def search(space: SearchSpace, path: Path, racer: Racer, top: int = TOP) -> tuple[Scored, ...]:
     evolution = Evolution(FeasibleSet(space, Budget(())), population=20, top_k=top, mutation=0.1)
-    return run_strategy(evolution, 5, 0, Journal(path, {}), racer, Quiet(), race_with=top)
+    return run_strategy(evolution, range(5), Scoring(0, Journal(path, {}, CandidateLine), racer, Quiet(), race_top=top))
 
 
 def test_who_was_stopped_is_marked_and_never_ahead(tiny_space: SearchSpace, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_who_was_stopped_is_marked_and_never_ahead(tiny_space: SearchSpace, tmp_
     marked = {tuple(line["architecture"]) for line in lines if "images" in line}
     assert marked == {s.architecture.choices for s in stopped}
     for line in lines:
-        assert ("right" in line) != ("images" in line)
+        assert ("correct" in line) != ("images" in line)
 
 
 def test_a_search_with_a_race_is_replayed(tiny_space: SearchSpace, tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.progress import Quiet
-from toolchain.search.generations import Evaluate, run_strategy
+from toolchain.search.generations import Evaluate, Scoring, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.scores import RaceThreshold, Score
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, RandomSearch, Scored
 from toolchain.spaces.core import Architecture, SearchSpace
 
 GENERATIONS, POPULATION = 4, 8
-CONTEXT = {"supernet_sha256": "abc"}
+FINGERPRINT = {"supernet_sha256": "abc"}
 
 
 class Killed(BaseException):
@@ -33,7 +33,7 @@ class Scores:
         self._left = most
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         if not self._left:
             raise Killed
@@ -51,8 +51,8 @@ def strategy(space: SearchSpace, limit: float = 1.2) -> Evolution:
 
 
 def run(space: SearchSpace, path: Path, evaluate: Evaluate, limit: float = 1.2) -> list[Scored]:
-    journal = Journal(path, CONTEXT)
-    return list(run_strategy(strategy(space, limit), GENERATIONS, 0, journal, evaluate, Quiet()))
+    scoring = Scoring(0, Journal(path, FINGERPRINT, CandidateLine, space), evaluate, Quiet())
+    return list(run_strategy(strategy(space, limit), range(GENERATIONS), scoring))
 
 
 def test_scores_population_times_generations_each_within_the_budget(paper_space: SearchSpace, tmp_path: Path) -> None:
@@ -112,12 +112,14 @@ def test_another_budget_shares_the_scores(paper_space: SearchSpace, tmp_path: Pa
 
 
 def test_random_search_on_the_same_journal_makes_as_many_evaluations(paper_space: SearchSpace, tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.jsonl", CONTEXT)
+    journal = Journal(tmp_path / "j.jsonl", FINGERPRINT, CandidateLine, paper_space)
     evolved = strategy(paper_space)
-    baseline = RandomSearch(evolved.feasible, POPULATION)
-    histories = [run_strategy(s, GENERATIONS, 0, journal, Scores(), Quiet()) for s in (evolved, baseline)]
+    random_search = RandomSearch(evolved.feasible, POPULATION)
+    histories = [
+        run_strategy(s, range(GENERATIONS), Scoring(0, journal, Scores(), Quiet())) for s in (evolved, random_search)
+    ]
     assert len(histories[0]) == len(histories[1]) == GENERATIONS * POPULATION
     # both begin with the same draws, which are scored once
     assert [s.architecture for s in histories[0][:POPULATION]] == [s.architecture for s in histories[1][:POPULATION]]
-    architectures = [tuple(line["architecture"]) for line in journal.lines]
+    architectures = [line.architecture for line in journal.lines]
     assert len(architectures) == len(set(architectures)) < 2 * GENERATIONS * POPULATION

@@ -17,7 +17,6 @@ from exporters.backends import CompileSpec, fake
 from exporters.graph.anchor import KEY as REFERENCE
 from latency_db.table import REPRODUCED, LatencyTable, Row, summarize
 from latency_db.target import Target
-from toolchain.config import SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel, latency_cost, latency_model, network_key
 from toolchain.counting.feasible import FeasibleSet
@@ -31,9 +30,11 @@ from toolchain.profiling.networks import stratified
 from toolchain.profiling.variants import variants
 from toolchain.progress import Quiet
 from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.generations import Scoring
 from toolchain.search.journal import Journal
-from toolchain.search.per_budget import BudgetResult, Search, SearchPlan, search_budgets
-from toolchain.search.scores import RaceThreshold, Score
+from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
+from toolchain.search.plan import SearchPlan
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score
 from toolchain.search.strategies import best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -42,7 +43,7 @@ SLOWER = 1.3  # whole networks than their parts
 OWN_SHARE = 0.02  # standard deviation of what a network has of its own
 NETWORKS = 20  # whole ones in a profile; every second device is searched without any, so that only misses teach
 PLAN = MeasurementPlan(rounds=6, min_ms=20.0, quiet_timeout_s=2.0)
-SEARCH = SearchConfig(population=12, generations=4, top_k=4, race=False, random_search=False)
+SEARCH = SearchSettings(population=12, generations=4, top_k=4, random_search=False)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
         share = rng.uniform(0.2, 0.9)
         most_ms = SLOWER * (world.total.least + share * (world.total.greatest - world.total.least))
         budget = Budget((Limit(model.upper, most_ms),))
-        search = Search(world.space, SEARCH, seed, Journal(folder / f"{seed}.jsonl", {}), Scores(world), Quiet())
+        journal = Journal(folder / f"{seed}.jsonl", {}, CandidateLine)
+        search = Search(world.space, SEARCH, Scoring(seed, journal, Scores(world), Quiet()))
 
         def measure_whole(arch: Architecture, time: int) -> Measurement:
             key = network_key(world.space, arch)
@@ -174,7 +176,7 @@ def profiled(world: World, ready: ReadyTarget, seed: int, networks: int) -> Late
 def best_by_sum(search: Search, model: LatencyModel, most_ms: float) -> Architecture:
     """What a search is content with that holds its limit against the sum of parts."""
     feasible = FeasibleSet(search.space, Budget((Limit(model.uncorrected, most_ms),)))
-    return best_first(search.evolve(feasible, SEARCH.generations))[0].architecture
+    return best_first(search.evolve(feasible))[0].architecture
 
 
 class Scores:
@@ -184,7 +186,7 @@ class Scores:
         self._total = world.total
 
     def many(
-        self, archs: Sequence[Architecture], reference: RaceThreshold | None, advance: Callable[[int], None]
+        self, archs: Sequence[Architecture], threshold: RaceThreshold | None, advance: Callable[[int], None]
     ) -> list[Score]:
         return [Score(self._accuracy(arch)) for arch in archs]
 

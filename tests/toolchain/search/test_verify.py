@@ -8,11 +8,10 @@ from latency_db.target import Target
 from toolchain.costs.calibration import ASSUMED_MARGIN
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel
-from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Verified, Verifier, journalled
+from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Continuation, Verified, Verifier, cached
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
 Figures = dict[str, tuple[float, float]]
@@ -42,6 +41,7 @@ class Bench:
         self.budget = Budget((Limit(self.model.upper, 10.0),))
         self.measured: list[str] = []
         self.searches: list[int] = []
+        self.slower: list[bool] = []
 
     def arch(self, name: str) -> Architecture:
         return Architecture("bench", (name,))
@@ -56,11 +56,13 @@ class Bench:
         self.measured.append(name + "'" * time)
         return Measurement(self.figures[name][1], self.figures[name][1])
 
-    def search_on(self, feasible: FeasibleSet, earlier: Sequence[Scored], searches: int) -> tuple[Scored, ...]:
-        self.searches.append(searches)
-        assert all(feasible.budget.allows(scored.architecture) for scored in earlier)
-        found = [Scored(self.arch(name), 0.99, 9, "mutation") for name in self.hidden]
-        return (*earlier, *(scored for scored in found if feasible.budget.allows(scored.architecture)))
+    def search_on(self, continuation: Continuation) -> tuple[Scored, ...]:
+        allows = continuation.feasible.budget.allows
+        self.searches.append(continuation.number)
+        self.slower.append(continuation.slower)
+        assert all(allows(scored.architecture) for scored in continuation.earlier)
+        added = [Scored(self.arch(name), 0.99, 9, "mutation") for name in self.hidden]
+        return (*continuation.earlier, *(scored for scored in added if allows(scored.architecture)))
 
     def verify(self, enough: int = 1, budget: Budget | None = None) -> Verified:
         verifier = Verifier(self.space, self.measure, self.search_on, enough)
@@ -164,7 +166,7 @@ def test_nothing_fits(target: Target) -> None:
     assert bench.measured == ["a", "a'", "c", "c'"]
     text = str(caught.value)
     assert "no candidate measured within latency_ms <= 10.0 ms: 2 were compiled and timed" in text
-    assert "the quickest at 11.2 ms" in text
+    assert "the fastest at 11.2 ms" in text
     assert "the space begins at" in text
 
 
@@ -173,8 +175,8 @@ def test_measurements_and_searches_are_bounded(target: Target) -> None:
     bench = Bench(target, {f"c{n}": (9.0 - n / 1000, 10.5) for n in range(30)})
     more = iter(range(1, 30))
 
-    def search_on(feasible: FeasibleSet, earlier: Sequence[Scored], searches: int) -> tuple[Scored, ...]:
-        bench.searches.append(searches)
+    def search_on(continuation: Continuation) -> tuple[Scored, ...]:
+        bench.searches.append(continuation.number)
         return (Scored(bench.arch(f"c{next(more)}"), 0.5, 0, "random"),)
 
     bench.search_on = search_on  # type: ignore[method-assign]
@@ -211,7 +213,7 @@ def test_known_measurements_are_not_taken_again_and_new_ones_are_kept(target: Ta
     bench = Bench(target, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
     kept: list[tuple[Architecture, int, Measurement]] = []
     known = {(bench.arch("a"), 0): Measurement(7.5, 7.6)}
-    measure = journalled(known, bench.measure, lambda *line: kept.append(line))
+    measure = cached(known, bench.measure, lambda *line: kept.append(line))
     assert [measure(bench.arch(key), 0).latency_ms for key in "abab"] == [7.5, 5.0, 7.5, 5.0]
     assert [measure(bench.arch("a"), 1).latency_ms for _ in range(2)] == [10.0, 10.0]
     assert bench.measured == ["b", "a'"]

@@ -1,0 +1,122 @@
+"""The latency of exported files, and the check that the first one is within the budget of its search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from exporters.errors import BackendUnavailable, OtherPrecision
+from exporters.graph.precision import precision_of
+from latency_db.errors import TargetMismatch
+from latency_db.store import open_store
+from latency_db.table import Summary
+from latency_db.target import Target
+from latency_db.where import exists
+from toolchain.errors import CheckFailed
+from toolchain.export.precisions import Model
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.rounds import summarize_files
+from toolchain.measuring.target import ReadyTarget
+from toolchain.progress import Progress
+from toolchain.search.winner import SelectedArchitecture
+from toolchain.units import format_ms
+
+CONFIRMATIONS = 2  # a file is too slow only if it is measured too slow this many times more
+
+
+@dataclass(frozen=True)
+class Timer:
+    """What files are measured with."""
+
+    target: ReadyTarget
+    plan: MeasurementPlan
+    db: str
+    progress: Progress
+
+    def measure(self, model: Model, attempt: int = 0) -> Summary:
+        """The latency of `model` on the target, in its own precision.
+
+        Raises:
+            BackendUnavailable: the device computes another precision.
+        """
+        target = self.target.for_precision(precision_of(model.file))
+        plan = replace(self.plan, seed=self.plan.seed + attempt)
+        title = f"measure {model.file.name}{' again' if attempt else ''}"
+        return summarize_files({"model": model.file}, target, plan, self.db, self.progress, title)["model"]
+
+
+def require_search_target(chosen: SelectedArchitecture, target: Target, db: str) -> None:
+    """Check that a latency limit belongs to `target`: it proves nothing on another one.
+
+    Raises:
+        TargetMismatch: it belongs to another target; the fields that differ are named if the table knows it.
+    """
+    if "latency_ms" not in chosen.limits or chosen.target in (None, target.id):
+        return
+    differences: tuple[str, ...] = ()
+    if exists(db):
+        with open_store(db) as store:
+            searched = [known for known, _ in store.targets() if known.id == chosen.target]
+        differences = target.differences(searched[0]) if searched else ()
+    raise TargetMismatch(
+        f"this winner's latency limit is for another target: {'; '.join(differences) or f'target {chosen.target}'}. "
+        f"Export with the --device, --backend, --batch and --threads of the search (and its precision, under [profile] "
+        f"in nastool.toml), or search again on this one"
+    )
+
+
+def measure_models(models: Sequence[Model], chosen: SelectedArchitecture, timer: Timer) -> dict[str, float | None]:
+    """The latency of each file by name, in ms a batch; None if the device computes another precision than the file's.
+
+    Raises:
+        CheckFailed: the first one is over the latency limit of `chosen`.
+    """
+    first, *others = models
+    latencies: dict[str, float | None] = {first.file.name: _measure_within(first, chosen, timer)}
+    for model in others:
+        try:
+            latencies[model.file.name] = timer.measure(model).latency_ms
+        except BackendUnavailable as problem:
+            reason = problem.reason if isinstance(problem, OtherPrecision) else problem
+            timer.progress.say(f"{model.file.name} is not measured: {reason}")
+            latencies[model.file.name] = None
+    return latencies
+
+
+def _measure_within(model: Model, chosen: SelectedArchitecture, timer: Timer) -> float:
+    """The latency of the file that the limit is for, in ms a batch.
+
+    Noise only makes a file slower. So a file over the limit is measured again, and if the anchor network is slower as
+    well, it is judged at the speed that the machine had when the limit was met.
+
+    Raises:
+        CheckFailed: it is over the limit all the same.
+    """
+    limit_ms = chosen.limits.get("latency_ms")
+    summary = timer.measure(model)
+    if limit_ms is None:
+        return summary.latency_ms
+    for attempt in range(1, CONFIRMATIONS + 1):
+        if summary.latency_ms <= limit_ms:
+            return summary.latency_ms
+        summary = min(summary, timer.measure(model, attempt), key=lambda measured: measured.latency_ms)
+    if summary.latency_ms > limit_ms:
+        _judge_at_earlier_speed(summary, limit_ms, chosen.anchor_ms, timer.progress)
+    return summary.latency_ms
+
+
+def _judge_at_earlier_speed(summary: Summary, limit_ms: float, anchor_ms: float | None, progress: Progress) -> None:
+    """Accept a latency over the limit if the machine is slower than when the limit was met.
+
+    Raises:
+        CheckFailed: the latency would be over the limit at that speed as well.
+    """
+    latency_ms, earlier_ms = summary.latency_ms, summary.at_speed_of(anchor_ms)
+    over = f"{format_ms(latency_ms)} measured, {format_ms(limit_ms)} allowed"
+    if min(latency_ms, earlier_ms) > limit_ms:
+        raise CheckFailed(
+            f"over the budget by {latency_ms / limit_ms - 1:.1%}: {over}. Nothing was exported. Search again "
+            f"with a lower --latency, or on a quieter machine if this one is busy"
+        )
+    progress.say(
+        f"the machine is busy: {over}, but the anchor network takes {latency_ms / earlier_ms - 1:.1%} longer "
+        f"as well than when the budget was met. Run nastool check when it is quiet"
+    )

@@ -1,0 +1,203 @@
+"""`manifest.json`: what an export contains, and the digests of its files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+
+from exporters.manifest import sha256
+from toolchain.errors import BadDocument
+from toolchain.files import Count, Document, Milliseconds, Share, Text, read_document
+from toolchain.measuring.target_record import TargetRecord
+from toolchain.runs import Environment, Run
+
+REMEDY = "Run nastool export again"
+
+
+class Costs(Document):
+    """The costs of the network; `latency_ms` is predicted, and None if the table lacks a variant."""
+
+    macs: Count
+    params: Count
+    bitops: Count
+    weight_bits: Count
+    latency_ms: Milliseconds | None
+
+
+class ParityRecord(Document):
+    """The comparison of a file with the network in torch, on hold-out images."""
+
+    relative_error: float
+    top1_agreement: Share
+    images: Count
+    batches: tuple[int, ...]
+
+
+class IntegerLayers(Document):
+    """The comparison of the integers in a file with those of the runtime."""
+
+    checked: Count
+    codes: Count
+    wrong_behind_convolutions: Count
+    wrong_behind_sums: Count
+
+
+class ModelRecord(Document):
+    """An exported ONNX file.
+
+    Args:
+        compute_precision: what its operators compute in.
+        convolutions: how many convolutions ONNX Runtime runs in each precision.
+        measured_latency_ms: of a batch; None if the device computes another precision.
+    """
+
+    precision: str
+    compute_precision: str
+    holdout_accuracy: Share
+    convolutions: dict[str, Count]
+    parity: ParityRecord
+    integer_layers: IntegerLayers
+    measured_latency_ms: Milliseconds | None
+    graph_hash: str
+
+
+class EngineRecord(Document):
+    """A TensorRT engine.
+
+    Args:
+        capability: the compute capability that it was built for, as `8.6`, or `current`.
+        batches: the least, the one that it is tuned for, and the most.
+        measured_latency_ms: always None: an engine is timed by `nastool bench` on its GPU.
+    """
+
+    precision: str
+    built_from: str
+    capability: str
+    built_by: str
+    batches: tuple[int, int, int]
+    measured_latency_ms: None = None
+
+
+class FileRecord(Document):
+    """The size and the digest of a file."""
+
+    sha256: str
+    bytes: Count
+
+
+class ModelPrecision(Document):
+    """The part of a model's record that describes the engines built from it."""
+
+    compute_precision: str
+
+
+class EngineManifest(Document):
+    """The part of a manifest that describes engines."""
+
+    engines: dict[str, EngineRecord]
+    models: dict[str, ModelPrecision]
+    files: dict[str, FileRecord]
+
+
+class FileList(Document):
+    """The part of a manifest that names its files."""
+
+    files: dict[str, FileRecord]
+
+
+class ModelInfo(Document):
+    """What each exported file says of its network, in its metadata and in the manifest.
+
+    Args:
+        preprocessing: from an image file to the input of the network.
+    """
+
+    space: str
+    architecture: tuple[str, ...]
+    costs: Costs
+    classes: tuple[Text, ...]
+    preprocessing: dict[str, Any]
+
+
+class Manifest(ModelInfo):
+    """The content of manifest.json.
+
+    Args:
+        training: what the weights were trained on and how, with the number of steps.
+        limits: the limits that the winner was searched for.
+        measured_anchor_ms: latency of the anchor network when the latency limit was met; nastool 0.1.0 called it
+            `measured_reference_ms`, 0 if unknown.
+        measured_latency_ms: of the first file.
+        target: what was measured on; nastool 0.1.0 called it `context`.
+        parity: of the first file.
+    """
+
+    schema_version: Literal[1] = 1
+    run: str
+    training: dict[str, Any]
+    test_accuracy: Share
+    holdout_accuracy: Share
+    limits: dict[str, float]
+    measured_anchor_ms: Milliseconds | None = Field(
+        None, validation_alias=AliasChoices("measured_anchor_ms", "measured_reference_ms")
+    )
+    measured_latency_ms: Milliseconds | None
+    estimate: bool
+    target: TargetRecord = Field(validation_alias=AliasChoices("target", "context"))
+    versions: Environment
+    parity: ParityRecord
+    models: dict[str, ModelRecord]
+    engines: dict[str, EngineRecord]
+    files: dict[str, FileRecord]
+
+    @field_validator("measured_anchor_ms", mode="before")
+    @classmethod
+    def _zero_is_unknown(cls, given: object) -> object:
+        return None if isinstance(given, int | float) and given == 0 else given
+
+
+def file_records(files: Iterable[Path]) -> dict[str, FileRecord]:
+    """The records of `files` by name.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    return {file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size) for file in files}
+
+
+def read_file_names(path: Path) -> tuple[str, ...]:
+    """The names of the files that a manifest lists, of any version.
+
+    Raises:
+        BadDocument: the manifest is damaged.
+    """
+    return tuple(read_document(path, FileList, REMEDY).files)
+
+
+def read_manifest(run: Run) -> Manifest:
+    """The manifest of the export of `run`, whose model.onnx is the file that it describes.
+
+    Raises:
+        MissingStage: nothing was exported.
+        BadDocument: the manifest is damaged, or the file has another digest.
+    """
+    run.require(run.onnx, "export")
+    run.require(run.manifest, "export")
+    manifest = read_document(run.manifest, Manifest, REMEDY)
+    require_digest(run.onnx, manifest)
+    return manifest
+
+
+def require_digest(file: Path, manifest: Manifest) -> None:
+    """Check that `file` is the exported one, byte for byte.
+
+    Raises:
+        BadDocument: its digest is another one, or it can't be read.
+    """
+    try:
+        same = file.name in manifest.files and sha256(file) == manifest.files[file.name].sha256
+    except OSError as problem:
+        raise BadDocument(f"can't read {file}: {problem.strerror}. {REMEDY}") from None
+    if not same:
+        raise BadDocument(f"{file} is damaged or was replaced: its digest differs from manifest.json. {REMEDY}")

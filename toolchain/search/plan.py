@@ -1,0 +1,68 @@
+"""What a search will do, checked before anything is read from the run or written to it."""
+
+from dataclasses import dataclass
+
+from latency_db.target import Target
+from toolchain.config import Config
+from toolchain.costs.core import TableCost
+from toolchain.costs.latency import REGRESSION
+from toolchain.counting.feasible import FeasibleSet
+from toolchain.errors import BadConfig
+from toolchain.measuring.from_config import resolve_target
+from toolchain.measuring.target import ReadyTarget
+from toolchain.search.budget import Costs, NamedBudget, named_budgets
+from toolchain.spaces.core import SearchSpace
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """The budgets of a search with their feasible sets, and the target of all latencies.
+
+    Args:
+        unmeasured: why no winner is measured; empty if winners are.
+        measures: what winners are measured with; None if nothing is measured.
+    """
+
+    budgets: tuple[tuple[NamedBudget, FeasibleSet], ...]
+    costs: Costs
+    target: Target
+    unmeasured: str = ""
+    measures: ReadyTarget | None = None
+
+    @property
+    def varied(self) -> TableCost:
+        """The cost whose limit differs between the budgets, of which there are several."""
+        first, last = self.budgets[0][0].budget.limits, self.budgets[-1][0].budget.limits
+        return self.costs.named(next(a.cost.name for a, b in zip(first, last, strict=True) if a.most != b.most))
+
+
+def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
+    """Parse the limits, and check that each budget has feasible architectures.
+
+    Raises:
+        BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search is
+            impossible.
+    """
+    if config.profile.precision == "int8":
+        raise BadConfig(
+            "a search can't time int8 networks: a network is quantized as a whole, with scales from its own images. "
+            "Search in fp32 or fp16, and run nastool export --precision int8"
+        )
+    target, ready = resolve_target(config.profile)
+    budgets, costs = named_budgets(config.search, space, target, config.profile.db)
+    feasible = tuple((named, FeasibleSet(space, named.budget)) for named in budgets)
+    unmeasured = why_unmeasured(space, target, bool(config.profile.target))
+    return SearchPlan(feasible, costs, target, unmeasured, ready)
+
+
+def why_unmeasured(space: SearchSpace, target: Target, chosen_by_id: bool) -> str:
+    """Why winners cannot be measured on this target; empty if they can."""
+    if space.quantized:
+        return "no runtime here runs layers of 1 to 4 bits any faster"
+    if target.device_kind == "estimate":
+        return f"{target.device_model} is not attached, and its latencies are estimates"
+    if target.backend == REGRESSION:
+        return f"latencies on {target.device_model} are fitted to networks that were measured elsewhere"
+    if chosen_by_id:
+        return f"latencies are those of the target {target.id} ({target.device_model}), which may not be attached"
+    return ""
