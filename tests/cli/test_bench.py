@@ -99,7 +99,7 @@ REFUSED = {
     "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' has no name"),
     "unknown backend beside a known": ("quick.onnx --backend tflite", "unknown backend 'tflite'"),
     "files beside the data": ("data quick.onnx", "the word data stands alone: type nastool bench data"),
-    "confidence of certainty": ("quick.onnx --confidence 100%", "Write one of 50% to 99.99%"),
+    "confidence of certainty": ("quick.onnx --confidence 100%", "Give one from 50% to 99.99%"),
 }
 
 
