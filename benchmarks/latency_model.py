@@ -80,7 +80,7 @@ def main() -> None:
     print(f"{space.name}, batch {args.batch}, {target.device_model}, {target.backend} {target.backend_version}")
     print(f"load: {before} before, {load()} after")
     print(f"calibration: {model.calibration}")
-    print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.rows)} records unstable")
+    print(f"{len(unseen)} unseen networks; {len(whole.unstable)} of {len(table.records)} records unstable")
     for name, *values in zip(columns[0], *(column.values() for column in columns), strict=True):
         print(f"{name:28}{'   '.join(values)}")
     shares = [holds(*split(whole, args.networks, seed)) for seed in range(DRAWS)]

@@ -1,4 +1,4 @@
-"""`nastool db`: look into the table of measured latencies, carry it about, compare, and clear it up."""
+"""`nastool db`: list, show, export, import, compare and prune measured latencies."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,32 +7,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console, db_fit, options
-from cli.target_tables import RUN_COLUMNS, SHORT, estimate, run_row, show_run
+from cli.target_tables import (
+    COMPARED_COLUMNS,
+    RECORD_COLUMNS,
+    RUN_COLUMNS,
+    SHORT,
+    compared_row,
+    estimate,
+    record_row,
+    run_row,
+    show_run,
+    warn_of_future,
+)
 
 if TYPE_CHECKING:
     from latency_db.store import Store
 
 app = typer.Typer(
-    help="Look into the table of measured latencies, carry it about, compare, and clear it up.",
+    help="List, show, export, import, compare and prune measured latencies.",
     no_args_is_help=True,
 )
 
 app.command("fit")(db_fit.fit)
 
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 @app.command("list")
-def list_stacks(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
-    """List the targets that were measured, each with an id that other commands take."""
+def list_targets(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
+    """List the targets with measured latencies, with the ids that other commands take."""
     with _opened(db, config) as store:
-        found = [(target, parts, store.runs(target)) for target, parts in store.targets()]
+        measured = [(target, records, store.runs(target)) for target, records in store.targets()]
         name = store.name
+    warn_of_future(run for _, _, runs in measured for run in runs)
     if json:
         targets = [
-            {"id": c.id, "parts": parts, "target": c.as_dict(), "runs": [asdict(run) for run in runs]}
-            for c, parts, runs in found
+            {"id": target.id, "records": records, "target": target.as_dict(), "runs": [asdict(run) for run in runs]}
+            for target, records, runs in measured
         ]
         console.answer_json({"db": name, "targets": targets})
         return
@@ -43,13 +55,12 @@ def list_stacks(db: options.Db = None, config: options.ConfigFile = None, json: 
             f"{target.backend} {target.backend_version} {target.compute_precision}{estimate(target)}",
             target.batch,
             target.threads,
-            parts,
+            records,
             ", ".join(sorted({run.kind for run in runs})),
-            max((run.finished_at or run.started_at for run in runs), default="")[:10],
         )
-        for target, parts, runs in found
+        for target, records, runs in measured
     ]
-    columns = ("id", "device", "backend", "batch", "threads", "rows", "runs", "last")
+    columns = ("id", "device", "backend", "batch", "threads", "records", "runs")
     console.answer_table(f"targets in {name}", columns, rows)
 
 
@@ -58,39 +69,32 @@ def show(
     target_id: Annotated[
         str, typer.Argument(metavar="TARGET", help="Target id, or its first characters.", show_default=False)
     ],
-    run: Annotated[int | None, typer.Option("--run", help="One run of it, with every round.")] = None,
+    run: Annotated[int | None, typer.Option("--run", help="Show every round of this run.")] = None,
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Show a target: what it is, what was measured of it, when and where."""
+    """Show the fields, runs and records of a target."""
     with _opened(db, config) as store:
         target = store.target(target_id)
         if run is not None:
             show_run(store, target, run, json)
             return
-        runs, rows = store.runs(target), store.networks(target, "")
+        runs, records = store.runs(target), store.networks(target, "")
+    warn_of_future(runs)
     if json:
         console.answer_json(
             {
                 "id": target.id,
                 "target": target.as_dict(),
-                "runs": [asdict(one) for one in runs],
-                "rows": [asdict(row) for row in rows],
+                "runs": [asdict(run) for run in runs],
+                "records": [asdict(record) for record in records],
             }
         )
         return
     console.answer_facts(f"target {target.id}{estimate(target)}", target.as_dict())
-    console.answer_table("runs", RUN_COLUMNS, [run_row(one) for one in runs])
-    console.answer_table(
-        "rows, ms a batch",
-        ("part", "latency", "median", "p90", "MAD", "samples", "run"),
-        [
-            (r.key, *(f"{ms:.3f}" for ms in (s.latency_ms, s.median_ms, s.p90_ms, s.mad_ms)), s.n, r.run_id)
-            for r in rows
-            for s in (r.summary,)
-        ],
-    )
+    console.answer_table("runs", RUN_COLUMNS, [run_row(run) for run in runs])
+    console.answer_table("records, ms per batch", RECORD_COLUMNS, [record_row(record) for record in records])
 
 
 @app.command("export")
@@ -104,18 +108,18 @@ def export_table(
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Write finished runs with their targets and raw samples into one file, which `db import` reads elsewhere."""
+    """Write finished runs with their targets and raw samples to one file, for `db import` on another machine."""
     from latency_db.transfer import pack
     from toolchain.errors import BadConfig
     from toolchain.files import write_json
 
     if file.exists() and not force:
-        raise BadConfig(f"{file} is there already. Type --force to replace it, or name another file")
+        raise BadConfig(f"{file} exists already. Add --force to replace it, or give another file name")
     with _opened(db, config) as store:
         chosen = [store.target(one) for one in targets] if targets else [target for target, _ in store.targets()]
         content = pack(store, chosen)
     if not content["runs"]:
-        raise BadConfig("there is no finished run to export. Type nastool profile, or name another table with --db")
+        raise BadConfig("there is no finished run to export. Run nastool profile, or name another table with --db")
     write_json(file, content)
     answer = {
         "file": str(file),
@@ -138,64 +142,70 @@ def import_table(
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Take the runs of an exported file into the table; those that are here already are left as they are."""
+    """Add the runs of an exported file to the table. Runs that are present already stay unchanged."""
     from latency_db.store import open_store
-    from latency_db.transfer import read_export, take_in
+    from latency_db.transfer import import_file, read_export
 
-    read_export(file)  # refused before a table is made
+    export = read_export(file)  # refused before a table is created
     with open_store(_where(db, config)) as store:
-        done = take_in(store, file)
+        imported = import_file(store, file)
         name = store.name
-    _answer(
-        "imported", {"file": str(file), "db": name, "runs_added": done.added, "here_already": done.here_already}, json
-    )
+    warn_of_future(exported.run for exported in export.runs)
+    if imported.hidden:
+        console.say(
+            f"{imported.hidden} of the added runs measured records that were measured in {name} as well; "
+            f"the latencies measured there are used"
+        )
+    runs = {"runs_added": imported.added, "runs_already_present": imported.already_present}
+    _answer("imported", {"file": str(file), "db": name, **runs}, json)
 
 
 @app.command()
 def diff(
-    before: Annotated[str, typer.Argument(help="A target's id, or a file or URL, or FILE#ID.", show_default=False)],
-    after: Annotated[str, typer.Argument(help="What it is compared with.", show_default=False)],
+    before: Annotated[str, typer.Argument(help="A target id, a file, a URL, or FILE#ID.", show_default=False)],
+    after: Annotated[str, typer.Argument(help="The second one, as BEFORE.", show_default=False)],
     db: options.Db = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Compare two targets, of one table or of two files, row by row."""
-    from latency_db.compare import compare, side
+    """Compare two targets, of one table or of two files, record by record."""
+    from latency_db.compare import compare, measured
 
     where = _where(db, config)
-    one, other = side(before, where), side(after, where)
-    found = compare(one, other)
+    first, second = measured(before, where), measured(after, where)
+    difference = compare(first, second)
     if json:
-        ids = {"before": one.target.id, "after": other.target.id}
-        estimates = {"before_estimate": one.target.estimate, "after_estimate": other.target.estimate}
-        console.answer_json({**ids, **estimates, **asdict(found), "median_ratio": found.median_ratio})
+        ids = {"before": first.target.id, "after": second.target.id}
+        estimates = {"before_estimate": first.target.estimate, "after_estimate": second.target.estimate}
+        console.answer_json({**ids, **estimates, **asdict(difference), "median_ratio": difference.median_ratio})
         return
-    rows = [(r.key, f"{r.before_ms:.3f}", f"{r.after_ms:.3f}", f"{r.ratio:.3f}", f"{r.spread:.1%}") for r in found.rows]
+    names = [f"{side.target.id[:SHORT]}{estimate(side.target)}" for side in (first, second)]
     console.answer_table(
-        " and ".join(f"{each.target.id[:SHORT]}{estimate(each.target)}" for each in (one, other)) + ", ms a batch",
-        ("part", "before", "after", "after / before", "spread"),
-        rows,
+        f"{' and '.join(names)}, ms per batch",
+        COMPARED_COLUMNS,
+        [compared_row(record) for record in difference.records],
     )
-    facts: dict[str, Any] = {"targets differ in": "; ".join(found.fields) or "nothing"}
-    if found.median_ratio is not None:
-        facts["median ratio"] = f"{found.median_ratio:.3f}"
-    facts["only before"] = ", ".join(found.only_before) or "none"
-    facts["only after"] = ", ".join(found.only_after) or "none"
-    console.answer_facts("beside the rows", facts)
+    facts: dict[str, Any] = {"targets differ in": "; ".join(difference.fields) or "nothing"}
+    if difference.median_ratio is not None:
+        facts["median ratio"] = f"{difference.median_ratio:.3f}"
+    facts["only before"] = ", ".join(difference.only_before) or "none"
+    facts["only after"] = ", ".join(difference.only_after) or "none"
+    console.answer_facts("summary", facts)
 
 
 @app.command()
 def prune(
     yes: Yes = False, db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False
 ) -> None:
-    """Remove runs of which every part was measured again since on the same target."""
+    """Remove runs whose records were all measured again later on the same target."""
     from datetime import UTC, datetime
 
     from latency_db.prune import superseded
 
     with _opened(db, config) as store:
-        old, kept = superseded(store, datetime.now(UTC)), len(store.runs())
-        kept -= len(old)
+        old, runs = superseded(store, datetime.now(UTC)), store.runs()
+        kept = len(runs) - len(old)
+        warn_of_future(runs)
         if old and not yes:
             console.say_table("runs to remove", RUN_COLUMNS, [run_row(run) for run in old])
             typer.confirm(f"Remove {len(old)} of {len(old) + kept} runs from {store.name}?", abort=True, err=True)
@@ -218,7 +228,7 @@ def _where(db: str | None, config: Path | None) -> str:
 
 
 def _opened(db: str | None, config: Path | None) -> "Store":
-    """The table that is there; one is not made just to be looked at.
+    """An existing table; none is created just to be read.
 
     Raises:
         MissingStage: there is none.
@@ -229,5 +239,7 @@ def _opened(db: str | None, config: Path | None) -> "Store":
 
     where = _where(db, config)
     if not exists(where):
-        raise MissingStage(f"{shown(where)} is not there. Type nastool profile first, or name a table with --db")
+        raise MissingStage(
+            f"the latency table {shown(where)} does not exist. Run nastool profile first, or name a table with --db"
+        )
     return open_store(where)

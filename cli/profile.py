@@ -66,8 +66,8 @@ def profile(
         profiled = run_profile(settings, chosen_space, bars)
     calibration = latency_model(chosen_space, profiled.table).calibration
     prefix = network_prefix(chosen_space)
-    rows = {key: row for key, row in profiled.table.rows.items() if not key.startswith(prefix)}
-    whole = {key.removeprefix(prefix): row for key, row in profiled.table.rows.items() if key.startswith(prefix)}
+    rows = {key: row for key, row in profiled.table.records.items() if not key.startswith(prefix)}
+    whole = {key.removeprefix(prefix): row for key, row in profiled.table.records.items() if key.startswith(prefix)}
     if json:
         console.answer_json(
             {

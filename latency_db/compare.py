@@ -1,4 +1,4 @@
-"""Two measurements of the same parts, row by row."""
+"""Comparison of two measurements, record by record."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,104 +11,110 @@ from tempfile import TemporaryDirectory
 from latency_db import where
 from latency_db.errors import BadTransfer, UnknownTarget
 from latency_db.store import Store, open_store
-from latency_db.table import Row
+from latency_db.table import Record
 from latency_db.target import Target
-from latency_db.transfer import take_in
+from latency_db.transfer import import_file
 
 
 @dataclass(frozen=True)
-class PartialSums:
-    """One of the two: a target and its rows."""
+class Measured:
+    """A target with its records, by key."""
 
     target: Target
-    rows: Mapping[str, Row]
+    records: Mapping[str, Record]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A part on both sides. `spread` is how far the ratio may be off by the rounds' own restlessness, relative."""
+class ComparedRecord:
+    """A record that both measurements have.
+
+    `ratio` is after / before, None if the latency before is 0. `spread` is the relative uncertainty of the ratio from
+    the variation of the rounds, None if a median is 0.
+    """
 
     key: str
     before_ms: float
     after_ms: float
-    ratio: float
-    spread: float
+    ratio: float | None
+    spread: float | None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs, in the targets and in the rows."""
+    """The fields in which the targets differ, and the records."""
 
     fields: tuple[str, ...]
-    rows: tuple[Compared, ...]
+    records: tuple[ComparedRecord, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
 
     @property
     def median_ratio(self) -> float | None:
-        """Over the rows of both sides; None where there are none."""
-        return median(row.ratio for row in self.rows) if self.rows else None
+        """The median ratio of the common records; None if there is none."""
+        ratios = [record.ratio for record in self.records if record.ratio is not None]
+        return median(ratios) if ratios else None
 
 
-def side(text: str, db: str) -> PartialSums:
-    """What a person named: a target of `db` by its id, or a file or URL, where it has one target or is `FILE#ID`.
+def measured(text: str, db: str) -> Measured:
+    """The measurement that a command-line argument names: the id of a target in `db`, a file or URL, or `FILE#ID`.
 
     Raises:
         UnknownTarget: there is no such target, or several.
-        LatencyDbError: the file or database can't be used.
+        LatencyDbError: the file or database cannot be used.
     """
-    place, wanted = text, ""
-    if not _is_there(text) and "#" in text:  # a file's name may have one as well
-        place, _, wanted = text.rpartition("#")
-    if not _is_there(place):
-        place, wanted = db, text
+    place, target_id = text, ""
+    if not _is_place(text) and "#" in text:  # the name of a file may contain a # as well
+        place, _, target_id = text.rpartition("#")
+    if not _is_place(place):
+        place, target_id = db, text
     with _opened(place) as store:
-        target = store.target(wanted) if wanted else _only(store, text)
-        return PartialSums(target, {row.key: row for row in store.networks(target, "")})
+        target = store.target(target_id) if target_id else _only_target(store, text)
+        return Measured(target, {record.key: record for record in store.networks(target, "")})
 
 
-def compare(before: PartialSums, after: PartialSums) -> Difference:
-    """Ratios after / before of the parts that both have."""
-    both = sorted(before.rows.keys() & after.rows.keys())
+def compare(before: Measured, after: Measured) -> Difference:
+    """Compare the records that both have."""
+    both = sorted(before.records.keys() & after.records.keys())
     return Difference(
         fields=before.target.differences(after.target),
-        rows=tuple(_compared(before.rows[key], after.rows[key]) for key in both),
-        only_before=tuple(sorted(before.rows.keys() - after.rows.keys())),
-        only_after=tuple(sorted(after.rows.keys() - before.rows.keys())),
+        records=tuple(_compared(before.records[key], after.records[key]) for key in both),
+        only_before=tuple(sorted(before.records.keys() - after.records.keys())),
+        only_after=tuple(sorted(after.records.keys() - before.records.keys())),
     )
 
 
-def _compared(before: Row, after: Row) -> Compared:
+def _compared(before: Record, after: Record) -> ComparedRecord:
     b, a = before.summary, after.summary
-    spread = math.hypot(b.mad_ms / b.median_ms, a.mad_ms / a.median_ms) if b.median_ms and a.median_ms else math.inf
-    ratio = a.latency_ms / b.latency_ms if b.latency_ms else math.inf
-    return Compared(before.key, b.latency_ms, a.latency_ms, ratio, spread)
+    spread = math.hypot(b.mad_ms / b.median_ms, a.mad_ms / a.median_ms) if b.median_ms and a.median_ms else None
+    ratio = a.latency_ms / b.latency_ms if b.latency_ms else None
+    return ComparedRecord(before.key, b.latency_ms, a.latency_ms, ratio, spread)
 
 
-def _only(store: Store, text: str) -> Target:
-    found = [target for target, parts in store.targets() if parts]
-    if len(found) == 1:
-        return found[0]
-    ids = ", ".join(target.id for target in found) or "none"
-    raise UnknownTarget(f"{text} has {len(found)} measured targets ({ids}), and one is compared. Write {text}#ID")
+def _only_target(store: Store, text: str) -> Target:
+    targets = [target for target, records in store.targets() if records]
+    if len(targets) == 1:
+        return targets[0]
+    ids = ", ".join(target.id for target in targets) or "none"
+    place = where.shown(text)
+    raise UnknownTarget(f"{place} has {len(targets)} measured targets ({ids}). Choose one of them as {place}#ID")
 
 
 @contextmanager
 def _opened(place: str) -> Iterator[Store]:
-    """A database, or an exported file, which is read into one for the while."""
+    """A database, or an exported file, which is read into a temporary database."""
     path = where.parse(place)
     if not isinstance(path, Path) or not _is_export(path):
         with open_store(place) as store:
             yield store
         return
     with TemporaryDirectory(prefix="nastool-") as folder, open_store(Path(folder) / "export.sqlite") as store:
-        take_in(store, path)
+        import_file(store, path)
         yield store
 
 
-def _is_there(place: str) -> bool:
-    path = where.parse(place)
-    return path.is_file() if isinstance(path, Path) else "#" not in place
+def _is_place(text: str) -> bool:
+    path = where.parse(text)
+    return path.is_file() if isinstance(path, Path) else "#" not in text
 
 
 def _is_export(path: Path) -> bool:
@@ -116,4 +122,4 @@ def _is_export(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(1) == b"{"
     except OSError as problem:
-        raise BadTransfer(f"can't read {path}: {problem.strerror}. Name another file or a target's id") from None
+        raise BadTransfer(f"cannot read {path}: {problem.strerror}. Give another file, or the id of a target") from None

@@ -1,16 +1,18 @@
-"""What can go wrong with the latency table.
+"""Errors of the latency table.
 
 Exception
 `-- LatencyDbError              base; ends a command with exit code 2
-    |-- NotADatabase            the file is no latency table
+    |-- BadAddress              --db names neither a file nor a PostgreSQL server
+    |-- NotADatabase            the file is not a latency table
+    |-- DatabaseDamaged         it holds values or rows that nastool does not write
     |-- NewerSchema             it was written by a newer nastool
-    |-- DatabaseUnwritable      read-only, or the disk is full
-    |-- DatabaseUnreachable     a server that does not answer or let us in, or a URL that can't be read
-    |-- BadTransfer             a file that is no export, or a damaged one
-    |-- UnknownTarget          no target or run of that id
-    |-- DeviceBusy              exit code 5: another command did not let go of it in time
-    |-- MissingLatency          a part was not measured; it is never taken as 0
-    `-- TargetMismatch         exit code 4: two measurements come from different targets
+    |-- DatabaseUnwritable      it cannot be opened, read or written: permissions, a full disk
+    |-- DatabaseUnreachable     the server does not answer or refuses access
+    |-- BadTransfer             an export that cannot be read or is invalid
+    |-- UnknownTarget           no target or run with this id
+    |-- DeviceBusy              exit code 5: another command measured on the device for too long
+    |-- MissingLatency          a record was not measured; it is never taken as 0
+    `-- TargetMismatch          exit code 4: two measurements belong to different targets
 """
 
 
@@ -20,8 +22,16 @@ class LatencyDbError(Exception):
     exit_code = 2
 
 
+class BadAddress(LatencyDbError):
+    """The place of the table is neither a file name nor the URL of a PostgreSQL server."""
+
+
 class NotADatabase(LatencyDbError):
-    """The file is no SQLite database, or another program's."""
+    """The file is not an SQLite database, or it belongs to another program."""
+
+
+class DatabaseDamaged(LatencyDbError):
+    """The database holds values or rows that nastool does not write."""
 
 
 class NewerSchema(LatencyDbError):
@@ -29,32 +39,32 @@ class NewerSchema(LatencyDbError):
 
 
 class DatabaseUnwritable(LatencyDbError):
-    """The database can't be made or written."""
+    """The file, or a file that nastool needs beside it, cannot be opened, read or written."""
 
 
 class DatabaseUnreachable(LatencyDbError):
-    """The server does not answer or does not let us in, or the URL can't be read."""
+    """The server does not answer, or refuses access."""
 
 
 class BadTransfer(LatencyDbError):
-    """The file is no export of a latency table, or a damaged one."""
+    """The file is not an export of a latency table, or it is invalid."""
 
 
 class UnknownTarget(LatencyDbError):
-    """No target or run of that id, or several."""
+    """No target or run has this id, or several targets do."""
 
 
 class DeviceBusy(LatencyDbError):
-    """Another command measures on the device, and did not let go of it in time."""
+    """Another command measured on the device for the whole time limit."""
 
     exit_code = 5
 
 
 class MissingLatency(LatencyDbError):
-    """A part was not measured on this target."""
+    """A record was not measured on this target."""
 
 
 class TargetMismatch(LatencyDbError):
-    """Two measurements come from different targets; the message names the fields."""
+    """Two measurements belong to different targets; the message names the fields."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""One measurement a device at a time: two that run side by side would both be wrong."""
+"""Device locks: only one command measures on a device at a time, since two would slow each other down."""
 
 import fcntl
 import hashlib
@@ -16,40 +16,40 @@ from sqlalchemy import Engine, text
 from latency_db.errors import DatabaseUnwritable, DeviceBusy
 
 LONGEST_WAIT_S = 3600.0
-LOOK_EVERY_S = 0.2
+POLL_EVERY_S = 0.2
 FOLDER_VARIABLE = "NASTOOL_LOCKS"  # a folder, for containers that share a device but not the machine's folders
 
 
 @contextmanager
 def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) -> Iterator[None]:
-    """Hold the lock file of a device, which every user of this machine shares; the kernel frees it after a kill.
+    """Hold the lock file of a device, which all users of this machine share; the kernel frees it after a kill.
 
-    A process that holds it already goes on: what it measures, it measures one after the other.
+    A process that holds it already continues, since it measures one thing after the other.
 
     Raises:
-        DeviceBusy: another process kept it for longer than `wait_s` seconds.
-        DatabaseUnwritable: the file can't be made.
+        DeviceBusy: another process held it for `wait_s` seconds.
+        DatabaseUnwritable: the file cannot be created or opened.
     """
     path = lock_folder() / f"nastool-{re.sub('[^A-Za-z0-9.-]+', '-', device)}.lock"
     try:
         descriptor = _open(path)
     except OSError as problem:
         raise DatabaseUnwritable(
-            f"can't open {path}, by which commands that measure take turns: {problem.strerror}. Remove it, or name "
-            f"another folder in the environment variable {FOLDER_VARIABLE}"
+            f"cannot open the lock file {path} of the device: {problem.strerror}. Remove it, or name another folder in "
+            f"the environment variable {FOLDER_VARIABLE}"
         ) from None
     try:
-        mine = _patiently(lambda: _taken(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
-        if mine:
-            os.ftruncate(descriptor, 0)  # a killed process may have left a longer name
+        acquired = _acquire(lambda: _try_lock(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
+        if acquired:
+            os.ftruncate(descriptor, 0)  # a killed process may have written a longer name
             os.pwrite(descriptor, _me().encode(), 0)
         try:
             yield
         finally:
-            if mine:
-                os.ftruncate(descriptor, 0)  # before it is let go of: who holds it next has yet to write its name
+            if acquired:
+                os.ftruncate(descriptor, 0)  # before the lock is released: the next holder writes its own name
     finally:
-        os.close(descriptor)  # the file stays: removed, two could each hold "the" lock
+        os.close(descriptor)  # the file stays: if it were removed, two processes could each lock a file of this name
 
 
 @contextmanager
@@ -57,13 +57,13 @@ def on_the_server(engine: Engine, device: str, waiting: Callable[[str], None], w
     """Hold PostgreSQL's advisory lock of a device; the server frees it when the connection ends.
 
     Raises:
-        DeviceBusy: another process kept it for longer than `wait_s` seconds.
+        DeviceBusy: another process held it for `wait_s` seconds.
     """
     key = int.from_bytes(hashlib.sha256(f"nastool {device}".encode()).digest()[:8], signed=True)
-    # A statement is a transaction here: one that lasted as long as a measurement would hold up the server's cleaning.
+    # Without AUTOCOMMIT a transaction would last as long as the measurement and delay the server's VACUUM.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
 
-        def taken() -> bool:
+        def try_lock() -> bool:
             return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
 
         def holder() -> str:
@@ -76,27 +76,37 @@ def on_the_server(engine: Engine, device: str, waiting: Callable[[str], None], w
             name = str(connection.scalar(text(holds), {"key": key}) or "")
             return name.removeprefix("nastool ") or "another command"
 
-        mine = _patiently(taken, holder, device, waiting, wait_s)
+        acquired = _acquire(try_lock, holder, device, waiting, wait_s)
         try:
             yield
         finally:
-            if mine:
+            if acquired:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
 
 def lock_folder() -> Path:
-    """The folder of lock files: the same for every user of the machine, whatever their own temporary folders are."""
+    """The folder of lock files, which is the same for every user of the machine.
+
+    Raises:
+        DatabaseUnwritable: the environment variable names something else.
+    """
     if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named)
+        folder = Path(named)
+        if not folder.is_dir():
+            raise DatabaseUnwritable(
+                f"the folder {folder} for lock files, from the environment variable {FOLDER_VARIABLE}, does not exist. "
+                f"Create it, or unset {FOLDER_VARIABLE}"
+            )
+        return folder
     shared = Path("/tmp")
     return shared if os.access(shared, os.W_OK) else Path(gettempdir())
 
 
 def _open(path: Path) -> int:
-    """Open a lock file for everybody; never through a link, which another user may have laid.
+    """Open a lock file that all users can open. Links are not followed: another user may have created one.
 
-    In a folder that all may write to, Linux refuses to *make* (O_CREAT) a file that is there and another user's, so it
-    is opened first and made only where there is none.
+    In a folder that all users can write to, Linux refuses O_CREAT on an existing file of another user, so the file is
+    opened first and created only if there is none.
     """
     for _ in range(2):
         try:
@@ -106,13 +116,13 @@ def _open(path: Path) -> int:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except FileExistsError:
-            continue  # another one made it in between
-        os.fchmod(descriptor, 0o666)  # past the user's umask
+            continue  # another process created it in between
+        os.fchmod(descriptor, 0o666)  # regardless of the user's umask
         return descriptor
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -124,28 +134,28 @@ def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace") or "another command"
 
 
-def _patiently(
-    taken: Callable[[], bool], holder: Callable[[], str], device: str, waiting: Callable[[str], None], wait_s: float
+def _acquire(
+    try_lock: Callable[[], bool], holder: Callable[[], str], device: str, waiting: Callable[[str], None], wait_s: float
 ) -> bool:
-    """True once the lock was taken, False where this process has it already.
+    """True once the lock is acquired, False if this process holds it already.
 
     Raises:
-        DeviceBusy: it could not be had in time.
+        DeviceBusy: it was not released within `wait_s` seconds.
     """
-    began, told = time.monotonic(), ""
-    while not taken():
+    began, announced = time.monotonic(), ""
+    while not try_lock():
         who = holder()
         if who == _me():
             return False
         if time.monotonic() - began >= wait_s:
             raise DeviceBusy(
-                f"the device {device} was measured on by {who} for all of {wait_s:.0f} s, and only one command at a "
-                f"time may. Type the same again when that one has ended"
+                f"the device {device} was in use by {who} for {wait_s:.0f} s, and only one command at a time can "
+                f"measure on it. Run the command again when that one has ended"
             )
-        if who != told:
+        if who != announced:
             waiting(f"waiting for {who}, which measures on this device")
-            told = who
-        time.sleep(LOOK_EVERY_S)
+            announced = who
+        time.sleep(POLL_EVERY_S)
     return True
 
 

@@ -1,31 +1,32 @@
-"""A latency table on a PostgreSQL server, which a team's devices share."""
+"""A latency table on a PostgreSQL server, which several machines share."""
 
 import os
 from platform import node
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from latency_db.errors import DatabaseUnreachable, LatencyDbError
-from latency_db.migrate import revision_name, revision_of, upgrade
+from latency_db.errors import DatabaseDamaged, DatabaseUnreachable, LatencyDbError
+from latency_db.migrate import InvalidRows, revision_name, revision_of, upgrade
 from latency_db.schema import SCHEMA_VERSION
-from latency_db.where import without_password
+from latency_db.where import secrets, without_password
 
 CONNECT_TIMEOUT_S = 10
-MIGRATING = 0x6E617374  # the advisory lock that is held while tables are made or changed
+MIGRATING = 0x6E617374  # the advisory lock that is held while tables are created or changed
 
 
 def open_server(url: URL) -> Engine:
-    """An engine for the table behind `url`; tables are made, or brought up to date, in one transaction.
+    """An engine for the table behind `url`; its tables are created or upgraded in one transaction.
 
     Raises:
-        DatabaseUnreachable: there is no driver, the server does not answer, or it does not let us in.
-        NotADatabase, NewerSchema: the tables there are not ours, or of a newer nastool.
+        DatabaseUnreachable: there is no driver, or the server does not answer or refuses access.
+        NotADatabase, DatabaseDamaged, NewerSchema: the tables there are not ones that this nastool can use.
     """
     try:
         engine = create_engine(
             url,
-            pool_pre_ping=True,  # a server may have been started anew between two rounds of a long profile
+            pool_pre_ping=True,  # the server may be restarted between two rounds of a long profile
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": f"nastool process {os.getpid()} on {node()}",
@@ -33,7 +34,7 @@ def open_server(url: URL) -> Engine:
         )
     except ImportError:
         raise DatabaseUnreachable(
-            f"{without_password(url)} needs the driver psycopg. Type pip install 'nastool[postgres]'"
+            f"{without_password(url)} needs the driver psycopg. Run pip install 'nastool[postgres]'"
         ) from None
     try:
         with engine.begin() as connection:
@@ -41,9 +42,12 @@ def open_server(url: URL) -> Engine:
                 return engine
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
-            stands_at = revision_of(connection, without_password(url))  # another one may have done it meanwhile
-            if stands_at != revision_name(SCHEMA_VERSION):
-                upgrade(connection, stands_at)
+            revision = revision_of(connection, without_password(url))  # another command may have upgraded meanwhile
+            if revision != revision_name(SCHEMA_VERSION):
+                upgrade(connection, revision)
+    except InvalidRows as problem:
+        engine.dispose()
+        raise DatabaseDamaged(f"{without_password(url)} is damaged: {problem}. Restore a backup") from None
     except DBAPIError as problem:
         engine.dispose()
         raise explain(url, problem) from None
@@ -54,11 +58,13 @@ def open_server(url: URL) -> Engine:
 
 
 def explain(url: URL, problem: BaseException) -> LatencyDbError:
-    """What a failure of the server means, and what to do; never with a password."""
+    """The error for a failure of the server, or for a value that cannot be read. It never contains a password."""
     reason = " ".join(str(getattr(problem, "orig", None) or problem).split())
-    if url.password:
-        reason = reason.replace(str(url.password), "***")
+    for secret in secrets(url):
+        reason = reason.replace(secret, "***").replace(quote(secret, safe=""), "***")
+    if not isinstance(problem, DBAPIError):
+        return DatabaseDamaged(f"the latency table {without_password(url)} is damaged: {reason}. Restore a backup")
     return DatabaseUnreachable(
-        f"the latency table {without_password(url)} can't be used: {reason}. Check the address, that the server runs "
-        f"and that this user may make tables there (the password: PGPASSWORD or ~/.pgpass), or name a file with --db"
+        f"the latency table {without_password(url)} cannot be used: {reason}. Check the address, that the server runs "
+        f"and that this user may create tables there (the password: PGPASSWORD or ~/.pgpass), or name a file with --db"
     )

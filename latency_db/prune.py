@@ -1,35 +1,37 @@
-"""Old runs, of which nothing is read any more."""
+"""Runs that no read uses any more."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from latency_db.records import RecordedRun
+from latency_db.runs import ProfileRun
 from latency_db.store import Store
 
-RESUMABLE = timedelta(days=1)  # an unfinished run may be gone on with, or be under way
+RESUMABLE = timedelta(days=1)  # an unfinished run may be resumed, or be in progress
 
 
-def superseded(store: Store, now: datetime) -> tuple[RecordedRun, ...]:
-    """The runs of which each part has a newer finished measurement on the same target.
+def superseded(store: Store, now: datetime) -> tuple[ProfileRun, ...]:
+    """The runs whose records all have a newer finished measurement on the same target.
 
-    An unfinished run counts as well once it is a day old at the time `now`, which is in UTC.
+    Newer means inserted later (`ProfileRun.precedence`); clock times can be wrong. An unfinished run is included if it
+    was started more than a day before `now` (UTC).
     """
-    keys = store.keys_by_run()
-    return _old(store.runs(), keys, now)
+    return _superseded(store.runs(), store.keys_by_run(), now)
 
 
-def _old(runs: tuple[RecordedRun, ...], keys: Mapping[int, frozenset[str]], now: datetime) -> tuple[RecordedRun, ...]:
-    newest: dict[tuple[str, str], tuple[str, int]] = {}
+def _superseded(
+    runs: tuple[ProfileRun, ...], keys: Mapping[int, frozenset[str]], now: datetime
+) -> tuple[ProfileRun, ...]:
+    oldest = (False, 0)
+    newest: dict[tuple[str, str], tuple[bool, int]] = {}
     for run in runs:
         if run.finished_at is not None:
             for key in keys[run.id]:
-                place = (run.target_id, key)
-                newest[place] = max(newest.get(place, ("", 0)), (run.finished_at, run.id))
+                record = (run.target_id, key)
+                newest[record] = max(newest.get(record, oldest), run.precedence)
 
-    def is_old(run: RecordedRun) -> bool:
+    def is_superseded(run: ProfileRun) -> bool:
         if run.finished_at is None and now - datetime.fromisoformat(run.started_at) < RESUMABLE:
             return False
-        mine = (run.finished_at or run.started_at, run.id)
-        return all(newest.get((run.target_id, key), ("", 0)) > mine for key in keys[run.id])
+        return all(newest.get((run.target_id, key), oldest) > run.precedence for key in keys[run.id])
 
-    return tuple(run for run in runs if is_old(run))
+    return tuple(run for run in runs if is_superseded(run))

@@ -1,70 +1,87 @@
-"""Questions to the database and what the rows of its answers mean; used by `store.py` alone."""
+"""SQL queries, and the values that their rows stand for. Used by `store.py` only."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
 
-from latency_db.drift_correction import correct_drift
-from latency_db.records import RecordedRun
+from latency_db.runs import ProfileRun, RunSamples, TimedSample
 from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow
-from latency_db.table import Row, Sample, summarize
+from latency_db.table import Sample
 from latency_db.target import Target
 
 SAMPLE_FIELDS = tuple(Sample.__dataclass_fields__)
-RUN_FIELDS = tuple(RecordedRun.__dataclass_fields__)
+RUN_FIELDS = tuple(ProfileRun.__dataclass_fields__)
+TARGET_FIELDS = tuple(Target.__dataclass_fields__)
+
+# Every row is validated: a file can be damaged in ways that SQLite does not notice.
+TARGETS, RUNS, SAMPLES = TypeAdapter(Target), TypeAdapter(ProfileRun), TypeAdapter(Sample)
+TIMED_SAMPLES = TypeAdapter(TimedSample)
 
 
-def newest_rows(session: Session, target: Target, wanted: ColumnElement[bool], without: str = "") -> dict[str, Row]:
-    """The wanted parts of a target, each from its newest finished run that is not of the kind `without`.
+def finished_samples(
+    session: Session, target: Target, condition: ColumnElement[bool], without: str = "", newest_only: bool = True
+) -> tuple[RunSamples, ...]:
+    """The samples of the records that `condition` selects, by run, from finished runs of a target.
 
-    Of other parts of the same runs only the figures are read, which tell the machine's speed.
+    Args:
+        without: a kind of run that is left out.
+        newest_only: take each record from its newest run only.
     """
-    newest_first = (RunRow.finished_at.desc(), RunRow.id.desc())
-    rank = func.row_number().over(partition_by=RecordRow.key, order_by=newest_first).label("rank")
-    ranked = (
-        select(RecordRow.run_id, RecordRow.key, RecordRow.graph_hash, rank)
+    records = (
+        select(RecordRow.run_id, RecordRow.key, RecordRow.graph_hash, _rank_of_run())
         .join(RunRow, RunRow.id == RecordRow.run_id)
-        .where(RunRow.target_id == target.id, RunRow.finished_at.is_not(None), RunRow.kind != without, wanted)
+        .where(RunRow.target_id == target.id, RunRow.finished_at.is_not(None), RunRow.kind != without, condition)
         .subquery()
     )
-    newest = select(ranked).where(ranked.c.rank == 1).subquery()
+    if newest_only:
+        records = select(records).where(records.c.rank == 1).subquery()
     query = (
-        select(SampleRow, newest.c.graph_hash)
-        .join(newest, (SampleRow.run_id == newest.c.run_id) & (SampleRow.key == newest.c.key))
-        .order_by(SampleRow.key, SampleRow.round)
+        select(SampleRow, records.c.graph_hash)
+        .join(records, (SampleRow.run_id == records.c.run_id) & (SampleRow.key == records.c.key))
+        .order_by(SampleRow.run_id, SampleRow.key, SampleRow.round)
     )
-    samples: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
+    samples: dict[int, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    graph_hashes: dict[int, dict[str, str]] = defaultdict(dict)
     for row, graph_hash in session.execute(query):
-        samples[row.key, graph_hash, row.run_id].append(sample_of(row))
-    figures = (
-        _drift_corrected(session, target, {run_id for _, _, run_id in samples}) if target.device_kind == "cpu" else {}
+        samples[row.run_id][row.key].append(sample_of(row))
+        graph_hashes[row.run_id][row.key] = graph_hash
+    timings = _timings(session, samples) if target.device_kind == "cpu" else {}
+    return tuple(
+        RunSamples(
+            run_id,
+            graph_hashes[run_id],
+            {key: tuple(of_key) for key, of_key in by_key.items()},
+            timings.get(run_id, ()),
+        )
+        for run_id, by_key in sorted(samples.items())
     )
-    rows = {}
-    for (key, graph_hash, run_id), found in samples.items():
-        summary = summarize(found, target.threads, target.device_kind)
-        evenly = replace(summary, latency_ms=figures.get((run_id, key), summary.latency_ms))
-        rows[key] = Row(key, evenly, graph_hash, run_id)
-    return rows
 
 
-def _drift_corrected(session: Session, target: Target, run_ids: Iterable[int]) -> dict[tuple[int, str], float]:
-    """The figure of each part of these runs, at one speed of the machine; none of runs whose order is not known."""
+def _rank_of_run() -> ColumnElement[int]:
+    """1 for the newest run of a record, in the order of `ProfileRun.precedence`."""
+    imported = case((RunRow.kind == "import", 1), else_=0)
+    rank = func.row_number().over(partition_by=RecordRow.key, order_by=(imported, RunRow.id.desc()))
+    return rank.label("rank")
+
+
+def _timings(session: Session, run_ids: Iterable[int]) -> Mapping[int, tuple[Mapping[str, Sample], ...]]:
+    """The timings of all records of these runs, by round, as far as drift correction needs them."""
     columns = (SampleRow.place, SampleRow.noise_reason, SampleRow.wall_ms_min, SampleRow.busy_ms_min)
     query = select(SampleRow.run_id, SampleRow.round, SampleRow.key, *columns).where(SampleRow.run_id.in_(run_ids))
     rounds: dict[int, dict[int, dict[str, Sample]]] = defaultdict(lambda: defaultdict(dict))
     for run_id, number, key, place, noise_reason, wall_ms, busy_ms in session.execute(query):
-        sample = Sample(1, wall_ms, wall_ms, busy_ms, busy_ms, noise_reason=noise_reason, place=place)
+        times = {"wall_ms_min": wall_ms, "wall_ms_median": wall_ms, "busy_ms_min": busy_ms, "busy_ms_median": busy_ms}
+        sample = SAMPLES.validate_python({"calls": 1, **times, "noise_reason": noise_reason, "place": place})
         rounds[run_id][number][key] = sample
-    found = {run_id: correct_drift(list(of_run.values()), target.threads) for run_id, of_run in rounds.items()}
-    return {(run_id, key): ms for run_id, figures in found.items() for key, ms in figures.items()}
+    return {run_id: tuple(of_run.values()) for run_id, of_run in rounds.items()}
 
 
 def targets_with(keys: Sequence[str]) -> Select[str, TargetRow]:
-    """Each of the parts with every target that it was measured on to the end."""
+    """Each of the keys with every target that has a finished record of it."""
     return (
         select(RecordRow.key, TargetRow)
         .join(RunRow, RunRow.id == RecordRow.run_id)
@@ -75,17 +92,17 @@ def targets_with(keys: Sequence[str]) -> Select[str, TargetRow]:
 
 
 def targets_with_records() -> Select[TargetRow, int]:
-    """Every target with the number of its parts that were measured to the end, in the order of their making."""
-    measured = (
-        select(RunRow.target_id, func.count(func.distinct(RecordRow.key)).label("parts"))
+    """Every target with its number of finished records, in the order of their creation."""
+    finished = (
+        select(RunRow.target_id, func.count(func.distinct(RecordRow.key)).label("records"))
         .join(RecordRow, RecordRow.run_id == RunRow.id)
         .where(RunRow.finished_at.is_not(None))
         .group_by(RunRow.target_id)
         .subquery()
     )
     return (
-        select(TargetRow, func.coalesce(measured.c.parts, 0))
-        .outerjoin(measured, measured.c.target_id == TargetRow.id)
+        select(TargetRow, func.coalesce(finished.c.records, 0))
+        .outerjoin(finished, finished.c.target_id == TargetRow.id)
         .order_by(TargetRow.created_at, TargetRow.id)
     )
 
@@ -95,12 +112,24 @@ def sample_columns(sample: Sample) -> dict[str, Any]:
 
 
 def sample_of(row: SampleRow) -> Sample:
-    return Sample(**{name: getattr(row, name) for name in SAMPLE_FIELDS} | {"raw_ms": tuple(row.raw_ms)})
+    return SAMPLES.validate_python({name: getattr(row, name) for name in SAMPLE_FIELDS})
+
+
+def timed_sample_of(row: SampleRow) -> TimedSample:
+    return TIMED_SAMPLES.validate_python({"round": row.round, "taken_at": row.taken_at, "sample": sample_of(row)})
 
 
 def target_of(row: TargetRow) -> Target:
-    return Target.from_dict({name: getattr(row, name) for name in Target.__dataclass_fields__})
+    """The target of a row.
+
+    Raises:
+        ValueError: its fields are not those that its id was computed from.
+    """
+    target = TARGETS.validate_python({name: getattr(row, name) for name in TARGET_FIELDS})
+    if target.id != row.id:
+        raise ValueError(f"target {row.id}: its fields do not match its id")
+    return target
 
 
-def run_of(row: RunRow) -> RecordedRun:
-    return RecordedRun(**{name: getattr(row, name) for name in RUN_FIELDS})
+def run_of(row: RunRow) -> ProfileRun:
+    return RUNS.validate_python({name: getattr(row, name) for name in RUN_FIELDS})

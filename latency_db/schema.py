@@ -1,33 +1,66 @@
-"""The tables. Runs are appended and never changed; a newer run of a part hides an older one when it is read.
+"""The tables. Runs are appended and never changed; reads take each record from its newest run.
 
-A change here needs a migration in `latency_db/migrations`; a test holds the two together.
+A change here needs a migration in `latency_db/migrations`; a test compares the two.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
-from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-KINDS = ("profile", "verify", "fit", "import", "estimate")  # of runs
-SCHEMA_VERSION = 4  # SQLite's user_version; the migration of that number made the schema
-APPLICATION_ID = 0x6E617374  # "nast": tells our files from other programs' SQLite files
+from latency_db.fields import Kind
+
+KINDS: tuple[str, ...] = get_args(Kind)
+SCHEMA_VERSION = 4  # SQLite's user_version; the migration of that number makes the schema
+APPLICATION_ID = 0x6E617374  # "nast": marks SQLite files of nastool
+
+# SQL conditions by constraint name; the limits are those of `latency_db.fields`. NaN and infinity are outside of them.
+TARGET_CHECKS = {
+    "batch_positive": "batch > 0",
+    "threads_positive": "threads > 0",
+    "cores_not_negative": "device_cores >= 0",
+}
+RUN_CHECKS = {
+    "kind_known": "kind IN ('profile', 'verify', 'fit', 'import', 'estimate')",
+    "planned_rounds_not_negative": "planned_rounds >= 0",
+}
+SAMPLE_CHECKS = {
+    "round_not_negative": "round >= 0",
+    "calls_positive": "calls > 0",
+    "wall_ms_min_in_range": "wall_ms_min >= 0 AND wall_ms_min <= 1e9",
+    "wall_ms_median_in_range": "wall_ms_median >= 0 AND wall_ms_median <= 1e9",
+    "busy_ms_min_in_range": "busy_ms_min >= 0 AND busy_ms_min <= 1e9",
+    "busy_ms_median_in_range": "busy_ms_median >= 0 AND busy_ms_median <= 1e9",
+    "anchor_ms_in_range": "anchor_ms IS NULL OR (anchor_ms > 0 AND anchor_ms <= 1e9)",
+    "place_known_or_minus_1": "place >= -1",
+}
 
 
 def utc_now() -> str:
-    """The time as ISO 8601 text, which sorts as it should in every database."""
+    """The time as ISO 8601 text."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def new_uid() -> str:
+    """A name for a run that is the same in every database that it is copied to."""
+    return uuid4().hex
+
+
+def _checks(conditions: dict[str, str]) -> tuple[CheckConstraint, ...]:
+    return tuple(CheckConstraint(condition, name=name) for name, condition in conditions.items())
+
+
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base of all tables."""
 
 
 class TargetRow(Base):
-    """A target: one column a field of `Target`."""
+    """A target: one column per field of `Target`."""
 
     __tablename__ = "targets"
+    __table_args__ = _checks(TARGET_CHECKS)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     device_model: Mapped[str]
@@ -50,22 +83,18 @@ class TargetRow(Base):
     created_at: Mapped[str] = mapped_column(default=utc_now)
 
 
-def new_uid() -> str:
-    """A name for a run that is the same in every database that it is copied to."""
-    return uuid4().hex
-
-
 class RunRow(Base):
-    """What was to be measured at one go, by whom, in what state the machine was, and when it was done."""
+    """A run: one column per field of `ProfileRun`."""
 
     __tablename__ = "profile_runs"
+    __table_args__ = _checks(RUN_CHECKS)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(default=new_uid, index=True, unique=True)
     target_id: Mapped[str] = mapped_column(ForeignKey("targets.id"), index=True)
-    kind: Mapped[str]  # one of KINDS
-    origin: Mapped[str]  # where figures come from that were not measured here: a file with its digest, a fit
-    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)  # of the machine at the start (exporters.devices)
+    kind: Mapped[str]
+    origin: Mapped[str]
+    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)
     space: Mapped[str]
     space_digest: Mapped[str]
     host: Mapped[str]
@@ -76,9 +105,9 @@ class RunRow(Base):
 
 
 class RecordRow(Base):
-    """A part that a run measures, with the hash of its graph."""
+    """A block variant or a network that a run measures, with the hash of its graph."""
 
-    __tablename__ = "parts"
+    __tablename__ = "records"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("profile_runs.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -86,10 +115,13 @@ class RecordRow(Base):
 
 
 class SampleRow(Base):
-    """A part in one round: milliseconds a call."""
+    """A record in one round: one column per field of `Sample`, and when it was taken."""
 
     __tablename__ = "samples"
-    __table_args__ = (ForeignKeyConstraint(["run_id", "key"], ["parts.run_id", "parts.key"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id", "key"], ["records.run_id", "records.key"]),
+        *_checks(SAMPLE_CHECKS),
+    )
 
     run_id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

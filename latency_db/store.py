@@ -1,4 +1,4 @@
-"""The database, opened in one place. ORM objects never leave this file and `queries.py`."""
+"""The store: opens the database, writes runs, reads tables. ORM objects never leave this file and `queries.py`."""
 
 import sqlite3
 from collections import defaultdict
@@ -10,35 +10,42 @@ from platform import node
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, delete, func, select
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from latency_db import locks, queries
 from latency_db.errors import LatencyDbError, UnknownTarget
+from latency_db.fields import first_problem
 from latency_db.postgres import explain as explain_server
 from latency_db.postgres import open_server
-from latency_db.records import Part, RecordedRun, Taken
+from latency_db.runs import ProfileRun, RunRecord, TimedSample
 from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, new_uid, utc_now
 from latency_db.sqlite import explain as explain_file
 from latency_db.sqlite import open_file
-from latency_db.table import LatencyTable, Row, Sample
+from latency_db.summaries import newest_records, records_of
+from latency_db.table import LatencyTable, Record, Sample
 from latency_db.target import Target
 from latency_db.where import parse, without_password
 
-KEYS_A_QUERY = 500  # both databases take some tens of thousands of values in one question, and no more
+KEYS_PER_QUERY = 500  # both databases limit the number of values in one query to some tens of thousands
+
+# Raised for a stored value that cannot be read: a wrong type, broken or deeply nested JSON.
+UNREADABLE = (ValueError, TypeError, RecursionError, StatementError)
 
 
 def open_store(where: str | Path) -> "Store":
-    """The latency table at a path or behind a PostgreSQL URL, made if it isn't there.
+    """The latency table in a file or behind a PostgreSQL URL, created if there is none.
 
-    A file of an older schema is brought up to date; one on a read-only or full disk can still be read.
+    A file of an older schema is upgraded; one on a read-only or full disk can still be read.
 
     Raises:
-        NotADatabase, NewerSchema: the file is not ours, or of a newer nastool; it is left as it is.
-        DatabaseUnwritable: it can't be made or brought up to date.
-        DatabaseUnreachable: the server does not answer or let us in, or the URL can't be read.
+        BadAddress: `where` is neither a file name nor a URL.
+        NotADatabase, DatabaseDamaged, NewerSchema: the file is not a table that this nastool can use; it is unchanged.
+        DatabaseUnwritable: it cannot be created or upgraded.
+        DatabaseUnreachable: the server does not answer or refuses access.
     """
     place = parse(where)
     if isinstance(place, Path):
@@ -47,7 +54,7 @@ def open_store(where: str | Path) -> "Store":
 
 
 class Store:
-    """Writes runs, reads tables. Close it, or use it in a `with`. `name` says where it is, without a password."""
+    """Writes runs and reads tables. Use it in a `with`, or close it. `name` is its place without a password."""
 
     def __init__(self, name: str, engine: Engine, explain: Callable[[BaseException], LatencyDbError]) -> None:
         self.name = name
@@ -70,17 +77,20 @@ class Store:
         target: Target,
         space: str,
         space_digest: str,
-        parts: Mapping[str, str],
+        graph_hashes: Mapping[str, str],
         rounds: int,
         code_version: str,
         kind: str = "profile",
         origin: str = "",
         state: Mapping[str, Any] | None = None,
     ) -> int:
-        """Note that `parts` (key -> graph hash) are to be measured `rounds` times; returns the run's id.
+        """Create a run that will measure records `rounds` times; returns its id.
 
-        `kind` is one of `schema.KINDS`; `origin` says where figures come from that are not measured here; `state` is
-        the machine's, and looked up if it isn't given.
+        Args:
+            graph_hashes: the hash of each record's graph, by key.
+            kind: one of `schema.KINDS`.
+            origin: the source of latencies that are not measured here.
+            state: conditions of the machine at the start.
         """
         with self._session() as session:
             self._add_target(session, target)
@@ -98,21 +108,21 @@ class Store:
             )
             session.add(run)
             session.flush()
-            session.add_all(RecordRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in parts.items())
+            session.add_all(RecordRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in graph_hashes.items())
             return run.id
 
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
         """Store one round of a run, from 0, in one transaction.
 
-        A round that is there stays: two commands with the same work may have gone on with the same run.
+        A round that is stored already stays: two commands may have resumed the same run.
 
         Raises:
-            UnknownTarget: there is no such run; `prune` took it away.
+            UnknownTarget: there is no such run; `prune` removed it.
         """
         with self._session() as session:
             self._locked_run(session, run_id)
-            there = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
-            if session.scalars(there.limit(1)).first() is not None:
+            stored = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
+            if session.scalars(stored.limit(1)).first() is not None:
                 return
             session.add_all(
                 SampleRow(run_id=run_id, key=key, round=number, **queries.sample_columns(sample))
@@ -120,12 +130,12 @@ class Store:
             )
 
     def finish_run(self, run_id: int) -> None:
-        """From now on the run's figures are read."""
+        """Mark a run as complete; tables contain finished runs only."""
         with self._session() as session:
             self._locked_run(session, run_id).finished_at = utc_now()
 
-    def add_copy(self, run: RecordedRun, target: Target, parts: Sequence[Part]) -> bool:
-        """Store a run of another database, as it is there; False, and nothing done, if it is here already."""
+    def add_copy(self, run: ProfileRun, target: Target, records: Sequence[RunRecord]) -> bool:
+        """Store a run of another database unchanged; returns False if it is stored already."""
         with self._session() as session:
             self._add_target(session, target)
             values = {name: getattr(run, name) for name in queries.RUN_FIELDS if name != "id"}
@@ -134,23 +144,23 @@ class Store:
             run_id = added.scalar()
             if run_id is None:
                 return False
-            session.add_all(RecordRow(run_id=run_id, key=part.key, graph_hash=part.graph_hash) for part in parts)
+            session.add_all(RecordRow(run_id=run_id, key=r.key, graph_hash=r.graph_hash) for r in records)
             session.flush()
-            for part in parts:
-                session.add_all(
-                    SampleRow(
-                        run_id=run_id,
-                        key=part.key,
-                        round=t.round,
-                        taken_at=t.taken_at,
-                        **queries.sample_columns(t.sample),
-                    )
-                    for t in part.taken
+            session.add_all(
+                SampleRow(
+                    run_id=run_id,
+                    key=record.key,
+                    round=timed.round,
+                    taken_at=timed.taken_at,
+                    **queries.sample_columns(timed.sample),
                 )
+                for record in records
+                for timed in record.samples
+            )
             return True
 
     def remove_runs(self, run_ids: Iterable[int]) -> None:
-        """Take runs away with all that was measured in them, and the targets that are left without any."""
+        """Remove runs with their samples, and targets without any run."""
         with self._session() as session:
             for run_id in run_ids:
                 self._locked_run(session, run_id)
@@ -161,8 +171,8 @@ class Store:
 
     # Reading
 
-    def unfinished_run(self, target: Target, parts: Mapping[str, str], rounds: int) -> int | None:
-        """The newest run that was begun for just these parts and rounds on this target, and not finished."""
+    def unfinished_run(self, target: Target, graph_hashes: Mapping[str, str], rounds: int) -> int | None:
+        """The newest unfinished run of exactly these records and rounds on this target, if any."""
         with self._session(reading=True) as session:
             runs = select(RunRow.id).where(
                 RunRow.target_id == target.id,
@@ -171,106 +181,134 @@ class Store:
             )
             for run_id in session.scalars(runs.order_by(RunRow.id.desc())):
                 rows = session.scalars(select(RecordRow).where(RecordRow.run_id == run_id))
-                if {row.key: row.graph_hash for row in rows} == dict(parts):
+                if {row.key: row.graph_hash for row in rows} == dict(graph_hashes):
                     return run_id
         return None
 
     def rounds_done(self, run_id: int) -> int:
-        """How many rounds of a run are stored; a round is stored as a whole."""
+        """The number of stored rounds of a run; a round is stored as a whole."""
         with self._session(reading=True) as session:
             rounds = select(func.count(func.distinct(SampleRow.round))).where(SampleRow.run_id == run_id)
             return session.scalar(rounds) or 0
 
     def samples(self, run_id: int) -> dict[int, dict[str, Sample]]:
-        """What is stored of a run: by round, then by part."""
+        """The stored samples of a run, by round and key.
+
+        Raises:
+            DatabaseDamaged: a round is missing before the last one.
+        """
         rounds: dict[int, dict[str, Sample]] = defaultdict(dict)
         with self._session(reading=True) as session:
             rows = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.round, SampleRow.key)
             for row in session.scalars(rows):
                 rounds[row.round][row.key] = queries.sample_of(row)
+            if list(rounds) != list(range(len(rounds))):
+                raise ValueError(f"rounds of run {run_id} are missing")
         return dict(rounds)
 
     def table(self, target: Target, keys: Iterable[str]) -> LatencyTable:
-        """The parts `keys` as far as they were measured on this target, each from its newest finished run.
+        """The records of these keys on this target, each from its newest finished run.
 
-        Of the others, the nearest target that has them is named.
+        A key without a record is paired with the nearest target that has one, for error messages.
         """
-        wanted = sorted(set(keys))
-        rows: dict[str, Row] = {}
+        names = sorted(set(keys))
         with self._session(reading=True) as session:
-            for start in range(0, len(wanted), KEYS_A_QUERY):
-                some = RecordRow.key.in_(wanted[start : start + KEYS_A_QUERY])
-                rows |= queries.newest_rows(session, target, some)
-            elsewhere = self._elsewhere(session, target, [key for key in wanted if key not in rows])
-        return LatencyTable(target, rows, elsewhere)
+            runs = [
+                run
+                for start in range(0, len(names), KEYS_PER_QUERY)
+                for run in queries.finished_samples(
+                    session, target, RecordRow.key.in_(names[start : start + KEYS_PER_QUERY])
+                )
+            ]
+            present = {key for run in runs for key in run.samples}
+            elsewhere = self._elsewhere(session, target, [key for key in names if key not in present])
+        return LatencyTable(target, newest_records(runs, target), elsewhere)
 
-    def networks(self, target: Target, prefix: str, without: str = "") -> tuple[Row, ...]:
-        """The rows whose keys begin with `prefix`, each from its newest finished run: whole networks of a space.
+    def networks(self, target: Target, prefix: str, without: str = "") -> tuple[Record, ...]:
+        """The records whose keys begin with `prefix`, by key, each from its newest finished run.
 
-        Runs of the kind `without` are left out.
+        Args:
+            without: a kind of run that is left out.
         """
         with self._session(reading=True) as session:
-            rows = queries.newest_rows(session, target, func.substr(RecordRow.key, 1, len(prefix)) == prefix, without)
-        return tuple(rows[key] for key in sorted(rows))
+            runs = queries.finished_samples(session, target, _begins(RecordRow.key, prefix), without)
+        records = newest_records(runs, target)
+        return tuple(records[key] for key in sorted(records))
+
+    def history(self, target: Target, keys: Iterable[str]) -> dict[str, tuple[Record, ...]]:
+        """All finished records of these keys on this target, oldest first, each with its run and anchor time."""
+        names = sorted(set(keys))
+        with self._session(reading=True) as session:
+            runs = [
+                run
+                for start in range(0, len(names), KEYS_PER_QUERY)
+                for run in queries.finished_samples(
+                    session, target, RecordRow.key.in_(names[start : start + KEYS_PER_QUERY]), newest_only=False
+                )
+            ]
+            rows = session.scalars(select(RunRow).where(RunRow.target_id == target.id))
+            order = {row.id: queries.run_of(row).precedence for row in rows}
+        records: dict[str, list[Record]] = defaultdict(list)
+        for run in sorted(runs, key=lambda run: order[run.run_id]):
+            for key, record in records_of(run, target).items():
+                records[key].append(record)
+        return {key: tuple(of_key) for key, of_key in records.items()}
 
     def targets(self) -> list[tuple[Target, int]]:
-        """Every target with the number of its parts that were measured to the end."""
+        """Every target with its number of finished records."""
         with self._session(reading=True) as session:
-            return [(queries.target_of(row), parts) for row, parts in session.execute(queries.targets_with_records())]
+            return [(queries.target_of(row), count) for row, count in session.execute(queries.targets_with_records())]
 
     def target(self, beginning: str) -> Target:
-        """The target whose id begins so.
+        """The target whose id begins with `beginning`.
 
         Raises:
             UnknownTarget: there is none, or several.
         """
         with self._session(reading=True) as session:
-            begins = func.substr(TargetRow.id, 1, len(beginning)) == beginning
-            found = [
-                queries.target_of(row)
-                for row in session.scalars(select(TargetRow).where(begins).order_by(TargetRow.id))
-            ]
-        if len(found) == 1:
-            return found[0]
-        what = f"{len(found)} targets begin with" if found else "no target begins with"
-        raise UnknownTarget(f"{what} {beginning!r} in {self.name}. Type nastool db list, which shows their ids")
+            rows = select(TargetRow).where(_begins(TargetRow.id, beginning)).order_by(TargetRow.id)
+            targets = [queries.target_of(row) for row in session.scalars(rows)]
+        if len(targets) == 1:
+            return targets[0]
+        count = f"{len(targets)} targets begin with" if targets else "no target begins with"
+        raise UnknownTarget(f"{count} {beginning!r} in {self.name}. Run nastool db list to see the ids of all targets")
 
-    def runs(self, target: Target | None = None) -> tuple[RecordedRun, ...]:
-        """All runs, or those of one target, in the order in which they were begun."""
+    def runs(self, target: Target | None = None) -> tuple[ProfileRun, ...]:
+        """All runs, or those of one target, in the order in which they were inserted."""
         query = select(RunRow).order_by(RunRow.id)
         if target is not None:
             query = query.where(RunRow.target_id == target.id)
         with self._session(reading=True) as session:
             return tuple(queries.run_of(row) for row in session.scalars(query))
 
-    def run(self, run_id: int) -> RecordedRun:
+    def run(self, run_id: int) -> ProfileRun:
         """One run.
 
         Raises:
-            UnknownTarget: there is none of that number.
+            UnknownTarget: there is none with this id.
         """
         with self._session(reading=True) as session:
             return queries.run_of(self._run_row(session, run_id))
 
-    def parts(self, run_id: int) -> tuple[Part, ...]:
-        """What one run measured, in full, by key."""
-        taken: dict[str, list[Taken]] = defaultdict(list)
+    def records(self, run_id: int) -> tuple[RunRecord, ...]:
+        """The records of one run with their raw samples, by key."""
+        samples: dict[str, list[TimedSample]] = defaultdict(list)
         with self._session(reading=True) as session:
-            samples = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.key, SampleRow.round)
-            for row in session.scalars(samples):
-                taken[row.key].append(Taken(row.round, row.taken_at, queries.sample_of(row)))
-            parts = session.scalars(select(RecordRow).where(RecordRow.run_id == run_id).order_by(RecordRow.key))
-            return tuple(Part(part.key, part.graph_hash, tuple(taken[part.key])) for part in parts)
+            rows = select(SampleRow).where(SampleRow.run_id == run_id).order_by(SampleRow.key, SampleRow.round)
+            for row in session.scalars(rows):
+                samples[row.key].append(queries.timed_sample_of(row))
+            records = session.scalars(select(RecordRow).where(RecordRow.run_id == run_id).order_by(RecordRow.key))
+            return tuple(RunRecord(record.key, record.graph_hash, tuple(samples[record.key])) for record in records)
 
     def keys_by_run(self) -> dict[int, frozenset[str]]:
-        """The parts of every run."""
+        """The keys of the records of every run."""
         keys: dict[int, set[str]] = defaultdict(set)
         with self._session(reading=True) as session:
             for run_id in session.scalars(select(RunRow.id)):
                 keys[run_id] = set()
             for run_id, key in session.execute(select(RecordRow.run_id, RecordRow.key)):
                 keys[run_id].add(key)
-        return {run_id: frozenset(found) for run_id, found in keys.items()}
+        return {run_id: frozenset(of_run) for run_id, of_run in keys.items()}
 
     # The device
 
@@ -278,12 +316,14 @@ class Store:
     def device_lock(
         self, device: str, waiting: Callable[[str], None], wait_s: float = locks.LONGEST_WAIT_S
     ) -> Iterator[None]:
-        """Be the only one who measures on a device: on this machine, and for all that share a server.
+        """Hold the lock of a device, on this machine and for all commands that share the server.
 
-        `device` names it everywhere (`Device.uid`). While another one measures, `waiting` is told who, once.
+        Args:
+            device: its name on every machine (`Device.uid`).
+            waiting: is called with the holder's name while another command holds the lock.
 
         Raises:
-            DeviceBusy: it was not let go of in `wait_s` seconds.
+            DeviceBusy: another command held it for `wait_s` seconds.
         """
         with ExitStack() as held:
             held.enter_context(locks.on_this_machine(device, waiting, wait_s))
@@ -297,46 +337,50 @@ class Store:
     # Inside
 
     def _elsewhere(self, session: Session, target: Target, keys: Sequence[str]) -> dict[str, Target]:
-        """Of each part, the target that has it and differs in the fewest fields; of the same device before others."""
-        found: dict[str, list[Target]] = defaultdict(list)
-        for start in range(0, len(keys), KEYS_A_QUERY):
-            for key, row in session.execute(queries.targets_with(keys[start : start + KEYS_A_QUERY])):
-                found[key].append(queries.target_of(row))
-        return {key: min(targets, key=lambda other: _distance(target, other)) for key, targets in found.items()}
+        """For each key the target that has it and differs in the fewest fields, those of the same device first."""
+        targets: dict[str, list[Target]] = defaultdict(list)
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            for key, row in session.execute(queries.targets_with(keys[start : start + KEYS_PER_QUERY])):
+                targets[key].append(queries.target_of(row))
+        return {key: min(of_key, key=lambda other: _distance(target, other)) for key, of_key in targets.items()}
 
     def _add_target(self, session: Session, target: Target) -> None:
         row = self._insert(TargetRow).values(id=target.id, **target.as_dict())
         session.execute(row.on_conflict_do_nothing(index_elements=["id"]))
 
     def _insert(self, table: type[Any]) -> Any:
-        """An INSERT that can do nothing where the row is there: two may begin their first runs at the same time."""
+        """An INSERT that can skip existing rows: two commands may begin their first runs at the same time."""
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
     def _locked_run(self, session: Session, run_id: int) -> RunRow:
-        """On a server, others who write to the same run wait here; SQLite has one writer at a time anyway."""
+        """On a server, other writers to the same run wait here; SQLite has one writer at a time anyway."""
         return self._run_row(session, run_id, lock=True)
 
     def _run_row(self, session: Session, run_id: int, lock: bool = False) -> RunRow:
         row = session.get(RunRow, run_id, with_for_update=lock or None)
         if row is None:
-            raise UnknownTarget(f"there is no run {run_id} in {self.name}. Type nastool db list, which shows them")
+            raise UnknownTarget(f"there is no run {run_id} in {self.name}. Run nastool db list to see all runs")
         return row
 
     @contextmanager
     def _session(self, reading: bool = False) -> Iterator[Session]:
-        """One transaction; a failure of the disk or server becomes an error that says what to do.
+        """One transaction. Failures of the disk or server, and values that cannot be read, become `LatencyDbError`s.
 
-        Several questions of one reading see the same state: SQLite's transactions do so by themselves.
+        All queries of one reading session see the same state; SQLite's transactions guarantee it by themselves.
         """
         try:
             with Session(self._engine) as session, session.begin():
                 if reading and self._engine.dialect.name == "postgresql":
                     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
                 yield session
-        except IntegrityError:
-            raise  # a mistake of ours, and no matter of the disk
-        except (DBAPIError, sqlite3.DatabaseError) as problem:  # a new connection's PRAGMAs come unwrapped
+        except ValidationError as problem:
+            raise self._explain(ValueError(first_problem(problem))) from None
+        except (*UNREADABLE, DBAPIError, sqlite3.DatabaseError) as problem:  # PRAGMAs raise the driver's own errors
             raise self._explain(problem) from None
+
+
+def _begins(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
+    return func.substr(column, 1, len(prefix)) == prefix
 
 
 def _distance(one: Target, other: Target) -> tuple[bool, int, str]:

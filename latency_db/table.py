@@ -1,4 +1,4 @@
-"""What was measured of one target, as values that never change, and what makes a figure of it."""
+"""Measured latencies of one target as frozen values: samples, their summary, and the table of records."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,39 +6,46 @@ from dataclasses import dataclass, field
 from statistics import mean, median, pstdev, quantiles
 
 from latency_db.errors import MissingLatency
+from latency_db.fields import Calls, LongText, Milliseconds, Place, PositiveMilliseconds, Values
 from latency_db.target import Target
 
-# Why these: docs/decisions/0016-reliable-measurements.md
+# The reasons for these values: docs/decisions/0016-reliable-measurements.md
 REPRODUCED = 1.10  # CPU: the second least round is within this of the least; quiet rounds vary by 3 % (1 sigma)
 STEADY_CV = 0.025  # GPU: trtexec of TensorRT warns above it that the clocks may not be steady
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One part in one round, in ms a call; the fields are those of `exporters.timing.Timing`, and two more.
+    """The timing of one record in one round, in ms per call.
 
-    `anchor_ms` is the time of the anchor network in the same round, or None if it was not timed. `place` is where it
-    came in the order of its round, from 0; -1 where that is not known.
+    The fields are those of `exporters.timing.Timing`, plus two. `anchor_ms` is the time of the anchor network in the
+    same round, or None if it was not timed. `place` is the position in the order of its round, from 0; -1 if unknown.
     """
 
-    calls: int
-    wall_ms_min: float
-    wall_ms_median: float
-    busy_ms_min: float
-    busy_ms_median: float
-    raw_ms: tuple[float, ...] = ()
-    noise_reason: str = ""
-    anchor_ms: float | None = None
-    place: int = -1
+    __pydantic_config__ = Values
+
+    calls: Calls
+    wall_ms_min: Milliseconds
+    wall_ms_median: Milliseconds
+    busy_ms_min: Milliseconds
+    busy_ms_median: Milliseconds
+    raw_ms: tuple[Milliseconds, ...] = ()
+    noise_reason: LongText = ""
+    anchor_ms: PositiveMilliseconds | None = None
+    place: Place = -1
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A part over its rounds, in ms a batch.
+    """A record summarized over its rounds, in ms per batch.
 
-    `latency_ms` is the figure that counts. `median_ms`, `min_ms`, `p90_ms` and `mad_ms` (median absolute deviation) of
-    the samples tell how steady it was; `n` is the number of samples in all `rounds`. `anchor_ms` is the reference
-    network's figure in the same rounds. `unstable` says why `latency_ms` can't be trusted; empty where it can.
+    Attributes:
+        latency_ms: the latency of the record.
+        median_ms, p90_ms, mad_ms, min_ms: of all samples; mad is the median absolute deviation.
+        n: number of samples in all rounds.
+        rounds: number of rounds.
+        anchor_ms: latency of the anchor network in the same rounds; None if it was not timed.
+        unstable: why `latency_ms` is not reliable; empty if it is.
     """
 
     latency_ms: float
@@ -59,8 +66,8 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A measured part with where its figures come from."""
+class Record:
+    """A block variant or a whole network with its latency, and the run that measured it."""
 
     key: str
     summary: Summary
@@ -70,48 +77,48 @@ class Row:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """The measured parts of one target.
+    """The records of one target.
 
-    `elsewhere` has parts that this target lacks, each with the nearest target that has it: it is named where the part
-    is asked for, and its figures are never taken.
+    `elsewhere` maps keys without a record here to the nearest target that has one. It only serves error messages;
+    latencies of another target are never used.
     """
 
     target: Target
-    rows: Mapping[str, Row]
+    records: Mapping[str, Record]
     elsewhere: Mapping[str, Target] = field(default_factory=dict)
 
     def latency_ms(self, key: str) -> float:
-        """Milliseconds a batch of one part.
+        """Milliseconds per batch of one record.
 
         Raises:
-            MissingLatency: it was not measured on this target; the message names what differs from one that has it.
+            MissingLatency: it was not measured on this target; the message names the nearest target that has it.
         """
-        if key not in self.rows:
+        if key not in self.records:
             raise MissingLatency(self._missing(key))
-        return self.rows[key].summary.latency_ms
+        return self.records[key].summary.latency_ms
 
     def _missing(self, key: str) -> str:
-        c, other = self.target, self.elsewhere.get(key)
-        there = f" It is there of another target: {'; '.join(c.main_differences(other))}." if other else ""
+        target, nearest = self.target, self.elsewhere.get(key)
+        there = f" Another target has it: {'; '.join(target.main_differences(nearest))}." if nearest else ""
         flags = "--estimate with the same --space, --device and --batch"
-        if not c.estimate:
+        if not target.estimate:
             flags = "with the same --space, --device, --batch and --threads"
         return (
-            f"{key} was not measured on {c.device_model} ({c.backend} {c.backend_version}, batch {c.batch}, "
-            f"threads {c.threads}).{there} Type nastool profile {flags}"
+            f"{key} was not measured on {target.device_model} ({target.backend} {target.backend_version}, "
+            f"batch {target.batch}, threads {target.threads}).{there} Run nastool profile {flags}"
         )
 
     def unstable(self) -> dict[str, str]:
-        """The parts whose figures can't be trusted, and why."""
-        return {key: row.summary.unstable for key, row in sorted(self.rows.items()) if row.summary.unstable}
+        """The keys of records that are not reliable, each with the reason."""
+        return {key: record.summary.unstable for key, record in sorted(self.records.items()) if record.summary.unstable}
 
 
 def round_ms(sample: Sample, threads: int, kind: str = "cpu") -> float:
-    """The figure of one round.
+    """The latency in one round.
 
-    On a GPU the median of its times between events. On a CPU, what disturbs a call only ever makes it slower, so the
-    least: with one thread its CPU time, which is its latency without the waiting for a busy machine
-    (docs/decisions/0003-least-cpu-time.md). With more threads only the clock tells.
+    On a GPU: the median of the times between events. On a CPU noise only makes calls slower, so the minimum: with one
+    thread of the CPU time, which excludes waiting for a busy machine (docs/decisions/0003-least-cpu-time.md), with
+    more threads of the wall time.
     """
     if kind == "gpu":
         return sample.busy_ms_median
@@ -119,32 +126,32 @@ def round_ms(sample: Sample, threads: int, kind: str = "cpu") -> float:
 
 
 def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Summary:
-    """The figures of a part from its rounds, without the noisy ones if enough quiet ones remain.
+    """Summarize the rounds of a record, without the noisy ones if enough quiet ones remain.
 
     Args:
-        threads: of the runtime.
-        kind: what was measured: cpu, gpu or estimate, as `Target.device_kind`.
+        threads: threads of the runtime.
+        kind: the kind of device: cpu, gpu or estimate, as `Target.device_kind`.
     """
     counted = counted_of(samples, kind)
-    figures = [round_ms(sample, threads, kind) for sample in counted]
+    latencies = [round_ms(sample, threads, kind) for sample in counted]
     anchors = [sample.anchor_ms for sample in counted if sample.anchor_ms is not None]
     if kind == "gpu":
-        figures = _at_one_speed(figures, anchors)
-        latency_ms, anchor_ms, problem = median(figures), median(anchors) if anchors else None, _unsteady(figures)
+        latencies = _at_one_speed(latencies, anchors)
+        latency_ms, anchor_ms, problem = median(latencies), median(anchors) if anchors else None, _unsteady(latencies)
     else:
-        latency_ms, anchor_ms, problem = min(figures), min(anchors, default=None), _not_reproduced(figures)
-    if hit := [sample.noise_reason for sample in counted if sample.noise_reason]:
-        problem = f"{Counter(hit).most_common(1)[0][0]} in {len(hit)} of {len(samples)} rounds"
-    middles = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
-    pool = [ms for s in counted for ms in s.raw_ms] if all(s.raw_ms for s in counted) else middles
-    middle = median(pool)
+        latency_ms, anchor_ms, problem = min(latencies), min(anchors, default=None), _not_reproduced(latencies)
+    if noisy := [sample.noise_reason for sample in counted if sample.noise_reason]:
+        problem = f"{Counter(noisy).most_common(1)[0][0]} in {len(noisy)} of {len(samples)} rounds"
+    medians = [s.busy_ms_median if threads == 1 or kind == "gpu" else s.wall_ms_median for s in counted]
+    pool = [ms for s in counted for ms in s.raw_ms] if all(s.raw_ms for s in counted) else medians
+    median_ms = median(pool)
     return Summary(
         latency_ms=latency_ms,
-        median_ms=middle,
-        p90_ms=quantiles(pool, n=10, method="inclusive")[-1] if len(pool) > 1 else middle,
-        mad_ms=median(abs(value - middle) for value in pool),
+        median_ms=median_ms,
+        p90_ms=quantiles(pool, n=10, method="inclusive")[-1] if len(pool) > 1 else median_ms,
+        mad_ms=median(abs(value - median_ms) for value in pool),
         n=sum(len(s.raw_ms) or 1 for s in samples),
-        min_ms=min(min(pool), *figures) if kind != "gpu" else min(pool),
+        min_ms=min(min(pool), *latencies) if kind != "gpu" else min(pool),
         rounds=len(samples),
         anchor_ms=anchor_ms,
         unstable=problem,
@@ -153,31 +160,33 @@ def summarize(samples: Sequence[Sample], threads: int, kind: str = "cpu") -> Sum
 
 def counted_of(samples: Sequence[Sample], kind: str = "cpu") -> Sequence[Sample]:
     """The rounds that count: the quiet ones, or all if too few are quiet."""
-    good = [sample for sample in samples if not sample.noise_reason]
-    return good if len(good) >= _needed(len(samples), kind) else samples
+    quiet = [sample for sample in samples if not sample.noise_reason]
+    return quiet if len(quiet) >= _needed(len(samples), kind) else samples
 
 
 def _needed(rounds: int, kind: str) -> int:
-    """How many quiet rounds are needed: two that agree, or on a GPU, where a median is taken, half of them."""
+    """How many quiet rounds are needed: two that agree, or half of them on a GPU, where the median is taken."""
     return min(rounds, max(2, (rounds + 1) // 2 if kind == "gpu" else 2))
 
 
-def _not_reproduced(figures: Sequence[float]) -> str:
-    """A least time that was reached once may be a stroke of luck, or all others of bad luck."""
-    if len(figures) < 2:
+def _not_reproduced(latencies: Sequence[float]) -> str:
+    """A minimum that only one round reached is not reliable."""
+    if len(latencies) < 2:
         return ""
-    least, second = sorted(figures)[:2]
+    least, second = sorted(latencies)[:2]
     return "" if second <= least * REPRODUCED else f"no second round within {REPRODUCED - 1:.0%} of the least"
 
 
-def _unsteady(figures: Sequence[float]) -> str:
-    cv = pstdev(figures) / mean(figures)
-    return "" if cv <= STEADY_CV else f"rounds vary by {cv:.1%}"
+def _unsteady(latencies: Sequence[float]) -> str:
+    """An identity that was fitted to whole networks can have a latency of 0, which does not vary."""
+    average = mean(latencies)
+    variation = pstdev(latencies) / average if average else 0.0
+    return "" if variation <= STEADY_CV else f"rounds vary by {variation:.1%}"
 
 
-def _at_one_speed(figures: Sequence[float], anchors: Sequence[float]) -> list[float]:
-    """The rounds' figures scaled to one device speed, by the anchor network; unscaled if a round lacks it."""
-    if len(anchors) != len(figures):
-        return list(figures)
+def _at_one_speed(latencies: Sequence[float], anchors: Sequence[float]) -> list[float]:
+    """The latencies scaled to one device speed by the anchor network; unscaled if any round lacks it."""
+    if len(anchors) != len(latencies):
+        return list(latencies)
     speed = median(anchors)
-    return [figure * speed / anchor for figure, anchor in zip(figures, anchors, strict=True)]
+    return [latency * speed / anchor for latency, anchor in zip(latencies, anchors, strict=True)]

@@ -1,4 +1,4 @@
-"""The target that a latency belongs to. Two latencies compare only if all of it is the same."""
+"""The target that a latency belongs to. Two latencies are comparable only if all of its fields are equal."""
 
 import hashlib
 import json
@@ -7,37 +7,41 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from latency_db.fields import Count, PositiveCount, Text, Values
+
 
 @dataclass(frozen=True)
 class Target:
     """Device, runtime and protocol of a measurement."""
 
-    device_model: str
-    device_cores: int
-    backend: str
-    backend_version: str
-    provider: str
-    precision: str
-    batch: int
-    threads: int
-    affinity: str  # the CPUs that the process may run on, as "0,1"
-    os: str
-    exporter: str
-    protocol_version: int
-    device_kind: str  # cpu, gpu, or estimate
-    capability: str  # a GPU's compute capability, as "8.6"
-    driver: str  # "" where there is none to name
-    compute_precision: str  # what the compiled network computes in; it should be what was asked
-    clocks: str  # as "governor performance, turbo on", "floating", "locked 1404 MHz"
+    __pydantic_config__ = Values
+
+    device_model: Text
+    device_cores: Count
+    backend: Text
+    backend_version: Text
+    provider: Text
+    precision: Text
+    batch: PositiveCount
+    threads: PositiveCount
+    affinity: Text  # the CPUs that the process may run on, e.g. "0,1"
+    os: Text
+    exporter: Text
+    protocol_version: Count
+    device_kind: Text  # cpu, gpu, or estimate
+    capability: Text  # compute capability of a GPU, e.g. "8.6"
+    driver: Text  # "" if there is none
+    compute_precision: Text  # what the compiled network computes in
+    clocks: Text  # e.g. "governor performance, turbo on", "floating", "locked 1404 MHz"
 
     @property
     def estimate(self) -> bool:
-        """Whether its figures were computed from a device's rates; then nothing of it was measured."""
+        """Whether its latencies were computed from the peak rates of a device instead of measured."""
         return self.device_kind == "estimate"
 
     @cached_property
     def id(self) -> str:
-        """16 hex digits that change when any field does."""
+        """16 hex digits, a hash of all fields."""
         text = json.dumps(self.as_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -46,7 +50,7 @@ class Target:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Target":
-        """The target of `as_dict`.
+        """The inverse of `as_dict`.
 
         Raises:
             TypeError: a field is missing or unknown.
@@ -54,7 +58,7 @@ class Target:
         return cls(**values)
 
     def differences(self, other: "Target") -> tuple[str, ...]:
-        """Each field that differs, as `threads: 1 here, 2 there`."""
+        """Each field that differs, e.g. `threads: 1 here, 2 there`."""
         return tuple(
             f"{field.name}: {getattr(self, field.name)} here, {getattr(other, field.name)} there"
             for field in fields(self)
@@ -62,6 +66,7 @@ class Target:
         )
 
     def main_differences(self, other: "Target") -> tuple[str, ...]:
-        """`differences` in short: of another device's target the device alone, as most of the rest follows from it."""
-        found = self.differences(other)
-        return tuple(each for each in found if each.startswith(("device_model:", "device_kind:"))) or found
+        """`differences` in short: only the device if it differs, since most other fields follow from it."""
+        differences = self.differences(other)
+        device = tuple(text for text in differences if text.startswith(("device_model:", "device_kind:")))
+        return device or differences

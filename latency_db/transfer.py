@@ -1,4 +1,4 @@
-"""A latency table as one portable file: targets, finished runs, raw samples, where they come from, and a digest."""
+"""A latency table as one portable file: targets, finished runs with raw samples, and a digest."""
 
 import hashlib
 import json
@@ -6,45 +6,64 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from latency_db.errors import BadTransfer
-from latency_db.records import Part, RecordedRun, Taken
-from latency_db.schema import KINDS
+from latency_db.export_version_1 import to_version_2
+from latency_db.fields import Values, first_problem
+from latency_db.runs import ProfileRun, RunRecord
 from latency_db.store import Store
 from latency_db.table import Sample
 from latency_db.target import Target
 
-FORMAT, VERSION = "nastool latency table", 1
-REMEDY = "Write one with nastool db export FILE, where the table is"
+FORMAT, VERSION = "nastool latency table", 2
+REMEDY = "Write the file again with nastool db export FILE, on the machine that has the table"
+ROUNDING = 1e-9  # relative; a file keeps all digits of a time
 
 
 @dataclass(frozen=True)
-class Exported:
-    """The content of a file: each run with its target and what it measured."""
+class ExportedRun:
+    """A run with its records and their raw samples."""
 
-    digest: str
-    runs: tuple[tuple[RecordedRun, Target, tuple[Part, ...]], ...]
+    __pydantic_config__ = Values
+
+    run: ProfileRun
+    records: tuple[RunRecord, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """The content of a file: targets by id, their runs, and the digest of both."""
+
+    targets: Mapping[str, Target]
+    runs: tuple[ExportedRun, ...]
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did, in runs."""
+    """The result of an import, in runs. `hidden` counts added runs with records that were measured here as well."""
 
     added: int
-    here_already: int
+    already_present: int
+    hidden: int
+
+
+TARGETS, RUNS = TypeAdapter(dict[str, Target]), TypeAdapter(tuple[ExportedRun, ...])
 
 
 def pack(store: Store, targets: Sequence[Target]) -> dict[str, Any]:
     """The finished runs of these targets, as a document for `json.dumps`."""
-    runs = []
-    for target in targets:
-        for run in store.runs(target):
-            if run.finished_at is not None:
-                values = asdict(run)
-                del values["id"]  # a number of this database; `uid` is the run's name everywhere
-                runs.append(values | {"parts": [_part_values(part) for part in store.parts(run.id)]})
-    used = {run["target_id"] for run in runs}
+    runs: list[dict[str, Any]] = [
+        {"run": asdict(replace(run, id=0)), "records": [asdict(record) for record in store.records(run.id)]}
+        for target in targets
+        for run in store.runs(target)
+        if run.finished_at is not None
+    ]
+    used = {run["run"]["target_id"] for run in runs}
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -54,83 +73,121 @@ def pack(store: Store, targets: Sequence[Target]) -> dict[str, Any]:
     return body | {"sha256": _digest(body)}
 
 
-def read_export(path: Path) -> Exported:
-    """The content of a file of `nastool db export`, checked.
+def read_export(path: Path) -> Export:
+    """The validated content of a file of `nastool db export`.
 
     Raises:
-        BadTransfer: it can't be read, is another program's, was changed or cut, or comes from another version.
+        BadTransfer: it cannot be read, is not an export, or is damaged or invalid; the message names the field.
     """
     try:
-        content = json.loads(path.read_bytes())
+        return _export(json.loads(path.read_bytes()), path)
     except OSError as problem:
-        raise BadTransfer(f"can't read {path}: {problem.strerror}. {REMEDY}") from None
+        raise BadTransfer(f"cannot read {path}: {problem.strerror}. {REMEDY}") from None
+    except ValidationError as problem:
+        raise BadTransfer(f"{path} is invalid at {first_problem(problem)}. {REMEDY}") from None
+    except RecursionError:
+        raise BadTransfer(f"{path} is not an exported latency table: it is nested too deeply. {REMEDY}") from None
     except ValueError as problem:
-        raise BadTransfer(f"{path} is no exported latency table, or is damaged ({problem}). {REMEDY}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise BadTransfer(f"{path} is no exported latency table. {REMEDY}")
-    if content.get("version") != VERSION:
-        raise BadTransfer(
-            f"{path} has version {content.get('version')!r} of the format, and this nastool reads {VERSION}. "
-            f"Export it again with the nastool that you have here"
-        )
-    digest = content.pop("sha256", None)
-    if digest != _digest(content):
-        raise BadTransfer(f"{path} is damaged: its content is not what its digest was made of. {REMEDY}")
-    try:
-        targets = {name: Target.from_dict(values) for name, values in content["targets"].items()}
-        if wrong := [name for name, target in targets.items() if target.id != name]:
-            raise ValueError(f"target {wrong[0]} has another id")
-        runs = tuple(_run(values, targets) for values in content["runs"])
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise BadTransfer(
-            f"{path} holds what this nastool does not know ({type(problem).__name__}: {problem}). "
-            f"Export it again with the nastool that you have here"
-        ) from None
-    return Exported(digest, runs)
+        raise BadTransfer(f"{path} is not an exported latency table, or is damaged ({problem}). {REMEDY}") from None
 
 
-def take_in(store: Store, path: Path) -> Imported:
-    """Copy the runs of a file into a table, as runs of the kind `import`; one that is here already is left as it is.
+def import_file(store: Store, path: Path) -> Imported:
+    """Copy the runs of a file into a table, as runs of the kind `import`. Runs that are present already stay unchanged.
 
     Raises:
         BadTransfer: as `read_export`; nothing was copied.
     """
-    exported = read_export(path)
-    added = 0
-    for run, target, parts in exported.runs:
-        origin = f"{run.kind} on {run.host}, from {path.name} ({exported.digest[:12]})"
+    export = read_export(path)
+    measured_here = {name: _measured_here(store, target) for name, target in export.targets.items()}
+    name = path.name.encode(errors="replace").decode()
+    added = hidden = 0
+    for exported in export.runs:
+        run = exported.run
+        origin = f"{run.kind} on {run.host}, from {name} ({export.sha256[:12]})"
         if run.origin:
             origin = f"{origin}: {run.origin}"
-        added += store.add_copy(replace(run, kind="import", origin=origin), target, parts)
-    return Imported(added, len(exported.runs) - added)
+        copy = replace(run, kind="import", origin=origin)
+        if store.add_copy(copy, export.targets[run.target_id], exported.records):
+            added += 1
+            hidden += any(record.key in measured_here[run.target_id] for record in exported.records)
+    return Imported(added, len(export.runs) - added, hidden)
+
+
+def _measured_here(store: Store, target: Target) -> frozenset[str]:
+    keys = store.keys_by_run()
+    runs = [run for run in store.runs(target) if run.finished_at is not None and run.kind != "import"]
+    return frozenset(key for run in runs for key in keys[run.id])
+
+
+def _export(content: Any, path: Path) -> Export:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise BadTransfer(f"{path} is not an exported latency table. {REMEDY}")
+    version = content.get("version")
+    if version not in (1, VERSION) or isinstance(version, bool):
+        raise BadTransfer(
+            f"{path} has version {version!r} of the format, and this nastool reads 1 and {VERSION}. "
+            f"Upgrade nastool here, or export with the version that is installed here"
+        )
+    sha256 = content.pop("sha256", None)
+    if sha256 != _digest(content):
+        raise BadTransfer(f"{path} is damaged: its content does not match its digest. {REMEDY}")
+    if version == 1:
+        content = to_version_2(content)
+    if unknown := sorted(content.keys() - {"format", "version", "targets", "runs"}):
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    targets = TARGETS.validate_python(content.get("targets"))
+    export = Export(targets, RUNS.validate_python(content.get("runs")), sha256)
+    _require_consistent(export)
+    return export
+
+
+def _require_consistent(export: Export) -> None:
+    """Check what concerns several fields.
+
+    Raises:
+        ValueError: the message names the target, run or record.
+    """
+    for name, target in export.targets.items():
+        if target.id != name:
+            raise ValueError(f"the fields of target {name} do not match its id")
+    _require_unique([exported.run.uid for exported in export.runs], "run")
+    for exported in export.runs:
+        run = exported.run
+        if run.target_id not in export.targets:
+            raise ValueError(f"run {run.uid} belongs to the target {run.target_id}, which is not in the file")
+        if run.finished_at is None:
+            raise ValueError(f"run {run.uid} is not finished")
+        _require_unique([record.key for record in exported.records], f"run {run.uid}, record")
+        for record in exported.records:
+            _require_unique([timed.round for timed in record.samples], f"record {record.key}, round")
+            for timed in record.samples:
+                _require_own_times(timed.sample, f"record {record.key}, round {timed.round}")
+
+
+def _require_unique(names: Sequence[object], what: str) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} {name} is there twice")
+        seen.add(name)
+
+
+def _require_own_times(sample: Sample, where: str) -> None:
+    """Minimum, median and raw times of a sample describe the same calls (see `exporters.timing.Timing`)."""
+    busy, wall = (sample.busy_ms_min, sample.busy_ms_median), (sample.wall_ms_min, sample.wall_ms_median)
+    if busy[0] > busy[1] or wall[0] > wall[1]:
+        raise ValueError(f"{where}: a minimum is above its median")
+    if not sample.raw_ms:
+        return
+    raw = min(sample.raw_ms), median(sample.raw_ms)
+    if not any(all(map(_equal, raw, times)) for times in (busy, wall)):
+        raise ValueError(f"{where}: its raw times do not have its minimum and median")
+
+
+def _equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=ROUNDING)
 
 
 def _digest(body: Mapping[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _part_values(part: Part) -> dict[str, Any]:
-    taken = [{"round": t.round, "taken_at": t.taken_at, **asdict(t.sample)} for t in part.taken]
-    return {"key": part.key, "graph_hash": part.graph_hash, "samples": taken}
-
-
-def _run(values: Mapping[str, Any], targets: Mapping[str, Target]) -> tuple[RecordedRun, Target, tuple[Part, ...]]:
-    fields = {name: value for name, value in values.items() if name != "parts"}
-    run = RecordedRun(id=0, **fields)
-    if run.kind not in KINDS or not run.finished_at or not run.uid:
-        raise ValueError(f"run {run.uid!r} of the kind {run.kind!r}")
-    return run, targets[run.target_id], tuple(_part(part) for part in values["parts"])
-
-
-def _part(values: Mapping[str, Any]) -> Part:
-    taken = []
-    for given in values["samples"]:
-        fields = dict(given)
-        round_, taken_at = int(fields.pop("round")), str(fields.pop("taken_at"))
-        sample = Sample(**fields | {"raw_ms": tuple(fields["raw_ms"])})
-        figures = (sample.wall_ms_min, sample.wall_ms_median, sample.busy_ms_min, sample.busy_ms_median, *sample.raw_ms)
-        if not all(math.isfinite(ms) and ms >= 0 for ms in figures):
-            raise ValueError(f"{values['key']} has a latency that is none")
-        taken.append(Taken(round_, taken_at, sample))
-    return Part(str(values["key"]), str(values["graph_hash"]), tuple(taken))

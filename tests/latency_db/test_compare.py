@@ -1,4 +1,4 @@
-"""Two measurements side by side."""
+"""Comparison of two measurements."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latency_db.compare import compare, side
+from latency_db.compare import compare, measured
 from latency_db.errors import UnknownTarget
 from latency_db.store import open_store
 from latency_db.table import Sample
@@ -14,15 +14,15 @@ from latency_db.target import Target
 from latency_db.transfer import pack
 
 
-def measure(db: Path, target: Target, figures: dict[str, tuple[float, ...]]) -> None:
-    """Each figure is a round's, in ms."""
+def measure(db: Path, target: Target, latencies: dict[str, tuple[float, ...]]) -> None:
+    """Store the latency of each round in ms."""
     with open_store(db) as store:
-        run = store.begin_run(target, "space", "digest", dict.fromkeys(figures, "hash"), 3, "1")
-        for number in range(len(next(iter(figures.values())))):
+        run = store.begin_run(target, "space", "digest", dict.fromkeys(latencies, "hash"), 3, "1")
+        for number in range(len(next(iter(latencies.values())))):
             store.add_round(
                 run,
                 number,
-                {key: Sample(1, ms[number], ms[number], ms[number], ms[number]) for key, ms in figures.items()},
+                {key: Sample(1, ms[number], ms[number], ms[number], ms[number]) for key, ms in latencies.items()},
             )
         store.finish_run(run)
 
@@ -35,37 +35,37 @@ def db(tmp_path: Path, target: Target) -> Path:
     return path
 
 
-def test_ratios_and_spread_row_by_row(db: Path, target: Target) -> None:
+def test_ratio_and_spread_of_each_record(db: Path, target: Target) -> None:
     other = replace(target, batch=16)
-    found = compare(side(target.id[:6], str(db)), side(other.id, str(db)))
-    assert found.fields == ("batch: 8 here, 16 there",)
-    head, stem = found.rows
+    difference = compare(measured(target.id[:6], str(db)), measured(other.id, str(db)))
+    assert difference.fields == ("batch: 8 here, 16 there",)
+    head, stem = difference.records
     assert (stem.key, stem.before_ms, stem.after_ms, stem.ratio, stem.spread) == ("stem", 2.0, 3.0, 1.5, 0.0)
     # rounds of 4, 5 and 6 ms: their MAD is 1 of 5, on both sides: sqrt(0.2^2 + 0.2^2)
     assert (head.key, head.ratio, head.spread) == ("head", 1.0, pytest.approx(0.2 * 2**0.5))
-    assert (found.only_before, found.only_after) == (("old",), ("new",))
-    assert found.median_ratio == 1.25
+    assert (difference.only_before, difference.only_after) == (("old",), ("new",))
+    assert difference.median_ratio == 1.25
 
 
-def test_files_are_compared_as_well(db: Path, target: Target, tmp_path: Path) -> None:
+def test_databases_and_exported_files_are_compared(db: Path, target: Target, tmp_path: Path) -> None:
     alone, exported = tmp_path / "alone #1.sqlite", tmp_path / "exported.json"
     measure(alone, target, {"stem": (1.0, 1.0, 1.0)})
     with open_store(db) as store:
         exported.write_text(json.dumps(pack(store, [target])))
     before = exported.read_bytes()
-    sides = [side(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{target.id[:8]}")]
+    sides = [measured(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{target.id[:8]}")]
     assert {one.target for one in sides} == {target}
-    assert [one.rows["stem"].summary.latency_ms for one in sides] == [1.0, 2.0, 2.0]
+    assert [one.records["stem"].summary.latency_ms for one in sides] == [1.0, 2.0, 2.0]
     assert compare(sides[1], sides[2]).median_ratio == 1.0
     assert exported.read_bytes() == before
 
 
-def test_which_of_several_stacks_must_be_said(db: Path, target: Target) -> None:
-    with pytest.raises(UnknownTarget, match=rf"has 2 measured targets \(.*{target.id}.*Write .*#ID"):
-        side(str(db), "elsewhere.sqlite")
+def test_file_with_several_targets_needs_an_id(db: Path, target: Target) -> None:
+    with pytest.raises(UnknownTarget, match=rf"has 2 measured targets \(.*{target.id}.*Choose .*#ID"):
+        measured(str(db), "elsewhere.sqlite")
 
 
-def test_nothing_in_common_has_no_ratio(db: Path, target: Target) -> None:
-    one = side(target.id, str(db))
-    found = compare(one, replace(one, rows={}))
-    assert (found.rows, found.median_ratio) == ((), None)
+def test_no_common_record_has_no_ratio(db: Path, target: Target) -> None:
+    one = measured(target.id, str(db))
+    difference = compare(one, replace(one, records={}))
+    assert (difference.records, difference.median_ratio) == ((), None)

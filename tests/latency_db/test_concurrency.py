@@ -1,4 +1,4 @@
-"""Several commands write at once: no row is lost, nobody is told that a file is locked, and rounds stay whole."""
+"""Several commands write at the same time: no row is lost, no command fails, and rounds stay complete."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ from sqlalchemy import create_engine, text
 from latency_db.store import open_store
 from latency_db.target import Target
 
-PROCESSES, ROUNDS, PARTS = 8, 40, 5  # 200 rows a process
+PROCESSES, ROUNDS, PARTS = 8, 40, 5  # 200 rows per process
 
-# Each process opens the table itself, at first all at once, and anew for every tenth round.
+# All processes open the table at the same time, and again for every tenth round.
 WRITER = """
 import json, sys
 from latency_db.target import Target
@@ -53,8 +53,8 @@ def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
     with open_store(where) as store:
         table = store.table(target, keys)
         assert store.targets() == [(target, len(keys))]
-    assert {(row.summary.n, row.summary.latency_ms) for row in table.rows.values()} == {(ROUNDS, 1.0)}
-    assert set(table.rows) == set(keys)
+    assert {(row.summary.n, row.summary.latency_ms) for row in table.records.values()} == {(ROUNDS, 1.0)}
+    assert set(table.records) == set(keys)
     engine = create_engine(where if "://" in where else f"sqlite:///{where}")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM samples")) == PROCESSES * ROUNDS * PARTS
@@ -78,8 +78,8 @@ with open_store(where) as store:
 """
 
 
-def test_rivals_for_one_run_never_mix_in_a_round(where: str, target: Target) -> None:
-    """Two that go on with the same killed run: whose round comes first stays, as a whole."""
+def test_commands_that_resume_one_run_never_mix_in_a_round(where: str, target: Target) -> None:
+    """Three commands resume the same killed run: the round that is stored first stays, as a whole."""
     values = json.dumps(target.as_dict())
     with open_store(where) as store:
         run = store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(5)}, 30, "1")
@@ -91,15 +91,15 @@ def test_rivals_for_one_run_never_mix_in_a_round(where: str, target: Target) -> 
     ]
     assert [rival.communicate()[1].decode() for rival in start_all(rivals)] == ["", "", ""]
     with open_store(where) as store:
-        parts = store.parts(run)
+        parts = store.records(run)
         assert store.rounds_done(run) == 30
     assert len(parts) == 5
     for number in range(30):
-        assert len({part.taken[number].sample.busy_ms_min for part in parts}) == 1
+        assert len({part.samples[number].sample.busy_ms_min for part in parts}) == 1
 
 
 def start_all(writers: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
-    """They wait for a byte, so that the imports, which differ in time, come before the race."""
+    """Start all writers once their imports are done."""
     for writer in writers:
         assert writer.stdin is not None
         writer.stdin.write(b"g")

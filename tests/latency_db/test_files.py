@@ -1,4 +1,4 @@
-"""Which files are taken for a latency table, and that the others keep every byte."""
+"""Which files are opened as a latency table, that other files stay unchanged, and the errors of the disk."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
+from latency_db.errors import DatabaseDamaged, DatabaseUnwritable, NewerSchema, NotADatabase
 from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION
 from latency_db.store import open_store
 from latency_db.target import Target
@@ -27,8 +27,8 @@ def run_sql(path: Path, *statements: str) -> None:
     connection.close()
 
 
-def test_a_new_file_carries_our_mark_and_schema(tmp_path: Path) -> None:
-    path = tmp_path / "made" / "on the way" / "latency.sqlite"
+def test_new_file_has_application_id_and_schema(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "latency.sqlite"
     open_store(path).close()
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
@@ -36,26 +36,26 @@ def test_a_new_file_carries_our_mark_and_schema(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_an_empty_file_is_filled(tmp_path: Path, target: Target) -> None:
+def test_empty_file_becomes_a_table(tmp_path: Path, target: Target) -> None:
     path = tmp_path / "empty.sqlite"
     path.touch()
     with open_store(path) as store:
-        assert store.table(target, ["stem"]).rows == {}
+        assert store.table(target, ["stem"]).records == {}
 
 
 @pytest.mark.parametrize("name", ["what?.sqlite", "50%25 #1.sqlite", "söme file.sqlite"])
-def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
-    for _ in range(2):  # made, then opened
+def test_special_characters_in_file_names(tmp_path: Path, name: str) -> None:
+    for _ in range(2):  # created, then opened
         open_store(tmp_path / name).close()
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "newer.sqlite"
     open_store(path).close()
     run_sql(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = contents(tmp_path)
-    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 5, and this nastool knows up to 4\. Type pip"):
+    with pytest.raises(NewerSchema, match=r"newer\.sqlite has schema 5, and this nastool knows up to 4\. Run pip"):
         open_store(path)
     assert contents(tmp_path) == before
 
@@ -64,35 +64,35 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     "statements",
     [
         ("CREATE TABLE bookmarks (url TEXT)",),
-        ("CREATE TABLE targets (id TEXT)", "PRAGMA user_version = 1"),  # looks like ours, but bears no mark
-        ("PRAGMA application_id = 77",),  # marked by another program, still empty
+        ("CREATE TABLE targets (id TEXT)", "PRAGMA user_version = 1"),  # a table of ours without our application id
+        ("PRAGMA application_id = 77",),  # of another program, still empty
         ("PRAGMA application_id = 77", "CREATE TABLE t (x)", "PRAGMA user_version = 9"),
         ("PRAGMA journal_mode = WAL", "CREATE TABLE bookmarks (url TEXT)"),
     ],
 )
-def test_another_programs_database_is_refused(tmp_path: Path, statements: tuple[str, ...]) -> None:
+def test_database_of_another_program_is_refused(tmp_path: Path, statements: tuple[str, ...]) -> None:
     path = tmp_path / "theirs.sqlite"
     run_sql(path, *statements)
     before = contents(tmp_path)
-    with pytest.raises(NotADatabase, match=r"theirs\.sqlite is another program's database\. Name another .* --db"):
+    with pytest.raises(NotADatabase, match=r"theirs\.sqlite is a database of another program\. Name another .* --db"):
         open_store(path)
     assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("content", [b"not a database, and longer than the header of one" * 9, b"SQLite format 3\0x"])
-def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     before = contents(tmp_path)
-    with pytest.raises(NotADatabase, match=r"notes\.txt is no latency table"):
+    with pytest.raises(NotADatabase, match=r"notes\.txt is not a latency table"):
         open_store(path)
     assert contents(tmp_path) == before
 
 
-def test_a_newer_schema_that_is_still_in_the_log_is_refused(tmp_path: Path) -> None:
+def test_newer_schema_in_the_write_ahead_log_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "newer.sqlite"
     open_store(path).close()
-    writer = sqlite3.connect(path)  # as long as it is open, what it wrote may stay in the log
+    writer = sqlite3.connect(path)  # while it is open, its changes may stay in the log
     writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(NewerSchema):
         open_store(path)
@@ -100,25 +100,35 @@ def test_a_newer_schema_that_is_still_in_the_log_is_refused(tmp_path: Path) -> N
     writer.close()
 
 
-def test_a_damaged_table_is_named(tmp_path: Path, target: Target) -> None:
+def test_damaged_file_is_named(tmp_path: Path, target: Target) -> None:
     path = tmp_path / "latency.sqlite"
     with open_store(path) as store:
         store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(500)}, 1, "1")
     whole = path.read_bytes()
     path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
-    with pytest.raises(NotADatabase, match=r"latency\.sqlite .*--db|latency\.sqlite is damaged"), open_store(path) as s:
+    with (
+        pytest.raises(DatabaseDamaged, match=r"latency\.sqlite is damaged: .*\. Restore a copy"),
+        open_store(path) as s,
+    ):
         s.targets()
 
 
-def test_a_path_below_a_file_can_not_be_made(tmp_path: Path) -> None:
+def test_path_below_a_file_names_operation_and_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DatabaseUnwritable, match=r"can't write the latency table .*another file with --db"):
+    with pytest.raises(
+        DatabaseUnwritable, match=r"cannot (open|create) .*file.*: (Not a directory|File exists)\. Name an"
+    ):
         open_store(tmp_path / "file" / "latency.sqlite")
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnwritable, match="can't write the latency table"):
+def test_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotADatabase, match=r"cannot open the latency table .*: it is a folder\. Name a file with --db"):
         open_store(tmp_path)
+
+
+def test_device_file_is_refused() -> None:
+    with pytest.raises(NotADatabase, match="cannot open the latency table /dev/null: it is not a regular file"):
+        open_store("/dev/null")
 
 
 OPEN = """
@@ -130,7 +140,7 @@ from latency_db.store import open_store
 {before}
 try:
     store = open_store(Path(sys.argv[1]))
-    store.targets()  # one that is there can be read
+    store.targets()  # an existing one can be read
     store.begin_run(Target.from_dict(json.loads(sys.argv[2])), "space", "digest", {{}}, 1, "1")
 except LatencyDbError as problem:
     print(type(problem).__name__, problem)
@@ -145,20 +155,21 @@ def opened(path: Path, before: str, target: Target) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_a_read_only_folder_is_named(read_only: Path, there: bool, target: Target) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_read_only_folder_is_named(read_only: Path, exists: bool, target: Target) -> None:
     path = read_only / "latency.sqlite"
-    if there:
+    if exists:
         open_store(path).close()
         path.chmod(0o444)
     read_only.chmod(0o555)
     before = contents(read_only)
     answer = opened(path, AS_NOBODY, target)
-    assert answer.startswith(f"DatabaseUnwritable can't write the latency table {path}:"), answer
-    assert "make the folder writable" in answer
+    assert answer.startswith(f"DatabaseUnwritable cannot open the latency table {path}: "), answer
+    assert "Check the permissions of the file and its folder" in answer
     assert contents(read_only) == before
 
 
-def test_a_full_disk_is_named(tmp_path: Path, target: Target) -> None:
+def test_full_disk_is_named(tmp_path: Path, target: Target) -> None:
     answer = opened(tmp_path / "latency.sqlite", DISK_FULL, target)
-    assert answer.startswith("DatabaseUnwritable can't write the latency table"), answer
+    assert answer.startswith("DatabaseUnwritable cannot write the latency table"), answer
+    assert "Free disk space" in answer

@@ -1,4 +1,4 @@
-"""One measurement a device: others wait and are told for whom, and a killed one blocks nobody."""
+"""Device locks: waiting commands name the holder, and a killed holder blocks nothing."""
 
 import os
 import stat
@@ -34,7 +34,7 @@ def store(where: str) -> Iterator[Store]:
 
 @pytest.fixture
 def other(where: str, store: Store) -> Iterator[subprocess.Popen[str]]:
-    """Another process, which has the device `gpu-7`."""
+    """Another process that holds the device `gpu-7`."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, where, "gpu-7"],
         stdin=subprocess.PIPE,
@@ -49,37 +49,37 @@ def other(where: str, store: Store) -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
-def let_go(process: subprocess.Popen[str]) -> None:
+def release(process: subprocess.Popen[str]) -> None:
     process.communicate("x")
 
 
-def test_who_waits_is_told_for_whom_and_gives_up_in_time(store: Store, other: subprocess.Popen[str]) -> None:
+def test_waiting_names_the_holder_and_ends_at_the_limit(store: Store, other: subprocess.Popen[str]) -> None:
     said: list[str] = []
     holder = f"process {other.pid} on {node()}"
-    with pytest.raises(DeviceBusy, match=rf"gpu-7 was measured on by {holder} .*Type the same again") as caught:
+    with pytest.raises(DeviceBusy, match=rf"gpu-7 was in use by {holder} .*Run the command again") as caught:
         store.device_lock("gpu-7", said.append, wait_s=0.5).__enter__()
     assert caught.value.exit_code == 5
     assert said == [f"waiting for {holder}, which measures on this device"]
-    with store.device_lock("gpu-8", said.append, wait_s=0.0):  # another device is another matter
+    with store.device_lock("gpu-8", said.append, wait_s=0.0):  # another device is free
         assert len(said) == 1
 
 
-def test_a_turn_comes_when_the_other_one_has_ended(store: Store, other: subprocess.Popen[str]) -> None:
-    def hear(text: str) -> None:
-        let_go(other)
+def test_lock_is_acquired_when_the_holder_ends(store: Store, other: subprocess.Popen[str]) -> None:
+    def on_wait(text: str) -> None:
+        release(other)
 
-    with store.device_lock("gpu-7", hear, wait_s=60):
+    with store.device_lock("gpu-7", on_wait, wait_s=60):
         assert other.returncode == 0
 
 
-def test_a_killed_one_blocks_nobody(store: Store, other: subprocess.Popen[str]) -> None:
+def test_killed_holder_releases_the_lock(store: Store, other: subprocess.Popen[str]) -> None:
     other.kill()
     other.wait()
-    with store.device_lock("gpu-7", lambda text: None, wait_s=30):  # a server needs a moment to see it
+    with store.device_lock("gpu-7", lambda text: None, wait_s=30):  # a server notices it after a moment
         pass
 
 
-def test_one_process_may_hold_a_device_twice(store: Store, where: str) -> None:
+def test_one_process_can_hold_a_device_twice(store: Store, where: str) -> None:
     with store.device_lock("gpu-7", pytest.fail), open_store(where) as again, again.device_lock("gpu-7", pytest.fail):
         pass
     with store.device_lock("gpu-7", pytest.fail):
@@ -97,18 +97,18 @@ for _ in range(10):
 """
 
 
-def test_turns_never_overlap(where: str, store: Store) -> None:
+def test_holders_never_overlap(where: str, store: Store) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", MEASURE, where], stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    turns = sorted(
+    intervals = sorted(
         tuple(map(float, line.split())) for process in processes for line in process.communicate()[0].splitlines()
     )
-    assert len(turns) == 30
-    assert all(before[1] <= after[0] for before, after in pairwise(turns))
+    assert len(intervals) == 30
+    assert all(before[1] <= after[0] for before, after in pairwise(intervals))
 
 
-def test_the_file_is_everybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_users_can_write_the_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASTOOL_LOCKS", str(tmp_path))
     before = os.umask(0o077)
     try:
@@ -118,15 +118,23 @@ def test_the_file_is_everybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         os.umask(before)
     assert file.name == "nastool-GPU-1-x.lock"
     assert stat.S_IMODE(file.stat().st_mode) == 0o666
-    assert file.read_text() == ""  # who held it is gone
+    assert file.read_text() == ""  # the name of the holder is removed
 
 
-def test_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASTOOL_LOCKS", str(tmp_path))
     (tmp_path / "nastool-cpu.lock").symlink_to(tmp_path / "somebody's file")
-    with pytest.raises(DatabaseUnwritable, match=r"nastool-cpu\.lock.*NASTOOL_LOCKS"):
+    with pytest.raises(DatabaseUnwritable, match=r"cannot open the lock file .*nastool-cpu\.lock.*NASTOOL_LOCKS"):
         on_this_machine("cpu", pytest.fail, 0.0).__enter__()
     assert not (tmp_path / "somebody's file").exists()
+
+
+@pytest.mark.parametrize("name", ["missing", "a file"])
+def test_lock_folder_that_is_not_a_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("NASTOOL_LOCKS", str(tmp_path / name))
+    with pytest.raises(DatabaseUnwritable, match=rf"the folder .*{name} for lock files.*Create it, or unset NASTOOL_"):
+        lock_folder()
 
 
 AS_NOBODY = """
@@ -138,8 +146,8 @@ with on_this_machine("cpu", print, 30.0):
 """
 
 
-def test_another_user_takes_turns_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder as /tmp is: all may write, and a file belongs to who made it."""
+def test_other_users_share_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder like /tmp: all users can write, and a file belongs to its creator."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o1777)
         monkeypatch.setenv("NASTOOL_LOCKS", folder)

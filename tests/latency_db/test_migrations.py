@@ -1,7 +1,7 @@
-"""Tables of an older nastool: brought up to today's schema at one go, or left as they were.
+"""Tables of an older nastool are upgraded to the current schema in one transaction, or stay unchanged.
 
-assets/schema_1.sqlite was written by nastool at the commit before the schema changed: one target with a finished run
-of two parts in two rounds, and one with a run that was not finished.
+assets/schema_1.sqlite and schema_3.sqlite were written by nastool before the schema changed (schema 3: commit 04b878e).
+Each has one target with a finished run of two records in two rounds, and one with an unfinished run.
 """
 
 import shutil
@@ -18,13 +18,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, create_engine, text
 
-from latency_db.errors import DatabaseUnwritable, NewerSchema, NotADatabase
+from latency_db.errors import DatabaseDamaged, DatabaseUnwritable, NewerSchema, NotADatabase
 from latency_db.migrate import SCRIPTS, VERSION_TABLE, revision_name, upgrade
 from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 from latency_db.store import open_store
 from latency_db.target import Target
 
 SCHEMA_1 = Path(__file__).parent / "assets" / "schema_1.sqlite"
+SCHEMA_3 = Path(__file__).parent / "assets" / "schema_3.sqlite"
 STEM, HEAD = "shufflenet_v2/stem:1x28px->16k3s2->16", "shufflenet_v2/head:96x4px->128->10"
 OLD = Target(
     device_model="Some CPU @ 2 GHz",
@@ -59,18 +60,19 @@ def pragmas(path: Path) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def test_the_asset_is_of_the_first_schema() -> None:
+def test_assets_have_their_schemas() -> None:
     assert pragmas(SCHEMA_1) == (APPLICATION_ID, 1)
+    assert pragmas(SCHEMA_3) == (APPLICATION_ID, 3)
 
 
-def test_an_old_file_keeps_its_stacks_and_figures(old: Path) -> None:
-    for _ in range(2):  # brought up to date, then opened
+def test_old_file_keeps_its_targets_and_latencies(old: Path) -> None:
+    for _ in range(2):  # upgraded, then opened
         with open_store(old) as store:
             assert set(store.targets()) == {(OLD, 2), (replace(OLD, batch=8), 0)}
-            rows = store.table(OLD, [STEM, HEAD]).rows
+            records = store.table(OLD, [STEM, HEAD]).records
             first, second = store.runs()
-        assert {key: row.summary.latency_ms for key, row in rows.items()} == {STEM: 0.25, HEAD: 1.25}
-        assert rows[STEM].summary.n == 2
+        assert {key: record.summary.latency_ms for key, record in records.items()} == {STEM: 0.25, HEAD: 1.25}
+        assert records[STEM].summary.n == 2
         assert [(run.kind, run.origin, run.finished_at is None) for run in (first, second)] == [
             ("profile", "", False),
             ("profile", "", True),
@@ -79,16 +81,56 @@ def test_an_old_file_keeps_its_stacks_and_figures(old: Path) -> None:
     assert store.name == str(old)
 
 
-def test_an_old_unfinished_run_is_gone_on_with(old: Path) -> None:
+def test_schema_3_keeps_its_samples(tmp_path: Path) -> None:
+    """Anchor times of 0 become unknown; noise reasons and places stay."""
+    path = Path(shutil.copy(SCHEMA_3, tmp_path / "latency.sqlite"))
+    target = replace(OLD, protocol_version=2, clocks="governor performance, turbo on")
+    with open_store(path) as store:
+        assert set(store.targets()) == {(target, 2), (replace(target, batch=8), 0)}
+        head, stem = store.networks(target, "")
+        assert (head.summary.latency_ms, head.summary.unstable) == (1.25, "interrupted in 1 of 2 rounds")
+        assert (stem.summary.latency_ms, stem.summary.median_ms) == (0.25, 0.3825)
+        record, _ = store.records(1)
+        samples = [timed.sample for timed in record.samples]
+        assert [sample.noise_reason for sample in samples] == ["", "interrupted"]
+        assert [(sample.anchor_ms, sample.place) for sample in samples] == [(0.5, 1), (None, 0)]
+        assert samples[0].raw_ms == (1.25, 1.875, 2.5)
+        assert store.unfinished_run(replace(target, batch=8), {STEM: "hash-stem", HEAD: "hash-head"}, 3) == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE samples SET busy_ms_min = -1 WHERE round = 1", r"samples, row 1, .*, 1: busy_ms_min >= 0"),
+        ("UPDATE samples SET wall_ms_median = 9e999", r"samples, row 1, .*: wall_ms_median >= 0 AND"),
+        ("UPDATE samples SET calls = 'many'", r"is damaged"),
+        ("UPDATE contexts SET batch = 0", r"targets, row [0-9a-f]{16}: batch > 0"),
+        ("UPDATE profile_runs SET kind = 'guess'", r"profile_runs, row 1: kind IN"),
+    ],
+)
+def test_old_file_with_impossible_values_is_refused_and_unchanged(tmp_path: Path, statement: str, message: str) -> None:
+    path = Path(shutil.copy(SCHEMA_3, tmp_path / "latency.sqlite"))
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseDamaged, match=message), open_store(path) as store:
+        store.records(1)
+    if "many" not in statement:
+        assert path.read_bytes() == before
+
+
+def test_old_unfinished_run_is_resumed(old: Path) -> None:
     target = replace(OLD, batch=8)
     with open_store(old) as store:
         assert store.unfinished_run(target, {STEM: "hash-stem", HEAD: "hash-head"}, 3) == 2
         assert store.rounds_done(2) == 1
-        (part, _) = store.parts(2)
-        assert part.taken[0].sample.raw_ms == ()
+        (record, _) = store.records(2)
+        assert record.samples[0].sample.raw_ms == ()
 
 
-def test_two_copies_of_a_file_name_their_runs_alike(old: Path, tmp_path: Path) -> None:
+def test_copies_of_a_file_get_the_same_run_names(old: Path, tmp_path: Path) -> None:
     copy = shutil.copy(SCHEMA_1, tmp_path / "copy.sqlite")
     with open_store(old) as one, open_store(copy) as other:
         names = [run.uid for run in one.runs()]
@@ -96,7 +138,7 @@ def test_two_copies_of_a_file_name_their_runs_alike(old: Path, tmp_path: Path) -
         assert len(set(names)) == 2
 
 
-def test_migrations_make_what_the_models_say(where: str, new_database: Callable[[], URL]) -> None:
+def test_migrations_make_the_tables_of_the_models(where: str, new_database: Callable[[], URL]) -> None:
     open_store(where).close()
     engine = create_engine(where if "://" in where else f"sqlite:///{where}")
     with engine.connect() as connection:
@@ -105,11 +147,11 @@ def test_migrations_make_what_the_models_say(where: str, new_database: Callable[
     engine.dispose()
 
 
-def test_the_last_migration_is_the_schemas_version() -> None:
+def test_last_migration_has_the_schema_version() -> None:
     assert ScriptDirectory(str(SCRIPTS)).get_current_head() == revision_name(SCHEMA_VERSION)
 
 
-def test_a_table_on_a_server_is_brought_up_to_date_as_well(new_database: Callable[[], URL]) -> None:
+def test_table_on_a_server_is_upgraded(new_database: Callable[[], URL]) -> None:
     url = new_database()
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -117,14 +159,18 @@ def test_a_table_on_a_server_is_brought_up_to_date_as_well(new_database: Callabl
         names = [name for name in Target.__dataclass_fields__ if name not in NEW_IN_2]
         columns = ", ".join(names)
         connection.execute(
-            text(f"INSERT INTO contexts (id, created_at, {columns}) VALUES ('old', 'then', :{', :'.join(names)})"),
-            {name: getattr(OLD, name) for name in names},
+            text(f"INSERT INTO contexts (id, created_at, {columns}) VALUES ('old', :at, :{', :'.join(names)})"),
+            {name: getattr(OLD, name) for name in names} | {"at": "2026-01-02T03:04:05+00:00"},
         )
         connection.execute(
-            text("INSERT INTO profile_runs VALUES (1, 'old', 'space', 'digest', 'host', '0.1.0', 1, 'then', 'later')")
+            text("INSERT INTO profile_runs VALUES (1, 'old', 'space', 'digest', 'host', '0.1.0', 1, :at, :at)"),
+            {"at": "2026-01-02T03:04:05+00:00"},
         )
         connection.execute(text("INSERT INTO parts VALUES (1, 'stem', 'hash')"))
-        connection.execute(text("INSERT INTO samples VALUES (1, 'stem', 0, 5, 0.5, 0.6, 0.25, 0.375, 'later')"))
+        connection.execute(
+            text("INSERT INTO samples VALUES (1, 'stem', 0, 5, 0.5, 0.6, 0.25, 0.375, :at)"),
+            {"at": "2026-01-02T03:04:05+00:00"},
+        )
     engine.dispose()
     with open_store(url.render_as_string(hide_password=False)) as store:
         assert store.targets() == [(OLD, 1)]
@@ -143,7 +189,7 @@ with open_store(sys.argv[1]) as store:
 """
 
 
-def test_several_may_open_an_old_file_at_once(old: Path) -> None:
+def test_several_commands_may_open_an_old_file_at_the_same_time(old: Path) -> None:
     openers = [
         subprocess.Popen(
             [sys.executable, "-c", OPENER, str(old)],
@@ -180,32 +226,32 @@ open_store(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("statements", [0, 3, 9, 16])
-def test_a_migration_that_was_killed_did_not_happen(old: Path, statements: int) -> None:
+@pytest.mark.parametrize("statements", [0, 3, 9, 16, 40])
+def test_killed_migration_leaves_the_file_unchanged(old: Path, statements: int) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(old), str(statements)], check=False)
     assert done.returncode == -9
     assert pragmas(old) == (APPLICATION_ID, 1)
-    test_an_old_file_keeps_its_stacks_and_figures(old)
+    test_old_file_keeps_its_targets_and_latencies(old)
 
 
-def test_a_revision_of_a_newer_nastool_is_refused(where: str, tmp_path: Path) -> None:
+def test_revision_of_a_newer_nastool_is_refused(where: str, tmp_path: Path) -> None:
     open_store(where).close()
     engine = create_engine(where if "://" in where else f"sqlite:///{where}")
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0007'"))
     engine.dispose()
-    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 4\. Type pip install --upgrade"):
+    with pytest.raises(NewerSchema, match=r"has schema 7, and this nastool knows up to 4\. Run pip install --upgrade"):
         open_store(where)
 
 
 @pytest.mark.parametrize("statement", [f"DROP TABLE {VERSION_TABLE}", f"DELETE FROM {VERSION_TABLE}"])
-def test_a_table_that_does_not_say_its_schema_is_refused(where: str, statement: str) -> None:
+def test_table_without_a_schema_version_is_refused(where: str, statement: str) -> None:
     open_store(where).close()
     engine = create_engine(where if "://" in where else f"sqlite:///{where}")
     with engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
-    with pytest.raises(NotADatabase, match=r"is damaged|did not make"):
+    with pytest.raises((NotADatabase, DatabaseDamaged), match=r"is damaged|did not make"):
         open_store(where)
 
 
@@ -213,7 +259,7 @@ AS_NOBODY = """
 import os, sys
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
-if os.geteuid() == 0: os.setuid(65534)  # root may write anywhere
+if os.geteuid() == 0: os.setuid(65534)  # root can write anywhere
 try:
     open_store(sys.argv[1])
 except LatencyDbError as problem:
@@ -221,14 +267,16 @@ except LatencyDbError as problem:
 """
 
 
-def test_an_old_file_that_can_not_be_changed_says_what_to_do(read_only: Path) -> None:
+def test_old_file_that_cannot_be_upgraded_is_named(read_only: Path) -> None:
     path = Path(shutil.copy(SCHEMA_1, read_only / "latency.sqlite"))
     path.chmod(0o444)
     read_only.chmod(0o555)
     command = [sys.executable, "-c", AS_NOBODY, str(path)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.stderr == ""
-    assert answer.stdout.startswith(f"{DatabaseUnwritable.__name__} {path} was written by an older nastool"), answer
+    assert answer.stdout.startswith(
+        f"{DatabaseUnwritable.__name__} cannot upgrade {path}, which was written by an older"
+    ), answer
     assert "copy the file and name the copy with --db" in answer.stdout
     assert path.read_bytes() == SCHEMA_1.read_bytes()
     assert [file.name for file in read_only.iterdir()] == ["latency.sqlite"]

@@ -1,4 +1,4 @@
-"""A server that can't be used says why and what to type, and never a password."""
+"""Errors of a server name the reason and the remedy, and never a password."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
 
-NOWHERE = "postgresql+psycopg://ann:s3cret@127.0.0.1:1/latency"  # port 1: nobody listens there
+NOWHERE = "postgresql+psycopg://ann:s3cret@127.0.0.1:1/latency"  # no server listens on port 1
 
 
 def shown(url: URL) -> str:
@@ -25,11 +25,11 @@ def refused(where: str, *expected: str) -> None:
     assert caught.value.exit_code == 2
     assert "s3cret" not in message
     assert "***" not in message
-    for piece in ("can't be used", "or name a file with --db", *expected):
+    for piece in ("cannot be used", "or name a file with --db", *expected):
         assert piece in message
 
 
-def test_nobody_listens() -> None:
+def test_no_server() -> None:
     refused(NOWHERE, "postgresql+psycopg://ann@127.0.0.1:1/latency", "refused")
 
 
@@ -47,7 +47,7 @@ def test_no_such_user(server: URL) -> None:
 
 @pytest.fixture
 def may_not_write(server: URL, new_database: Callable[[], URL]) -> Iterator[URL]:
-    """A user who may log in, and not make tables."""
+    """A user who can log in but not create tables."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     url = new_database()
     schema = str(url.query["options"]).removeprefix("-csearch_path=")
@@ -61,11 +61,11 @@ def may_not_write(server: URL, new_database: Callable[[], URL]) -> Iterator[URL]
     engine.dispose()
 
 
-def test_a_user_who_may_not_make_tables(may_not_write: URL) -> None:
-    refused(shown(may_not_write), "permission denied", "may make tables there")
+def test_user_without_permission_to_create_tables(may_not_write: URL) -> None:
+    refused(shown(may_not_write), "permission denied", "may create tables there")
 
 
-def test_another_programs_tables_are_left_alone(new_database: Callable[[], URL]) -> None:
+def test_tables_of_another_program_stay_unchanged(new_database: Callable[[], URL]) -> None:
     url = new_database()
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -77,8 +77,8 @@ def test_another_programs_tables_are_left_alone(new_database: Callable[[], URL])
     engine.dispose()
 
 
-def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], target: Target) -> None:
-    """With migrations of their own, under Alembic's usual name."""
+def test_tables_of_other_programs_may_coexist(new_database: Callable[[], URL], target: Target) -> None:
+    """With their own migrations under Alembic's default name."""
     url = new_database()
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -90,10 +90,10 @@ def test_other_programs_may_live_beside_ours(new_database: Callable[[], URL], ta
             assert store.targets() == []
 
 
-def test_a_run_goes_on_when_the_server_dropped_the_connection(
+def test_run_continues_after_the_server_dropped_the_connection(
     server: URL, new_database: Callable[[], URL], target: Target
 ) -> None:
-    """As when it is started anew between two rounds of a long profile."""
+    """As if it was restarted between two rounds of a long profile."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with open_store(shown(new_database())) as store:
         run = store.begin_run(target, "space", "digest", {"stem": "hash"}, 2, "1")
@@ -110,13 +110,13 @@ def test_a_run_goes_on_when_the_server_dropped_the_connection(
     engine.dispose()
 
 
-def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)  # as where it is not installed
-    with pytest.raises(DatabaseUnreachable, match=r"needs the driver psycopg\. Type pip install 'nastool\[postgres\]'"):
+def test_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)  # as if it were not installed
+    with pytest.raises(DatabaseUnreachable, match=r"needs the driver psycopg\. Run pip install 'nastool\[postgres\]'"):
         open_store(NOWHERE)
 
 
-def test_a_servers_password_is_not_written_into_a_run(tmp_path: Path) -> None:
+def test_password_of_a_server_is_not_written_into_a_run(tmp_path: Path) -> None:
     from toolchain.config import parse_config
 
     config = parse_config("", {"profile.db": NOWHERE}, "test")

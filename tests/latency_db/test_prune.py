@@ -1,4 +1,4 @@
-"""What is removed is what nobody reads any more."""
+"""Runs that no read uses any more are removed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ def run(store: Store, target: Target, keys: str, ms: float, finish: bool = True)
     return number
 
 
-def test_each_parts_newest_run_is_kept(store: Store, target: Target) -> None:
+def test_newest_run_of_each_record_is_kept(store: Store, target: Target) -> None:
     other = replace(target, batch=16)
     old = run(store, target, "ab", 1.0)
     half_old = run(store, target, "bc", 2.0)
@@ -42,17 +42,28 @@ def test_each_parts_newest_run_is_kept(store: Store, target: Target) -> None:
     assert superseded(store, NOW) == ()
 
 
-def test_a_run_that_may_be_gone_on_with_is_kept_for_a_day(store: Store, target: Target) -> None:
+def test_unfinished_run_is_kept_for_a_day(store: Store, target: Target) -> None:
     begun = run(store, target, "ab", 1.0, finish=False)
     run(store, target, "ab", 2.0)
-    run(store, target, "d", 1.0, finish=False)  # nothing newer has its part
+    run(store, target, "d", 1.0, finish=False)  # its record has no newer measurement
     assert superseded(store, NOW) == ()
     assert [one.id for one in superseded(store, NOW + timedelta(days=2))] == [begun]
 
 
-def test_what_was_copied_later_but_measured_earlier_goes_first(store: Store, target: Target) -> None:
+def test_imported_run_is_superseded_by_one_that_was_measured_here(store: Store, target: Target) -> None:
     here = run(store, target, "a", 1.0)
-    copied = replace(store.run(here), uid="elsewhere", finished_at="2020-01-01T00:00:00+00:00")
-    assert store.add_copy(copied, target, store.parts(here))
+    copied = replace(store.run(here), uid="elsewhere", kind="import")
+    assert store.add_copy(copied, target, store.records(here))
     (old,) = superseded(store, NOW)
     assert old.uid == "elsewhere"
+
+
+@pytest.mark.parametrize("clock", ["1970-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"])
+def test_run_with_a_wrong_clock_is_superseded_by_a_later_one(store: Store, target: Target, clock: str) -> None:
+    first = run(store, target, "a", 1.0)
+    wrong = replace(store.run(first), uid="wrong clock", started_at=clock, finished_at=clock)
+    assert store.add_copy(wrong, target, store.records(first))
+    assert [old.id for old in superseded(store, NOW)] == [first]
+    last = run(store, target, "a", 2.0)
+    assert [old.uid for old in superseded(store, NOW)][1:] == ["wrong clock"]
+    assert store.table(target, "a").records["a"].run_id == last

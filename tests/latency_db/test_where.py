@@ -1,38 +1,39 @@
-"""A file or a server: what is taken for which, and that no password is shown."""
+"""Addresses of files and servers, and that no password is printed."""
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
 from latency_db import where
-from latency_db.errors import DatabaseUnreachable
+from latency_db.errors import BadAddress
 
 SERVER = "postgresql+psycopg://ann:s3cret@farm:5433/latency"
 
 
 @pytest.mark.parametrize("text", ["latency.sqlite", "a folder/x.sqlite", "/abs/x", "postgresql", "C:x.sqlite"])
-def test_a_path_is_a_file(text: str) -> None:
+def test_path_is_a_file(text: str) -> None:
     assert where.parse(text) == Path(text)
     assert where.parse(Path(text)) == Path(text)
     assert where.shown(text) == text
 
 
-def test_sqlites_own_urls_are_files() -> None:
+def test_sqlite_urls_are_files() -> None:
     assert where.parse("sqlite:///runs/latency.sqlite") == Path("runs/latency.sqlite")
     assert where.parse("sqlite:////abs/latency.sqlite") == Path("/abs/latency.sqlite")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql", "postgres"])
-def test_a_servers_url_is_driven_by_psycopg(scheme: str) -> None:
-    found = where.parse(f"{scheme}://ann:s3cret@farm:5433/latency")
-    assert isinstance(found, URL)
-    assert (found.drivername, found.host, found.port, found.database) == ("postgresql+psycopg", "farm", 5433, "latency")
-    assert found.password == "s3cret"
+def test_server_url_uses_psycopg(scheme: str) -> None:
+    url = where.parse(f"{scheme}://ann:s3cret@farm:5433/latency")
+    assert isinstance(url, URL)
+    assert (url.drivername, url.host, url.port, url.database) == ("postgresql+psycopg", "farm", 5433, "latency")
+    assert url.password == "s3cret"
 
 
 @pytest.mark.parametrize("text", [SERVER, f"{SERVER}?sslpassword=s3cret&passfile=s3cret&sslmode=require"])
-def test_a_password_is_not_shown_and_the_rest_can_be_typed_again(text: str) -> None:
+def test_shown_address_has_no_password_and_is_valid(text: str) -> None:
     shown = where.shown(text)
     assert "s3cret" not in shown
     assert "***" not in shown
@@ -44,18 +45,68 @@ def test_a_password_is_not_shown_and_the_rest_can_be_typed_again(text: str) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["mysql://ann:s3cret@farm/x", "postgresql+psycopg2://ann:s3cret@farm/x", "postgresql://ann:s3cret@farm:port/x"],
+    [
+        "mysql://ann:s3cret@farm/x",
+        "postgresql+psycopg2://ann:s3cret@farm/x",
+        "postgresql://ann:s3cret@farm:port/x",
+        "postgresql:/ann:s3cret@farm/x",
+        "postgresql//ann:s3cret@farm/x",
+        "ann:s3cret@farm/x",
+        " mysql://ann:s3cret@farm/x",
+        "postgresql ://ann:s3cret@farm/x",
+        "postgresql://ann:p@s3cret@farm/x",
+        "postgresql://ann:p@ss/s3cret@farm/x",
+        "postgresql://ann@farm:s3cret/x",
+        "sqlite:/ann:s3cret@farm",
+    ],
 )
-def test_other_addresses_are_refused_without_the_password(text: str) -> None:
-    with pytest.raises(
-        DatabaseUnreachable, match=r"Write --db latency\.sqlite for a file, or --db postgresql"
-    ) as caught:
+def test_misread_address_is_refused_without_the_password(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
         where.parse(text)
+    assert re.search(r"Give --db latency\.sqlite for a file, or --db postgresql|Write an @, / or :", str(caught.value))
     assert "s3cret" not in str(caught.value)
-    assert "s3cret" not in where.shown(text)
+    assert where.shown(text) == "an unreadable address"
 
 
-def test_a_file_exists_when_it_does_and_a_server_always(tmp_path: Path) -> None:
+def test_spaces_around_a_url_are_ignored() -> None:
+    assert where.parse(f" {SERVER} ") == where.parse(SERVER)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "the name of the latency table is empty. Give --db latency.sqlite"),
+        ("   ", "the name of the latency table is empty."),
+        ("sqlite://", "the name of the latency table is empty."),
+        (":memory:", ":memory: would be lost when the command ends."),
+        ("sqlite:///:memory:", ":memory: would be lost when the command ends."),
+        ("a\0b.sqlite", "the file name 'a\\x00b.sqlite' contains a NUL character."),
+        ("caf\udce9.sqlite", "the file name 'caf\\udce9.sqlite' is not valid UTF-8."),
+    ],
+)
+def test_name_that_cannot_be_a_file_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        where.parse(text)
+    assert str(caught.value).startswith(expected)
+
+
+def test_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert where.parse("~/tables/x.sqlite") == Path("/home/ann/tables/x.sqlite")
+    assert where.parse("~x.sqlite") == Path("~x.sqlite")
+
+
+def test_user_without_a_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container with a user id that has no passwd entry."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(
+        BadAddress, match=r"~/x\.sqlite cannot be expanded: this user has no home folder\. Give the full"
+    ):
+        where.parse("~/x.sqlite")
+
+
+def test_server_is_assumed_to_exist(tmp_path: Path) -> None:
     assert not where.exists(tmp_path / "x.sqlite")
     (tmp_path / "x.sqlite").touch()
     assert where.exists(str(tmp_path / "x.sqlite"))

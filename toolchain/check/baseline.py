@@ -68,8 +68,8 @@ def stored_baseline(db: str, graph: str, target: Target) -> Baseline:
 def _newest(store: Store, db: str, graph: str, target: Target) -> Baseline | None:
     statistic = latency_statistic(target.threads, target.device_kind)
     for run in reversed(store.runs(target)):
-        for part in store.parts(run.id) if run.finished_at is not None else ():
-            samples = [taken.sample for taken in part.taken if taken.sample.noise_reason in COUNTED]
+        for part in store.records(run.id) if run.finished_at is not None else ():
+            samples = [taken.sample for taken in part.samples if taken.sample.noise_reason in COUNTED]
             if part.graph_hash == graph and samples:
                 rounds = [(statistic([sample]), sample.anchor_ms) for sample in samples]
                 return Baseline(f"{shown(db)}, run {run.id} of {run.finished_at}", stored=rounds)
@@ -81,7 +81,7 @@ def _missing_on_target(store: Store, db: str, graph: str, target: Target) -> Mis
     targets = {known.id: known for known, _ in store.targets() if not known.estimate and known.id != target.id}
     for run in reversed(store.runs()):
         measured = run.finished_at is not None and run.target_id in targets
-        if measured and any(part.graph_hash == graph for part in store.parts(run.id)):
+        if measured and any(part.graph_hash == graph for part in store.records(run.id)):
             differences = "; ".join(target.differences(targets[run.target_id]))
             return TargetMismatch(f"{shown(db)} has this network on another target only: {differences}")
     return _missing(db, graph)

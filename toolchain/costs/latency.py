@@ -139,7 +139,7 @@ def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
         MissingLatency: a block variant of the space was not measured.
     """
     prefix, unstable = network_prefix(space), table.unstable()
-    keys = [key for key in table.rows if key.startswith(prefix)]
+    keys = [key for key in table.records if key.startswith(prefix)]
     stable = [key for key in keys if key not in unstable]
     chosen = stable if 2 * len(stable) >= len(keys) else keys
     measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
@@ -150,7 +150,7 @@ def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choi
     """The latency of a choice at a position: from the record of that position if there is one, else of its geometry."""
     key = block_key(space, space.blocks[number], choice)
     positioned = position_key(key, number)
-    return table.latency_ms(positioned if positioned in table.rows else key)
+    return table.latency_ms(positioned if positioned in table.records else key)
 
 
 def _target_text(target: Target) -> str:

@@ -49,9 +49,9 @@ def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -
     target, plan, db = _target(config, space), measurement_plan(config), config.profile.db
     if exists(db):
         table = load_table(space, target.target, db)
-        stored = sum(key.startswith(network_prefix(space)) for key in table.rows)
+        stored = sum(key.startswith(network_prefix(space)) for key in table.records)
         needed = 0 if target.target.estimate else min(plan.networks, space.size)
-        if all(variant.key in table.rows for variant in variants(space)) and stored >= needed:
+        if all(variant.key in table.records for variant in variants(space)) and stored >= needed:
             return Profiled(table, table.target, shown(db))
     return profile_space(space, target, plan, db, progress)
 
@@ -113,11 +113,11 @@ def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
         table = store.table(target, keys)
         networks = () if target.estimate else store.networks(target, network_prefix(space), without="verify")
         whole = {row.key: row for row in networks}
-    if target.backend == REGRESSION and (stem := table.rows.get(stem_key(space))):
+    if target.backend == REGRESSION and (stem := table.records.get(stem_key(space))):
         # rows of one fit alone: another one shared out the same milliseconds in another way
-        table = replace(table, rows={key: row for key, row in table.rows.items() if row.run_id == stem.run_id})
+        table = replace(table, records={key: row for key, row in table.records.items() if row.run_id == stem.run_id})
         whole = {key: row for key, row in whole.items() if row.run_id == stem.run_id}
-    return replace(table, rows={**table.rows, **whole})
+    return replace(table, records={**table.records, **whole})
 
 
 def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:

@@ -1,6 +1,10 @@
-"""Rename contexts to targets and the anchor network to the anchor network; unknown anchor times become NULL.
+"""Rename tables and columns to the terms of the code, store unknown anchor times as NULL, and check values.
 
-A target's id is a hash over its fields, so renaming a field changes every id.
+contexts -> targets, parts -> records, reference_ms -> anchor_ms, disturbed -> noise_reason,
+precision_found -> compute_precision. The id of a target is a hash over its fields, so renaming a field changes it.
+
+Rows with values that the new CHECK constraints refuse stop the migration: nastool never wrote them, and dropping them
+would lose measurements without a word.
 
 Revision: 0004
 """
@@ -11,6 +15,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from latency_db.migrate import InvalidRows
+
 revision = "0004"
 down_revision = "0003"
 
@@ -19,6 +25,29 @@ RUNTIME = ["device_model", "device_cores", "backend", "backend_version", "provid
 SYSTEM = ["affinity", "os", "exporter", "protocol_version", "device_kind", "capability", "driver"]
 FIELDS = [*RUNTIME, *SYSTEM, "compute_precision", "clocks"]
 
+CHECKS = {
+    "targets": {
+        "batch_positive": "batch > 0",
+        "threads_positive": "threads > 0",
+        "cores_not_negative": "device_cores >= 0",
+    },
+    "profile_runs": {
+        "kind_known": "kind IN ('profile', 'verify', 'fit', 'import', 'estimate')",
+        "planned_rounds_not_negative": "planned_rounds >= 0",
+    },
+    "samples": {
+        "round_not_negative": "round >= 0",
+        "calls_positive": "calls > 0",
+        "wall_ms_min_in_range": "wall_ms_min >= 0 AND wall_ms_min <= 1e9",
+        "wall_ms_median_in_range": "wall_ms_median >= 0 AND wall_ms_median <= 1e9",
+        "busy_ms_min_in_range": "busy_ms_min >= 0 AND busy_ms_min <= 1e9",
+        "busy_ms_median_in_range": "busy_ms_median >= 0 AND busy_ms_median <= 1e9",
+        "anchor_ms_in_range": "anchor_ms IS NULL OR (anchor_ms > 0 AND anchor_ms <= 1e9)",
+        "place_known_or_minus_1": "place >= -1",
+    },
+}
+ROW_NAMES = {"targets": ["id"], "profile_runs": ["id"], "samples": ["run_id", "key", "round"]}
+
 
 def upgrade() -> None:
     op.rename_table("contexts", "targets")
@@ -26,12 +55,26 @@ def upgrade() -> None:
     op.drop_index("ix_profile_runs_context_id", "profile_runs")
     op.execute("ALTER TABLE profile_runs RENAME COLUMN context_id TO target_id")
     op.create_index("ix_profile_runs_target_id", "profile_runs", ["target_id"])
-    op.execute("ALTER TABLE samples RENAME COLUMN reference_ms TO anchor_ms")
+    op.rename_table("parts", "records")
     op.execute("ALTER TABLE samples RENAME COLUMN disturbed TO noise_reason")
+    op.execute("ALTER TABLE samples RENAME COLUMN reference_ms TO anchor_ms")
     with op.batch_alter_table("samples") as samples:
         samples.alter_column("anchor_ms", existing_type=sa.Double(), nullable=True, server_default=None)
     op.execute("UPDATE samples SET anchor_ms = NULL WHERE anchor_ms = 0")
+    for table, conditions in CHECKS.items():
+        _add_checks(table, conditions)
     _update_target_ids()
+
+
+def _add_checks(table: str, conditions: dict[str, str]) -> None:
+    names = ", ".join(ROW_NAMES[table])
+    for condition in conditions.values():
+        invalid = sa.text(f"SELECT {names} FROM {table} WHERE NOT ({condition})")
+        if row := op.get_bind().execute(invalid).first():
+            raise InvalidRows(f"table {table}, row {', '.join(map(str, row))}: {condition} does not hold")
+    with op.batch_alter_table(table) as batch:
+        for name, condition in conditions.items():
+            batch.create_check_constraint(name, sa.text(condition))
 
 
 def _update_target_ids() -> None:

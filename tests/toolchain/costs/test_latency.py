@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from latency_db.errors import MissingLatency
-from latency_db.table import LatencyTable, Row, Sample, summarize
+from latency_db.table import LatencyTable, Record, Sample, summarize
 from latency_db.target import Target
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.latency import block_key, head_key, latency_cost, latency_model, network_key, stem_key
@@ -32,13 +32,13 @@ def table_of(tiny_space: SearchSpace, target: Target) -> TableOf:
             network_key(tiny_space, arch): row(network_key(tiny_space, arch), whole(total.cost(arch)))
             for arch in stratified(tiny_space, count, seed=0)
         }
-        return LatencyTable(target, {**variants.rows, **networks})
+        return LatencyTable(target, {**variants.records, **networks})
 
     return make
 
 
-def row(key: str, ms: float) -> Row:
-    return Row(key, summarize([Sample(1, ms, ms, ms, ms)], threads=1), "hash", 1)
+def row(key: str, ms: float) -> Record:
+    return Record(key, summarize([Sample(1, ms, ms, ms, ms)], threads=1), "hash", 1)
 
 
 def drawn(space: SearchSpace, count: int = 50) -> list[Architecture]:
@@ -78,7 +78,7 @@ def test_networks_of_another_space_are_ignored(
     table = table_of(4, lambda total: 2 * total)
     arch = paper_space.all_same("choice_3")
     other = {network_key(paper_space, arch): row(network_key(paper_space, arch), 99.0)}
-    model = latency_model(tiny_space, LatencyTable(table.target, {**table.rows, **other}))
+    model = latency_model(tiny_space, LatencyTable(table.target, {**table.records, **other}))
     assert (model.calibration.networks, model.calibration.scale) == (4, pytest.approx(2.0))
 
 
@@ -114,6 +114,6 @@ def test_an_impossible_limit_names_the_upper_bound_and_its_margin(tiny_space: Se
 
 def test_a_block_variant_without_a_measurement_is_an_error(tiny_space: SearchSpace, table_of: TableOf) -> None:
     table = table_of(5)
-    rows = {key: row for key, row in table.rows.items() if key != head_key(tiny_space)}
+    rows = {key: row for key, row in table.records.items() if key != head_key(tiny_space)}
     with pytest.raises(MissingLatency, match="head"):
         latency_model(tiny_space, LatencyTable(table.target, rows))

@@ -40,7 +40,7 @@ def table(config: Config, space: SearchSpace) -> LatencyTable:
 
 def test_a_table_of_estimates_says_so(table: LatencyTable, space: SearchSpace) -> None:
     assert table.target.estimate
-    assert {row.summary.n for row in table.rows.values()} == {1}, "repeating a computation tells nothing"
+    assert {row.summary.n for row in table.records.values()} == {1}, "repeating a computation tells nothing"
     assert latency_cost(space, table).convention.startswith(
         "estimate, not measured: sum of estimated variants, batch 8"
     )
@@ -85,7 +85,7 @@ def test_commands_say_estimate(nastool: Callable[..., Any], tmp_path: Path) -> N
     other = ("--device", "titanxp", "--estimate", "--batch", "64", "--space", small)
     refused = nastool("space", *other, "--latency", "1ms", cwd=tmp_path)
     assert refused.code == 2
-    assert "batch: 64 here, 8 there. Type nastool profile --estimate with" in " ".join(refused.stderr.split())
+    assert "batch: 64 here, 8 there. Run nastool profile --estimate with" in " ".join(refused.stderr.split())
 
 
 def test_every_command_that_names_a_stack_says_estimate(
@@ -109,9 +109,9 @@ def test_every_command_that_names_a_stack_says_estimate(
 def test_an_estimate_is_not_calibrated_on_itself(config: Config, table: LatencyTable, space: SearchSpace) -> None:
     """Tables of before have whole networks as well: they change nothing."""
     arch = space.architecture([space.blocks[0].choices[0].key])
-    assert not any(key.startswith(network_prefix(space)) for key in table.rows)
-    row = replace(table.rows[stem_key(space)], key=network_key(space, arch))
-    model = latency_model(space, replace(table, rows={**table.rows, row.key: row}))
+    assert not any(key.startswith(network_prefix(space)) for key in table.records)
+    row = replace(table.records[stem_key(space)], key=network_key(space, arch))
+    model = latency_model(space, replace(table, records={**table.records, row.key: row}))
     for cost in (model.predicted, model.upper):
         assert cost.cost(arch) == latency_cost(space, table).cost(arch)
     assert str(model.calibration) == "sum of variants; its error is unknown, and no margin is kept"

@@ -66,4 +66,4 @@ def test_what_was_timed_is_kept_and_no_part_of_a_calibration(tiny_space: SearchS
         (run,) = store.runs()
         (row,) = store.networks(target.target, network_prefix(tiny_space))
     assert (run.kind, row.summary.latency_ms) == ("verify", found.latency_ms)
-    assert load_table(tiny_space, target.target, db).rows == {}
+    assert load_table(tiny_space, target.target, db).records == {}

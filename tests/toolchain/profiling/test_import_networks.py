@@ -95,7 +95,7 @@ def test_another_batch_or_device_is_another_table(
     for device, batch in (("titanxp", 1), ("t4", 32)):
         other = regression_target(device, "fp32", batch)
         with open_store(config.profile.db) as store:
-            assert store.table(other, ["shufflenet_v2/stem:1x28px->16k3s2->16"]).rows == {}
+            assert store.table(other, ["shufflenet_v2/stem:1x28px->16k3s2->16"]).records == {}
 
 
 def test_bad_lines_are_named_and_nothing_is_stored(

@@ -124,13 +124,13 @@ def first_reference_ms(config: Config) -> float:
 
 
 def test_stores_the_devices_latencies(first: Profiled, profiled: Config, space: SearchSpace, known: Known) -> None:
-    assert {key: row.summary.latency_ms for key, row in first.table.rows.items()} == known
-    assert {row.summary.rounds for row in first.table.rows.values()} == {3}
-    assert {row.summary.n for row in first.table.rows.values()} == {3 * fake.SAMPLES}
+    assert {key: row.summary.latency_ms for key, row in first.table.records.items()} == known
+    assert {row.summary.rounds for row in first.table.records.values()} == {3}
+    assert {row.summary.n for row in first.table.records.values()} == {3 * fake.SAMPLES}
     assert first.table.unstable() == {}
-    (anchor_ms,) = {row.summary.anchor_ms for row in first.table.rows.values()}
+    (anchor_ms,) = {row.summary.anchor_ms for row in first.table.records.values()}
     assert anchor_ms == first_reference_ms(profiled)
-    assert {row.summary.mad_ms for row in first.table.rows.values()} == {0.0}
+    assert {row.summary.mad_ms for row in first.table.records.values()} == {0.0}
     assert (first.target.backend, first.target.batch, first.target.threads) == ("fake", 8, 1)
     assert load_table(space, first.target, profiled.profile.db) == first.table
 
@@ -162,7 +162,7 @@ def test_a_profile_that_was_killed_goes_on_with_its_round(
     with pytest.raises(Killed):
         profile(config, space, KilledAfter(parts_timed))
     assert (
-        load_table(space, require_target(config.profile).target, config.profile.db).rows == {}
+        load_table(space, require_target(config.profile).target, config.profile.db).records == {}
     )  # what is half done is not read
     log = Log()
     table = profile(config, space, log).table
@@ -170,7 +170,7 @@ def test_a_profile_that_was_killed_goes_on_with_its_round(
     assert [line for line in log.lines if "resuming" in line] == (
         [f"resuming with round {rounds_kept + 1} of 3"] if rounds_kept else []
     )
-    assert {key: row.summary.latency_ms for key, row in table.rows.items()} == known
+    assert {key: row.summary.latency_ms for key, row in table.records.items()} == known
     assert rows(config.profile.db, "SELECT count(*), count(finished_at) FROM profile_runs") == [(1, 1)]
     assert rows(config.profile.db, "SELECT DISTINCT count(*) FROM samples GROUP BY key") == [(3,)]
 
@@ -224,7 +224,7 @@ def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled
 
 def test_asked_again_a_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     again = profile(profiled, space, Quiet()).table
-    assert {row.run_id for row in again.rows.values()}.isdisjoint(row.run_id for row in first.table.rows.values())
+    assert {row.run_id for row in again.records.values()}.isdisjoint(row.run_id for row in first.table.records.values())
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]
 
 

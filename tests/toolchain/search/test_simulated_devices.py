@@ -15,7 +15,7 @@ import pytest
 
 from exporters.backends import CompileSpec, fake
 from exporters.graph.anchor import KEY as REFERENCE
-from latency_db.table import REPRODUCED, LatencyTable, Row, summarize
+from latency_db.table import REPRODUCED, LatencyTable, Record, summarize
 from latency_db.target import Target
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel, latency_cost, latency_model, network_key
@@ -63,7 +63,7 @@ def world(target: Target, tmp_path_factory: pytest.TempPathFactory) -> World:
     for number, part in enumerate(variants(space)):
         export_for_timing(part.build(), part.input_shape, folder / f"{number}.onnx")
         known[part.key] = fake.latency_ms(folder / f"{number}.onnx", batch=32)
-    exact = LatencyTable(target, {key: Row(key, summarize([measured(ms)], 1), "", 1) for key, ms in known.items()})
+    exact = LatencyTable(target, {key: Record(key, summarize([measured(ms)], 1), "", 1) for key, ms in known.items()})
     return World(space, target, known, latency_cost(space, exact))
 
 
@@ -148,7 +148,7 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
     by_sum = best_by_sum(search, model, most_ms)
     wrong = (
         key
-        for key, row in table.rows.items()
+        for key, row in table.records.items()
         if not row.summary.unstable and row.summary.latency_ms > device.truth(key) * WORST
     )
     return Told(
@@ -170,7 +170,7 @@ def profiled(world: World, ready: ReadyTarget, seed: int, networks: int) -> Late
     keys = [*world.parts_ms, *(network_key(world.space, arch) for arch in archs)]
     files = {key: Path(key) for key in keys}
     found = rounds.summarize_files(files, ready, replace(PLAN, seed=seed), "latency.sqlite", Quiet())
-    return LatencyTable(world.target, {key: Row(key, summary, "", 1) for key, summary in found.items()})
+    return LatencyTable(world.target, {key: Record(key, summary, "", 1) for key, summary in found.items()})
 
 
 def best_by_sum(search: Search, model: LatencyModel, most_ms: float) -> Architecture:
