@@ -52,7 +52,7 @@ def test_tells_of_the_table(nastool: Callable[..., Any], tmp_path: Path) -> None
     (tmp_path / "letter.sqlite").write_text("dear editor")
     wrong = table("--db", "letter.sqlite")
     assert not wrong["works"]
-    assert "letter.sqlite is no latency table" in wrong["detail"]
+    assert "letter.sqlite is not a latency table" in wrong["detail"]
 
 
 def test_for_people() -> None:

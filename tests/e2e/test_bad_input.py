@@ -264,21 +264,21 @@ def test_table_of_a_newer_nastool(command: str | tuple[str, ...], job: Any, nast
         job.folder,
         command,
         "latency.sqlite has schema 9",
-        "Type pip install --upgrade nastool, or name another file with --db",
+        "Run pip install --upgrade nastool, or name another file with --db",
     )
 
 
 @pytest.mark.parametrize("command", USES_OF_THE_TABLE, ids=lambda words: str(words).split()[0])
 def test_table_that_is_no_database(command: str | tuple[str, ...], job: Any, nastool: Nastool) -> None:
     (job.folder / "latency.sqlite").write_text("a letter to the editor\n" * 100)
-    refused(nastool, job.folder, command, "latency.sqlite is no latency table", "Name another file with --db")
+    refused(nastool, job.folder, command, "latency.sqlite is not a latency table", "Name another file with --db")
 
 
 def test_database_of_another_program(job: Any, nastool: Nastool) -> None:
     connection = sqlite3.connect(job.folder / "diary.sqlite")
     connection.execute("CREATE TABLE days (text)")
     connection.close()
-    refused(nastool, job.folder, "profile --db diary.sqlite", "diary.sqlite is another program's database", "with --db")
+    refused(nastool, job.folder, "profile --db diary.sqlite", "diary.sqlite is a database of another program", "with --db")
 
 
 def test_table_with_a_damaged_page(job: Any, nastool: Nastool) -> None:
@@ -287,13 +287,13 @@ def test_table_with_a_damaged_page(job: Any, nastool: Nastool) -> None:
     content[4096:] = b"\xff" * (len(content) - 4096)
     table.write_bytes(content)
     refused(
-        nastool, job.folder, "search --latency 1s", "latency.sqlite is damaged", "remove it and type nastool profile"
+        nastool, job.folder, "search --latency 1s", "latency.sqlite is damaged", "remove it and run nastool profile"
     )
 
 
 def test_table_in_a_folder_that_is_a_file(job: Any, nastool: Nastool) -> None:
-    refused(nastool, job.folder, "profile --db nastool.toml/x.sqlite", "can't write the latency table", "--db")
-    refused(nastool, job.folder, "profile --db runs", "can't write the latency table runs", "--db")
+    refused(nastool, job.folder, "profile --db nastool.toml/x.sqlite", "the latency table", "--db")
+    refused(nastool, job.folder, "profile --db runs", "cannot open the latency table runs: it is a folder", "--db")
 
 
 def test_table_with_an_odd_name(job: Any, nastool: Nastool) -> None:

@@ -153,8 +153,8 @@ def test_no_space_for_the_table(disk: Disk, settings: str, nastool: Nastool) -> 
     disk.fill()
     failed = nastool("profile", cwd=disk.folder)
     assert failed.code == 2, failed
-    assert "can't write the latency table latency.sqlite" in failed.stderr
-    assert "Free some space" in failed.stderr
+    assert "cannot write the latency table latency.sqlite" in failed.stderr
+    assert "Free disk space" in failed.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
