@@ -278,7 +278,7 @@ def test_database_of_another_program(job: Any, nastool: Nastool) -> None:
     connection = sqlite3.connect(job.folder / "diary.sqlite")
     connection.execute("CREATE TABLE days (text)")
     connection.close()
-    refused(nastool, job.folder, "profile --db diary.sqlite", "diary.sqlite is a database of another program", "with --db")
+    refused(nastool, job.folder, "profile --db diary.sqlite", "is a database of another program", "with --db")
 
 
 def test_table_with_a_damaged_page(job: Any, nastool: Nastool) -> None:
