@@ -1,4 +1,4 @@
-"""What users read must be true: commands, flags, links and decisions."""
+"""Commands, flags and links on the pages exist, and decision records are numbered and listed."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ SOURCES = sorted(
 
 
 def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Each command by what is typed for it: `search`, `db list`."""
+    """Each command by its full name: `search`, `db list`."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from leaves(command, f"{before}{name} ")
@@ -41,17 +41,17 @@ COMMAND_FLAGS: dict[str, set[str]] = {
 
 
 def text_of(page: Path) -> str:
-    """A page without HTML comments, which nobody reads."""
+    """A page without HTML comments."""
     return re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
 
 
 def prose_of(page: Path) -> str:
-    """A page without its blocks of code and what is printed as code in a line."""
+    """A page without code blocks and inline code."""
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE))
 
 
-def typed(page: Path) -> Iterator[list[str]]:
-    """The nastool commands in a page's blocks of code, as words without the program's name."""
+def commands_on(page: Path) -> Iterator[list[str]]:
+    """The nastool commands in a page's code blocks, as words without the program's name."""
     for block in re.findall(r"^```\w*\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
             if match := re.fullmatch(r"(?:\$ )?(nastool .*)", line):
@@ -59,7 +59,7 @@ def typed(page: Path) -> Iterator[list[str]]:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors that a page's headings get where it is shown."""
+    """The anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -76,14 +76,14 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 def test_there_are_pages_to_test() -> None:
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/commands.md"} <= {name_of(page) for page in PAGES}
-    assert len(list(typed(ROOT / "README.md"))) > 5
+    assert len(list(commands_on(ROOT / "README.md"))) > 5
 
 
 @pytest.mark.parametrize("command", COMMAND_FLAGS)
 def test_every_command_is_described(command: str) -> None:
     heading = re.compile(rf"^#+ .*\bnastool {command}\b", re.MULTILINE)
     described = [page for page in (ROOT / "README.md", ROOT / "docs" / "commands.md") if heading.search(text_of(page))]
-    assert described, f"give nastool {command} a section in docs/commands.md"
+    assert described, f"add a section on nastool {command} to docs/commands.md"
 
 
 def test_every_flag_is_described() -> None:
@@ -92,32 +92,32 @@ def test_every_flag_is_described() -> None:
     assert flags - {"--help"} <= described
 
 
-def test_typed_commands_exist_with_their_flags(page: Path) -> None:
-    for first, *words in typed(page):
+def test_commands_on_pages_exist_with_their_flags(page: Path) -> None:
+    for first, *words in commands_on(page):
         command = first if first in COMMAND_FLAGS or not words else f"{first} {words[0]}"
         assert command in COMMAND_FLAGS, command
         flags = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert flags <= COMMAND_FLAGS[command], f"nastool {command} {' '.join(words)}"
 
 
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_are_valid(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose_of(page)):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
-        led = (page.parent / path).resolve() if path else page
-        assert led.exists(), target
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
         if anchor:
-            assert anchor in anchors_of(led), target
+            assert anchor in anchors_of(linked), target
 
 
-def test_no_page_names_a_place_on_its_writers_machine(page: Path) -> None:
+def test_no_page_contains_a_local_path(page: Path) -> None:
     places = r"(?<![\w.~$/-])/(?:work|home|root|tmp|Users|mnt|opt|workspace)(?:/|\b)|\b[A-Z]:\\"
     assert not re.findall(places, page.read_text())
 
 
 @pytest.mark.parametrize("note", DECISIONS, ids=name_of)
-def test_a_decision_has_its_number_in_its_title_and_is_listed(note: Path) -> None:
+def test_decision_is_listed_under_its_number(note: Path) -> None:
     title = re.match(r"# (\d{4}): (.+)\n", note.read_text())
     assert title is not None
     assert note.name.startswith(f"{title[1]}-")
@@ -128,7 +128,7 @@ def test_decisions_are_numbered_without_gaps() -> None:
     assert [int(note.name[:4]) for note in DECISIONS] == list(range(1, len(DECISIONS) + 1))
 
 
-def test_a_comment_that_points_to_the_decisions_finds_its_note() -> None:
+def test_comment_that_refers_to_a_decision_has_one() -> None:
     pointing = [name_of(source) for source in SOURCES if "(docs/decisions)" in source.read_text()]
     notes = "".join(note.read_text() for note in DECISIONS)
     assert pointing

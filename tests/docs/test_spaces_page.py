@@ -1,4 +1,4 @@
-"""docs/spaces.md lists what there is, and its example of an own space works as it says."""
+"""docs/spaces.md lists all spaces and published networks, and its example of a custom space works."""
 
 import json
 import re
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "my_space.py"
 PAGE = (ROOT / "docs" / "spaces.md").read_text()
 CELLS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
-TYPED = re.findall(r"^\$ nastool (cost .*)$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^\$ nastool (cost .*)$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_table_has_every_space_with_its_size(name: str) -> None:
     row = next((cells for cells in CELLS if cells[0] == f"`{name}`"), None)
-    assert row is not None, f"give {name} a row in docs/spaces.md"
+    assert row is not None, f"add a row for {name} to docs/spaces.md"
     space = load_space(name)
     macs = macs_cost(space)
     formula = row[3].split("=")[0].replace("^", "**")
@@ -36,27 +36,27 @@ def test_the_table_has_every_space_with_its_size(name: str) -> None:
     assert row[4] == f"{macs.least / 1e6:.1f}M to {macs.greatest / 1e6:.1f}M"
 
 
-@pytest.mark.parametrize("known", PUBLISHED.values(), ids=PUBLISHED)
-def test_the_table_has_every_published_network(known: Published) -> None:
-    space = load_space(known.space)
-    arch = space.architecture(known.architecture)
-    latency = f"{known.titan_xp_batch32_ms} ms" if known.titan_xp_batch32_ms else ""
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
+def test_the_table_has_every_published_network(published: Published) -> None:
+    space = load_space(published.space)
+    arch = space.architecture(published.architecture)
+    latency = f"{published.titan_xp_batch32_ms} ms" if published.titan_xp_batch32_ms else ""
     assert [
-        f"`{known.name}`",
-        f"`{known.space}`",
+        f"`{published.name}`",
+        f"`{published.space}`",
         f"{macs_cost(space).cost(arch) / 1e6:.1f}M",
-        f"{known.macs_m}M",
+        f"{published.macs_m}M",
         format_count(params_cost(space).cost(arch)),
         latency,
-        f"{known.top1_percent}",
+        f"{published.top1_percent}",
     ] in CELLS
 
 
-@pytest.mark.parametrize("command", TYPED)
-def test_typed_commands_work(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_on_the_page_work(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    answer = CliRunner().invoke(commands, shlex.split(command))
-    assert answer.exit_code == 0, answer.output
+    result = CliRunner().invoke(commands, shlex.split(command))
+    assert result.exit_code == 0, result.output
 
 
 def test_the_options_are_those_of_the_spaces() -> None:
@@ -65,12 +65,12 @@ def test_the_options_are_those_of_the_spaces() -> None:
     assert options <= listed
 
 
-def test_the_example_costs_what_its_blocks_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # no table of latencies here
+def test_example_has_the_counted_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # no latency table in this folder
     arch = "conv3 conv5@0.5 conv3@1.5 conv3"
-    answer = CliRunner().invoke(commands, ["cost", "--space", f"{EXAMPLE}:my_space", "--arch", arch, "--json"])
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
+    result = CliRunner().invoke(commands, ["cost", "--space", f"{EXAMPLE}:my_space", "--arch", arch, "--json"])
+    assert result.exit_code == 0, result.output
+    cost = json.loads(result.stdout)
     stem_and_head = 28 * 28 * 9 * 16 + 64 * 10
     blocks = [
         14 * 14 * (9 * 16 * 32 + 9 * 32 * 32 + 16 * 32),
@@ -78,13 +78,13 @@ def test_the_example_costs_what_its_blocks_have(tmp_path: Path, monkeypatch: pyt
         7 * 7 * (9 * 32 * 96 + 9 * 96 * 64 + 32 * 64),
         7 * 7 * (9 * 64 * 64 + 9 * 64 * 64),
     ]
-    assert [block["macs"] for block in found["blocks"]] == blocks
-    assert found["macs"] == stem_and_head + sum(blocks)
-    assert found["latency_ms"] is None
+    assert [block["macs"] for block in cost["blocks"]] == blocks
+    assert cost["macs"] == stem_and_head + sum(blocks)
+    assert cost["latency_ms"] is None
 
 
-def test_a_file_without_builders_takes_a_known_familys_blocks(tmp_path: Path) -> None:
-    """Here each block has choices of its own."""
+def test_file_without_builders_uses_the_blocks_of_a_known_family(tmp_path: Path) -> None:
+    """Each block has its own choices."""
     file = tmp_path / "mixed.py"
     file.write_text(
         "from toolchain.spaces.core import Choice, ChoiceBlock, Head, SearchSpace, Stem\n"
@@ -98,7 +98,7 @@ def test_a_file_without_builders_takes_a_known_familys_blocks(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("choice", ["'k3e3', 0.5", "'k4'", "'k3e3', w_bits=4, a_bits=4"])
-def test_a_choice_that_the_family_does_not_have_is_named(choice: str, tmp_path: Path) -> None:
+def test_unknown_choice_of_a_family_is_named(choice: str, tmp_path: Path) -> None:
     file = tmp_path / "mixed.py"
     file.write_text(
         "from toolchain.spaces.core import Choice, ChoiceBlock, Head, SearchSpace, Stem\n"
@@ -109,7 +109,7 @@ def test_a_choice_that_the_family_does_not_have_is_named(choice: str, tmp_path: 
         macs_cost(load_space(f"{file}:mixed"))
 
 
-def test_a_family_without_modules_is_named(tmp_path: Path) -> None:
+def test_family_without_modules_is_named(tmp_path: Path) -> None:
     file = tmp_path / "orphan.py"
     file.write_text(f"{EXAMPLE.read_text().split('def build_stem')[0]}")
     space = load_space(f"{file}:my_space")
@@ -117,8 +117,8 @@ def test_a_family_without_modules_is_named(tmp_path: Path) -> None:
         builder_of(space)
 
 
-def test_a_file_may_postpone_its_annotations(tmp_path: Path) -> None:
-    """Then dataclass looks its module up by name."""
+def test_file_with_postponed_annotations(tmp_path: Path) -> None:
+    """With postponed annotations, dataclass looks up the module by name."""
     file = tmp_path / "postponed.py"
     head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     dataclass = "@dataclass\nclass Width:\n    value: float\n"
@@ -145,6 +145,6 @@ def test_a_file_may_postpone_its_annotations(tmp_path: Path) -> None:
         ("fbnet:ops=k7e3", "unknown op: 'k7e3'"),
     ],
 )
-def test_numbers_that_do_not_fit_are_named(options: str, problem: str) -> None:
+def test_invalid_options_are_named(options: str, problem: str) -> None:
     with pytest.raises(UnknownSpace, match=re.escape(problem)):
         load_space(options)

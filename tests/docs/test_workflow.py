@@ -1,4 +1,4 @@
-"""The workflow that users copy: valid YAML, and what it types exists."""
+"""The GitHub workflow that users copy is valid YAML, and its command parses."""
 
 import shlex
 from pathlib import Path
@@ -19,8 +19,8 @@ def workflow() -> dict[Any, Any]:
     return loaded
 
 
-def test_it_is_a_workflow(workflow: dict[Any, Any]) -> None:
-    triggers = workflow[True]  # YAML 1.1 reads `on` as a truth value, and GitHub does not mind
+def test_triggers_permissions_and_actions(workflow: dict[Any, Any]) -> None:
+    triggers = workflow[True]  # YAML 1.1 reads the key `on` as true
     assert triggers == {"pull_request": {"paths": ["models/**"]}}
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["cancel-in-progress"] is False
@@ -29,21 +29,21 @@ def test_it_is_a_workflow(workflow: dict[Any, Any]) -> None:
         assert "uses" not in step or step["uses"].startswith("actions/"), "official actions only"
 
 
-def test_its_command_can_be_typed(workflow: dict[Any, Any]) -> None:
-    (typed,) = [
+def test_command_parses(workflow: dict[Any, Any]) -> None:
+    (command_line,) = [
         step["run"] for step in workflow["jobs"]["latency"]["steps"] if step.get("run", "").startswith("nastool")
     ]
-    assert "\n" not in typed.strip(), "folded into one line"
-    program, command, *words = shlex.split(typed.partition(" > ")[0])
+    assert "\n" not in command_line.strip(), "folded into one line"
+    program, command, *words = shlex.split(command_line.partition(" > ")[0])
     assert program == "nastool"
     check = get_command(commands).commands[command]  # type: ignore[attr-defined]
-    given = check.make_context(command, words).params
-    assert str(given["file"]) == "candidate/models/model.onnx"
-    assert str(given["baseline"]) == "base/models/model.onnx"
-    assert (given["max_regression"], given["batch"], given["json"]) == ("2%", 8, True)
+    parameters = check.make_context(command, words).params
+    assert str(parameters["file"]) == "candidate/models/model.onnx"
+    assert str(parameters["baseline"]) == "base/models/model.onnx"
+    assert (parameters["max_regression"], parameters["batch"], parameters["json"]) == ("2%", 8, True)
 
 
-def test_both_sides_are_checked_out_where_the_command_looks(workflow: dict[Any, Any]) -> None:
+def test_checkout_paths_match_the_command(workflow: dict[Any, Any]) -> None:
     checkouts = [step["with"] for step in workflow["jobs"]["latency"]["steps"] if "checkout" in step.get("uses", "")]
     assert [checkout["path"] for checkout in checkouts] == ["candidate", "base"]
     assert checkouts[1]["ref"] == "${{ github.base_ref }}"

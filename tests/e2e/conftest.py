@@ -1,4 +1,4 @@
-"""The whole main job in the tiny space, done once; tests look at it, or break a copy of it."""
+"""All commands of the main job in a tiny space, run once per session; tests read the result or damage a copy."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -35,15 +35,15 @@ batch = 64
 recipe = "quick"
 changes = { epochs = 1, batch = 32 }
 """
-# The tiny space reaches 26,000 to 48,480 MACs (`nastool cost`), and 31k is met by about a fifth of it.
+# The tiny space has 26,000 to 48,480 MACs (`nastool cost`); about a fifth of its architectures have at most 31k.
 MACS = "31k"
-# Parts of microseconds on a machine that others use as well: a latency limit that nothing can miss by noise.
+# Variants take microseconds; this limit is so high that noise cannot exceed it.
 LATENCY = "100ms"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A folder in which all commands ran, and what each answered."""
+    """A folder in which all commands ran, and the answer of each."""
 
     folder: Path
     answers: Mapping[str, Any]
@@ -56,7 +56,7 @@ def settings() -> str:
 
 @pytest.fixture(scope="session")
 def finished_job(nastool: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """profile, train, search, retrain, export and check, as a user types them. Look, don't touch."""
+    """profile, train, search, retrain, export and check, as a user runs them. Tests must not change the result."""
     folder = tmp_path_factory.mktemp("job")
     (folder / "nastool.toml").write_text(SETTINGS)
     commands = {
@@ -73,7 +73,7 @@ def finished_job(nastool: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def job(finished_job: Job, tmp_path: Path) -> Job:
-    """A copy of the finished job, free to be broken."""
+    """A copy of the finished job that a test may damage."""
     folder = tmp_path / "job"
     shutil.copytree(finished_job.folder, folder)
     return Job(folder, finished_job.answers)

@@ -21,7 +21,7 @@ ARCH = ("--arch", "0 1 2 3")
 
 
 def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str, code: int = 2) -> str:
-    """Type it; it must be refused with `expected` in its text, and leave all files as they were. Returns the text."""
+    """Run a command that must be refused with `expected` in its message and change no file; return the message."""
     before = contents(folder)
     answer = nastool(*(words.split() if isinstance(words, str) else words), cwd=folder)
     assert answer.code == code, answer
@@ -36,13 +36,13 @@ def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expec
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files, but the lock, which is empty and stays. SQLite's own side files go when it closes."""
+    """The content of all files except the lock, which is empty and stays."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-# What is typed -> what must be in the answer: the thing, then the next step.
-TYPED = {
+# Command line -> required parts of the message: the input, then the next step.
+BAD_COMMANDS = {
     "unknown space": (
         "cost --space mobilenet --arch 0",
         ["unknown space 'mobilenet'", "Known spaces: shufflenet_v2"],
@@ -147,19 +147,19 @@ TYPED = {
 }
 
 
-@pytest.mark.parametrize("mistake", TYPED)
-def test_typed_wrong(mistake: str, job: Any, nastool: Nastool) -> None:
-    words, expected = TYPED[mistake]
+@pytest.mark.parametrize("mistake", BAD_COMMANDS)
+def test_bad_command_is_refused(mistake: str, job: Any, nastool: Nastool) -> None:
+    words, expected = BAD_COMMANDS[mistake]
     refused(nastool, job.folder, words, *expected)
 
 
-def test_impossible_latency_names_what_is_reachable(job: Any, nastool: Nastool) -> None:
-    """The limit that it names can be met to the last digit, so it can be typed as it is."""
+def test_impossible_latency_names_the_least_reachable(job: Any, nastool: Nastool) -> None:
+    """The limit in the message can be used unchanged: it is reachable to its last digit."""
     text = refused(nastool, job.folder, "search --latency 1us")
     least = re.search(r"the least reachable is ([\d.]+) ms", text)
     assert least is not None, text
     answer = nastool("search", "--latency", f"{least[1]}ms", cwd=job.folder)
-    assert "least reachable" not in answer.stderr  # whether whole networks then measure within it, is another matter
+    assert "least reachable" not in answer.stderr  # measurements may still exceed it
 
 
 @pytest.mark.parametrize(
@@ -190,13 +190,13 @@ def test_truncated_winner(job: Any, nastool: Nastool) -> None:
     refused(nastool, job.folder, "export", "can't read", "best.pt", "Remove it and type nastool retrain")
 
 
-def test_checkpoint_that_is_something_else(job: Any, nastool: Nastool) -> None:
+def test_checkpoint_with_other_content(job: Any, nastool: Nastool) -> None:
     shutil.copy(next((job.folder / "runs/r/retrain").glob("*/best.pt")), job.folder / "runs/r/supernet/checkpoint.pt")
     refused(nastool, job.folder, "search --macs 31k", "can't read the checkpoint", "Remove it to train anew")
 
 
 def test_checkpoint_of_another_space(job: Any, nastool: Nastool) -> None:
-    """The same name for other blocks, as after an update of nastool: the digest tells."""
+    """A space with the same name and other blocks, as after an update of nastool, has another digest."""
     toml = job.folder / "nastool.toml"
     toml.write_text(toml.read_text().replace("stage_widths=16-24", "stage_widths=16-26"))
     refused(nastool, job.folder, "train", "supernet/checkpoint.pt was made with other settings", "space_digest was")
@@ -214,7 +214,7 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize("file", ["search/best.json", "retrain/*/result.json", "export/manifest.json"])
-def test_damaged_answer_of_an_earlier_command(file: str, job: Any, nastool: Nastool) -> None:
+def test_damaged_result_of_an_earlier_command(file: str, job: Any, nastool: Nastool) -> None:
     (path,) = (job.folder / "runs/r").glob(file)
     path.write_text(path.read_text()[:20])
     command = {"search": "retrain", "retrain": "export", "export": "check"}[file.split("/")[0]]
@@ -230,8 +230,8 @@ def test_damaged_journal_line(file: str, job: Any, nastool: Nastool) -> None:
     refused(nastool, job.folder, "search --macs 31k", f"line 2 of runs/r/search/{file} is damaged", "Fix or remove")
 
 
-def test_torn_last_journal_line_is_no_error(job: Any, nastool: Nastool) -> None:
-    """A kill may tear the last line; what it says is scored again."""
+def test_incomplete_last_journal_line_is_ignored(job: Any, nastool: Nastool) -> None:
+    """A kill may truncate the last line; that candidate is scored again."""
     journal = job.folder / "runs/r/search/candidates.jsonl"
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-30])
@@ -269,7 +269,7 @@ def test_table_of_a_newer_nastool(command: str | tuple[str, ...], job: Any, nast
 
 
 @pytest.mark.parametrize("command", USES_OF_THE_TABLE, ids=lambda words: str(words).split()[0])
-def test_table_that_is_no_database(command: str | tuple[str, ...], job: Any, nastool: Nastool) -> None:
+def test_table_file_that_is_not_a_database(command: str | tuple[str, ...], job: Any, nastool: Nastool) -> None:
     (job.folder / "latency.sqlite").write_text("a letter to the editor\n" * 100)
     refused(nastool, job.folder, command, "latency.sqlite is not a latency table", "Name another file with --db")
 
@@ -296,20 +296,20 @@ def test_table_in_a_folder_that_is_a_file(job: Any, nastool: Nastool) -> None:
     refused(nastool, job.folder, "profile --db runs", "cannot open the latency table runs: it is a folder", "--db")
 
 
-def test_table_with_an_odd_name(job: Any, nastool: Nastool) -> None:
-    """Characters that mean something in a URL are plain ones in a path."""
+def test_table_name_with_special_characters(job: Any, nastool: Nastool) -> None:
+    """Characters with a meaning in URLs are ordinary characters in a path."""
     odd = "50% of #3? really.sqlite"
     shutil.copy(job.folder / "latency.sqlite", job.folder / odd)
     before = contents(job.folder)
-    told = nastool("cost", *ARCH, "--db", odd, "--json", cwd=job.folder)
-    assert told.code == 0, told.stderr
-    assert told.json == nastool("cost", *ARCH, "--json", cwd=job.folder).json
+    shown = nastool("cost", *ARCH, "--db", odd, "--json", cwd=job.folder)
+    assert shown.code == 0, shown.stderr
+    assert shown.json == nastool("cost", *ARCH, "--json", cwd=job.folder).json
     assert contents(job.folder) == before
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder with all that folder:PATH wants, and settings for it."""
+    """A folder in the layout of folder:PATH, and settings for it."""
     for part in ("train", "val"):
         for number, name in enumerate(("cat", "dog")):
             folder = tmp_path / "pets" / part / name
@@ -331,7 +331,7 @@ def test_images_of_one_class(images: Path, nastool: Nastool) -> None:
     refused(nastool, images, "train", "pets/train holds one class, cat", "two or more classes")
 
 
-def test_image_folder_that_is_not_there(images: Path, nastool: Nastool) -> None:
+def test_missing_image_folder(images: Path, nastool: Nastool) -> None:
     refused(nastool, images, "train --data folder:fish", "fish/train is not there", "PATH/train/CLASS/IMAGE")
 
 
@@ -365,7 +365,7 @@ def test_unreadable_image(content: bytes, images: Path, nastool: Nastool) -> Non
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_image_that_breaks_off(workers: int, images: Path, nastool: Nastool) -> None:
-    """Its header is well, so it is met when it is decoded, maybe in a worker process."""
+    """The header is valid; decoding fails, possibly in a worker process."""
     path = images / "pets/train/cat/3.jpg"
     Image.effect_noise((64, 64), 80).save(path)
     path.write_bytes(path.read_bytes()[:900])
@@ -379,7 +379,7 @@ def test_image_that_breaks_off(workers: int, images: Path, nastool: Nastool) -> 
 
 
 def test_run_in_use(job: Any, nastool: Nastool) -> None:
-    """Each command that writes into a run keeps others out while it works."""
+    """A command that writes into a run locks it."""
     with (job.folder / "runs/r/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in ("train", "search --macs 31k", "retrain", "export"):
@@ -389,7 +389,7 @@ def test_run_in_use(job: Any, nastool: Nastool) -> None:
     assert nastool("retrain", cwd=job.folder).code == 0
 
 
-def test_baseline_of_another_stack(job: Any, nastool: Nastool) -> None:
+def test_baseline_of_another_target(job: Any, nastool: Nastool) -> None:
     verdict = job.answers["check"].json
     verdict["target"]["device_model"] = "Raspberry Pi 5"
     verdict["target"]["threads"] = 4
@@ -413,7 +413,7 @@ def test_budget_for_another_batch(job: Any, nastool: Nastool) -> None:
     )
 
 
-def test_nothing_to_check_against(job: Any, nastool: Nastool) -> None:
+def test_check_without_budget_or_baseline(job: Any, nastool: Nastool) -> None:
     manifest = job.folder / "runs/r/export/manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"limits": {}}))
     refused(nastool, job.folder, "check", "nothing to check against", "--latency 17ms, or --baseline FILE")

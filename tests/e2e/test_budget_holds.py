@@ -1,4 +1,4 @@
-"""A search by its command, on a device whose networks are 1.3 times slower than the sum of their parts."""
+"""`nastool search` on a device whose networks are 1.3 times slower than the sum of their variants."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ BACKEND = ("--backend", "fake:scale_whole=1.3,noise=0.01")
 
 @pytest.fixture
 def profiled(job: Any, nastool: Callable[..., Any]) -> Any:
-    """Without whole networks, so that the first winner is predicted by the plain sum."""
+    """A profile without whole networks, so that the first winner is predicted by the plain sum."""
     answer = nastool("profile", *BACKEND, "--networks", "0", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr
     assert answer.json["networks"] == []
@@ -18,11 +18,11 @@ def profiled(job: Any, nastool: Callable[..., Any]) -> Any:
     return job
 
 
-def test_the_search_learns_and_goes_on_until_a_measured_winner_stands(
+def test_search_corrects_its_predictions_until_a_winner_is_within_the_budget(
     profiled: Any, nastool: Callable[..., Any]
 ) -> None:
     costs = nastool("space", *BACKEND, "--json", cwd=profiled.folder).json["costs"]["latency_ms"]
-    # the middle of the sums; it is within the true range, which begins at 1.3 times the least sum
+    # the middle of the sums; the true range starts at 1.3 times the least sum
     limit = f"{(costs['least'] + costs['greatest']) / 2 * 1.2:.6f}ms"
     words = ("search", *BACKEND, "--latency", limit, "--json")
     answer = nastool(*words, cwd=profiled.folder)
@@ -41,7 +41,7 @@ def test_the_search_learns_and_goes_on_until_a_measured_winner_stands(
     assert "passed over: " in shown.stderr
 
 
-def test_a_budget_below_what_networks_take_says_what_was_reached(profiled: Any, nastool: Callable[..., Any]) -> None:
+def test_unreachable_budget_reports_the_fastest_measurement(profiled: Any, nastool: Callable[..., Any]) -> None:
     costs = nastool("space", *BACKEND, "--json", cwd=profiled.folder).json["costs"]["latency_ms"]
     answer = nastool("search", *BACKEND, "--latency", f"{costs['least'] * 1.15:.6f}ms", cwd=profiled.folder)
     assert answer.code == 2

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only: a clear error, nothing half-written, nothing lost, and the same command goes on.
+"""A full or read-only disk: a clear error, no partial file, no lost data, and the same command resumes.
 
 The disks are real: small file systems in memory, which only root can mount.
 """
@@ -27,7 +27,7 @@ class Disk:
         self._filler = folder / "filler"
 
     def fill(self, leave_bytes: int = 0) -> None:
-        """Take all space but `leave_bytes`."""
+        """Use all space except `leave_bytes`."""
         free = shutil.disk_usage(self.folder).free
         with self._filler.open("wb") as file:
             file.write(b"\0" * max(0, free - leave_bytes))
@@ -39,7 +39,7 @@ class Disk:
         subprocess.run(["mount", "-o", f"remount,{how}", self.folder], check=True)
 
     def contents(self) -> dict[str, bytes]:
-        """All files but the filler and the empty lock."""
+        """The content of all files except the filler and the empty lock."""
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
@@ -64,7 +64,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def test_disk_fills_up_during_training(disk: Disk, finished_job: Any, settings: str, nastool: Nastool) -> None:
-    """There is room for one checkpoint but not for its successor beside it: the first stays, and is gone on from."""
+    """There is space for one checkpoint but not for two: the first one stays, and training resumes from it."""
     (disk.folder / "nastool.toml").write_text(
         settings.replace("[train]", "[train]\ncheckpoint_every_s = 0.0")  # one after each step
     )
@@ -81,11 +81,11 @@ def test_disk_fills_up_during_training(disk: Disk, finished_job: Any, settings: 
 
     disk.free()
     assert nastool("train", "--json", cwd=disk.folder).json == finished_job.answers["train"].json
-    found, expected = (torch.load(path, weights_only=True)["model"] for path in (disk.folder / CHECKPOINT, whole))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    resumed, expected = (torch.load(path, weights_only=True)["model"] for path in (disk.folder / CHECKPOINT, whole))
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-# What is typed, and what is there before: of each finished command, all that it wrote is taken away.
+# Command -> files that it wrote, which are removed before it runs again.
 COMMANDS = {
     "train": ("train", "runs"),
     "search": ("search --latency 100ms --macs 31k", "runs/r/search"),
@@ -113,13 +113,13 @@ def test_no_space_at_all(command: str, disk: Disk, finished_job: Any, nastool: N
     disk.free()
     done = nastool(*words, "--json", cwd=disk.folder)
     assert done.code == 0, done.stderr
-    timed = ("models", "files", "passed_over")  # by the clock, as all that begins with measured_
+    timed = ("models", "files", "passed_over")  # depend on time, like every key that starts with measured_
     same = {key for key in done.json if key not in timed and not key.startswith("measured_")}
     expected = finished_job.answers[command].json
     assert {key: done.json[key] for key in same} == {key: expected[key] for key in same}
 
 
-def test_export_that_does_not_fit_leaves_the_one_before(disk: Disk, finished_job: Any, nastool: Nastool) -> None:
+def test_export_that_does_not_fit_keeps_the_previous_one(disk: Disk, finished_job: Any, nastool: Nastool) -> None:
     shutil.copytree(finished_job.folder, disk.folder, dirs_exist_ok=True)
     disk.fill(leave_bytes=40_000)  # the file takes 96 kB
     before = disk.contents()
@@ -130,7 +130,7 @@ def test_export_that_does_not_fit_leaves_the_one_before(disk: Disk, finished_job
 
 @pytest.mark.long
 def test_no_space_for_temporary_files(disk: Disk, settings: str, tmp_path: Path) -> None:
-    """Parts are exported into a temporary folder before they are timed."""
+    """Variants are exported into a temporary folder before they are timed."""
     (tmp_path / "nastool.toml").write_text(settings)
     disk.fill(leave_bytes=50_000)
     process = subprocess.run(
@@ -170,18 +170,18 @@ def test_read_only(command: str, disk: Disk, finished_job: Any, nastool: Nastool
     assert disk.contents() == before
 
 
-def test_reading_needs_no_writing(disk: Disk, finished_job: Any, nastool: Nastool) -> None:
-    """What only looks works on a read-only disk as well: a check, and the costs with their latency."""
+def test_reading_commands_work_on_a_read_only_disk(disk: Disk, finished_job: Any, nastool: Nastool) -> None:
+    """Commands that only read work on a read-only disk: check, and cost with latency."""
     shutil.copytree(finished_job.folder, disk.folder, dirs_exist_ok=True)
     disk.remount("ro")
     assert nastool("check", "--json", cwd=disk.folder).json["passed"] is True
     arch = ("--arch", " ".join(finished_job.answers["search"].json["architecture"]))
-    told = nastool("cost", *arch, "--json", cwd=disk.folder)
-    assert told.code == 0, told.stderr
-    assert told.json["latency_ms"] == finished_job.answers["search"].json["latency_ms"]
+    cost = nastool("cost", *arch, "--json", cwd=disk.folder)
+    assert cost.code == 0, cost.stderr
+    assert cost.json["latency_ms"] == finished_job.answers["search"].json["latency_ms"]
 
 
-def test_runs_are_a_file(job: Any, nastool: Nastool) -> None:
+def test_runs_folder_is_a_file(job: Any, nastool: Nastool) -> None:
     before = sorted(os.walk(job.folder))
     failed = nastool("train", "--runs", "nastool.toml", cwd=job.folder)
     assert failed.code == 2

@@ -1,4 +1,4 @@
-"""A search for a device that is not here: no winner is measured, and every file and answer says estimate."""
+"""A search for a device that is not attached: no winner is measured, and every file and output says estimate."""
 
 import json
 import shutil
@@ -9,16 +9,16 @@ from typing import Any
 TITAN = ("--device", "titanxp", "--estimate")
 
 
-def test_a_winner_by_estimate_is_called_one(finished_job: Any, nastool: Callable[..., Any], tmp_path: Path) -> None:
+def test_winner_of_an_estimate_is_labeled(finished_job: Any, nastool: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "job"
     shutil.copytree(finished_job.folder, folder)
     refused = nastool("search", *TITAN, "--latency", "100ms", cwd=folder)
     assert refused.code == 2
-    assert "was not measured on NVIDIA TITAN Xp" in refused.stderr  # the CPU's rows are never taken instead
+    assert "was not measured on NVIDIA TITAN Xp" in refused.stderr  # records of the CPU are never used instead
     assert nastool("profile", *TITAN, cwd=folder).code == 0
-    found = nastool("search", *TITAN, "--latency", "100ms", "--json", cwd=folder)
-    assert found.code == 0, found.stderr
-    assert "ESTIMATE: no winner is measured: NVIDIA TITAN Xp is not here" in found.stderr
+    search = nastool("search", *TITAN, "--latency", "100ms", "--json", cwd=folder)
+    assert search.code == 0, search.stderr
+    assert "ESTIMATE: no winner is measured: NVIDIA TITAN Xp is not here" in search.stderr
     best = json.loads((folder / "runs/r/search/best.json").read_text())
     assert (best["estimate"], best["measured_latency_ms"], best["passed_over"]) == (True, None, [])
     assert 0 < best["latency_ms"] < 100
@@ -34,6 +34,6 @@ def test_a_winner_by_estimate_is_called_one(finished_job: Any, nastool: Callable
     manifest = json.loads((folder / "runs/r/export/manifest.json").read_text())
     assert (manifest["estimate"], manifest["measured_latency_ms"]) == (True, None)
     assert manifest["target"]["device_kind"] == "estimate"
-    # the file is real all the same, and can be checked where something can be measured
+    # the file is real and can be checked on an attached device
     assert nastool("check", "runs/r/export/model.onnx", "--latency", "100ms", cwd=folder).code == 0
     assert nastool("search", "--macs", "31k", "--json", cwd=folder).json["estimate"] is False

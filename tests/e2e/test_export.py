@@ -1,4 +1,4 @@
-"""`nastool export` in several precisions, and what it refuses."""
+"""`nastool export` in several precisions, and its refusals."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def exported(finished_job: Any, nastool: Nastool, tmp_path_factory: pytest.TempP
     return folder / "runs/r/export", answer.json
 
 
-def test_each_precision_is_a_file_with_its_proof(exported: Any) -> None:
+def test_each_precision_is_a_verified_file(exported: Any) -> None:
     folder, manifest = exported
     files = {path.name for path in folder.iterdir()}
     assert files == {"manifest.json", *manifest["files"]}
@@ -48,7 +48,7 @@ def test_each_precision_is_a_file_with_its_proof(exported: Any) -> None:
     for model in models.values():
         assert model["parity"]["batches"] == [1, 2, 32]
         assert model["parity"]["top1_agreement"] >= 0.9
-        assert model["holdout_accuracy"] >= manifest["holdout_accuracy"] - 0.05  # the gate itself is stricter
+        assert model["holdout_accuracy"] >= manifest["holdout_accuracy"] - 0.05  # the command itself is stricter
         assert model["compute_precision"] == model["precision"]
         assert model["integer_layers"]["wrong_behind_convolutions"] == 0
     assert models["model.onnx"]["measured_latency_ms"] > 0
@@ -72,7 +72,7 @@ def test_engines_for_named_gpus(exported: Any) -> None:
         assert engine["batches"] == [1, 8, 32]
         assert engine["built_from"] in manifest["models"]
         assert engine["measured_latency_ms"] is None
-        read = read_engine(folder / name)  # as nastool bench does
+        read = read_engine(folder / name)  # like nastool bench
         assert (read.runtime, read.capability, read.batches) == ("tensorrt_rtx", engine["capability"], (1, 32))
         assert read.precision == engine["precision"]
         content = (folder / name).read_bytes()
@@ -80,7 +80,7 @@ def test_engines_for_named_gpus(exported: Any) -> None:
 
 
 @pytest.mark.parametrize(("flags", "code", "word"), [("--sm 99", 2, "no engines for the compute capability '99'")])
-def test_an_engine_that_can_not_be_built_is_refused_first(
+def test_engine_that_cannot_be_built_is_refused_before_any_work(
     flags: str, code: int, word: str, job: Any, nastool: Nastool
 ) -> None:
     before = contents(job.folder / "runs/r/export")
@@ -105,13 +105,13 @@ def test_float_in_and_out_in_every_precision(exported: Any) -> None:
         assert (logits.dtype, logits.shape) == (np.float32, (3, 10))
 
 
-def test_no_path_of_this_machine_is_shipped(exported: Any) -> None:
+def test_exported_files_contain_no_local_path(exported: Any) -> None:
     folder, _ = exported
     for path in folder.iterdir():
         assert str(Path(onnx.__file__).parent.parent).encode() not in path.read_bytes()
 
 
-def test_a_file_of_fixed_batch(job: Any, nastool: Nastool) -> None:
+def test_static_batch(job: Any, nastool: Nastool) -> None:
     answer = nastool("export", "--onnx", "--static", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr
     (value,) = onnx.load(job.folder / "runs/r/export/model.onnx").graph.input
@@ -119,7 +119,7 @@ def test_a_file_of_fixed_batch(job: Any, nastool: Nastool) -> None:
     assert answer.json["parity"]["batches"] == [8]
 
 
-def test_what_an_earlier_export_left_does_not_stay(exported: Any, job: Any, nastool: Nastool) -> None:
+def test_files_of_an_earlier_export_are_removed(exported: Any, job: Any, nastool: Nastool) -> None:
     folder = job.folder / "runs/r/export"
     shutil.copytree(exported[0], folder, dirs_exist_ok=True)
     (folder / "mine.txt").write_text("the user's own")
@@ -134,7 +134,7 @@ def limit(job: Any, ms: float, **changes: Any) -> None:
     path.write_text(json.dumps(best | {"limits": best["limits"] | {"latency_ms": ms}} | changes))
 
 
-def test_over_the_budget_nothing_is_shipped(job: Any, nastool: Nastool) -> None:
+def test_nothing_is_written_over_the_budget(job: Any, nastool: Nastool) -> None:
     limit(job, 1e-4)
     before = contents(job.folder / "runs/r/export")
     answer = nastool("export", cwd=job.folder)
@@ -145,7 +145,7 @@ def test_over_the_budget_nothing_is_shipped(job: Any, nastool: Nastool) -> None:
 
 
 def damaged(index: int) -> Callable[..., Any]:
-    """`write_models`, with weights `index` of the first file 1 % off."""
+    """`write_models`, with the weights `index` of the first file 1 % off."""
 
     def write(*given: Any) -> tuple[Model, ...]:
         models = write_models(*given)
@@ -160,8 +160,8 @@ def damaged(index: int) -> Callable[..., Any]:
     return write
 
 
-@pytest.mark.parametrize("index", [0, -1])  # of the stem, and of the classifier
-def test_a_file_that_computes_something_else_is_not_shipped(
+@pytest.mark.parametrize("index", [0, -1])  # stem and classifier
+def test_file_with_wrong_weights_is_refused(
     index: int, job: Any, nastool: Nastool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(job.folder / "runs/r/export")
@@ -176,8 +176,8 @@ def test_a_file_that_computes_something_else_is_not_shipped(
     assert contents(job.folder / "runs/r/export") == before
 
 
-def test_a_machine_that_is_slower_now_is_told_from_a_file_that_is(job: Any, nastool: Nastool) -> None:
-    """The anchor network tells: here the budget was met, so it says, on a machine ten times as quick."""
+def test_slower_machine_is_distinguished_from_slower_file(job: Any, nastool: Nastool) -> None:
+    """The manifest claims that the anchor network was ten times as fast when the budget was met."""
     best = json.loads((job.folder / "runs/r/search/best.json").read_text())
     limit(job, best["measured_latency_ms"] / 5, measured_anchor_ms=best["measured_anchor_ms"] / 10)
     answer = nastool("export", "--json", cwd=job.folder)
@@ -191,7 +191,7 @@ def test_a_machine_that_is_slower_now_is_told_from_a_file_that_is(job: Any, nast
     assert nastool("export", cwd=job.folder).code == 1
 
 
-def test_a_budget_is_not_met_on_another_stack(job: Any, nastool: Nastool) -> None:
+def test_budget_of_another_target_is_refused(job: Any, nastool: Nastool) -> None:
     answer = nastool("export", "--batch", "1", cwd=job.folder)
     assert answer.code == 4
     assert "batch: 1 here, 8 there" in answer.stderr
@@ -201,7 +201,7 @@ def test_a_budget_is_not_met_on_another_stack(job: Any, nastool: Nastool) -> Non
     assert "target of a table that is gone" in answer.stderr
 
 
-def test_an_unknown_precision_is_named(job: Any, nastool: Nastool) -> None:
+def test_unknown_precision_is_named(job: Any, nastool: Nastool) -> None:
     answer = nastool("export", "--precision", "int4", cwd=job.folder)
     assert answer.code == 2
     assert "unknown precision 'int4'" in answer.stderr
@@ -212,15 +212,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_example_prepares_files_as_digits_are(exported: Any, tmp_path: Path) -> None:
-    """8 px, scaled to the 16 px of the space."""
+def test_predict_prepares_files_like_digits(exported: Any, tmp_path: Path) -> None:
+    """Images of 8 px, resized to the 16 px of the space."""
     pixels = torch.from_numpy(load_digits().images[:20] * (255 / 16)).to(torch.uint8).unsqueeze(1)
     images = MemoryImages.resized(pixels, torch.zeros(20), channels=1, size_px=16)
     expected = Preprocessing(16, GREY_MEAN, GREY_STD)(images.fetch(range(20))).numpy()
     prepare = example_in(exported[0])
-    for image, wanted in zip(pixels, expected, strict=True):
+    for image, prepared in zip(pixels, expected, strict=True):
         Image.fromarray(image[0].numpy()).save(tmp_path / "digit.png")
-        assert np.array_equal(prepare(tmp_path / "digit.png"), wanted)
+        assert np.array_equal(prepare(tmp_path / "digit.png"), prepared)
 
 
 def example_in(folder: Path) -> Any:
@@ -231,7 +231,7 @@ def example_in(folder: Path) -> Any:
 
 @pytest.mark.parametrize("size", [(24, 24), (40, 31), (23, 61), (500, 375)])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "I;16"])
-def test_the_example_prepares_files_as_folder_data_is(
+def test_predict_prepares_files_like_folder_data(
     size: tuple[int, int], mode: str, exported: Any, tmp_path: Path
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -245,8 +245,8 @@ def test_the_example_prepares_files_as_folder_data_is(
     how = json.loads((tmp_path / "export" / PREPROCESSING).read_text())
     how |= {"mode": "RGB", "size_px": 20, "short_side_px": 23, "mean": [0, 0, 0], "std": [1 / 255] * 3}
     (tmp_path / "export" / PREPROCESSING).write_text(json.dumps(how))
-    found = example_in(tmp_path / "export")(path)
-    assert np.array_equal(found.round().astype(int), expected.numpy())
+    decoded = example_in(tmp_path / "export")(path)
+    assert np.array_equal(decoded.round().astype(int), expected.numpy())
 
 
 LOW_BIT = (
@@ -271,7 +271,7 @@ def low_bit(nastool: Nastool, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder, answer.json
 
 
-def test_a_low_bit_network_ships_in_two_profiles(low_bit: Any) -> None:
+def test_low_bit_network_is_exported_in_two_profiles(low_bit: Any) -> None:
     _, manifest = low_bit
     models = manifest["models"]
     assert {name: model["precision"] for name, model in models.items()} == {
@@ -289,7 +289,7 @@ def test_a_low_bit_network_ships_in_two_profiles(low_bit: Any) -> None:
     assert manifest["costs"]["bitops"] > 0
 
 
-def test_its_four_figures_are_told_and_that_bits_buy_no_speed(low_bit: Any, nastool: Nastool) -> None:
+def test_low_bit_export_reports_four_costs_and_no_speedup(low_bit: Any, nastool: Nastool) -> None:
     folder, _ = low_bit
     answer = nastool("export", "--arch", "basic:w4a4 basic@1.5:w2a4", cwd=folder)
     assert answer.code == 0, answer.stderr
@@ -298,7 +298,7 @@ def test_its_four_figures_are_told_and_that_bits_buy_no_speed(low_bit: Any, nast
         assert words in said
 
 
-def test_a_low_bit_network_has_no_fp16(low_bit: Any, nastool: Nastool) -> None:
+def test_low_bit_network_has_no_fp16(low_bit: Any, nastool: Nastool) -> None:
     folder, _ = low_bit
     answer = nastool("export", "--arch", "basic:w4a4 basic@1.5:w2a4", "--precision", "fp16", cwd=folder)
     assert answer.code == 2

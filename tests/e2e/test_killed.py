@@ -1,6 +1,6 @@
-"""Killed at any moment, the same command again ends as if it had not been killed.
+"""A command that is killed at any moment and run again ends with the same result.
 
-Each command is killed (SIGKILL) at three moments of its work, told by what it has written so far, and typed again.
+Each command is killed (SIGKILL) at three moments, identified by the files written so far, and run again.
 The reference is one run of all commands that nobody killed.
 """
 
@@ -72,14 +72,14 @@ def rounds_stored(folder: Path) -> int:
     connection = sqlite3.connect(path)
     try:
         return int(connection.execute("SELECT count(DISTINCT round) FROM samples").fetchone()[0])
-    except sqlite3.OperationalError:  # the tables are not there yet
+    except sqlite3.OperationalError:  # the tables do not exist yet
         return 0
     finally:
         connection.close()
 
 
 def checkpoints_seen(pattern: str) -> Callable[[Path], int]:
-    """Counts how often the checkpoint was replaced since the first look."""
+    """Counts how often the checkpoint was replaced since the first call."""
     seen: set[int] = set()
 
     def count(folder: Path) -> int:
@@ -116,7 +116,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("moment", [1, 6, 18])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_same_end_after_a_kill(command: str, moment: int, reference: Path, tmp_path: Path) -> None:
+def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     before = reference.parent / f"before-{COMMANDS.index(command)}"
     if before.exists():
@@ -140,7 +140,7 @@ def test_same_end_after_a_kill(command: str, moment: int, reference: Path, tmp_p
     )
 
 
-# of the profile alone: the search that followed it has stored the networks that it timed
+# only of the profile: the later search stores its measured networks too
 PLANNED = (
     "SELECT key, count(*) FROM samples WHERE round < 40 "
     "AND run_id IN (SELECT id FROM profile_runs WHERE kind = 'profile') GROUP BY key ORDER BY key"
@@ -148,7 +148,7 @@ PLANNED = (
 
 
 def same_profile(folder: Path, reference: Path) -> None:
-    """One run, gone on with: every part has every planned round once. How many more it takes is the machine's own."""
+    """One resumed run: each variant has each planned round once. The number of extra rounds may differ."""
     connection = sqlite3.connect(folder / "latency.sqlite")
     assert connection.execute("SELECT count(*) FROM profile_runs WHERE finished_at IS NOT NULL").fetchone() == (1,)
     assert connection.execute("SELECT count(*) FROM profile_runs").fetchone() == (1,)
@@ -166,16 +166,16 @@ def same_supernet(folder: Path, reference: Path) -> None:
 def same_search(folder: Path, reference: Path) -> None:
     journal, best = Path("runs/r/search/candidates.jsonl"), Path("runs/r/search/best.json")
     assert (folder / journal).read_bytes() == (reference / journal).read_bytes()
-    measured = '"measured_'  # the clock's own: latency, upper end, whether it was steady
+    measured = '"measured_'  # depends on time: latency, upper end, stability
     lines, expected = ((root / best).read_text().splitlines() for root in (folder, reference))
     assert [line for line in lines if measured not in line] == [line for line in expected if measured not in line]
 
 
 def same_weights(folder: Path, reference: Path) -> None:
-    (found,) = (folder / "runs/r/retrain").glob("*/best.pt")
-    same_tensors(found, reference / found.relative_to(folder))
-    assert (found.parent / "result.json").read_bytes() == (
-        reference / found.parent.relative_to(folder) / "result.json"
+    (weights,) = (folder / "runs/r/retrain").glob("*/best.pt")
+    same_tensors(weights, reference / weights.relative_to(folder))
+    assert (weights.parent / "result.json").read_bytes() == (
+        reference / weights.parent.relative_to(folder) / "result.json"
     ).read_bytes()
 
 

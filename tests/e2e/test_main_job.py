@@ -1,4 +1,4 @@
-"""The main job, end to end, on real data: every command once, one after the other, as a user types them."""
+"""The main job, end to end, on real data: every command once, in order, as a user runs them."""
 
 import hashlib
 import json
@@ -27,11 +27,11 @@ Nastool = Callable[..., Any]
 def test_answers_with_one_json_document(command: str, finished_job: Any) -> None:
     answer = finished_job.answers[command]
     assert answer.code == 0, answer.stderr
-    assert isinstance(answer.json, dict)  # json.loads takes one document and nothing after it
-    assert answer.stderr, "progress belongs on stderr"
+    assert isinstance(answer.json, dict)  # json.loads accepts exactly one document
+    assert answer.stderr, "progress goes to stderr"
 
 
-def test_profile_has_every_part(finished_job: Any) -> None:
+def test_profile_has_every_variant(finished_job: Any) -> None:
     answer = finished_job.answers["profile"].json
     keys = {row["key"] for row in answer["rows"]}
     # 4 choices in each of the 4 different blocks, stem and head
@@ -41,9 +41,9 @@ def test_profile_has_every_part(finished_job: Any) -> None:
     assert (finished_job.folder / answer["db"]).exists()
 
 
-def test_train_leaves_a_supernet(finished_job: Any) -> None:
+def test_train_writes_a_supernet(finished_job: Any) -> None:
     answer = finished_job.answers["train"].json
-    # digits: 1,797 images, every fifth of a class is tested on, 20 of each of 10 classes are held out
+    # digits: 1,797 images, every fifth of a class is a test image, 20 of each of 10 classes are held out
     assert (answer["training_images"], answer["holdout_images"]) == (1233, 200)
     assert answer["steps"] == round(1233 / 32)
     assert (finished_job.folder / answer["checkpoint"]).exists()
@@ -68,11 +68,11 @@ def test_every_candidate_fits_the_limits(finished_job: Any, nastool: Nastool) ->
         assert costs["latency_ms"] <= 100.0
 
 
-def test_costs_are_the_same_wherever_they_are_told(finished_job: Any, nastool: Nastool) -> None:
+def test_cost_and_search_report_the_same_costs(finished_job: Any, nastool: Nastool) -> None:
     best, manifest = finished_job.answers["search"].json, finished_job.answers["export"].json
-    told = nastool("cost", "--arch", " ".join(best["architecture"]), "--json", cwd=finished_job.folder).json
+    shown = nastool("cost", "--arch", " ".join(best["architecture"]), "--json", cwd=finished_job.folder).json
     names = ("macs", "params", "latency_ms")
-    assert [told[name] for name in names] == [best[name] for name in names]
+    assert [shown[name] for name in names] == [best[name] for name in names]
     assert [manifest["costs"][name] for name in names] == [best[name] for name in names]
 
 
@@ -88,10 +88,10 @@ def test_pictures(name: str, finished_job: Any) -> None:
     assert len(colors) > 20, "nothing was drawn"
 
 
-def test_test_accuracy_is_of_the_winner(finished_job: Any) -> None:
+def test_test_accuracy_is_that_of_the_winner(finished_job: Any) -> None:
     result, best = (finished_job.answers[name].json for name in ("retrain", "search"))
     assert result["architecture"] == best["architecture"]
-    # 10 classes: chance is 10 %. One epoch of 39 steps lifts it well above in every seed tried.
+    # 10 classes: chance is 10 %. One epoch of 39 steps is well above that for every seed tried.
     assert result["test_accuracy"] > 0.2
     assert finished_job.answers["export"].json["test_accuracy"] == result["test_accuracy"]
 
@@ -135,18 +135,18 @@ def test_manifest_matches_the_file(finished_job: Any) -> None:
     assert manifest == finished_job.answers["export"].json
 
 
-def test_manifest_tells_the_training_of_its_weights(finished_job: Any) -> None:
+def test_manifest_records_the_training_of_its_weights(finished_job: Any) -> None:
     (weights,) = finished_job.folder.glob("runs/r/retrain/*/best.pt")
-    told = finished_job.answers["export"].json["training"]
-    assert told["steps"] == finished_job.answers["retrain"].json["steps"]
-    assert {key: told[key] for key in told if key != "steps"} == torch.load(weights, weights_only=True)["fingerprint"]
-    assert (told["data"], told["seed"], told["holdout_per_class"]) == ("digits", 0, 20)
-    assert re.fullmatch("[0-9a-f]{16}", told["training_images"])
-    assert (told["recipe"]["epochs"], told["recipe"]["batch"]) == (1, 32)  # the changes
-    assert {"lr", "momentum", "weight_decay", "label_smoothing", "augmentation"} <= set(told["recipe"])  # the preset
+    training = finished_job.answers["export"].json["training"]
+    assert training["steps"] == finished_job.answers["retrain"].json["steps"]
+    assert {key: training[key] for key in training if key != "steps"} == torch.load(weights, weights_only=True)["fingerprint"]
+    assert (training["data"], training["seed"], training["holdout_per_class"]) == ("digits", 0, 20)
+    assert re.fullmatch("[0-9a-f]{16}", training["training_images"])
+    assert (training["recipe"]["epochs"], training["recipe"]["batch"]) == (1, 32)  # the changes
+    assert {"lr", "momentum", "weight_decay", "label_smoothing", "augmentation"} <= set(training["recipe"])  # the preset
 
 
-def test_check_passes_at_the_budget_it_was_searched_for(finished_job: Any) -> None:
+def test_check_passes_at_the_budget_of_the_search(finished_job: Any) -> None:
     verdict = finished_job.answers["check"].json
     assert verdict["passed"] is True
     assert verdict["limit_ms"] == 100.0
@@ -179,7 +179,7 @@ def test_check_against_a_baseline(job: Any, nastool: Nastool) -> None:
 
 
 def test_check_against_another_build(finished_job: Any, nastool: Nastool) -> None:
-    """The run's export beside itself: whatever the machine does, it does to both."""
+    """The run's export compared with itself in the same rounds: machine load affects both."""
     flags = ("--baseline", "runs/r/export/model.onnx", "--max-regression", "100%", "--json")
     answer = nastool("check", *flags, cwd=finished_job.folder)
     assert answer.code == 0, answer
@@ -192,7 +192,7 @@ def test_bench_scores_the_export_as_retraining_did(finished_job: Any, nastool: N
     answer = nastool("bench", "run:r", "runs/r/export/model.onnx", *flags, cwd=finished_job.folder)
     assert answer.code == 0, answer
     by_name, by_path = answer.json["entries"]
-    # parity is held on 256 images of the hold-out, so that of these 360 at most one may fall on the other side
+    # parity is verified on 256 hold-out images, so at most one of these 360 may differ
     expected = pytest.approx(finished_job.answers["export"].json["test_accuracy"], abs=1 / by_name["accuracy_images"])
     assert by_name["accuracy"] == by_path["accuracy"] == expected
     assert by_name["graph_hash"] == by_path["graph_hash"]
@@ -227,9 +227,11 @@ def test_search_without_limits(job: Any, nastool: Nastool) -> None:
     assert answer.json["limits"] == {}
 
 
-def test_looks_at_the_test_images_once(job: Any, nastool: Nastool) -> None:
+def test_test_images_are_evaluated_once(job: Any, nastool: Nastool) -> None:
     (result,) = (job.folder / "runs/r/retrain").glob("*/result.json")
-    changed = json.loads(result.read_text()) | {"test_accuracy": 0.123}  # what a second test would not give
+    changed = json.loads(result.read_text()) | {
+        "test_accuracy": 0.123
+    }  # a value that a second evaluation would not give
     result.write_text(json.dumps(changed))
     for checkpoint in result.parent.glob("*.pt"):
         checkpoint.unlink()
@@ -238,8 +240,8 @@ def test_looks_at_the_test_images_once(job: Any, nastool: Nastool) -> None:
     assert json.loads(result.read_text()) == changed
 
 
-def test_finished_commands_cost_nothing_again(job: Any, nastool: Nastool) -> None:
-    """Typed again, train and retrain find their work done, and the search its journal."""
+def test_finished_commands_are_not_repeated(job: Any, nastool: Nastool) -> None:
+    """Run again, train and retrain reuse their results, and search reuses its journal."""
     folder = job.folder
     kept = ("runs/r/supernet/checkpoint.pt", "runs/r/search/candidates.jsonl", "runs/r/search/measured.jsonl")
     before = [(folder / path).read_bytes() for path in kept]
@@ -259,7 +261,7 @@ def test_named_architecture_needs_no_search(job: Any, nastool: Nastool) -> None:
     assert exported.json["architecture"] == retrained.json["architecture"]
 
 
-def test_without_json_answers_are_for_people(finished_job: Any, nastool: Nastool) -> None:
+def test_output_without_json_is_a_table(finished_job: Any, nastool: Nastool) -> None:
     answer = nastool("check", cwd=finished_job.folder)
     assert answer.code == 0
     assert "check passed" in answer.stdout
@@ -267,7 +269,7 @@ def test_without_json_answers_are_for_people(finished_job: Any, nastool: Nastool
 
 
 def test_separate_processes(job: Any) -> None:
-    """As the other tests, but each command in a process of its own, down a pipe."""
+    """Each command in a separate process, with stdout in a pipe."""
     process = subprocess.run(
         [sys.executable, "-m", "cli.main", "check", "--latency", "1us", "--json"],
         cwd=job.folder,
@@ -281,7 +283,7 @@ def test_separate_processes(job: Any) -> None:
 
 
 def test_own_images(settings: str, nastool: Nastool, tmp_path: Path) -> None:
-    """The user's own data: a folder of image files of several sizes and kinds, the whole way to a checked file."""
+    """A folder of image files of several sizes and formats, from training to a checked file."""
     draw_classes(tmp_path / "images", "train", 24)
     draw_classes(tmp_path / "images", "val", 6)
     (tmp_path / "nastool.toml").write_text(
@@ -304,11 +306,11 @@ def test_own_images(settings: str, nastool: Nastool, tmp_path: Path) -> None:
 
 def journal(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "runs/r/search/candidates.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines[1:]]  # the first line says what the scores depend on
+    return [json.loads(line) for line in lines[1:]]  # the first line is the fingerprint
 
 
 def draw_classes(root: Path, part: str, images: int) -> None:
-    """PNG and JPEG files of three shapes: RGB, grey, palette; upright and across."""
+    """PNG and JPEG files of three shapes: RGB, gray, palette; portrait and landscape."""
     rng = Random(part)
     for name in ("circle", "cross", "square"):
         folder = root / part / name
@@ -331,8 +333,8 @@ def draw_classes(root: Path, part: str, images: int) -> None:
             image.convert(mode).save(folder / f"{number}.{kind}")
 
 
-def test_a_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> None:
-    """A flag that search had and retrain has not would train on the file's data set, and nobody would see it."""
+def test_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> None:
+    """Without the flag that search had, retrain would silently train on the file's data set."""
     for part in ("train", "val"):
         for label in range(10):
             (job.folder / "other" / part / str(label)).mkdir(parents=True)
@@ -348,6 +350,6 @@ def test_a_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> 
     assert by_hand.code == 0, by_hand.stderr
 
 
-def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) -> None:
+def test_next_command_repeats_the_required_flags(job: Any, nastool: Nastool) -> None:
     answer = nastool("search", "--macs", "31k", "--data", "digits", "--holdout-per-class", "20", cwd=job.folder)
     assert "Next: nastool retrain --run r --data digits --holdout-per-class 20\n" in answer.stderr

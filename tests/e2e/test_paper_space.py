@@ -36,9 +36,9 @@ bn_images = 24
 batch = 24
 random_search = false
 """
-# 32 different choices behind the 80 of the 20 blocks (4 + 4 for each of the 4 stages), stem and head
+# the 80 choices of the 20 blocks are 32 distinct variants (4 + 4 in each of the 4 stages); stem and head
 PARTS = 4 * (4 + 4) + 2
-MEASURED_NEAR_PREDICTED = 0.3  # a network is not just the sum of its parts, and other processes share the caches
+MEASURED_NEAR_PREDICTED = 0.3  # the plain sum has an error, and other processes share the caches
 
 
 def test_profile_and_search(nastool: Callable[..., Any], tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_profile_and_search(nastool: Callable[..., Any], tmp_path: Path) -> None
         for choice in ("choice_3", "choice_x")
     )
     assert quick < slow
-    # The two are some 12 % apart; noise of a busy machine is a few percent, and always slows.
+    # The two differ by about 12 %; noise is a few percent and only makes networks slower.
     limit_ms = round(quick + 0.75 * (slow - quick), 1)
 
     assert nastool("train", "--json", cwd=tmp_path).code == 0
@@ -70,7 +70,7 @@ def test_profile_and_search(nastool: Callable[..., Any], tmp_path: Path) -> None
 
 
 def draw_images(root: Path) -> None:
-    """Bright shapes on dark grounds, 12 to train on and 3 to test on of each of three classes."""
+    """Bright shapes on dark backgrounds: 12 training and 3 test images for each of three classes."""
     rng = Random(0)
     for part, count in (("train", 12), ("val", 3)):
         for name in ("circle", "cross", "square"):

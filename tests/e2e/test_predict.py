@@ -1,4 +1,4 @@
-"""A shipped folder on a machine that has nothing of nastool or torch, on 1,000 test images as files."""
+"""An exported folder in an environment without nastool and torch, on 1,000 test images as files."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ IMAGES = 1000
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has the three packages and what they need, and nothing else."""
+    """A Python environment with the three packages and their dependencies only."""
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
@@ -40,7 +40,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 @pytest.mark.skipif(fashion_mnist.find() is None, reason="Fashion-MNIST is not on this machine")
-def test_the_example_finds_the_classes_that_torch_finds(
+def test_predict_gives_the_same_classes_as_torch(
     nastool: Callable[..., Any], bare_python: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "nastool.toml").write_text(
@@ -67,14 +67,14 @@ def test_the_example_finds_the_classes_that_torch_finds(
         [bare_python, example, "model.onnx", *files], cwd=tmp_path, env={}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    found = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [name for name, _ in found] == files
-    assert [label for _, label in found] == expected
-    right = sum(label == data.classes[truth] for (_, label), truth in zip(found, labels.tolist(), strict=True))
-    assert right > 0.5 * IMAGES  # it has learned something, so agreement says something
+    predictions = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [name for name, _ in predictions] == files
+    assert [label for _, label in predictions] == expected
+    correct = sum(label == data.classes[truth] for (_, label), truth in zip(predictions, labels.tolist(), strict=True))
+    assert correct > 0.5 * IMAGES  # the network is better than chance, so agreement is meaningful
 
 
-def test_the_example_is_short() -> None:
+def test_predict_is_short() -> None:
     lines = (Path(__file__).parents[2] / "toolchain" / "templates" / "predict.py").read_text().splitlines()
     assert sum(bool(line.strip()) and '"""' not in line for line in lines) <= 40
 
@@ -111,7 +111,7 @@ def transparent(image: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_example_prepares_files_as_training_does(channels: int, tmp_path: Path) -> None:
+def test_predict_prepares_files_like_training(channels: int, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (31, 40, 3), np.uint8)
     for part in ("train", "val"):
         for name in ("a", "b"):

@@ -1,4 +1,4 @@
-"""Channels and bit widths through the command line: one supernet, several budgets, winners at or under each."""
+"""Channel and bit width searches by command: one supernet, several budgets, a winner within each."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_bit_widths_under_three_limits_from_one_supernet(nastool: Nastool, tmp_p
     winners = list(answer.json["winners"].values())
     assert [winner["limits"]["bitops"] for winner in winners] == limits
     assert all(winner["bitops"] <= limit for winner, limit in zip(winners, limits, strict=True))
-    assert all(winner["measured_latency_ms"] is None for winner in winners)  # bits that no runtime runs have none
+    assert all(winner["measured_latency_ms"] is None for winner in winners)  # no runtime runs these bits
     front = answer.json["front"]
     assert front == sorted(front, key=lambda point: (point["bitops"], point["holdout_accuracy"]))
     assert (tmp_path / "runs/bits/search/front.png").exists()
@@ -52,8 +52,8 @@ def test_bit_widths_under_three_limits_from_one_supernet(nastool: Nastool, tmp_p
     assert "--bitops" in refused.stderr
 
 
-def test_channels_of_blocks_that_a_search_found(finished_job: Any, nastool: Nastool, tmp_path: Path) -> None:
-    """The paper's better pipeline (Table 4): blocks first, then the widths of just those."""
+def test_channel_search_with_fixed_ops(finished_job: Any, nastool: Nastool, tmp_path: Path) -> None:
+    """The paper's better pipeline (Table 4): search blocks first, then the widths of these blocks."""
     best = finished_job.answers["search"].json
     source = finished_job.folder / "runs/r/search/best.json"
     (tmp_path / "nastool.toml").write_text((finished_job.folder / "nastool.toml").read_text())
@@ -63,12 +63,12 @@ def test_channels_of_blocks_that_a_search_found(finished_job: Any, nastool: Nast
     assert answer.code == 0, answer.stderr
     assert answer.json["macs"] <= 31_000
     assert [key.partition("@")[0] for key in answer.json["architecture"]] == best["architecture"]
-    told = nastool("cost", *flags[:4], "--arch", " ".join(answer.json["architecture"]), "--json", cwd=tmp_path)
-    assert told.json["macs"] == answer.json["macs"]
+    shown = nastool("cost", *flags[:4], "--arch", " ".join(answer.json["architecture"]), "--json", cwd=tmp_path)
+    assert shown.json["macs"] == answer.json["macs"]
     assert json.loads((tmp_path / "runs/channels/search/best.json").read_text()) == answer.json
 
 
-def test_a_quantized_supernet_starts_from_float_weights(nastool: Nastool, tmp_path: Path) -> None:
+def test_quantized_supernet_starts_from_float_weights(nastool: Nastool, tmp_path: Path) -> None:
     space = (
         "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
         "stage_widths=4-8,stage_repeats=1-1"
@@ -83,7 +83,7 @@ def test_a_quantized_supernet_starts_from_float_weights(nastool: Nastool, tmp_pa
     (best,) = (tmp_path / "runs/float/retrain").glob("*/best.pt")
     answer = nastool("train", "--from", str(best), "--run", "bits", cwd=tmp_path)
     assert answer.code == 0, answer.stderr
-    other = nastool("train", "--run", "bits", cwd=tmp_path)  # not the same supernet
+    other = nastool("train", "--run", "bits", cwd=tmp_path)  # another supernet
     assert other.code == 2
     assert "start_from was" in other.stderr
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "odd.pth")

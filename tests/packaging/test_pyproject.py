@@ -1,4 +1,4 @@
-"""What pyproject.toml promises: each dependency has its reason, and each import its dependency."""
+"""pyproject.toml: each dependency has a comment with its reason, and each import has a dependency."""
 
 import ast
 import re
@@ -14,21 +14,21 @@ from cli.main import app
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Not needed to run: looked for, and used where they are (extra `gpu`).
+# Optional: imported if installed (extra `gpu`).
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda"}
 
 
 def test_every_dependency_has_its_reason() -> None:
-    """A comment on its line, or one on a line of its own above a group of the same package."""
+    """The reason is a comment on its line, or on the line above a group of the same package."""
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
-    wanted = [*PROJECT["dependencies"], *(d for group in PROJECT["optional-dependencies"].values() for d in group)]
-    for dependency in wanted:
-        number = max(n for n, line in enumerate(lines) if f'"{dependency}"' in line)  # not where the build names it
+    listed = [*PROJECT["dependencies"], *(d for group in PROJECT["optional-dependencies"].values() for d in group)]
+    for dependency in listed:
+        number = max(n for n, line in enumerate(lines) if f'"{dependency}"' in line)  # not the build section
         own = re.search(r'",?\s+# \w.{5,}', lines[number])
         above = number - 1
         while f'"{name_of(dependency)}' in lines[above]:
             above -= 1
-        assert own or lines[above].strip().startswith("# "), f"{dependency}: say what it is for"
+        assert own or lines[above].strip().startswith("# "), f"{dependency}: add a comment with its reason"
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
@@ -37,14 +37,14 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 
 def test_no_dependency_is_listed_twice() -> None:
-    """Twice under different conditions (after the semicolon) is another thing."""
+    """Entries with different conditions (after the semicolon) are allowed."""
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         listed = [(name_of(dependency), dependency.partition(";")[2]) for dependency in group]
         assert len(set(listed)) == len(listed)
 
 
 def test_every_import_is_a_dependency() -> None:
-    """What comes only by way of another package may go with its next version."""
+    """A package that is only a dependency of another package may disappear with its next version."""
     declared = {name_of(dependency).replace("_", "-") for dependency in PROJECT["dependencies"]}
     providers = metadata.packages_distributions()
     missing = {
@@ -62,8 +62,8 @@ def test_every_dependency_is_imported() -> None:
     providers = metadata.packages_distributions()
     used = {name.lower().replace("_", "-") for module in modules for name in providers.get(module, [module])}
     unused = {name_of(dependency) for dependency in PROJECT["dependencies"]} - used
-    # torch imports the first for us; one of the wheels of ONNX Runtime is installed, the other not; TensorRT-RTX is
-    # imported by the name that the backend tensorrt is given
+    # torch imports onnxscript; only one of the ONNX Runtime wheels is installed; the backend imports TensorRT-RTX by
+    # name
     assert unused <= {"onnxscript", "onnxruntime", "onnxruntime-gpu", "tensorrt-rtx-cu13"}
 
 
@@ -73,7 +73,7 @@ def test_entry_point_is_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_each_package_says_what_it_is(package: str) -> None:
+def test_each_package_is_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()
 
 
@@ -84,11 +84,11 @@ def name_of(dependency: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The foreign top-level packages that a file imports."""
-    found: set[str] = set()
+    """The third-party top-level packages that a file imports."""
+    packages: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            packages |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - set(PACKAGES) - OPTIONAL
+            packages.add(node.module.split(".")[0])
+    return packages - set(sys.stdlib_module_names) - set(PACKAGES) - OPTIONAL

@@ -1,4 +1,4 @@
-"""The wheel that users install: our four packages, with their types and presets, and nothing else."""
+"""The wheel contains the four packages with type information and presets, and nothing else."""
 
 import os
 import subprocess
@@ -25,12 +25,12 @@ def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
-def test_holds_the_four_packages_and_nothing_else(names: set[str]) -> None:
+def test_contains_only_the_four_packages(names: set[str]) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
     assert not [name for name in names if "test" in name or name.endswith((".pyc", ".sqlite", ".onnx", ".pt"))]
 
 
-def test_holds_every_file_of_them(names: set[str]) -> None:
+def test_contains_every_file_of_the_packages(names: set[str]) -> None:
     here = {
         str(path.relative_to(ROOT))
         for package in PACKAGES
@@ -45,7 +45,7 @@ def test_is_typed(package: str, names: set[str]) -> None:
     assert f"{package}/py.typed" in names
 
 
-def test_says_what_it_is(wheel: Path) -> None:
+def test_metadata(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         (entry_points,) = (name for name in content.namelist() if name.endswith("entry_points.txt"))
         assert "nastool = cli.main:app" in content.read(entry_points).decode()
@@ -57,7 +57,7 @@ def test_says_what_it_is(wheel: Path) -> None:
 
 
 def test_works_without_the_sources(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked as pip does it: presets and recipes are found in it."""
+    """The unpacked wheel works alone: it contains presets and recipes."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
         "import cli.main, sys; print(cli.main.__file__)\n"
