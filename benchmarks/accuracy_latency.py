@@ -71,12 +71,17 @@ def draw(
     axes.axvline(budget_ms, color="#d1495b", linestyle="--", label=f"budget: {budget_ms:.4g} ms")
     star = points[winner]
     axes.scatter(*star, s=260, marker="*", color="#d1495b", edgecolor="black", zorder=3, label="winner")
-    axes.annotate(f"{star[1]:.1%} at {star[0]:.3f} ms", star, xytext=(-12, 12), textcoords="offset points", ha="right")
+    text = f"{star[1]:.1%} at {star[0]:.3f} ms"
+    axes.annotate(text, star, xytext=(0, 12), textcoords="offset points", ha="center", weight="bold")
+    axes.margins(y=0.12)
+    right = axes.get_xlim()[1]
+    axes.axvspan(budget_ms, 2 * right, color="#d1495b", alpha=0.06, linewidth=0)
+    axes.set_xlim(right=right)
     axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)")
-    axes.set_title("Candidates of one search: accuracy against measured latency")
+    axes.set_title("Candidates of a search: accuracy against measured latency")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower right")
+    axes.legend(fontsize="small", loc="lower left")
     save(figure, picture)
 
 

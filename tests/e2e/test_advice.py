@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from cli.main import commands
-
 Nastool = Callable[..., Any]
 # Command line -> the part of its error message that is run instead, or that replaces the last words of the command.
 ADVICE = {
@@ -34,8 +32,7 @@ def test_advice_is_accepted(command: str, advice: str, job: Any, nastool: Nastoo
     match = re.search(advice, text)
     assert match is not None, text
     advised = match[1].split()
-    is_command = advised[0] in {command.name or command.callback.__name__ for command in commands.registered_commands}
-    if is_command or advised[0] == "db":
+    if "nastool" in advice:  # a complete command
         words = advised
     elif advised[0].startswith("--"):
         words = [*words[: words.index(advised[0])], *advised]

@@ -110,7 +110,7 @@ BAD_COMMANDS = {
     "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is not a valid ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",
-        ["nastool.toml is no baseline", "--json > nastool.toml"],
+        ["nastool.toml is not a baseline", "--json > nastool.toml"],
     ),
     "regression without percent": (
         "check --latency 1s --max-regression 5",
@@ -130,7 +130,7 @@ BAD_COMMANDS = {
     ),
     "other space than the supernet's": (
         "train --space shufflenet_v2_quick:size_px=16",
-        ["supernet/checkpoint.pt was made with other settings", "space was", "--run NAME"],
+        ["supernet/checkpoint.pt was made with other settings", "space_digest was", "--run NAME"],
     ),
     "other recipe than the retrained": (
         "retrain --epochs 3",
