@@ -181,18 +181,24 @@ def test_wrong_line_in_nastool_toml(content: str, expected: list[str], tmp_path:
 def test_truncated_supernet(command: str, kept: int, job: Any, nastool: Nastool) -> None:
     checkpoint = job.folder / "runs/r/supernet/checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:kept])
-    refused(nastool, job.folder, command, "can't read the checkpoint runs/r/supernet/checkpoint.pt", "Remove it")
+    refused(nastool, job.folder, command, "runs/r/supernet/checkpoint.pt is damaged", "Remove it")
 
 
 def test_truncated_winner(job: Any, nastool: Nastool) -> None:
     (best,) = (job.folder / "runs/r/retrain").glob("*/best.pt")
     best.write_bytes(best.read_bytes()[:1000])
-    refused(nastool, job.folder, "export", "can't read", "best.pt", "Remove it and type nastool retrain")
+    refused(nastool, job.folder, "export", "best.pt is damaged", "Remove it to train again")
 
 
 def test_checkpoint_with_other_content(job: Any, nastool: Nastool) -> None:
     shutil.copy(next((job.folder / "runs/r/retrain").glob("*/best.pt")), job.folder / "runs/r/supernet/checkpoint.pt")
-    refused(nastool, job.folder, "search --macs 31k", "can't read the checkpoint", "Remove it to train anew")
+    refused(
+        nastool,
+        job.folder,
+        "search --macs 31k",
+        "supernet/checkpoint.pt: the field format is missing",
+        "Remove it to train again",
+    )
 
 
 def test_checkpoint_of_another_space(job: Any, nastool: Nastool) -> None:
@@ -328,39 +334,45 @@ def images(tmp_path: Path) -> Path:
 def test_images_of_one_class(images: Path, nastool: Nastool) -> None:
     for part in ("train", "val"):
         shutil.rmtree(images / "pets" / part / "dog")
-    refused(nastool, images, "train", "pets/train holds one class, cat", "two or more classes")
+    refused(nastool, images, "train", "pets/train holds one class, cat", "Add a folder for each further class")
 
 
 def test_missing_image_folder(images: Path, nastool: Nastool) -> None:
-    refused(nastool, images, "train --data folder:fish", "fish/train is not there", "PATH/train/CLASS/IMAGE")
+    refused(nastool, images, "train --data folder:fish", "fish/train does not exist", "PATH/train/CLASS/IMAGE")
 
 
 def test_image_folder_without_val(images: Path, nastool: Nastool) -> None:
     shutil.rmtree(images / "pets/val")
-    refused(nastool, images, "train", "pets/val is not there", "PATH/val/CLASS/IMAGE")
+    refused(nastool, images, "train", "pets/val does not exist", "PATH/val/CLASS/IMAGE")
 
 
 def test_empty_image_folder(images: Path, nastool: Nastool) -> None:
     for name in ("cat", "dog"):
         shutil.rmtree(images / "pets/train" / name)
-    refused(nastool, images, "train", "pets/train", "lacks images", "Put images into each class folder")
+    refused(nastool, images, "train", "pets/train has no class folders", "Put images into pets/train/CLASS/")
 
 
 def test_class_folder_without_images(images: Path, nastool: Nastool) -> None:
     for image in (images / "pets/train/dog").iterdir():
         image.unlink()
-    refused(nastool, images, "train", "pets/train", "lacks images", "dog", "or remove it")
+    refused(nastool, images, "train", "the class folder pets/train/dog has no images", "or remove it")
 
 
 def test_train_and_val_differ_in_classes(images: Path, nastool: Nastool) -> None:
     (images / "pets/val/dog").rename(images / "pets/val/wolf")
-    refused(nastool, images, "train", "differ in classes: dog, wolf", "Give both the same class folders")
+    refused(
+        nastool,
+        images,
+        "train",
+        "differ in classes: dog (only in train/), wolf (only in val/)",
+        "Give both the same class folders",
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xe0 a JPEG's beginning"])
 def test_unreadable_image(content: bytes, images: Path, nastool: Nastool) -> None:
     (images / "pets/train/cat/3.jpg").write_bytes(content)
-    refused(nastool, images, "train", "can't read the image pets/train/cat/3.jpg", "Repair or remove that file")
+    refused(nastool, images, "train", "cannot read the image pets/train/cat/3.jpg", "Repair or remove that file")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -373,7 +385,7 @@ def test_image_that_breaks_off(workers: int, images: Path, nastool: Nastool) -> 
     toml.write_text(toml.read_text().replace("workers = 0", f"workers = {workers}"))
     answer = nastool("train", "--holdout-per-class", "1", "--seed", "3", cwd=images)
     assert answer.code == 2
-    assert "can't read the image pets/train/cat/3.jpg" in answer.stderr
+    assert "cannot read the image pets/train/cat/3.jpg" in answer.stderr
     assert "Repair or remove that file" in answer.stderr
     assert "Traceback" not in answer.stderr
 
@@ -408,9 +420,7 @@ def test_baseline_of_another_target(job: Any, nastool: Nastool) -> None:
 
 
 def test_budget_for_another_batch(job: Any, nastool: Nastool) -> None:
-    refused(
-        nastool, job.folder, "check --batch 4", "manifest.json is for batches of 8, and 4 were asked for", "--latency"
-    )
+    refused(nastool, job.folder, "check --batch 4", "manifest.json is for batches of 8, not of 4", "--latency")
 
 
 def test_check_without_budget_or_baseline(job: Any, nastool: Nastool) -> None:

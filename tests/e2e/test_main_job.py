@@ -139,11 +139,15 @@ def test_manifest_records_the_training_of_its_weights(finished_job: Any) -> None
     (weights,) = finished_job.folder.glob("runs/r/retrain/*/best.pt")
     training = finished_job.answers["export"].json["training"]
     assert training["steps"] == finished_job.answers["retrain"].json["steps"]
-    assert {key: training[key] for key in training if key != "steps"} == torch.load(weights, weights_only=True)["fingerprint"]
+    assert {key: training[key] for key in training if key != "steps"} == torch.load(weights, weights_only=True)[
+        "fingerprint"
+    ]
     assert (training["data"], training["seed"], training["holdout_per_class"]) == ("digits", 0, 20)
     assert re.fullmatch("[0-9a-f]{16}", training["training_images"])
     assert (training["recipe"]["epochs"], training["recipe"]["batch"]) == (1, 32)  # the changes
-    assert {"lr", "momentum", "weight_decay", "label_smoothing", "augmentation"} <= set(training["recipe"])  # the preset
+    assert {"lr", "momentum", "weight_decay", "label_smoothing", "augmentation"} <= set(
+        training["recipe"]
+    )  # the preset
 
 
 def test_check_passes_at_the_budget_of_the_search(finished_job: Any) -> None:

@@ -87,7 +87,11 @@ def test_quantized_supernet_starts_from_float_weights(nastool: Nastool, tmp_path
     assert other.code == 2
     assert "start_from was" in other.stderr
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "odd.pth")
-    for name, word in (("odd.pth", "conv1.weight"), ("nastool.toml", "can't read"), ("missing.pth", "missing.pth")):
+    for name, word in (
+        ("odd.pth", "conv1.weight"),
+        ("nastool.toml", "is not a file of PyTorch weights"),
+        ("missing.pth", "missing.pth"),
+    ):
         refused = nastool("train", "--from", name, "--run", "refused", cwd=tmp_path)
         assert refused.code == 2
         assert word in refused.stderr
