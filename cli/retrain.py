@@ -28,7 +28,7 @@ def retrain(
     from toolchain.search.winner import select_architecture
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
-    from toolchain.training.recipe import load_recipe
+    from toolchain.training.preflight import check_retrain
     from toolchain.training.stages import prepare_torch
     from toolchain.training.stages import retrain as run_retrain
 
@@ -55,7 +55,7 @@ def retrain(
     with console.progress() as bars:
         images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
     chosen.require_data(images.name, images.digest)
-    load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
+    check_retrain(settings, chosen_space)
     with (
         joined(compute_device(settings.retrain.device)),
         open_run(settings, make=arch is not None) as folder,

@@ -42,7 +42,8 @@ def train(
     from toolchain.runs import open_run
     from toolchain.training.data import load_data
     from toolchain.training.precision import compute_device
-    from toolchain.training.stages import prepare_torch, supernet_fingerprint, train_supernet
+    from toolchain.training.preflight import check_train
+    from toolchain.training.stages import prepare_torch, train_supernet
 
     given = options.flags(
         space=space,
@@ -66,7 +67,7 @@ def train(
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     with console.progress() as bars:
         images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
-    supernet_fingerprint(settings, chosen_space, images)  # refuses a wrong recipe before there is a folder
+    check_train(settings, chosen_space)
     with (
         joined(compute_device(settings.train.device)),
         open_run(settings, make=True) as folder,

@@ -126,7 +126,7 @@ class Config(_Section):
 
     run: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     runs: Path = Path("runs")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**62)  # torch takes seeds of 63 bits, and repeats add to it
     space: str = "shufflenet_v2"
     fixed_ops: str | None = None
     widths: str | None = None

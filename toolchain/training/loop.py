@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolchain.errors import BadConfig, TrainingDiverged
+from toolchain.errors import TrainingDiverged
 from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
 from toolchain.parallel.ranks import rank, world
 from toolchain.progress import Progress
@@ -21,6 +21,7 @@ from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.optimizer import Slices, Update, moved, set_learning_rate, sgd
 from toolchain.training.precision import FP32, Precision
+from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
 
@@ -169,14 +170,9 @@ def _sampler(data: Data, recipe: Recipe, seed: int, steps: int) -> Callable[[int
     """This process's part of each batch, from a step on.
 
     Raises:
-        BadConfig: the parts would differ in size, and their gradients could not simply be added.
+        BadConfig: see `batch_per_process`.
     """
-    share, rest = divmod(recipe.batch, world())
-    if rest or not share:
-        raise BadConfig(
-            f"a batch of {recipe.batch} images can't be shared equally by {world()} processes. Give a batch that can, "
-            f"as in [train.changes] batch = {max(1, share) * world()}, or another number of processes"
-        )
+    batch_per_process(recipe.batch)
     return lambda start: StepSampler(data.fit, recipe.batch, seed, start, steps, rank(), world(), data.train.groups)
 
 

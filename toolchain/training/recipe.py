@@ -31,7 +31,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: float = Field(gt=0)
+    epochs: float = Field(gt=0, le=1_000_000)
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)

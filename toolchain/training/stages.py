@@ -32,6 +32,7 @@ from toolchain.training.loop import Schedule, train
 from toolchain.training.optimizer import Slices
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device, precision_of
+from toolchain.training.preflight import require_normalizable
 from toolchain.training.printable import printable
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe, Stage, load_recipe
@@ -92,8 +93,10 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
     Raises:
         MissingStage: there is none.
         BadCheckpoint: it is damaged, or of another space, data set or cut.
+        BadConfig: candidates cannot be recalibrated with the batch of the search.
     """
     run.require(run.supernet, "train")
+    require_normalizable(config.search.batch, space, "search")
     fingerprint = supernet_fingerprint(config, space, data)
     checkpoint = load(run.supernet, {key: fingerprint[key] for key in SCORED_ON}, only=SCORED_ON)
     with reading(run.supernet):
