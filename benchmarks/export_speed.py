@@ -22,9 +22,9 @@ from exporters.graph.to_onnx import export_onnx
 from exporters.graph.torch_exporter import quiet
 from exporters.timing import interleaved
 from toolchain.costs.counters import count_macs, count_params
-from toolchain.nets.baselines import published
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
+from toolchain.nets.published import published
 from toolchain.spaces import load_space
 
 CHOICES = (0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2)  # kernels 3, 5, 7; 3 is Xception

@@ -25,7 +25,7 @@ from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.qcdq import write_codes
 from exporters.timing import interleaved
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.deploy import integer_layers, plain
+from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
 
@@ -70,7 +70,7 @@ def write_files(arch: str, size_px: int, seed: int, folder: Path) -> dict[str, P
     files = {name: folder / f"{name}.onnx" for name in (FLOAT, "exact", "int8")}
     example, pictures = torch.zeros(2, 3, size_px, size_px), torch.randn(8, 3, size_px, size_px)
     export_onnx(floats, example, files[FLOAT])
-    export_onnx(plain(bits), example, folder / "plain.onnx")
+    export_onnx(dequantized(bits), example, folder / "plain.onnx")
     for profile, images in (("exact", None), ("int8", pictures.numpy())):
         written = write_codes(load_model(folder / "plain.onnx"), integer_layers(bits), images)
         write_model(written, files[profile])

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from exporters.devices.attached import attached
 from toolchain.nets.blocks import SUPERNET, shared_by
-from toolchain.nets.depthwise import quicken_depthwise
+from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
 from toolchain.parallel.collectives import joined, wait_for_all
@@ -85,7 +85,7 @@ def print_steps(args: argparse.Namespace) -> None:
         supernet = Supernet(space, shared_by(SUPERNET, world()))
         initialize(supernet, torch.Generator().manual_seed(args.seed))
         supernet.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        quicken_depthwise(supernet)
+        accelerate_depthwise(supernet)
 
         def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
             path = space.draw(Random(mix(args.seed, step)))

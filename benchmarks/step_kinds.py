@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from exporters.devices.attached import attached
 from toolchain.nets.compiled import compile_parts
-from toolchain.nets.depthwise import quicken_depthwise
+from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
 from toolchain.spaces import load_space
@@ -98,7 +98,7 @@ def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, com
         net = shufflenet_v2_x1_0(num_classes=space.classes)
     net.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if device.type == "cpu":
-        quicken_depthwise(net)
+        accelerate_depthwise(net)
     if compiled:
         compile_parts(net)
     taken = first

@@ -34,8 +34,8 @@ def cost(
     from toolchain.measuring.estimates import estimate_network
     from toolchain.measuring.from_config import table_target
     from toolchain.measuring.rates import rates_of
-    from toolchain.nets import baselines
     from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.published import published as published_network
     from toolchain.search.budget import load_costs
 
     given = options.flags(
@@ -49,7 +49,7 @@ def cost(
         profile__db=db,
     )
     settings = load_config(config, given)
-    known = baselines.published(published) if published else None
+    known = published_network(published) if published else None
     chosen_space = (
         load_checked_space(known.space)
         if known

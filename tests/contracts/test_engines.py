@@ -13,9 +13,9 @@ from exporters.backends.tensorrt import Backend
 from exporters.cuda.engine import CAPABILITIES
 from exporters.errors import EngineFailed
 from toolchain.measuring.export_for_timing import export_for_timing
-from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
+from toolchain.nets.published import PUBLISHED
 from toolchain.profiling.variants import Variant, variants
 from toolchain.spaces import PRESETS, load_space
 

@@ -1,4 +1,4 @@
-"""What holds for every space. A new space is one more line in SPACES."""
+"""Properties of every search space. To test another space, add a line to SPACES."""
 
 from pathlib import Path
 from random import Random
@@ -66,14 +66,14 @@ def test_supernet_equals_the_extracted_path_bit_for_bit(space: SearchSpace, supe
         assert torch.equal(shared, supernet.extract(arch)(x))
 
 
-def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> None:
+def test_a_step_changes_only_the_weights_of_its_path(space: SearchSpace) -> None:
     net = Supernet(space).train()
     initialize(net, torch.Generator().manual_seed(0))
     optimizer = sgd(net, load_recipe("imagenet", "supernet", {}))
-    # normalization takes a convolution's bias away again: its gradient is rounding, or nothing
+    # normalization cancels a convolution's bias, so its gradient is 0 up to rounding
     idle = {f"{name}.bias" for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
     first, second = space.draw(Random(0)), space.draw(Random(1))
-    for arch in (first, second):  # the second step must not move the first path by momentum or decay
+    for arch in (first, second):  # momentum and decay must not change the first path in the second step
         before = {name: p.detach().clone() for name, p in net.named_parameters()}
         labels = torch.arange(4) % space.classes
         optimizer.zero_grad(set_to_none=True)
@@ -87,7 +87,7 @@ def test_a_step_changes_the_taken_path_and_nothing_else(space: SearchSpace) -> N
 
 
 def active_parts(net: Supernet, arch: Architecture) -> dict[str, torch.Tensor]:
-    """Which numbers of each weight the path has, written out."""
+    """For each weight, a mask of the elements that the path uses."""
     marks = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in net.named_parameters()}
     for name, mark in marks.items():
         mark.fill_(name.startswith(("stem.", "head.")))
@@ -99,7 +99,7 @@ def active_parts(net: Supernet, arch: Architecture) -> dict[str, torch.Tensor]:
     return marks
 
 
-def test_an_extracted_network_shares_nothing_with_the_supernet(space: SearchSpace, supernet: Supernet) -> None:
+def test_an_extracted_network_shares_no_memory_with_the_supernet(space: SearchSpace, supernet: Supernet) -> None:
     arch = space.draw(Random(3))
     before = supernet(images(space), arch)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_an_extracted_network_shares_nothing_with_the_supernet(space: SearchSpac
     assert torch.equal(supernet(images(space), arch), before)
 
 
-def test_costs_are_those_of_the_whole_network(space: SearchSpace) -> None:
+def test_costs_equal_those_of_the_whole_network(space: SearchSpace) -> None:
     macs, params = macs_cost(space), params_cost(space)
     for seed in range(4):
         arch = space.draw(Random(seed))
@@ -118,12 +118,12 @@ def test_costs_are_those_of_the_whole_network(space: SearchSpace) -> None:
             assert count_params(net, space.input_shape) == params.cost(arch)
 
 
-def test_a_supernet_keeps_no_statistics(supernet: Supernet) -> None:
+def test_a_supernet_has_no_running_statistics(supernet: Supernet) -> None:
     assert not SUPERNET.statistics
     assert not [name for name, _ in supernet.named_buffers()]
 
 
-def test_an_architecture_reads_back_from_its_text(space: SearchSpace) -> None:
+def test_an_architecture_can_be_read_from_its_text(space: SearchSpace) -> None:
     for seed in range(10):
         arch = space.draw(Random(seed))
         assert space.architecture(str(arch)) == arch

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import commands
 from toolchain.costs.counters import macs_cost, params_cost
 from toolchain.errors import UnknownSpace
-from toolchain.nets.baselines import PUBLISHED, Published
 from toolchain.nets.network import builder_of
+from toolchain.nets.published import PUBLISHED, Published
 from toolchain.spaces import PRESETS, load_space
 from toolchain.units import format_count
 

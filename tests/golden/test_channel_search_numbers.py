@@ -4,7 +4,7 @@ nowhere; they were computed by a closed formula of its own, and these modules co
 import pytest
 
 from toolchain.costs.counters import macs_cost, params_cost
-from toolchain.nets.baselines import published
+from toolchain.nets.published import published
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Choice
 from toolchain.spaces.shufflenet_v2 import WIDTHS

@@ -16,10 +16,10 @@ from exporters.graph.parity import compare, require
 from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.integer_check import check_integer_layers
 from exporters.quantize.qcdq import write_codes
-from toolchain.nets.baselines import published
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.deploy import integer_layers, plain
+from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network, initialize
+from toolchain.nets.published import published
 from toolchain.spaces import load_space
 
 pytestmark = pytest.mark.long
@@ -69,7 +69,7 @@ def test_resnet18_of_mixed_bits_at_224_px(tmp_path: Path) -> None:
     bits = ("w4a4", "w2a4", "w3a4", "w2a2", "w1a4", "w4a4", "w2a4", "w1a2")
     net = populated(Network(space, space.architecture([f"basic:{pair}" for pair in bits]), STANDALONE))
     pictures = images(8, 200).numpy()
-    export_onnx(plain(net), torch.zeros(1, *space.input_shape), tmp_path / "plain.onnx")
+    export_onnx(dequantized(net), torch.zeros(1, *space.input_shape), tmp_path / "plain.onnx")
     layers = integer_layers(net)
     write_model(write_codes(load_model(tmp_path / "plain.onnx"), layers, pictures), tmp_path / "int8.onnx")
     assert len(layers) == 19

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from cli.main import commands
 from toolchain.costs.counters import macs_cost, params_cost
 from toolchain.errors import BadArchitecture
-from toolchain.nets.baselines import PUBLISHED, published
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
+from toolchain.nets.published import PUBLISHED, published
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Choice
 
@@ -92,5 +92,5 @@ def test_the_command_prints_them_beside_what_was_published() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(BadArchitecture, match=r"no published network 'resnet'. There are fbnet_a, fbnet_b"):
+    with pytest.raises(BadArchitecture, match=r"unknown published network 'resnet'. Known: fbnet_a, fbnet_b"):
         published("resnet")

@@ -14,9 +14,9 @@ from exporters.graph.kernels import kernels_of
 from exporters.graph.onnx_file import load_model
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.rates import rates_of
-from toolchain.nets.baselines import PUBLISHED
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
+from toolchain.nets.published import PUBLISHED
 from toolchain.spaces import load_space
 
 NAMES = ("fbnet_a", "fbnet_b", "fbnet_c", "proxyless_mobile", "proxyless_gpu")

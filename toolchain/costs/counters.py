@@ -17,7 +17,7 @@ from toolchain.costs.core import TableCost
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import builder_of
-from toolchain.nets.supernet import twin
+from toolchain.nets.supernet import replicate
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
 
 MACS = "multiply-adds of convolutions and classifier, batch 1"
@@ -105,7 +105,7 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
 
 def _without_macs(module: nn.Module) -> nn.Module:
     """A copy of `module` without layers that have no MACs and keep shapes, which would take most of the time."""
-    copy = twin(module)
+    copy = replicate(module)
     for name, child in module.named_children():
         skipped = isinstance(child, WITHOUT_MACS | nn.ReLU | nn.ReLU6)
         copy._modules[name] = nn.Identity() if skipped else _without_macs(child)

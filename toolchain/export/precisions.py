@@ -15,7 +15,7 @@ from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 from exporters.quantize.qcdq import write_codes
 from toolchain.errors import BadConfig
-from toolchain.nets.deploy import integer_layers, plain
+from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
 
@@ -74,7 +74,7 @@ def write_models(
     """
     example, floats_file = torch.from_numpy(images[:1]), folder / "floats.onnx"
     layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}
-    export_onnx(plain(net) if layers else net, example, floats_file)
+    export_onnx(dequantized(net) if layers else net, example, floats_file)
     floats = load_model(floats_file)
     floats_file.unlink()
     models = []

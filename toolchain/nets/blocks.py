@@ -1,4 +1,4 @@
-"""What the blocks of all families are made of."""
+"""Building blocks of all families: normalization, and convolution with normalization and activation."""
 
 from dataclasses import dataclass, replace
 
@@ -9,28 +9,26 @@ from toolchain.nets.shared_norm import SharedBatchNorm2d
 
 @dataclass(frozen=True)
 class Norm:
-    """How a network normalizes: with a learned scale and offset or not, with running statistics or not.
+    """The kind of batch normalization that a network uses."""
 
-    With `shared`, a batch's statistics are those of all processes that train together.
-    """
-
-    affine: bool
-    statistics: bool
+    affine: bool  # with a learned scale and offset
+    statistics: bool  # with running statistics
     eps: float = 1e-5
-    shared: bool = False
+    shared: bool = False  # batch statistics are those of all processes that train together
 
     def layer(self, channels: int) -> nn.BatchNorm2d:
-        kind = SharedBatchNorm2d if self.shared else nn.BatchNorm2d
-        return kind(channels, eps=self.eps, affine=self.affine, track_running_stats=self.statistics)
+        """A batch normalization of this kind."""
+        layer_class = SharedBatchNorm2d if self.shared else nn.BatchNorm2d
+        return layer_class(channels, eps=self.eps, affine=self.affine, track_running_stats=self.statistics)
 
 
-# Paths share weights but not statistics, so a supernet keeps none: a score without BN recalibration can't exist.
+# Paths share weights but not statistics, so a supernet has no running statistics: scoring requires BN recalibration.
 SUPERNET = Norm(affine=False, statistics=False)
 STANDALONE = Norm(affine=True, statistics=True)
 
 
 def shared_by(norm: Norm, processes: int) -> Norm:
-    """`norm` as it must be where so many processes train one model."""
+    """`norm` for one model that this number of processes trains together."""
     return replace(norm, shared=processes > 1)
 
 
@@ -44,7 +42,7 @@ def conv_bn(
     act: type[nn.ReLU | nn.ReLU6] | None = nn.ReLU,
     bias: bool = False,
 ) -> nn.Sequential:
-    """Convolution, batch normalization and, if wanted, activation: (N, c_in, H, W) -> (N, c_out, H/s, W/s)."""
+    """Convolution, batch normalization and activation (if not None): (N, c_in, H, W) -> (N, c_out, H/s, W/s)."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
     layers: list[nn.Module] = [conv, norm.layer(c_out)]
     if act is not None:

@@ -1,9 +1,9 @@
-"""A trained network of 1 to 4 bits as the whole numbers that ship, its batch normalization folded into them.
+"""A trained network of 1 to 4 bits as integers for export, with batch normalization folded into them.
 
-The batch normalization behind a quantized convolution becomes a part of the weights' scales, one for each output
-channel, and a bias on the grid of the integer sums (see `exporters.quantize.weight_quantization`). That bias is
-rounded, so what ships is not to the last bit what was trained; the network below is what ships, and is what a runtime
-is held to.
+The batch normalization after a quantized convolution becomes part of the weights' scales, one for each output channel,
+and a bias on the grid of the integer sums (see `exporters.quantize.weight_quantization`). The bias is rounded, so the
+exported network differs slightly from the trained one. `deployed` computes the exported network in torch; runtimes are
+compared with it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +24,9 @@ from toolchain.nets.quantizers import QuantConv2d, levels
 
 
 class IntegerConv2d(nn.Module):
-    """A convolution of integer codes, the reference for every runtime: (N, c_in, H, W) -> (N, c_out, H/s, W/s).
+    """A convolution of integer codes, computed exactly: (N, c_in, H, W) -> (N, c_out, H/s, W/s).
 
-    Its sums are taken in float64, where whole numbers of this size add up exactly.
+    Runtimes are compared with it. It adds in float64, where integers of this size add up exactly.
     """
 
     def __init__(self, layer: IntegerWeights, stride: int, padding: int) -> None:
@@ -46,10 +46,10 @@ class IntegerConv2d(nn.Module):
 
 
 def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
-    """Convolution and normalization as codes, scales and a bias.
+    """A convolution and its batch normalization as codes, scales and a bias.
 
     Raises:
-        ExportFailed: the normalization has no running statistics.
+        ExportFailed: the batch normalization has no running statistics.
     """
     if norm.running_mean is None or norm.running_var is None:
         raise ExportFailed("a batch normalization has no running statistics. Recalibrate the network first")
@@ -58,7 +58,7 @@ def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
         factor = (norm.running_var.double() + norm.eps).rsqrt()
         gain = factor if norm.weight is None else norm.weight.double() * factor
         bias = -norm.running_mean.double() * gain + (0.0 if norm.bias is None else norm.bias.double())
-        # a scale is above 0, so a negative gain turns the codes round; they are symmetric
+        # scales are above 0, so a negative gain changes the sign of the codes, which are symmetric
         signed = codes * torch.where(gain < 0, -1, 1).to(torch.int8).view(-1, 1, 1, 1)
         scale = (gain.abs() * w_scale.double()).numpy().astype(np.float32)
         x_scale = np.float32(conv.activation_scale().item())
@@ -67,39 +67,40 @@ def integer_weights(conv: QuantConv2d, norm: nn.BatchNorm2d) -> IntegerWeights:
 
 
 def integer_layers(net: nn.Module) -> dict[str, IntegerWeights]:
-    """Every quantized convolution of `net` with the normalization behind it, by the name of its weight.
+    """Every quantized convolution of `net` with its batch normalization as integers, by the name of its weight.
 
     Raises:
-        ExportFailed: one is not directly followed by a batch normalization, or that has no statistics.
+        ExportFailed: a quantized convolution is not directly followed by a batch normalization with running statistics.
     """
-    found = {pair.weight: integer_weights(pair.conv, pair.norm) for pair in _pairs(net)}
-    every = [f"{name}.weight" for name, layer in net.named_modules() if isinstance(layer, QuantConv2d)]
-    if bare := [name for name in every if name not in found]:
+    layers = {pair.weight: integer_weights(pair.conv, pair.norm) for pair in _pairs(net)}
+    names = [f"{name}.weight" for name, layer in net.named_modules() if isinstance(layer, QuantConv2d)]
+    if unpaired := [name for name in names if name not in layers]:
         raise ExportFailed(
-            f"no batch normalization comes directly behind the quantized convolution of {', '.join(bare)}. Put both "
-            f"into one nn.Sequential, side by side"
+            f"no batch normalization directly follows the quantized convolution of {', '.join(unpaired)}. Put both "
+            f"next to each other into one nn.Sequential"
         )
-    return found
+    return layers
 
 
 def deployed(net: nn.Module) -> nn.Module:
-    """A copy of `net` in eval mode that computes with the integers that ship; the reference of the profile `exact`."""
+    """A copy of `net` in eval mode that computes with the exported integers; the reference of the profile `exact`."""
     layers = integer_layers(net)
-    return _with(net, lambda name, conv: _reference(layers[name], conv))
+    return _replace_pairs(net, lambda name, conv: _reference(layers[name], conv))
 
 
 @torch.no_grad()
 def folding_error(net: nn.Module, layers: Mapping[str, IntegerWeights], images: Tensor) -> float:
-    """How far the integers of a layer are from the layer, on what `images` (N, C, H, W) make of its input.
+    """The largest error of a layer's integers, relative to the layer's largest output.
 
-    It is the greatest over all layers, beyond the half step by which the bias was rounded, relative to the layer's
-    largest output. Rounding of float32 gives 1e-6; a wrong eps, a swapped channel or a normalization left out more.
+    Each layer gets the input that it has for `images` (N, C, H, W). The half step by which its bias is rounded does not
+    count as an error. Rounding in float32 gives about 1e-6; a wrong eps, swapped channels or a missing normalization
+    give much more.
     """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
     handles = []
     pairs = list(_pairs(net))
     for pair in pairs:
-        handles += _watch(pair, seen)
+        handles += _record(pair, seen)
     try:
         net.eval()(images)
     finally:
@@ -108,18 +109,18 @@ def folding_error(net: nn.Module, layers: Mapping[str, IntegerWeights], images: 
     worst = 0.0
     for pair in pairs:
         (x, y), layer = seen[pair.weight], layers[pair.weight]
-        off = (_reference(layer, pair.conv)(x) - y).abs().amax((0, 2, 3))
-        beyond = off - torch.from_numpy(layer.x_scale * layer.scale) / 2
-        worst = max(worst, float(beyond.max() / y.abs().max()))
+        error = (_reference(layer, pair.conv)(x) - y).abs().amax((0, 2, 3))
+        excess = error - torch.from_numpy(layer.x_scale * layer.scale) / 2
+        worst = max(worst, float(excess.max() / y.abs().max()))
     return worst
 
 
-def _watch(pair: "_Pair", seen: dict[str, tuple[Tensor, Tensor]]) -> list[RemovableHandle]:
-    """Keep what goes into the convolution and what comes out behind it; copies, since a ReLU may work in place."""
+def _record(pair: "_Pair", seen: dict[str, tuple[Tensor, Tensor]]) -> list[RemovableHandle]:
+    """Record the input of the convolution and the output of its normalization, as copies: a ReLU may work in place."""
     inputs: list[Tensor] = []
 
-    def before(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        inputs.append(given[0].clone())
+    def before(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs.append(args[0].clone())
 
     def after(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
         seen[pair.weight] = (inputs[-1], output.clone())
@@ -127,24 +128,24 @@ def _watch(pair: "_Pair", seen: dict[str, tuple[Tensor, Tensor]]) -> list[Remova
     return [pair.conv.register_forward_pre_hook(before), pair.norm.register_forward_hook(after)]
 
 
-def plain(net: nn.Module) -> nn.Module:
-    """A copy of `net` in eval mode with ordinary convolutions in place of the quantized ones.
+def dequantized(net: nn.Module) -> nn.Module:
+    """A copy of `net` in eval mode with ordinary convolutions instead of quantized ones.
 
-    Their weights are those of `integer_layers`, as floats; their inputs are not rounded. An exporter makes a graph of
-    it, into which `exporters.quantize.qcdq` puts the integers.
+    Their weights are those of `integer_layers` as floats; their inputs are not rounded. `exporters.quantize.qcdq` puts
+    the integers into its exported graph.
     """
     layers = integer_layers(net)
 
     def ordinary(name: str, conv: QuantConv2d) -> nn.Module:
         layer = layers[name]
         stride, padding = conv.stride[0], int(conv.padding[0])
-        made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, padding)
-        made.weight.data = torch.from_numpy(layer.codes * layer.scale.reshape(-1, 1, 1, 1))
-        assert made.bias is not None
-        made.bias.data = torch.from_numpy(layer.bias)
-        return made
+        result = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride, padding)
+        result.weight.data = torch.from_numpy(layer.codes * layer.scale.reshape(-1, 1, 1, 1))
+        assert result.bias is not None
+        result.bias.data = torch.from_numpy(layer.bias)
+        return result
 
-    return _with(net, ordinary)
+    return _replace_pairs(net, ordinary)
 
 
 def _reference(layer: IntegerWeights, conv: QuantConv2d) -> IntegerConv2d:
@@ -153,10 +154,10 @@ def _reference(layer: IntegerWeights, conv: QuantConv2d) -> IntegerConv2d:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A quantized convolution and the normalization behind it, in the same nn.Sequential."""
+    """A quantized convolution and the batch normalization after it, in the same nn.Sequential."""
 
     sequential: nn.Sequential
-    weight: str  # the name of the convolution's weight in the network
+    weight: str  # name of the convolution's weight in the network
     conv: QuantConv2d
     norm_name: str
     norm: nn.BatchNorm2d
@@ -165,16 +166,16 @@ class _Pair:
 def _pairs(net: nn.Module) -> Iterator[_Pair]:
     for prefix, layer in list(net.named_modules()):
         if isinstance(layer, nn.Sequential):
-            # named_children() leaves out a module that is used twice, and neighbours would be lost
+            # not named_children(), which omits the second use of a module, so that neighbors would be wrong
             for (name, conv), (norm_name, norm) in pairwise(list(layer._modules.items())):
                 if isinstance(conv, QuantConv2d) and isinstance(norm, nn.BatchNorm2d):
                     yield _Pair(layer, f"{prefix}.{name}.weight".lstrip("."), conv, norm_name, norm)
 
 
-def _with(net: nn.Module, make: Callable[[str, QuantConv2d], nn.Module]) -> nn.Module:
-    """A copy whose quantized convolutions are replaced, and the normalisations behind them left out."""
-    made = deepcopy(net).eval()
-    for pair in list(_pairs(made)):
+def _replace_pairs(net: nn.Module, make: Callable[[str, QuantConv2d], nn.Module]) -> nn.Module:
+    """A copy of `net` with `make(weight name, convolution)` in place of each pair of convolution and normalization."""
+    copy = deepcopy(net).eval()
+    for pair in list(_pairs(copy)):
         setattr(pair.sequential, pair.weight.split(".")[-2], make(pair.weight, pair.conv))
         setattr(pair.sequential, pair.norm_name, nn.Identity())
-    return made
+    return copy

@@ -1,8 +1,8 @@
-"""Depthwise convolutions with large kernels on small maps, with a quicker gradient of their weights on CPUs.
+"""A faster weight gradient on CPUs for depthwise convolutions with large kernels on small maps.
 
-There oneDNN spends most of its time outside the map (docs/decisions/0022-data-loading-and-training-speed.md has the
-figures). Per channel, though, the gradient is the correlation of two small maps over the batch: one matrix product of
-all input pixels with all output pixels, whose entries are then summed by the kernel's tap that connects the two.
+For these, oneDNN spends most of its time outside the map (docs/decisions/0022-data-loading-and-training-speed.md).
+For each channel the gradient is the correlation of two small maps over the batch. It is computed as one matrix product
+of all input pixels with all output pixels, whose entries are then summed by the kernel position that connects the two.
 """
 
 from functools import lru_cache
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from toolchain.nets.supernet import SharedBlock
 
-LEAST_KERNEL = 5  # a 3 x 3 kernel's gradient is quick already
+LEAST_KERNEL = 5  # the gradient of 3 x 3 kernels is fast in oneDNN
 
 
-def quicken_depthwise(model: nn.Module) -> None:
-    """Give each large depthwise convolution in `model` the quicker gradient. Weights and their names stay."""
-    narrower = [part for block in model.modules() if isinstance(block, SharedBlock) for part in block.parts()]
+def accelerate_depthwise(model: nn.Module) -> None:
+    """Use the faster gradient in each large depthwise convolution of `model`. Weights and their names do not change."""
+    narrower = [part for block in model.modules() if isinstance(block, SharedBlock) for part in block.choice_modules()]
     for parent in [layer for root in (model, *narrower) for layer in root.modules()]:
         for name, conv in list(parent.named_children()):
             if type(conv) is nn.Conv2d and _is_large_depthwise(conv):
@@ -26,21 +26,21 @@ def quicken_depthwise(model: nn.Module) -> None:
 
 
 def _is_large_depthwise(conv: nn.Conv2d) -> bool:
-    same = (conv.in_channels, conv.in_channels) == (conv.out_channels, conv.groups)
+    depthwise = (conv.in_channels, conv.in_channels) == (conv.out_channels, conv.groups)
     kernel = conv.kernel_size[0]
     square = conv.kernel_size == (kernel, kernel) and conv.padding == (kernel // 2, kernel // 2)
     plain = conv.dilation == (1, 1) and conv.stride[0] == conv.stride[1] and conv.padding_mode == "zeros"
-    return same and square and plain and conv.bias is None and kernel >= LEAST_KERNEL
+    return depthwise and square and plain and conv.bias is None and kernel >= LEAST_KERNEL
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d, one k x k filter a channel: (N, C, H, W) -> (N, C, H/s, W/s). Forward it is the same, bit for bit."""
+    """nn.Conv2d with one k x k filter per channel: (N, C, H, W) -> (N, C, H/s, W/s). Its outputs are nn.Conv2d's."""
 
     @classmethod
     def of(cls, conv: nn.Conv2d) -> "DepthwiseConv2d":
-        """`conv` with the quicker gradient; it has the very same weight."""
+        """`conv` with the faster gradient; both share one weight tensor."""
         with torch.device("meta"):
-            made = cls(
+            layer = cls(
                 conv.in_channels,
                 conv.out_channels,
                 conv.kernel_size,  # type: ignore[arg-type]
@@ -49,8 +49,8 @@ class DepthwiseConv2d(nn.Conv2d):
                 groups=conv.groups,
                 bias=False,
             )
-        made.weight = conv.weight
-        return made.train(conv.training)
+        layer.weight = conv.weight
+        return layer.train(conv.training)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -82,7 +82,7 @@ class _Convolve(torch.autograd.Function):
 
 
 def weight_gradient(x: Tensor, g: Tensor, kernel: int, stride: int) -> Tensor:
-    """The gradient of a depthwise convolution's weight, (C, 1, k, k), from input (N, C, H, W) and output gradient."""
+    """The weight gradient (C, 1, k, k) of a depthwise convolution with input `x` (N, C, H, W), output gradient `g`."""
     n, channels, height, width = x.shape
     inputs = x.permute(1, 2, 3, 0).reshape(channels, -1, n)
     outputs = g.permute(1, 0, 2, 3).reshape(channels, n, -1)
@@ -94,12 +94,12 @@ def weight_gradient(x: Tensor, g: Tensor, kernel: int, stride: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _taps(height: int, width: int, kernel: int, stride: int) -> Tensor:
-    """Which tap connects an input pixel with an output pixel, for all pairs; kernel^2 where none does."""
+    """For each pair of input and output pixel, the index of the kernel position that connects them; else kernel^2."""
 
     def along(side: int) -> Tensor:
-        """(side, output side): the tap's place on one axis."""
-        centres = torch.arange(0, side, stride)
-        return torch.arange(side).unsqueeze(1) - centres + kernel // 2
+        """(side, output side): the kernel position along one axis."""
+        centers = torch.arange(0, side, stride)
+        return torch.arange(side).unsqueeze(1) - centers + kernel // 2
 
     rows, columns = along(height)[:, None, :, None], along(width)[None, :, None, :]
     inside = (rows >= 0) & (rows < kernel) & (columns >= 0) & (columns < kernel)

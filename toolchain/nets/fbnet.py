@@ -1,4 +1,4 @@
-"""The modules of FBNet: ReLU, and a bias in convolutions although batch normalization follows."""
+"""Modules of FBNet: ReLU, and convolutions with a bias although batch normalization follows."""
 
 from torch import nn
 
@@ -15,7 +15,7 @@ def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
 
 
 def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice. The 1x1 convolution of a skip has no bias, as the released one."""
+    """The module of one choice. The 1x1 convolution of a skip has no bias, as in the released code."""
     return mbconv.build_mbconv(spec, choice, _style(norm))
 
 

@@ -1,4 +1,4 @@
-"""The inverted bottleneck of MobileNet v2, once for all families that are made of it."""
+"""The inverted bottleneck of MobileNet v2 (MBConv), shared by the families that consist of it."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _OP = re.compile(r"k(\d+)e(\d+)(?:g(\d+))?")
 
 @dataclass(frozen=True)
 class Style:
-    """What a family puts round each of its convolutions."""
+    """How a family normalizes and activates after its convolutions."""
 
     norm: Norm
     act: type[nn.ReLU | nn.ReLU6]
@@ -26,7 +26,7 @@ def build_mbconv(spec: ChoiceBlock, choice: Choice, style: Style) -> nn.Module:
     """The module of an op such as `k5e6`, `k3e1g2` or `skip`.
 
     Raises:
-        UnknownSpace: another op, or a width or bits, which these blocks do not have.
+        UnknownSpace: the op is unknown, or the choice has a width or bit widths, which these blocks do not support.
     """
     if choice.key == SKIP:
         return skip(spec, style)
@@ -34,14 +34,14 @@ def build_mbconv(spec: ChoiceBlock, choice: Choice, style: Style) -> nn.Module:
     if match is None:
         raise UnknownSpace(
             f"blocks of this family have no choice {choice.key!r}. Write k5e3 (kernel, expansion), k3e1g2 (groups) "
-            f"or skip, without width or bits"
+            f"or skip, without width and bit widths"
         )
     kernel, expansion, groups = (int(number or 1) for number in match.groups())
     return MBConv(spec.c_in, spec.c_out, kernel, expansion, spec.stride, style, groups)
 
 
 def skip(spec: ChoiceBlock, style: Style) -> nn.Module:
-    """Nothing; where stride or channels change, the 1x1 convolution that they need."""
+    """The identity, or a 1x1 convolution where stride or channels change."""
     if spec.stride == 1 and spec.c_in == spec.c_out:
         return nn.Identity()
     return conv_bn(spec.c_in, spec.c_out, style.norm, stride=spec.stride, act=style.act)
@@ -61,9 +61,9 @@ def build_head(space: SearchSpace, style: Style) -> nn.Module:
 class MBConv(nn.Module):
     """1x1 expansion, k x k depthwise, 1x1 projection: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
 
-    Without expansion (e1) there is no first convolution. With groups, both 1x1 convolutions are grouped and the
-    channels are shuffled before the depthwise one, also where the first convolution is left out. The projection is
-    linear. The input is added where the shapes allow it and `shortcut` is not switched off.
+    With expansion 1 there is no first convolution. With groups, both 1x1 convolutions are grouped and the channels are
+    shuffled before the depthwise convolution, even without the first convolution. The projection has no activation. The
+    input is added if the shapes allow it and `shortcut` is True.
     """
 
     def __init__(
@@ -84,7 +84,9 @@ class MBConv(nn.Module):
         if mid != c_in:
             layers.append(conv_bn(c_in, mid, norm, groups=groups, act=act, bias=bias))
         if groups > 1:
-            layers.append(nn.ChannelShuffle(groups))  # in ONNX with a dynamic batch: a reshape to [-1, ...]
+            layers.append(
+                nn.ChannelShuffle(groups)
+            )  # exported to ONNX as a reshape to [-1, ...], so the batch stays dynamic
         layers.append(conv_bn(mid, mid, norm, kernel, stride, groups=mid, act=act, bias=bias))
         layers.append(conv_bn(mid, c_out, norm, groups=groups, act=None, bias=bias))
         self.main = nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""One architecture as an ordinary network: stem, the chosen blocks, head."""
+"""One architecture as an ordinary network: stem, selected blocks, head."""
 
 from collections.abc import Mapping
 from typing import Protocol, cast
@@ -9,24 +9,25 @@ from torch import Tensor, nn
 from toolchain.errors import UnknownSpace
 from toolchain.nets import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.nets.blocks import Norm
-from toolchain.nets.quantizers import initialise_clips
+from toolchain.nets.quantizers import initialize_clips
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
 
 class Builder(Protocol):
-    """The modules of a family. A Python module with these three functions is one."""
+    """The functions that build a family's modules. A Python module with these three functions is a builder."""
 
     def build_stem(self, space: SearchSpace, norm: Norm) -> nn.Module:
-        """Images (N, C, H, W) -> what the first choice block takes."""
+        """Images (N, C, H, W) -> the input of the first choice block."""
 
     def build_block(self, spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-        """One choice: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
+        """The module of one choice: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
 
-        Of two choices of one op, each parameter of the narrower is a slice from the start of the wider's.
+        Each parameter of a narrower choice has the shape of a leading slice of the same parameter of a wider choice
+        with the same op.
         """
 
     def build_head(self, space: SearchSpace, norm: Norm) -> nn.Module:
-        """What the last choice block gives -> logits (N, classes)."""
+        """The output of the last choice block -> logits (N, classes)."""
 
 
 FAMILIES: Mapping[str, Builder] = {
@@ -38,16 +39,16 @@ FAMILIES: Mapping[str, Builder] = {
 
 
 def builder_of(space: SearchSpace) -> Builder:
-    """Where the modules of `space` come from: its own file, or its family's in this folder.
+    """The builder of a space: that of the user's file if it has one, else that of its family.
 
     Raises:
-        UnknownSpace: neither is there.
+        UnknownSpace: the family is unknown and the space has no builder of its own.
     """
     if space.builder is not None:
         return cast(Builder, space.builder)
     if space.family not in FAMILIES:
         raise UnknownSpace(
-            f"space {space.name!r} is of the family {space.family!r}, which has no modules. Take one of "
+            f"space {space.name!r} has the family {space.family!r}, which has no modules. Use one of "
             f"{', '.join(FAMILIES)}, or define build_stem, build_block and build_head in the space's file"
         )
     return FAMILIES[space.family]
@@ -75,7 +76,7 @@ class Network(nn.Module):
 
 
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights anew (He, fan-out, as ShuffleNet v2 trains from), from `generator` alone."""
+    """Initialize all weights (He, fan-out, as for ShuffleNet v2). All random numbers come from `generator`."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
@@ -83,4 +84,4 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.normal_(layer.weight, std=0.01, generator=generator)
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    initialise_clips(module)
+    initialize_clips(module)

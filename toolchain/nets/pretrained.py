@@ -1,4 +1,4 @@
-"""Start a ResNet supernet from float weights: torchvision's names, or those of a network of `bits=float`."""
+"""Initialize a ResNet supernet with float weights under torchvision's names or those of a network with `bits=float`."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from toolchain.nets.network import Network
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces.core import Choice, SearchSpace
 
+MOST_SHOWN = 80  # characters of an unknown name in an error message
 FIXED = {"conv1": "stem.0.0", "bn1": "stem.0.1", "fc": "head.2"}
 IN_BLOCK = {
     "conv1": "main.0",
@@ -22,59 +23,65 @@ IN_BLOCK = {
     "downsample.0": "shortcut.0",
     "downsample.1": "shortcut.1",
 }
-HINT = "Give weights of the same ResNet, with torchvision's names or as nastool retrain leaves them for bits=float"
-CLASSIFIER_HINT = "Remove the classifier's two entries (fc.weight, fc.bias) from the file to draw it anew"
+HINT = "Give weights of the same ResNet, from torchvision or from nastool retrain with bits=float"
+CLASSIFIER_HINT = "Remove the classifier's entries (fc.weight, fc.bias) from the file to initialize it at random"
 
 
 @torch.no_grad()
 def load_float(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
-    """Copy float weights into the first 1.0x channels of each block; wider ones keep what they were drawn as.
+    """Copy float weights into the first 1.0x channels of each block; other channels keep their initial weights.
 
-    Batch normalization is checked and left behind: a supernet has neither its statistics nor its scale and offset.
-    A checkpoint without classifier is taken, and then that, too, stays as it was drawn.
+    Batch normalization is checked but not copied: a supernet has neither its statistics nor its scale and offset. The
+    classifier may be missing; it then keeps its initial weights.
 
     Raises:
-        BadCheckpoint: a weight is missing, unknown or of another shape (it is named); nothing was copied.
+        BadCheckpoint: a weight is missing, unknown, of another shape or not finite; it is named, and nothing is copied.
     """
     space = supernet.space
     _require_wide_resnet(space)
     expected = _float_network(space).state_dict()
     parameters = dict(supernet.named_parameters())
     shared = {name: _shared_name(name, space) for name in expected}
-    found = {_our_name(key, space): (key, value) for key, value in weights.items()}
-    for name, (key, value) in found.items():
-        _require_place(name, key, value, expected, space)
+    renamed = {_nastool_name(key, space): (key, value) for key, value in weights.items()}
+    for name, (key, value) in renamed.items():
+        _check_weight(name, key, value, expected, space)
     for name in expected:
-        # batch normalization is no parameter of a supernet
-        if shared[name] in parameters and name not in found and not name.startswith("head."):
-            raise BadCheckpoint(f"the weights to start from lack {_their_name(name, space)} ({name} here). {HINT}")
-    for name, (_, value) in found.items():
+        # a supernet has no parameters of batch normalization
+        if shared[name] in parameters and name not in renamed and not name.startswith("head."):
+            raise BadCheckpoint(
+                f"the initial weights lack {_torchvision_name(name, space)} ({name} in nastool). {HINT}"
+            )
+    for name, (_, value) in renamed.items():
         if shared[name] in parameters:
             parameters[shared[name]][tuple(slice(size) for size in value.shape)] = value
 
 
 def _require_wide_resnet(space: SearchSpace) -> None:
     if space.family != "resnet":
-        raise BadCheckpoint(f"{space.name} can't start from float weights: only resnet18_bits and resnet34_bits can")
+        raise BadCheckpoint(f"{space.name} can't be initialized with float weights. Use resnet18_bits or resnet34_bits")
     if any(max(choice.width for choice in block.choices) < 1 for block in space.blocks):
         raise BadCheckpoint(
-            f"float weights don't fit into {space.name}, whose blocks are narrower. "
-            f"Give it a width of 1.0 or more, as in widths=0.5-1.0"
+            f"float weights don't fit into {space.name}, since its blocks are narrower. "
+            f"Add a width of 1.0 or more, as in widths=0.5-1.0"
         )
 
 
-def _require_place(name: str, key: str, value: Tensor, expected: Mapping[str, Tensor], space: SearchSpace) -> None:
+def _check_weight(name: str, key: str, value: Tensor, expected: Mapping[str, Tensor], space: SearchSpace) -> None:
     if name not in expected:
-        raise BadCheckpoint(f"the weights to start from have {key}, for which {space.name} has no place. {HINT}")
+        raise BadCheckpoint(
+            f"the initial weights contain {key[:MOST_SHOWN]!r}, which {space.name} does not have. {HINT}"
+        )
     if value.shape != expected[name].shape:
         raise BadCheckpoint(
-            f"the weights to start from have {key} of shape {tuple(value.shape)}, and {space.name} needs "
+            f"the initial weight {key} has the shape {tuple(value.shape)}, but {space.name} needs "
             f"{tuple(expected[name].shape)}. {CLASSIFIER_HINT if name.startswith('head.') else HINT}"
         )
+    if not torch.isfinite(value).all():
+        raise BadCheckpoint(f"the initial weight {key} contains NaN or infinite values. Give other weights")
 
 
 def _float_network(space: SearchSpace) -> Network:
-    """The space's ordinary ResNet, without memory: what a checkpoint must have."""
+    """The space's ordinary ResNet on the meta device, whose weights a checkpoint must have."""
     blocks = tuple(replace(block, choices=(Choice(block.choices[0].op),)) for block in space.blocks)
     plain = replace(space, blocks=blocks)
     with torch.device("meta"):
@@ -82,12 +89,12 @@ def _float_network(space: SearchSpace) -> Network:
 
 
 def _stage_starts(space: SearchSpace) -> list[int]:
-    """The first block of each stage: every stage after the first begins with stride 2."""
+    """The position of the first block of each stage. Every stage after the first begins with stride 2."""
     return [0, *(i for i, block in enumerate(space.blocks) if i and block.stride == 2)]
 
 
-def _our_name(key: str, space: SearchSpace) -> str:
-    """torchvision's `layer2.0.conv1.weight` as `blocks.2.main.0.weight`; any other name stays."""
+def _nastool_name(key: str, space: SearchSpace) -> str:
+    """`blocks.2.main.0.weight` for torchvision's `layer2.0.conv1.weight`; any other name is returned unchanged."""
     starts = _stage_starts(space)
     module, _, leaf = key.rpartition(".")
     if module in FIXED:
@@ -100,8 +107,8 @@ def _our_name(key: str, space: SearchSpace) -> str:
     return f"blocks.{first + position}.{IN_BLOCK[match[3]]}.{leaf}" if first + position < end else key
 
 
-def _their_name(name: str, space: SearchSpace) -> str:
-    """The other way round."""
+def _torchvision_name(name: str, space: SearchSpace) -> str:
+    """torchvision's `layer2.0.conv1.weight` for `blocks.2.main.0.weight`."""
     module, _, leaf = name.rpartition(".")
     fixed = {ours: theirs for theirs, ours in FIXED.items()}
     if module in fixed:
@@ -114,7 +121,7 @@ def _their_name(name: str, space: SearchSpace) -> str:
 
 
 def _shared_name(name: str, space: SearchSpace) -> str:
-    """A network's `blocks.2.main.0.weight` as the supernet keeps it: `blocks.2.ops.basic.main.0.weight`."""
+    """The supernet's name `blocks.2.ops.basic.main.0.weight` for a network's `blocks.2.main.0.weight`."""
     if not name.startswith("blocks."):
         return name
     _, number, inside = name.split(".", 2)

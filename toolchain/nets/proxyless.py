@@ -1,4 +1,4 @@
-"""The modules of ProxylessNAS: ReLU6, batch normalization with eps 1e-3, no bias in convolutions."""
+"""Modules of ProxylessNAS: ReLU6, batch normalization with eps 1e-3, convolutions without bias."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
 
 
 def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice."""
+    """The module of one choice."""
     return mbconv.build_mbconv(spec, choice, _style(norm))
 
 

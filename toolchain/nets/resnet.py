@@ -1,4 +1,4 @@
-"""ResNet's basic block in float and in low bits, with stem and classifier (torchvision's ResNet-18 and ResNet-34)."""
+"""Modules of ResNet-18 and ResNet-34 as in torchvision: stem, basic blocks in float or low bits, classifier."""
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,14 @@ SCHEMES: dict[str, Scheme] = {"basic": "sawb", "basic_dorefa": "dorefa"}
 
 
 def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
-    """Convolution in float and, if wanted, 3x3 maximum pooling: (N, in_channels, S, S) -> (N, c_out, S', S')."""
+    """Convolution in float and optional 3x3 max pooling: (N, in_channels, S, S) -> (N, c_out, S', S')."""
     stem = space.stem
     conv = conv_bn(space.in_channels, stem.c_out, norm, stem.kernel, stem.stride)
     return nn.Sequential(conv, nn.MaxPool2d(3, stride=2, padding=1)) if stem.pool else nn.Sequential(conv)
 
 
 def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice; there is no other way to make one."""
+    """The module of one choice."""
     return BasicBlock(spec, choice, norm)
 
 
@@ -30,9 +30,9 @@ def build_head(space: SearchSpace, norm: Norm) -> nn.Module:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
 
-    A choice's width is that of the channels between the two. The shortcut has a 1x1 convolution where the shape
-    changes. All convolutions of a block have the same bits. Each one's input comes from a ReLU: that of the stem,
-    of the block before, or the one between the two convolutions; so no activation is negative.
+    A choice's width sets the channels between the two convolutions. The shortcut has a 1x1 convolution where the shape
+    changes. All convolutions of a block have the same bit widths. The input of each is the output of a ReLU (of the
+    stem, of the previous block, or between the two convolutions), so it is never negative.
     """
 
     def __init__(self, spec: ChoiceBlock, choice: Choice, norm: Norm) -> None:
@@ -53,8 +53,8 @@ class BasicBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = x if self.shortcut is None else self.shortcut(x)
-        return torch.relu(self.main(x) + kept)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return torch.relu(self.main(x) + shortcut)
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int, choice: Choice) -> nn.Conv2d:

@@ -1,7 +1,7 @@
-"""Batch normalization whose batch is spread over several processes.
+"""Batch normalization over a batch that is distributed over several processes.
 
-torch's SyncBatchNorm does this on GPUs alone. Here the sums go through torch.distributed on any device, so that two
-processes with 64 images each train as one with 128 (docs/decisions/0030-distributed-training.md).
+torch's SyncBatchNorm supports GPUs only. Here the statistics are exchanged with torch.distributed on any device, so two
+processes with 64 images each train like one process with 128 (docs/decisions/0030-distributed-training.md).
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from toolchain.parallel.collectives import gather_over_ranks, sum_over_ranks
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d that normalizes by the statistics of all processes' batches: (N, C, H, W) -> (N, C, H, W).
+    """nn.BatchNorm2d with the batch statistics of all processes: (N, C, H, W) -> (N, C, H, W).
 
-    Every process must go through it with a batch of the same size. In eval mode with running statistics it is an
-    ordinary one.
+    All processes must call it with batches of the same size. In eval mode with running statistics it equals
+    nn.BatchNorm2d.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -25,28 +25,28 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         mean, var, count = _statistics(x)
         if self.training and self.running_mean is not None and self.running_var is not None:
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-            kept = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
-            self.running_mean.lerp_(mean, kept)
-            self.running_var.lerp_(var * (count / max(1, count - 1)), kept)  # unbiased, as torch's
+            momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(var * (count / max(1, count - 1)), momentum)  # unbiased, as in nn.BatchNorm2d
         out: Tensor = _Normalize.apply(x, self.weight, self.bias, mean, var, self.eps, count)
         return out
 
 
 @torch.no_grad()
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and variance of each channel over all processes, float32 (C,), and how many values they are of.
+    """Mean and variance of each channel over all processes, float32 (C,), and the number of values of each channel.
 
-    Means and variances are combined, not sums of squares, which cancel where the mean is large.
+    It combines means and variances instead of sums of squares, which lose precision if the mean is large.
     """
-    # what nn.BatchNorm2d computes; torch.var_mean takes ten times as long in channels_last memory on CPUs
+    # as nn.BatchNorm2d; torch.var_mean takes ten times as long for channels_last memory on CPUs
     mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)
     means, variances = gather_over_ranks(torch.stack((mean, var))).unbind(1)  # (world, C) each
-    var_of_means, whole = torch.var_mean(means, dim=0, correction=0)
-    return whole, variances.mean(0) + var_of_means, len(means) * x.numel() // x.shape[1]
+    var_of_means, total_mean = torch.var_mean(means, dim=0, correction=0)
+    return total_mean, variances.mean(0) + var_of_means, len(means) * x.numel() // x.shape[1]
 
 
 class _Normalize(torch.autograd.Function):
-    """(x - mean) / sqrt(var + eps) * weight + bias, whose gradient goes through mean and var as well."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, with the gradient through mean and var too."""
 
     @staticmethod
     def forward(
@@ -73,7 +73,7 @@ class _Normalize(torch.autograd.Function):
         )
         sums = torch.stack((to_bias, to_weight))
         sum_over_ranks([sums])
-        # what goes through mean and var: -scale * (sum(g) + normalized x * sum(g * normalized x)) / count
+        # the gradient through mean and var: -scale * (sum(g) + normalized x * sum(g * normalized x)) / count
         inverse_std = (var + ctx.eps).rsqrt()
         scale = inverse_std if weight is None else inverse_std * weight
         of_mean, of_std = (sums * (scale / -ctx.count)).unbind(0)

@@ -1,4 +1,4 @@
-"""The paper's blocks (appendix 1), each written once: supernet, profiling, retraining and export share them."""
+"""Modules of the paper's ShuffleNet v2 blocks (appendix 1), for the supernet, profiling, retraining and export."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ def build_stem(space: SearchSpace, norm: Norm) -> nn.Module:
 
 
 def build_block(spec: ChoiceBlock, choice: Choice, norm: Norm) -> nn.Module:
-    """The plain module of one choice; there is no other way to make one."""
+    """The module of one choice."""
     return ShuffleBlock(spec, choice, norm)
 
 
@@ -33,9 +33,9 @@ def build_head(space: SearchSpace, norm: Norm) -> nn.Module:
 class ShuffleBlock(nn.Module):
     """A choice block of Table 2: (N, c_in, S, S) -> (N, c_out, S/stride, S/stride).
 
-    With stride 1 the channels are shuffled and split at the entry: one half passes untouched, the other
-    goes through the main branch. With stride 2 all channels go through both branches. A choice's width is that of
-    the main branch's mid channels (Fig. 4), by default half of c_out.
+    With stride 1 the channels are shuffled and split at the input: one half is unchanged, the other goes through the
+    main branch. With stride 2 all channels go through both branches. A choice's width sets the mid channels of the main
+    branch (Fig. 4), by default half of c_out.
     """
 
     def __init__(self, spec: ChoiceBlock, choice: Choice, norm: Norm) -> None:
@@ -58,12 +58,12 @@ class ShuffleBlock(nn.Module):
 
 
 def shuffle_and_split(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Channel shuffle with two groups, then the two halves: the even channels and the odd ones."""
+    """The two halves of the channels after a shuffle with two groups: the even channels and the odd ones."""
     return x[:, 0::2], x[:, 1::2]
 
 
 def depthwise(channels: int, norm: Norm, kernel: int, stride: int = 1) -> nn.Sequential:
-    """One k x k filter a channel, normalized, no ReLU."""
+    """One k x k filter per channel and batch normalization, without ReLU."""
     return conv_bn(channels, channels, norm, kernel, stride, groups=channels, act=None)
 
 
@@ -89,7 +89,7 @@ def xception(c_in: int, mid: int, c_out: int, stride: int, norm: Norm) -> nn.Seq
 
 
 def projection(channels: int, kernel: int, norm: Norm) -> nn.Sequential:
-    """The other branch of a stride-2 block. It keeps its channels; the main branch adds the new ones."""
+    """The second branch of a stride-2 block. It keeps the number of channels; the main branch adds new ones."""
     return nn.Sequential(
         depthwise(channels, norm, kernel, stride=2),
         conv_bn(channels, channels, norm),

@@ -1,8 +1,8 @@
-"""The single-path supernet: every choice of every block, one of them taken at a time (paper Sec. 3.2, 3.3).
+"""The single-path supernet: weights for every choice of every block, of which each step uses one path (Sec. 3.2, 3.3).
 
-A block keeps one set of weights for each op, at its widest. A narrower choice takes slices from the start of
-them (paper Fig. 4, "Weights[:c_out, :c_in, :]"), and the plain block that computes with them is the same class
-that is profiled, retrained and exported.
+A block has one set of weights for each op, those of its widest choice. A narrower choice uses leading slices of them
+(paper Fig. 4, "Weights[:c_out, :c_in, :]"). The module that computes with them has the same class as in profiling,
+retraining and export.
 """
 
 from collections.abc import Mapping
@@ -27,77 +27,77 @@ class SharedBlock(nn.Module):
         self._norm = norm
         self.ops = nn.ModuleDict()
         self._op: dict[str, str] = {choice.key: choice.op for choice in spec.choices}
-        self._whole: set[str] = set()  # choices that are their op's module as it is
-        self._plain: dict[str, nn.Module] = {}  # each choice's module, without weights of its own
-        self._names: dict[str, tuple[str, ...]] = {}  # each choice's weights, by their names in its module
-        self._cut: dict[str, dict[str, Slices]] = {}  # of those that it takes a part of, that part
+        self._widest: set[str] = set()  # keys of choices that use all weights of their op
+        self._modules_by_key: dict[str, nn.Module] = {}  # each choice's module on the meta device, without weights
+        self._names: dict[str, tuple[str, ...]] = {}  # names of each choice's weights in its module
+        self._slices: dict[str, dict[str, Slices]] = {}  # slices of those weights of which a choice uses only a part
         for op in dict.fromkeys(self._op.values()):
             self._add(spec, [choice for choice in spec.choices if choice.op == op], builder)
 
     def forward(self, x: Tensor, key: str) -> Tensor:
-        """`x` (N, c_in, S, S) through the choice `key`."""
+        """Apply the choice `key` to `x` (N, c_in, S, S)."""
         shared = self.ops[self._op[key]]
         out: Tensor
-        if key in self._whole:
+        if key in self._widest:
             out = shared(x)
         else:
-            out = functional_call(self._plain[key], self.weights(key), (x,), strict=True)
+            out = functional_call(self._modules_by_key[key], self.weights(key), (x,), strict=True)
         return out
 
     def weights(self, key: str) -> dict[str, Tensor]:
-        """The weights of one choice by their names in its plain block; slices share the supernet's memory."""
-        shared, cut = dict(self.ops[self._op[key]].named_parameters()), self._cut[key]
-        return {name: shared[name][cut[name]] if name in cut else shared[name] for name in self._names[key]}
+        """The weights of one choice by their names in its module. Slices share the supernet's memory."""
+        shared, slices = dict(self.ops[self._op[key]].named_parameters()), self._slices[key]
+        return {name: shared[name][slices[name]] if name in slices else shared[name] for name in self._names[key]}
 
-    def plain(self, key: str) -> nn.Module:
-        """One choice as its plain block, which computes with the supernet's own weights: they are not copied."""
-        block = twin(self._plain[key])
+    def choice_module(self, key: str) -> nn.Module:
+        """The module of one choice with the supernet's weights, which are not copied."""
+        block = replicate(self._modules_by_key[key])
         weights = {name: weight.detach() for name, weight in self.weights(key).items()}
         block.load_state_dict(weights, assign=True)
         return block
 
-    def cut(self, key: str) -> dict[str, Slices]:
-        """The weights of which a choice takes a part only, by their names in this module, with that part."""
-        return {f"ops.{self._op[key]}.{name}": part for name, part in self._cut[key].items()}
+    def slices(self, key: str) -> dict[str, Slices]:
+        """The slices of weights that a choice uses only partly, by the weights' names in this module."""
+        return {f"ops.{self._op[key]}.{name}": part for name, part in self._slices[key].items()}
 
-    def parts(self) -> list[nn.Module]:
-        """The module of each choice, that with the weights or one that takes slices of them."""
-        narrower = (plain for key, plain in self._plain.items() if key not in self._whole)
+    def choice_modules(self) -> list[nn.Module]:
+        """The modules that forward passes use: those with the shared weights, and those that use slices of them."""
+        narrower = (module for key, module in self._modules_by_key.items() if key not in self._widest)
         return [*self.ops.children(), *narrower]
 
     def train(self, mode: bool = True) -> "SharedBlock":
-        for plain in self._plain.values():  # no submodules, so that their weights are not the supernet's
-            plain.train(mode)
+        for module in self._modules_by_key.values():  # not registered as submodules, since they have no weights
+            module.train(mode)
         return super().train(mode)
 
     def _add(self, spec: ChoiceBlock, choices: list[Choice], builder: Builder) -> None:
-        """One set of weights for choices of one op: those of the widest, and what others have beside."""
+        """Add the weights for all choices of one op: those of the widest, and those that only other choices have."""
         widest = max(choices, key=lambda choice: choice.width)
         shared = builder.build_block(spec, widest, self._norm)
         self.ops[widest.op] = shared
-        self._whole.add(widest.key)
+        self._widest.add(widest.key)
         for choice in choices:
-            with torch.device("meta"):  # names and shapes, no memory
-                self._plain[choice.key] = builder.build_block(spec, choice, self._norm)
-            for name, weight in self._plain[choice.key].named_parameters():
-                if name not in dict(shared.named_parameters()):  # a clipping level of other activation bits
+            with torch.device("meta"):  # names and shapes without memory
+                self._modules_by_key[choice.key] = builder.build_block(spec, choice, self._norm)
+            for name, weight in self._modules_by_key[choice.key].named_parameters():
+                if name not in dict(shared.named_parameters()):  # a clipping level for other activation bits
                     parent, _, leaf = name.rpartition(".")
                     shared.get_submodule(parent).register_parameter(leaf, nn.Parameter(torch.empty(weight.shape)))
-        whole = {name: weight.shape for name, weight in shared.named_parameters()}
+        full = {name: weight.shape for name, weight in shared.named_parameters()}
         for choice in choices:
-            sizes = {name: weight.shape for name, weight in self._plain[choice.key].named_parameters()}
+            sizes = {name: weight.shape for name, weight in self._modules_by_key[choice.key].named_parameters()}
             self._names[choice.key] = tuple(sizes)
-            self._cut[choice.key] = {
+            self._slices[choice.key] = {
                 name: tuple(
-                    slice(size) if size < most else slice(None) for size, most in zip(shape, whole[name], strict=True)
+                    slice(size) if size < most else slice(None) for size, most in zip(shape, full[name], strict=True)
                 )
                 for name, shape in sizes.items()
-                if shape != whole[name]
+                if shape != full[name]
             }
 
 
 class Supernet(nn.Module):
-    """Weights for all architectures of a space. The path comes in as an argument; there is no active state."""
+    """Weights for all architectures of a space. The path is an argument of `forward`; there is no active path."""
 
     def __init__(self, space: SearchSpace, norm: Norm = SUPERNET) -> None:
         super().__init__()
@@ -116,19 +116,19 @@ class Supernet(nn.Module):
         return logits
 
     def slices(self, arch: Architecture) -> Mapping[nn.Parameter, Slices]:
-        """The weights of which `arch` takes a part only, with that part; an update must spare the rest."""
-        found = {}
+        """The weights that `arch` uses only partly, with the slices it uses. An update must not change the rest."""
+        result = {}
         for block, key in zip(self.blocks, arch.choices, strict=True):
             assert isinstance(block, SharedBlock)
-            found.update({block.get_parameter(name): part for name, part in block.cut(key).items()})
-        return found
+            result.update({block.get_parameter(name): part for name, part in block.slices(key).items()})
+        return result
 
     def extract(self, arch: Architecture) -> Network:
-        """The path `arch` as a network of its own, with copies of the supernet's weights.
+        """The path `arch` as a separate network with copies of the supernet's weights.
 
-        Its output equals `supernet(x, arch)` bit for bit. It has no BN statistics before `recalibrate`.
+        Its output equals `supernet(x, arch)` bit for bit. It has no running BN statistics until it is recalibrated.
         """
-        with torch.device("meta"):  # no memory and no random numbers spent on weights that are replaced
+        with torch.device("meta"):  # needs no memory and no random numbers for weights that are replaced
             net = Network(self.space, arch, SUPERNET)
         weights: dict[str, Tensor] = {
             f"{part}.{name}": value
@@ -142,13 +142,13 @@ class Supernet(nn.Module):
         return net.train(self.training)
 
 
-def twin(module: nn.Module) -> nn.Module:
-    """A copy of `module` whose buffers can be set by themselves and whose weights are the same tensors.
+def replicate(module: nn.Module) -> nn.Module:
+    """A copy of `module` with the same weight tensors, whose buffers can be set independently.
 
-    As torch's DataParallel makes its replicas: ten times quicker than `deepcopy`, and a search makes thousands.
+    Like the replicas of torch's DataParallel. It is ten times faster than `deepcopy`, and a search makes thousands.
     """
-    other = copy(module)
-    other._parameters = dict(module._parameters)
-    other._buffers = dict(module._buffers)
-    other._modules = {name: child and twin(child) for name, child in module._modules.items()}
-    return other
+    replica = copy(module)
+    replica._parameters = dict(module._parameters)
+    replica._buffers = dict(module._buffers)
+    replica._modules = {name: child and replicate(child) for name, child in module._modules.items()}
+    return replica

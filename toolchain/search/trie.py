@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
-from toolchain.nets.supernet import SharedBlock, Supernet, twin
+from toolchain.nets.supernet import SharedBlock, Supernet, replicate
 from toolchain.spaces.core import Architecture
 from toolchain.training.recalibrate import forget_statistics
 
@@ -53,7 +53,7 @@ class Trie:
         # The modules of a user's space may change their input in place, but the node's other children need it too.
         self._spare_inputs = supernet.space.builder is not None
         self._plain: dict[tuple[int, str], nn.Module] = {}
-        self.root = Node(twin(supernet.stem))
+        self.root = Node(replicate(supernet.stem))
         for number, arch in sorted(archs.items(), key=lambda item: item[1].choices):
             self._add(number, arch)
 
@@ -98,17 +98,17 @@ class Trie:
         node = self.root
         for position, key in enumerate(arch.choices):
             if key not in node.children:
-                node.children[key] = Node(twin(self._block(position, key)))
+                node.children[key] = Node(replicate(self._block(position, key)))
             node = node.children[key]
         if "head" in node.children:
             raise ValueError(f"{arch} is given twice")
-        node.children["head"] = Node(twin(self._supernet.head), leaf=number)
+        node.children["head"] = Node(replicate(self._supernet.head), leaf=number)
 
     def _block(self, position: int, key: str) -> nn.Module:
         if (position, key) not in self._plain:
             shared = self._supernet.blocks[position]
             assert isinstance(shared, SharedBlock)
-            self._plain[position, key] = shared.plain(key)
+            self._plain[position, key] = shared.choice_module(key)
         return self._plain[position, key]
 
 

@@ -14,7 +14,7 @@ from toolchain.errors import BadCheckpoint
 from toolchain.files import write_document
 from toolchain.nets.blocks import STANDALONE, SUPERNET, shared_by
 from toolchain.nets.compiled import compile_parts
-from toolchain.nets.depthwise import quicken_depthwise
+from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.pretrained import load_float
 from toolchain.nets.supernet import Supernet
@@ -255,7 +255,7 @@ def _made_quick(model: nn.Module, device: torch.device, training: TrainConfig) -
     if training.compile:
         compile_parts(model)
     elif device.type == "cpu":
-        quicken_depthwise(model)
+        accelerate_depthwise(model)
 
 
 def _fingerprint(config: Config, space: SearchSpace, data: Data, training: TrainConfig, stage: Stage) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compiled part by part: a new path of known choices compiles nothing, and computes the same."""
+"""Compilation of separate parts: a new path of known choices compiles nothing and computes the same."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def gradients(supernet: Supernet, x: torch.Tensor, path: Architecture) -> dict[s
     return {"logits": logits.detach()} | {n: p.grad for n, p in supernet.named_parameters() if p.grad is not None}
 
 
-def no_new_graph_for_a_new_path(space: SearchSpace, first: list[str], then: list[str], backend: str) -> None:
+def check_no_new_graph(space: SearchSpace, first: list[str], then: list[str], backend: str) -> None:
     torch._dynamo.reset()
     plain, compiled = supernet_of(space), supernet_of(space)
     compile_parts(compiled, backend)
@@ -38,31 +38,31 @@ def no_new_graph_for_a_new_path(space: SearchSpace, first: list[str], then: list
     graphs = counters["stats"]["unique_graphs"]
     assert graphs >= 4  # stem, head, and a block of each stride at least
     for path in then:
-        found, expected = (gradients(net, x, space.architecture(path)) for net in (compiled, plain))
-        assert found.keys() == expected.keys()
+        results, expected = (gradients(net, x, space.architecture(path)) for net in (compiled, plain))
+        assert results.keys() == expected.keys()
         for name, value in expected.items():
             # sums in another order, in float32
             scale = float(value.abs().max())
-            torch.testing.assert_close(found[name], value, rtol=0, atol=1e-4 * scale + 1e-9, msg=name)
+            torch.testing.assert_close(results[name], value, rtol=0, atol=1e-4 * scale + 1e-9, msg=name)
     assert counters["stats"]["unique_graphs"] == graphs
     assert not counters["graph_break"]
 
 
-def test_dynamo_sees_nothing_new_in_a_new_path() -> None:
+def test_a_new_path_creates_no_new_graph() -> None:
     space = load_space(SMALL)
-    no_new_graph_for_a_new_path(space, ["0 0 0", "1 1 1", "3 3 3"], ["0 1 3", "3 0 1", "1 3 0"], "eager")
+    check_no_new_graph(space, ["0 0 0", "1 1 1", "3 3 3"], ["0 1 3", "3 0 1", "1 3 0"], "eager")
 
 
-def test_slices_of_weights_are_compiled_as_well() -> None:
+def test_slices_of_weights_create_no_new_graph() -> None:
     narrow, wide = "choice_3@0.5", "choice_3"
     space = load_space(SMALL, None, "0.5-1.0")
     first = [f"{narrow} {narrow} {narrow}", f"{wide} {wide} {wide}"]
     then = [f"{narrow} {wide} {narrow}", f"{wide} {narrow} {narrow}", f"{wide} {narrow} {wide}"]
-    no_new_graph_for_a_new_path(space, first, then, "eager")
+    check_no_new_graph(space, first, then, "eager")
 
 
 @pytest.mark.long
-def test_compiled_code_computes_the_same_and_is_made_once() -> None:
-    """With the compiler itself; a graph takes seconds."""
+def test_inductor_computes_the_same_and_compiles_once() -> None:
+    """With the real compiler, which takes seconds for each graph."""
     space = load_space(SMALL)
-    no_new_graph_for_a_new_path(space, ["0 0 0", "1 1 1"], ["0 1 0", "1 0 0", "0 0 1"], "inductor")
+    check_no_new_graph(space, ["0 0 0", "1 1 1"], ["0 1 0", "1 0 0", "0 0 1"], "inductor")

@@ -1,4 +1,4 @@
-"""Networks of 1 to 4 bits as they ship: folded without loss, and computed by the runtimes to the last code."""
+"""Exported networks of 1 to 4 bits: folding is exact up to the bias, and runtimes compute every code correctly."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.integer_check import check_integer_layers, extracted_layers
 from exporters.quantize.qcdq import write_codes
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.deploy import deployed, folding_error, integer_layers, plain
+from toolchain.nets.deploy import deployed, dequantized, folding_error, integer_layers
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.quantizers import QuantConv2d
 from toolchain.spaces import load_space
@@ -38,7 +38,7 @@ def images(count: int = 16) -> Tensor:
 
 
 def network(space_name: str, arch: str) -> Network:
-    """Its statistics have seen images, and its scales and offsets are none that a fresh network has."""
+    """A network with populated BN statistics and random scales and offsets."""
     space = load_space(space_name)
     net = Network(space, space.architecture(arch), STANDALONE)
     generator = torch.Generator().manual_seed(0)
@@ -47,14 +47,14 @@ def network(space_name: str, arch: str) -> Network:
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, 0.4, generator=generator)
             nn.init.normal_(layer.bias, 0.0, 0.3, generator=generator)
-            layer.weight.data[0] *= -1  # a negative gain turns a filter round
+            layer.weight.data[0] *= -1  # a negative gain changes the sign of a filter
     for _ in range(20):
         net.train()(images(64))
     return net.eval()
 
 
 def uniform(w_bits: int, a_bits: int, scheme: str) -> Network:
-    """Four blocks of one pair of bits, one with a convolution on its shortcut: nine convolutions."""
+    """Four blocks with one pair of bit widths, one of them with a convolution on its shortcut: nine convolutions."""
     op = "basic" if scheme == "sawb" else "basic_dorefa"
     arch = " ".join([f"{op}@{width}:w{w_bits}a{a_bits}" for width in ("1.5", "0.5", "1.5", "0.5")])
     return network(f"{SMALL},stage_repeats=2-2,weights={scheme}", arch)
@@ -66,9 +66,9 @@ def net(request: pytest.FixtureRequest) -> Network:
 
 
 def written(net: nn.Module, folder: Path, profile: str) -> Path:
-    """net.onnx in `folder`; the graph that integers are put into is made once for all tests of a network."""
+    """net.onnx in `folder`. The float graph, which the integers are put into, is exported once for each network."""
     if net not in floats:
-        export_onnx(plain(net), images(2), folder / "plain.onnx")
+        export_onnx(dequantized(net), images(2), folder / "plain.onnx")
         floats[net] = load_model(folder / "plain.onnx")
     pictures = images().numpy() if profile == "int8" else None
     write_model(write_codes(floats[net], integer_layers(net), pictures), folder / "net.onnx")
@@ -83,38 +83,38 @@ def logits(file: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("profile", ["exact", "int8"])
-def test_no_code_behind_a_convolution_is_wrong(net: Network, tmp_path: Path, profile: str) -> None:
+def test_all_codes_after_convolutions_are_correct(net: Network, tmp_path: Path, profile: str) -> None:
     file = written(net, tmp_path, profile)
     checked = check_integer_layers(load_model(file), images().numpy())
     convs = [layer for layer in checked if layer.op == "Conv"]
-    # of `exact` the first convolutions of the blocks lie between codes; of `int8` the second and the shortcut as well
+    # in `exact`, the first convolutions of the blocks lie between codes; in `int8`, also the second and the shortcut
     assert len(convs) == (4 if profile == "exact" else 9)
     assert [layer.wrong for layer in convs] == [0] * len(convs)
     assert all(layer.codes > 1000 for layer in convs)
     require_codes(checked)
 
 
-def test_every_convolution_of_int8_is_fused_and_every_sum(net: Network, tmp_path: Path) -> None:
+def test_every_convolution_and_every_sum_of_int8_is_fused(net: Network, tmp_path: Path) -> None:
     file = written(net, tmp_path, "int8")
     assert convolutions(file) == {"int8": 9, "fp32": 1}  # the stem is not quantized
     assert Counter(node.op_type for node in optimized(file).graph.node)["QLinearAdd"] == 4
 
 
-def test_folding_loses_nothing_but_the_rounding_of_the_bias(net: Network) -> None:
+def test_folding_is_exact_except_for_the_rounding_of_the_bias(net: Network) -> None:
     error = folding_error(net, integer_layers(net), images())
     require_folding(error)
     assert error < 1e-5
 
 
-def test_codes_are_those_of_the_network_in_finer_steps(net: Network) -> None:
+def test_codes_are_multiples_of_the_networks_codes(net: Network) -> None:
     layers = integer_layers(net)
     convs = {f"{name}.weight": conv for name, conv in net.named_modules() if isinstance(conv, QuantConv2d)}
     assert layers.keys() == convs.keys()
     for name, layer in layers.items():
         codes = convs[name].weight_codes()[0].numpy()
-        finer = 127 // np.abs(codes).reshape(len(codes), -1).max(1).reshape(-1, 1, 1, 1)  # of each filter
-        assert np.array_equal(np.abs(layer.codes), np.abs(codes) * finer)
-        assert np.array_equal(layer.codes[0], -codes[0] * finer[0])  # the filter with the negative gain
+        factor = 127 // np.abs(codes).reshape(len(codes), -1).max(1).reshape(-1, 1, 1, 1)  # for each filter
+        assert np.array_equal(np.abs(layer.codes), np.abs(codes) * factor)
+        assert np.array_equal(layer.codes[0], -codes[0] * factor[0])  # the filter with the negative gain
         assert layer.x_levels == 2 ** convs[name].a_bits - 1
         assert (layer.scale > 0).all()
 
@@ -124,18 +124,20 @@ def mixed() -> Network:
     return network(f"{SMALL},stage_repeats=2-2", "basic@1.5:w1a4 basic:w2a2 basic:w4a4 basic@0.5:w3a4")
 
 
-def test_the_file_computes_what_the_reference_does(mixed: Network, tmp_path: Path) -> None:
-    found = logits(written(mixed, tmp_path, "exact"))
+def test_the_file_computes_the_same_as_the_reference(mixed: Network, tmp_path: Path) -> None:
+    result = logits(written(mixed, tmp_path, "exact"))
     with torch.no_grad():
         expected = deployed(mixed)(images()).numpy()
-    # float32 sums in another order; a code on the other side of a tie would show as 1e-2
-    assert np.abs(found - expected).max() / np.abs(expected).max() < 1e-4
+    # float32 sums in another order; a wrong code would give about 1e-2
+    assert np.abs(result - expected).max() / np.abs(expected).max() < 1e-4
 
 
-def test_the_reference_is_near_what_was_trained(mixed: Network) -> None:
+def test_the_reference_is_close_to_the_trained_network(mixed: Network) -> None:
     with torch.no_grad():
         before, after = mixed(images(64)), deployed(mixed)(images(64))
-    assert float((before - after).abs().max() / before.abs().max()) < 0.2  # flipped codes of an untrained network
+    assert (
+        float((before - after).abs().max() / before.abs().max()) < 0.2
+    )  # an untrained network has many codes near ties
     assert float((before.argmax(1) == after.argmax(1)).float().mean()) > 0.9
 
 
@@ -156,8 +158,8 @@ def test_tensorrt_rtx_builds_both_profiles(mixed: Network, tmp_path: Path, profi
     assert builder.build_serialized_network(parsed, config).nbytes > 0
 
 
-def test_rounding_twice_gives_what_rounding_once_gives(mixed: Network, tmp_path: Path) -> None:
-    """A sum's 7-bit steps divide the next convolution's steps an odd number of times."""
+def test_rounding_twice_equals_rounding_once(mixed: Network, tmp_path: Path) -> None:
+    """The step of the next convolution is an odd multiple of the 7-bit step of a sum."""
     graph = onnx.load(written(mixed, tmp_path, "int8")).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
@@ -166,7 +168,7 @@ def test_rounding_twice_gives_what_rounding_once_gives(mixed: Network, tmp_path:
         before = producers.get(node.input[0])
         if node.op_type == "QuantizeLinear" and before is not None and before.op_type == "DequantizeLinear":
             ratios.append(float(values[node.input[1]] / values[before.input[1]]))
-    # the first block reads floats; three read a rounded sum, one of them twice, with one of the two in step
+    # the first block reads floats; three read a rounded sum, one of them twice with two different steps
     assert len(ratios) == 4
     odd = [abs(ratio - round(ratio)) < 1e-4 and round(ratio) % 2 == 1 for ratio in ratios]
     assert sum(odd) >= 3
@@ -202,18 +204,18 @@ def move_clip(net: Network) -> None:
 
 
 @pytest.mark.parametrize("damage", [scale_weights, swap_channels, change_eps, unfold, move_clip])
-def test_a_layer_that_is_folded_wrong_is_caught(mixed: Network, damage: Damage) -> None:
+def test_an_incorrectly_folded_layer_is_detected(mixed: Network, damage: Damage) -> None:
     broken = deepcopy(mixed)
     damage(broken)
     with pytest.raises(ParityFailed, match=r"folded to integers does not compute what it did before.*1e-04 allowed"):
         require_folding(folding_error(mixed, integer_layers(broken), images()))
 
 
-def test_a_runtime_that_computes_one_filter_wrong_is_caught(
+def test_a_runtime_that_computes_one_filter_incorrectly_is_detected(
     mixed: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(mixed, tmp_path, "int8")
-    right = exporters.quantize.integer_check._session
+    original = exporters.quantize.integer_check._session
 
     def wrong(model: onnx.ModelProto) -> object:
         for tensor in model.graph.initializer if model.graph.name == "piece" else ():
@@ -221,14 +223,14 @@ def test_a_runtime_that_computes_one_filter_wrong_is_caught(
                 codes = onnx.numpy_helper.to_array(tensor).copy()
                 codes[3] += 1
                 tensor.CopyFrom(onnx.numpy_helper.from_array(codes, tensor.name))
-        return right(model)
+        return original(model)
 
     monkeypatch.setattr("exporters.quantize.integer_check._session", wrong)
     with pytest.raises(ParityFailed, match=r"codes behind blocks\.1\.main\.0\.weight_dq are wrong"):
         require_codes(check_integer_layers(load_model(file), images().numpy()))
 
 
-def test_pieces_are_fused_as_in_the_whole(mixed: Network, tmp_path: Path) -> None:
+def test_pieces_are_fused_as_in_the_whole_graph(mixed: Network, tmp_path: Path) -> None:
     pieces = list(extracted_layers(load_model(written(mixed, tmp_path, "int8"))))
     assert len(pieces) == 9 + 4
     for number, piece in enumerate(pieces):
@@ -245,7 +247,7 @@ def test_too_few_integer_convolutions_are_refused() -> None:
         require_fused(18, 19)
 
 
-def test_a_channel_that_training_shut_off_ships(tmp_path: Path) -> None:
+def test_a_channel_with_zero_scale_is_exported(tmp_path: Path) -> None:
     net = network(f"{SMALL},stage_repeats=1-1", "basic:w2a4 basic:w2a4")
     norm = net.get_submodule("blocks.0.main.1")
     assert isinstance(norm, nn.BatchNorm2d)
@@ -257,14 +259,14 @@ def test_a_channel_that_training_shut_off_ships(tmp_path: Path) -> None:
     )
 
 
-def test_a_convolution_without_a_normalisation_behind_it_is_named() -> None:
+def test_a_convolution_without_a_normalization_after_it_is_named() -> None:
     net = nn.Sequential(QuantConv2d(1, 2, 3, 1, 2, 4, "sawb"), nn.ReLU(), nn.BatchNorm2d(2))
-    with pytest.raises(ExportFailed, match=r"quantized convolution of 0\.weight.*one nn\.Sequential, side by side"):
+    with pytest.raises(ExportFailed, match=r"quantized convolution of 0\.weight.*into one nn\.Sequential"):
         integer_layers(net)
 
 
-def test_the_network_itself_stays_as_it_was(mixed: Network) -> None:
+def test_the_network_itself_does_not_change(mixed: Network) -> None:
     before = {name: value.clone() for name, value in mixed.state_dict().items()}
     deployed(mixed)
-    plain(mixed)
+    dequantized(mixed)
     assert all(torch.equal(value, before[name]) for name, value in mixed.state_dict().items())

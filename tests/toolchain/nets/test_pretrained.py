@@ -1,4 +1,4 @@
-"""A supernet that starts from torchvision's float weights, and what it says when they don't fit."""
+"""A supernet initialized with torchvision's float weights, and its errors if they do not fit."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from toolchain.errors import BadCheckpoint
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
-from toolchain.nets.pretrained import _our_name, load_float
+from toolchain.nets.pretrained import _nastool_name, load_float
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 
@@ -29,17 +29,19 @@ def supernet(name: str = "resnet18_bits") -> Supernet:
 
 
 @pytest.mark.parametrize("name", RESNETS)
-def test_in_float_it_computes_what_torchvisions_network_does(name: str) -> None:
+def test_a_float_network_computes_the_same_as_torchvisions(name: str) -> None:
     space = load_space(f"{name}_bits:bits=float,widths=1.0,size_px=64")
     theirs = reference(name).eval()
     ours = Network(space, space.all_same("basic"), STANDALONE).eval()
-    ours.load_state_dict({_our_name(key, space): value for key, value in theirs.state_dict().items()})  # all of them
+    ours.load_state_dict(
+        {_nastool_name(key, space): value for key, value in theirs.state_dict().items()}
+    )  # all of them
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     assert torch.equal(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize("name", RESNETS)
-def test_the_first_channels_get_the_weights_and_the_rest_keeps_its_own(name: str) -> None:
+def test_the_first_channels_get_the_weights_and_the_others_keep_theirs(name: str) -> None:
     weights = reference(name).state_dict()
     net = supernet(f"{name}_bits")
     before = {key: p.detach().clone() for key, p in net.named_parameters()}
@@ -62,7 +64,7 @@ def test_the_first_channels_get_the_weights_and_the_rest_keeps_its_own(name: str
     assert all(not after[key].equal(value) for key, value in before.items() if "alpha_" not in key)
 
 
-def test_a_network_that_nastool_trained_in_float_is_taken() -> None:
+def test_weights_of_a_network_with_float_bits_are_accepted() -> None:
     options = "size_px=16,in_channels=1,classes=10,stem_kernel=3,stage_widths=8-16,stage_repeats=1-2"
     space = load_space(f"resnet18_bits:{options},bits=float,widths=1.0")
     trained = Network(space, space.all_same("basic"), STANDALONE)
@@ -72,7 +74,7 @@ def test_a_network_that_nastool_trained_in_float_is_taken() -> None:
     assert part.equal(trained.blocks[2].main[3].weight)
 
 
-def test_without_classifier_it_is_drawn_anew() -> None:
+def test_a_missing_classifier_keeps_its_initial_weights() -> None:
     weights = {key: value for key, value in reference().state_dict().items() if not key.startswith("fc.")}
     net = supernet("resnet18_bits:classes=37")
     before = net.get_parameter("head.2.weight").detach().clone()
@@ -93,20 +95,36 @@ def changed(key: str, value: Tensor | None) -> Mapping[str, Tensor]:
 @pytest.mark.parametrize(
     ("space", "key", "value", "problem"),
     [
-        ("resnet18_bits", "layer3.1.conv2.weight", None, "lack layer3.1.conv2.weight (blocks.5.main.3.weight here)"),
-        ("resnet18_bits", "conv1.weight", None, "lack conv1.weight (stem.0.0.weight here)"),
-        ("resnet18_bits", "layer3.2.conv1.weight", torch.zeros(1), "layer3.2.conv1.weight, for which resnet18_bits"),
-        ("resnet18_bits", "layer5.0.conv1.weight", torch.zeros(1), "have layer5.0.conv1.weight, for which"),
-        ("resnet18_bits", "layer1.0.conv3.weight", torch.zeros(1), "have layer1.0.conv3.weight, for which"),
-        ("resnet18_bits", "bn1.weight", torch.zeros(3), "have bn1.weight of shape (3,), and resnet18_bits needs (64,)"),
-        ("resnet18_bits", "layer1.0.conv1.weight", torch.zeros(2, 3), "layer1.0.conv1.weight of shape (2, 3), and"),
-        ("resnet18_bits:classes=37", "fc.bias", torch.zeros(1000), "Remove the classifier's two entries"),
+        (
+            "resnet18_bits",
+            "layer3.1.conv2.weight",
+            None,
+            "(blocks.5.main.3.weight in nastool)",
+        ),
+        ("resnet18_bits", "conv1.weight", None, "lack conv1.weight (stem.0.0.weight in nastool)"),
+        (
+            "resnet18_bits",
+            "layer3.2.conv1.weight",
+            torch.zeros(1),
+            "contain 'layer3.2.conv1.weight', which",
+        ),
+        ("resnet18_bits", "layer5.0.conv1.weight", torch.zeros(1), "contain 'layer5.0.conv1.weight', which"),
+        ("resnet18_bits", "layer1.0.conv3.weight", torch.zeros(1), "contain 'layer1.0.conv3.weight', which"),
+        ("resnet18_bits", "bn1.weight", torch.zeros(3), "bn1.weight has the shape (3,), but resnet18_bits needs (64,)"),
+        (
+            "resnet18_bits",
+            "layer1.0.conv1.weight",
+            torch.zeros(2, 3),
+            "layer1.0.conv1.weight has the shape (2, 3), but",
+        ),
+        ("resnet18_bits:classes=37", "fc.bias", torch.zeros(1000), "Remove the classifier's entries"),
         ("resnet34_bits", "conv1.weight", torch.zeros(64, 3, 7, 7), "lack layer1.2.conv1.weight"),
+        ("resnet18_bits", "fc.bias", torch.full((1000,), float("nan")), "fc.bias contains NaN or infinite values"),
         ("resnet18_bits:widths=0.5", "conv1.weight", torch.zeros(64, 3, 7, 7), "as in widths=0.5-1.0"),
-        ("shufflenet_v2_quick", "conv1.weight", torch.zeros(64, 3, 7, 7), "only resnet18_bits and resnet34_bits can"),
+        ("shufflenet_v2_quick", "conv1.weight", torch.zeros(64, 3, 7, 7), "Use resnet18_bits or resnet34_bits"),
     ],
 )
-def test_what_does_not_fit_is_named_and_nothing_is_copied(
+def test_a_weight_that_does_not_fit_is_named_and_nothing_is_copied(
     space: str, key: str, value: Tensor | None, problem: str
 ) -> None:
     net = supernet(space)

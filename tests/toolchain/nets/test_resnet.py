@@ -1,4 +1,4 @@
-"""ResNet's blocks in low bits: what a space refuses, that each bit pair learns, and that more bits learn more."""
+"""ResNet blocks in low bits: invalid options, and training with each pair of bit widths."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_stem_and_classifier_and_float_blocks_are_ordinary_layers() -> None:
     assert quantized == ["blocks.1.main.0", "blocks.1.main.3", "blocks.1.shortcut.0"]
 
 
-def test_what_a_float_space_is_timed_by_can_be_folded() -> None:
+def test_block_variants_of_a_float_space_can_be_folded() -> None:
     space = load_space(f"{SMALL},size_px=16,classes=10,bits=float")
     for variant in variants(space):
         module = variant.build().eval()
@@ -74,7 +74,7 @@ def test_what_a_float_space_is_timed_by_can_be_folded() -> None:
         ("stem_pool=yes", "'yes' is not a valid value for stem_pool"),
     ],
 )
-def test_what_a_space_refuses(options: str, problem: str) -> None:
+def test_invalid_options_are_refused(options: str, problem: str) -> None:
     with pytest.raises(UnknownSpace) as caught:
         load_space(f"resnet18_bits:{options}")
     assert problem in str(caught.value)
@@ -82,7 +82,7 @@ def test_what_a_space_refuses(options: str, problem: str) -> None:
 
 @pytest.mark.parametrize("weights", ["sawb", "dorefa"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_each_pair_of_bits_learns_one_batch_by_heart(pair: str, weights: str) -> None:
+def test_each_pair_of_bit_widths_can_memorize_one_batch(pair: str, weights: str) -> None:
     space = load_space(f"{SMALL},size_px=12,classes=4,bits={pair},widths=1,weights={weights}")
     net = network(space, space.architecture([0, 0, 0]))
     generator = torch.Generator().manual_seed(1)
@@ -93,17 +93,17 @@ def test_each_pair_of_bits_learns_one_batch_by_heart(pair: str, weights: str) ->
         optimizer.zero_grad()
         F.cross_entropy(net(images), labels).backward()
         optimizer.step()
-    assert net(images).argmax(1).equal(labels)  # noise: nothing but the weights can know it
+    assert net(images).argmax(1).equal(labels)  # the images are noise, so the network must have memorized them
     clips = [float(p.detach()) for name, p in net.named_parameters() if "alpha_" in name]
     assert all(clip > 0 for clip in clips)
-    assert len(set(clips)) == len(clips) == 8  # each level went its own way
+    assert len(set(clips)) == len(clips) == 8  # the clipping levels differ
 
 
 @pytest.mark.long
 @pytest.mark.skipif(fashion_mnist.find() is None, reason="Fashion-MNIST is not on this machine")
 @pytest.mark.parametrize("activations", ["a2", "a4"])
 def test_two_bit_weights_learn_more_than_one_bit_weights(activations: str) -> None:
-    """With DoReFa's 2 bits they do not: see docs/quantization.md."""
+    """This does not hold for DoReFa's 2 bits, see docs/quantization.md."""
     base = f"{SMALL},size_px=28,classes=10,bits=w1{activations}-w2{activations},widths=1"
     space = load_space(base)
     data = load_data("fashion-mnist", space, holdout_per_class=500, seed=0)
@@ -112,7 +112,7 @@ def test_two_bit_weights_learn_more_than_one_bit_weights(activations: str) -> No
         for bits in (1, 2)
     }
     assert scores[1] > 0.7
-    assert scores[2] > scores[1]  # by 1 to 3 points, where two seeds of one network differ by 1
+    assert scores[2] > scores[1]  # by 1 to 3 points; two seeds of one network differ by 1
 
 
 def trained(space: SearchSpace, arch: Architecture, data: Data, seed: int, steps: int = 400) -> float:

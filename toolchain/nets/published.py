@@ -1,7 +1,7 @@
-"""Published networks, as architectures of the spaces here, with the figures that the paper prints of them.
+"""Published networks as architectures of the built-in spaces, with their published figures.
 
-The paper's own ten networks of Table 5 and its mixed-precision networks are printed as pictures only, so they are
-not here.
+The paper's own ten networks of Table 5 and its mixed-precision networks are published as pictures only, so they are
+missing here.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ OFFICIAL = "megvii-model/SinglePathOneShot, 36eed6c, {}"
 
 @dataclass(frozen=True)
 class Published:
-    """A network, where it comes from, and what was published of it."""
+    """A published network, its source, and its published figures."""
 
     name: str
     space: str
     architecture: str
     source: str
     macs_m: int  # millions of multiply-adds, as printed; the paper calls them FLOPs
-    top1_percent: float  # on ImageNet; of Table 5 the figure that the paper's authors retrained
+    top1_percent: float  # on ImageNet; for Table 5 the accuracy after retraining by the paper's authors
     titan_xp_batch32_ms: int | None = None
 
 
@@ -102,7 +102,7 @@ _NETWORKS = (
         space="shufflenet_v2",
         architecture="choice_7 choice_5 choice_3 choice_5 choice_7 choice_3 choice_7 choice_3 choice_7 choice_3 "
         "choice_7 choice_x choice_3 choice_3 choice_3 choice_3 choice_x choice_7 choice_x choice_x",
-        source=OFFICIAL.format("README.md, what the released search code found"),
+        source=OFFICIAL.format("README.md, result of the released search code"),
         macs_m=323,
         top1_percent=74.4,
     ),
@@ -112,11 +112,11 @@ PUBLISHED: Mapping[str, Published] = {network.name: network for network in _NETW
 
 
 def published(name: str) -> Published:
-    """The published network `name`.
+    """The published network with this name.
 
     Raises:
-        BadArchitecture: there is none of that name.
+        BadArchitecture: the name is unknown.
     """
     if name not in PUBLISHED:
-        raise BadArchitecture(f"no published network {name!r}. There are {', '.join(PUBLISHED)}")
+        raise BadArchitecture(f"unknown published network {name!r}. Known: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
