@@ -130,7 +130,7 @@ def test_a_process_that_dies_ends_the_run_and_the_same_command_goes_on(victim: i
     assert stderr.count("error:") == 1
     told = f"process {victim} of 2 ended by SIGKILL, and the others were ended with it"
     assert told in stderr
-    assert "type the same again, and it goes on from the last checkpoint" in " ".join(stderr.split())
+    assert "run the same command again to continue from the last checkpoint" in " ".join(stderr.split())
     assert "Traceback" not in stderr
     killed_at = step_of(folder)
     assert killed_at < step_of(tmp_path / "whole")

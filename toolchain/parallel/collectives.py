@@ -1,7 +1,7 @@
-"""Several processes that train one model: torch.distributed, set up from what torchrun puts into the environment.
+"""Collective operations of the processes that train one model, through torch.distributed.
 
-All calls are collective: every process makes the same ones in the same order. With one process alone each of them
-does nothing, so callers need no second way.
+Every process must make the same calls in the same order. In a single process the calls do nothing, so callers need no
+separate code path.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +17,19 @@ from toolchain.errors import RankLost
 from toolchain.parallel.ranks import rank, require_sound, world
 
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
-PATIENCE = timedelta(days=1)  # while one measures or has more to score; of one that died, the launcher tells
+TIMEOUT = timedelta(days=1)  # one rank may measure or score for long; the launcher detects ranks that died
 T = TypeVar("T")
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Be one of the processes that torchrun started, for as long as the work lasts; alone, nothing happens.
+    """Join the process group of the ranks that torchrun started, and leave it at the end of the block.
 
-    On CPUs they talk through gloo, on GPUs through NCCL.
+    The group uses gloo on CPUs and NCCL on GPUs. A single process joins no group.
 
     Raises:
-        RankLost: the others can't be reached.
-        BadLaunch: the environment doesn't say how.
+        RankLost: the other ranks can't be reached.
+        BadLaunch: the environment is not the one that torchrun sets.
     """
     if world() == 1:
         yield
@@ -38,17 +38,17 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    yield  # after an error nobody waits: the launcher ends the others
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    yield  # no barrier after an error: the launcher ends the other ranks
     with _contact():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, bit for bit the same in each of them.
+    """Replace each tensor by its sum over all ranks; the result is bit-identical on every rank.
 
-    They travel in flat buckets, so that many small tensors cost few messages.
+    Tensors are sent in flat buckets, so that many small tensors need few messages.
     """
     if world() == 1:
         return
@@ -65,27 +65,27 @@ def sum_over_ranks(tensors: Sequence[Tensor]) -> None:
 
 
 def gather_over_ranks(tensor: Tensor) -> Tensor:
-    """The tensors of all processes, which have one shape, in the order of ranks: (world, *shape)."""
+    """The tensors of all ranks, which have the same shape, in the order of ranks: (world, *shape)."""
     if world() == 1:
         return tensor.unsqueeze(0)
-    found = torch.empty(world(), *tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    gathered = torch.empty(world(), *tensor.shape, dtype=tensor.dtype, device=tensor.device)
     with _contact():
-        dist.all_gather(list(found.unbind(0)), tensor.contiguous())
-    return found
+        dist.all_gather(list(gathered.unbind(0)), tensor.contiguous())
+    return gathered
 
 
 def gather_objects(mine: T) -> list[T]:
-    """What each process has, in the order of ranks, in all of them."""
+    """The objects of all ranks, in the order of ranks, on every rank."""
     if world() == 1:
         return [mine]
-    found: list[T | None] = [None] * world()
+    gathered: list[T | None] = [None] * world()
     with _contact():
-        dist.all_gather_object(found, mine)
-    return found  # type: ignore[return-value]
+        dist.all_gather_object(gathered, mine)
+    return gathered  # type: ignore[return-value]
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in the first process, in all of them. Others don't call it, and need not see its files."""
+    """The result of `make` on rank 0, on every rank. Other ranks do not call it and need not see its files."""
     if world() == 1:
         return make()
     holder: list[T | None] = [make() if rank() == 0 else None]
@@ -96,14 +96,14 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Wait until every rank has made this call."""
     if world() > 1:
         with _contact():
             dist.barrier()
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of tensors of one type, of BUCKET_BYTES or less unless one alone is larger."""
+    """Consecutive tensors of one type, at most BUCKET_BYTES together unless a single tensor is larger."""
     bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:
@@ -118,11 +118,11 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _contact() -> Iterator[None]:
-    """torch.distributed has RuntimeError for all that goes wrong between processes."""
+    """Turn the RuntimeError of torch.distributed, its only error for lost contact, into RankLost."""
     try:
         yield
     except RuntimeError as problem:
         raise RankLost(
-            f"process {rank()} of {world()} lost the others: {str(problem).splitlines()[0]}. What is in the run "
-            f"folder is whole: type the same again, and it goes on from the last checkpoint"
+            f"process {rank()} of {world()} lost contact with the others: {str(problem).splitlines()[0]}. "
+            f"The run folder is intact: run the same command again to continue from the last checkpoint"
         ) from None

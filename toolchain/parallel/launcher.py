@@ -1,8 +1,9 @@
-"""Starts a command of ours in several processes on this machine, with torchrun's own launcher."""
+"""Runs a nastool command in several processes on this machine, with the launcher of torchrun."""
 
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -18,21 +19,25 @@ from toolchain.parallel.ranks import LAUNCHED
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun names it to each process, and reads it when that one has failed
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun sets it for each process, and reads the file when the process fails
+
+OPEN_FILES, OPEN_FILES_PER_RANK = 64, 8  # what a rank needs for itself, and the launcher for each rank
 
 
 def launch(words: Sequence[str], nproc: int) -> None:
-    """Type `nastool WORDS` in `nproc` processes, and wait until all have ended well.
+    """Run `nastool WORDS` in `nproc` processes, and wait until all of them succeed.
 
     Raises:
-        RankFailed: one of them ended in another way, and the rest were ended with it. It has the text and the exit
-            code of the error that came first.
-        KeyboardInterrupt: by Ctrl-C.
+        RankFailed: a process failed and the others were ended, or the processes can't be started. It has the message
+            and the exit code of the first error.
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
+    _require_open_files(nproc)
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     with TemporaryDirectory(prefix="nastool-") as folder:
@@ -49,37 +54,42 @@ def launch(words: Sequence[str], nproc: int) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         os.environ[LAUNCHED] = str(os.getpid())
-        handlers = {number: signal.getsignal(number) for number in STOPPING}
-        logging.disable()  # what the launcher tells, we tell
+        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        logging.disable()  # errors are reported here
         try:
-            elastic_launch(config, sys.executable)("-P", "-m", "cli.main", *words)  # -P: a folder cli/ here is not ours
+            elastic_launch(config, sys.executable)(
+                "-P", "-m", "cli.main", *words
+            )  # -P: ignore a folder cli/ in the current folder
         except ChildFailedError as ended:
-            raise _told_by(list(ended.failures.values()), nproc) from None
+            raise _first_failure(list(ended.failures.values()), nproc) from None
         except SignalException as stopped:
             if stopped.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise RankFailed(
-                f"stopped by {stopped.sigval.name}. Nothing is lost: type the same again to go on"
+                f"stopped by {stopped.sigval.name}. Nothing is lost: run the same command again to continue"
             ) from None
+        except (OSError, RendezvousError) as problem:
+            raise _not_started(problem, nproc) from None
         finally:
             del os.environ[LAUNCHED]
             logging.disable(logging.NOTSET)
-            for number, handler in handlers.items():  # torchrun's launcher leaves its own
+            for number, handler in handlers.items():  # the launcher does not restore them
                 signal.signal(number, handler)
 
 
 def leave_word(text: str, exit_code: int, lost: bool) -> None:
-    """Write why this process ends to where the launcher looks for it, if there is one.
+    """Report the error that ends this process to the launcher, if there is one.
 
-    `lost` says that it only lost contact with another one, which is then the one to ask.
+    Args:
+        lost: the process only lost contact with another rank, whose error is the cause.
     """
     if path := os.environ.get(ERROR_FILE):
         content = {"message": text, "extraInfo": {"py_callstack": text, "timestamp": str(int(time.time()))}}
         Path(path).write_text(json.dumps({"message": content, "exit_code": exit_code, "lost": lost}), encoding="utf-8")
 
 
-def _told_by(failures: "Sequence[ProcessFailure]", nproc: int) -> RankFailed:
-    """The cause among several failures: processes that only lost contact with another one are none."""
+def _first_failure(failures: "Sequence[ProcessFailure]", nproc: int) -> RankFailed:
+    """The first failure that is a cause; ranks that only lost contact with another rank are not."""
     causes = [failure for failure in failures if not failure.error_file_data.get("lost")]
     first = min(causes or failures, key=lambda failure: failure.timestamp)
     if "exit_code" in first.error_file_data:
@@ -88,6 +98,26 @@ def _told_by(failures: "Sequence[ProcessFailure]", nproc: int) -> RankFailed:
     if first.exitcode < 0:
         how = f"by {signal.Signals(-first.exitcode).name}"
     return RankFailed(
-        f"process {first.local_rank} of {nproc} ended {how}, and the others were ended with it. What is in the run "
-        f"folder is whole: type the same again, and it goes on from the last checkpoint (with any --nproc)"
+        f"process {first.local_rank} of {nproc} ended {how}, and the others were ended with it. The run folder is "
+        f"intact: run the same command again to continue from the last checkpoint (with any --nproc)"
     )
+
+
+def _not_started(problem: BaseException, nproc: int) -> RankFailed:
+    """The launcher can't listen on a port or start a process; the innermost error has the reason."""
+    while (cause := problem.__cause__ or problem.__context__) is not None:
+        problem = cause
+    text = str(problem) or type(problem).__name__
+    return RankFailed(
+        f"can't start {nproc} processes: {text.splitlines()[0].rstrip('.')}. Run it without --nproc to use one process"
+    )
+
+
+def _require_open_files(nproc: int) -> None:
+    """With too few open files, torch waits for a minute before it fails."""
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], OPEN_FILES + OPEN_FILES_PER_RANK * nproc
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        raise RankFailed(
+            f"can't start {nproc} processes: this shell allows {allowed} open files, and {needed} are needed. "
+            f"Run ulimit -n {needed} first"
+        )
