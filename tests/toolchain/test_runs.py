@@ -1,6 +1,8 @@
 """The run's folder."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,41 @@ def test_two_commands_do_not_work_in_one_run(tiny_config: Config, tmp_path: Path
     with open_run(changed):
         pass
     assert load_config(settings, {}).seed == 9
+
+
+WITH_WORKER = """
+import os
+import sys
+import time
+from pathlib import Path
+from toolchain.config import load_config
+from toolchain.runs import open_run
+with open_run(load_config(Path(sys.argv[1]), {})):
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(60)  # as a data worker that has not noticed yet
+    print(worker, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_workers_of_a_killed_command_do_not_hold_its_run(tiny_config: Config) -> None:
+    with open_run(tiny_config, make=True) as run:
+        settings = run.folder / "config.toml"
+    words = [sys.executable, "-c", WITH_WORKER, str(settings)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        worker = int(command.stdout.readline())
+        try:
+            with pytest.raises(RunFolderError), open_run(tiny_config):
+                pass
+            command.kill()
+            command.wait()
+            os.kill(worker, 0)  # it is still there
+            with open_run(tiny_config):
+                pass
+        finally:
+            os.kill(worker, signal.SIGKILL)
 
 
 def test_a_run_that_can_not_be_made_is_named(tiny_config: Config) -> None:

@@ -1,6 +1,7 @@
 """A ranking: which networks it takes, what it answers, and that nothing of it is done twice."""
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -144,3 +145,18 @@ def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_
     refused = nastool("rank", "--networks", "2", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
     assert "--networks 4" in refused.stderr
+
+
+def test_a_ranking_that_trained_nothing_does_not_block_other_settings(
+    config: Config, space: SearchSpace, data: Data, tmp_path: Path
+) -> None:
+    """It was killed in its first training, whose checkpoint has the same settings."""
+    run = Run(tmp_path / "r")
+    module._open_journal(config, space, data, run)
+    checkpoint = run.repeat(0).retrain(space.all_same("choice_3@0.6")) / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    module._open_journal(config, space, data, run)
+    assert checkpoint.exists()
+    module._open_journal(config.model_copy(update={"seed": 1}), space, data, run)
+    assert not checkpoint.exists()

@@ -178,3 +178,77 @@ def test_where_nothing_can_be_measured_the_best_prediction_wins(world: World, tm
     assert winner.measured is None
     assert winner.bound_ms is not None
     assert winner.bound_ms <= plan.budgets[0][0].budget.limits[0].most
+
+
+class Announced(Quiet):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def announced(world: World, folder: Path, settings: SearchSettings = SETTINGS) -> tuple[BudgetResult, list[str]]:
+    progress, journal = Announced(), Journal(folder / "c.jsonl", {}, CandidateLine, world.space)
+    search = Search(world.space, settings, Scoring(0, journal, Files(folder, world), progress))
+    (result,) = search_budgets(search, world.plan(0.5), world.measure)
+    return result, progress.lines
+
+
+def best_in_journal(world: World, folder: Path, most: float, strategy: str) -> float:
+    """The highest accuracy of a candidate that truly fits."""
+    journal = Journal(folder / "c.jsonl", {}, CandidateLine, world.space)
+    lines = [line for line in journal.lines if world.truth(architecture_of(line, world.space)) <= most]
+    return max(line.accuracy for line in lines if line.strategy == strategy)
+
+
+def test_a_later_search_is_never_worse_than_the_journal(target: Target, tmp_path: Path) -> None:
+    """The first search scores many candidates, the second one few, for the same budget and for a larger one."""
+    world = World(load_space("shufflenet_v2_quick"), target, slower=1.0)
+    large = SearchSettings(population=20, generations=6, top_k=5, random_search=False)
+    small = SearchSettings(population=4, generations=1, top_k=2, random_search=False)
+    (before,) = Files(tmp_path, world, settings=large).run(world.plan(0.5))
+    for share in (0.5, 0.6):
+        (after,) = Files(tmp_path, world, settings=small).run(world.plan(share))
+        assert verified(after).winner.scored.accuracy >= verified(before).winner.scored.accuracy
+        assert Files(tmp_path, world, most=0, settings=small).run(world.plan(share)) == (after,)
+
+
+def test_an_earlier_candidate_over_the_limit_does_not_win(world: World, tmp_path: Path) -> None:
+    """Networks are slower than predicted, so better candidates of the journal are measured and passed over."""
+    large = SearchSettings(population=20, generations=6, top_k=5, random_search=False)
+    Files(tmp_path, world, settings=large).run(world.plan(0.9))
+    plan = world.plan(0.5)
+    (result,) = Files(tmp_path, world, settings=SearchSettings(4, 1, 2, random_search=False)).run(plan)
+    most = plan.budgets[0][0].budget.limits[0].most
+    assert world.truth(verified(result).winner.scored.architecture) <= most
+
+
+def test_the_winner_never_comes_from_random_search(target: Target, tmp_path: Path) -> None:
+    """Random search scores the better candidates here: evolution has one generation of two."""
+    world = World(load_space("shufflenet_v2_quick"), target, slower=1.0)
+    plan = world.plan(0.5)
+    limit = plan.budgets[0][0].budget.limits[0].most
+    random_only = SearchSettings(population=30, generations=5, top_k=2)
+    journal = Journal(tmp_path / "c.jsonl", {}, CandidateLine, world.space)
+    search = Search(world.space, random_only, Scoring(1, journal, Files(tmp_path, world), Quiet()))
+    search.random_search(plan.budgets[0][1])
+    (result,) = Files(tmp_path, world, settings=SearchSettings(2, 1, 2, random_search=False)).run(plan)
+    winner = verified(result).winner.scored
+    assert winner.strategy == "evolution"
+    assert winner.accuracy == best_in_journal(world, tmp_path, limit, "evolution")
+    assert winner.accuracy < best_in_journal(world, tmp_path, limit, "random")
+
+
+def test_only_a_miss_is_announced_as_slower_than_predicted(world: World, target: Target, tmp_path: Path) -> None:
+    """Few candidates fit where the population is large, and that alone says nothing of latencies."""
+    exact = World(load_space("shufflenet_v2_quick"), target, slower=1.0)
+    few = SearchSettings(population=10, generations=1, top_k=2, random_search=False)
+    for name in ("slow", "exact"):
+        (tmp_path / name).mkdir()
+    _, slow_lines = announced(world, tmp_path / "slow")
+    _, exact_lines = announced(exact, tmp_path / "exact", few)
+    assert any(line.startswith("whole networks are slower than predicted") for line in slow_lines)
+    assert not any("slower" in line for line in exact_lines)
