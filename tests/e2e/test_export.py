@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 from toolchain.export.bundle import PREPROCESSING
 from toolchain.export.engines import read_engine
-from toolchain.export.precisions import Model, write_models
+from toolchain.export.precisions import ExportedFile, write_models
 from toolchain.training.data import GREY_MEAN, GREY_STD, Preprocessing
 from toolchain.training.images import FolderImages, MemoryImages
 
@@ -147,7 +147,7 @@ def test_nothing_is_written_over_the_budget(job: Any, nastool: Nastool) -> None:
 def damaged(index: int) -> Callable[..., Any]:
     """`write_models`, with the weights `index` of the first file 1 % off."""
 
-    def write(*given: Any) -> tuple[Model, ...]:
+    def write(*given: Any) -> tuple[ExportedFile, ...]:
         models = write_models(*given)
         model = onnx.load(models[0].file)
         weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) > 1]

@@ -87,11 +87,11 @@ def find_subjects(
     """
     made = {name: folder / f"{number}.onnx" for number, name in enumerate(names) if name.startswith(TORCHVISION)}
     to_export = {name: _torchvision(name) for name in made}
-    resolve = cache(ready_target)
+    resolve, model_of = cache(ready_target), cache(Model)
     subjects: list[Subject] = []
     for name in names:
         file = made.get(name) or _here(name, runs)
-        model = Model(file)
+        model = model_of(file)
         specs = [_engine_spec(file, places[0])] if file.suffix == ENGINE else list(places)
         if file.suffix == ENGINE:
             precision = specs[0].precision

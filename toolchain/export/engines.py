@@ -14,11 +14,10 @@ from exporters.cuda.engine import CAPABILITIES, CURRENT, Engine, parse_capabilit
 from exporters.cuda.plans import SUFFIX, runtime_of
 from exporters.devices.attached import Device, attached
 from exporters.errors import BackendUnavailable, DeviceMissing, EngineFailed
-from exporters.graph.precision import precision_of
 from exporters.manifest import MANIFEST, sha256
 from toolchain.errors import BadDocument, BadModel
 from toolchain.export.manifest import REMEDY, EngineManifest, EngineRecord
-from toolchain.export.precisions import Model
+from toolchain.export.precisions import ExportedFile
 from toolchain.files import read_document
 
 ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
@@ -55,7 +54,7 @@ def engine_targets(capabilities: Sequence[str], this_gpu: bool) -> tuple[EngineT
 
 
 def build_engines(
-    models: Sequence[Model], targets: Sequence[EngineTarget], batches: tuple[int, int, int], folder: Path
+    models: Sequence[ExportedFile], targets: Sequence[EngineTarget], batches: tuple[int, int, int], folder: Path
 ) -> dict[Path, EngineRecord]:
     """Build an engine of each file for each target.
 
@@ -67,20 +66,20 @@ def build_engines(
         OSError: an engine can't be written.
     """
     records: dict[Path, EngineRecord] = {}
-    for model in models:
-        spec = CompileSpec(batches[1], precision=precision_of(model.file), batches=batches)
+    for exported in models:
+        spec = CompileSpec(batches[1], precision=exported.model.precision, batches=batches)
         for target in targets:
-            engine = target.builder.build(model.file, spec, target.capability)
-            path = folder / f"{model.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
+            engine = target.builder.build(exported.model, spec, target.capability)
+            path = folder / f"{exported.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
             engine.save(path)
-            records[path] = _record(model, engine, batches)
+            records[path] = _record(exported, engine, batches)
     return records
 
 
-def _record(model: Model, engine: Engine, batches: tuple[int, int, int]) -> EngineRecord:
+def _record(exported: ExportedFile, engine: Engine, batches: tuple[int, int, int]) -> EngineRecord:
     return EngineRecord(
-        precision=model.precision,
-        built_from=model.file.name,
+        precision=exported.precision,
+        built_from=exported.file.name,
         capability=engine.capability,
         built_by=engine.built_by,
         batches=batches,

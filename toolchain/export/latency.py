@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from exporters.errors import BackendUnavailable, OtherPrecision
-from exporters.graph.precision import precision_of
 from latency_db.errors import TargetMismatch
 from latency_db.store import open_store
 from latency_db.table import Summary
 from latency_db.target import Target
 from latency_db.where import exists
 from toolchain.errors import CheckFailed
-from toolchain.export.precisions import Model
+from toolchain.export.precisions import ExportedFile
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import summarize_files
 from toolchain.measuring.target import ReadyTarget
@@ -31,16 +30,16 @@ class Timer:
     db: str
     progress: Progress
 
-    def measure(self, model: Model, attempt: int = 0) -> Summary:
+    def measure(self, exported: ExportedFile, attempt: int = 0) -> Summary:
         """The latency of `model` on the target, in its own precision.
 
         Raises:
             BackendUnavailable: the device computes another precision.
         """
-        target = self.target.for_precision(precision_of(model.file))
+        target = self.target.for_precision(exported.model.precision)
         plan = replace(self.plan, seed=self.plan.seed + attempt)
-        title = f"measure {model.file.name}{' again' if attempt else ''}"
-        return summarize_files({"model": model.file}, target, plan, self.db, self.progress, title)["model"]
+        title = f"measure {exported.file.name}{' again' if attempt else ''}"
+        return summarize_files({"model": exported.model}, target, plan, self.db, self.progress, title)["model"]
 
 
 def require_search_target(chosen: SelectedArchitecture, target: Target, db: str) -> None:
@@ -63,7 +62,9 @@ def require_search_target(chosen: SelectedArchitecture, target: Target, db: str)
     )
 
 
-def measure_models(models: Sequence[Model], chosen: SelectedArchitecture, timer: Timer) -> dict[str, float | None]:
+def measure_models(
+    models: Sequence[ExportedFile], chosen: SelectedArchitecture, timer: Timer
+) -> dict[str, float | None]:
     """The latency of each file by name, in ms a batch; None if the device computes another precision than the file's.
 
     Raises:
@@ -71,17 +72,17 @@ def measure_models(models: Sequence[Model], chosen: SelectedArchitecture, timer:
     """
     first, *others = models
     latencies: dict[str, float | None] = {first.file.name: _measure_within(first, chosen, timer)}
-    for model in others:
+    for exported in others:
         try:
-            latencies[model.file.name] = timer.measure(model).latency_ms
+            latencies[exported.file.name] = timer.measure(exported).latency_ms
         except BackendUnavailable as problem:
             reason = problem.reason if isinstance(problem, OtherPrecision) else problem
-            timer.progress.say(f"{model.file.name} is not measured: {reason}")
-            latencies[model.file.name] = None
+            timer.progress.say(f"{exported.file.name} is not measured: {reason}")
+            latencies[exported.file.name] = None
     return latencies
 
 
-def _measure_within(model: Model, chosen: SelectedArchitecture, timer: Timer) -> float:
+def _measure_within(exported: ExportedFile, chosen: SelectedArchitecture, timer: Timer) -> float:
     """The latency of the file that the limit is for, in ms a batch.
 
     Noise only makes a file slower. So a file over the limit is measured again, and if the anchor network is slower as
@@ -91,13 +92,13 @@ def _measure_within(model: Model, chosen: SelectedArchitecture, timer: Timer) ->
         CheckFailed: it is over the limit all the same.
     """
     limit_ms = chosen.limits.get("latency_ms")
-    summary = timer.measure(model)
+    summary = timer.measure(exported)
     if limit_ms is None:
         return summary.latency_ms
     for attempt in range(1, CONFIRMATIONS + 1):
         if summary.latency_ms <= limit_ms:
             return summary.latency_ms
-        summary = min(summary, timer.measure(model, attempt), key=lambda measured: measured.latency_ms)
+        summary = min(summary, timer.measure(exported, attempt), key=lambda measured: measured.latency_ms)
     if summary.latency_ms > limit_ms:
         _judge_at_earlier_speed(summary, limit_ms, chosen.anchor_ms, timer.progress)
     return summary.latency_ms

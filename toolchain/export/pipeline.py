@@ -6,8 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters import backends
-from exporters.graph.graph_hash import graph_hash
-from exporters.graph.precision import precision_of
 from toolchain.config import Config
 from toolchain.errors import BadDocument
 from toolchain.export.bundle import preprocessing_of, write_companions
@@ -21,7 +19,7 @@ from toolchain.export.manifest import (
     file_records,
     read_file_names,
 )
-from toolchain.export.precisions import Model, precisions_of, write_models
+from toolchain.export.precisions import ExportedFile, precisions_of, write_models
 from toolchain.export.verification import ExportVerification, holdout_images, verify_export
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
@@ -109,7 +107,7 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
     verifications = _verify(source, request, models, timer)
     latencies = _measure(source, models, timer)
     engines = build_engines(models, request.engines, request.batches, folder)
-    files = [*(model.file for model in models), *engines, *write_companions(folder, source.data)]
+    files = [*(exported.file for exported in models), *engines, *write_companions(folder, source.data)]
     target = timer.target.target
     manifest = Manifest(
         **source.info.model_dump(),
@@ -125,8 +123,8 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
         versions=environment(),
         parity=verifications[0].parity_record,
         models={
-            model.file.name: _model_record(model, verification, latencies[model.file.name])
-            for model, verification in zip(models, verifications, strict=True)
+            exported.file.name: _model_record(exported, verification, latencies[exported.file.name])
+            for exported, verification in zip(models, verifications, strict=True)
         },
         engines={file.name: record for file, record in engines.items()},
         files=file_records(files),
@@ -154,33 +152,36 @@ def _batches(config: Config) -> tuple[int, int, int]:
     return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
 
 
-def _verify(source: _Source, request: _Request, models: Sequence[Model], timer: Timer) -> list[ExportVerification]:
+def _verify(
+    source: _Source, request: _Request, models: Sequence[ExportedFile], timer: Timer
+) -> list[ExportVerification]:
     # an estimated target has no runtime, so ONNX Runtime verifies its files
     estimate = timer.target.target.estimate
     backend = backends.load("onnxruntime") if estimate else timer.target.backend
     threads, accuracy = timer.target.spec.threads, source.retrained.holdout_accuracy
     return [
-        verify_export(source.net, accuracy, model, source.data, backend, threads, request.batch) for model in models
+        verify_export(source.net, accuracy, exported, source.data, backend, threads, request.batch)
+        for exported in models
     ]
 
 
-def _measure(source: _Source, models: Sequence[Model], timer: Timer) -> Mapping[str, float | None]:
+def _measure(source: _Source, models: Sequence[ExportedFile], timer: Timer) -> Mapping[str, float | None]:
     if not timer.target.target.estimate:
         return measure_models(models, source.chosen, timer)
     timer.progress.say(f"ESTIMATE: no file is measured, since {timer.target.spec.device} is not attached")
-    return dict.fromkeys(model.file.name for model in models)
+    return dict.fromkeys(exported.file.name for exported in models)
 
 
-def _model_record(model: Model, verification: ExportVerification, latency_ms: float | None) -> ModelRecord:
+def _model_record(exported: ExportedFile, verification: ExportVerification, latency_ms: float | None) -> ModelRecord:
     return ModelRecord(
-        precision=model.precision,
-        compute_precision=precision_of(model.file),
+        precision=exported.precision,
+        compute_precision=exported.model.precision,
         holdout_accuracy=verification.holdout_accuracy,
         convolutions=verification.convolutions,
         parity=verification.parity_record,
         integer_layers=verification.integer_layers,
         measured_latency_ms=latency_ms,
-        graph_hash=graph_hash(model.file),
+        graph_hash=exported.model.graph_hash,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from exporters.graph.model import Model
 from exporters.graph.onnx_file import fix_batch, load_model, write_model
 from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
@@ -24,7 +26,7 @@ LOW_BIT = ("exact", "int8")
 
 
 @dataclass(frozen=True)
-class Model:
+class ExportedFile:
     """An exported file; `tolerance` names the entry of `exporters.graph.parity` that it must pass.
 
     `integer_convolutions` is how many convolutions ONNX Runtime must run in integers, where a number is promised.
@@ -34,6 +36,11 @@ class Model:
     precision: str
     tolerance: str
     integer_convolutions: int | None = None
+
+    @cached_property
+    def model(self) -> Model:
+        """The file as it is read again: parsed once."""
+        return Model(self.file)
 
 
 def precisions_of(space: SearchSpace, arch: Architecture, searched: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ def write_models(
     images: NDArray[np.float32],
     batch: int | None,
     folder: Path,
-) -> tuple[Model, ...]:
+) -> tuple[ExportedFile, ...]:
     """Write the files: model.onnx in the first precision, model.PRECISION.onnx in each other one.
 
     Args:
@@ -81,7 +88,7 @@ def write_models(
     for number, precision in enumerate(precisions):
         file = folder / (f"model.{precision}.onnx" if number else "model.onnx")
         metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
-        models.append(Model(file, precision, precision))
+        models.append(ExportedFile(file, precision, precision))
         if precision == "fp16":
             export_onnx(net, example, file, metadata, "fp16")
         elif precision == "fp32":
@@ -92,7 +99,7 @@ def write_models(
             write_model(write_codes(floats, layers, None), file, metadata)
         else:
             write_model(write_codes(floats, layers, images), file, metadata)
-            models[-1] = Model(file, precision, "low_bit_int8", len(layers))
+            models[-1] = ExportedFile(file, precision, "low_bit_int8", len(layers))
     if batch is not None:
         for model in models:
             fixed = load_model(model.file)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from exporters.backends import Backend, CompileSpec
-from exporters.graph.onnx_file import load_model
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import (
     Parity,
@@ -20,11 +19,10 @@ from exporters.graph.parity import (
     require_folding,
     require_fused,
 )
-from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT
 from exporters.quantize.integer_check import LayerCheck, check_integer_layers
 from toolchain.export.manifest import IntegerLayers, ParityRecord
-from toolchain.export.precisions import LOW_BIT, Model
+from toolchain.export.precisions import LOW_BIT, ExportedFile
 from toolchain.nets.deploy import folding_error, integer_layers
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
@@ -75,7 +73,13 @@ def holdout_images(data: Data, count: int = PARITY_IMAGES) -> Pictures:
 
 
 def verify_export(
-    net: nn.Module, holdout_accuracy: float, model: Model, data: Data, backend: Backend, threads: int, batch: int | None
+    net: nn.Module,
+    holdout_accuracy: float,
+    exported: ExportedFile,
+    data: Data,
+    backend: Backend,
+    threads: int,
+    batch: int | None,
 ) -> ExportVerification:
     """Compare file and network on hold-out images, and the file's integers with the runtime's.
 
@@ -87,25 +91,25 @@ def verify_export(
         ParityFailed: they differ more than the precision explains.
     """
     images = holdout_images(data)
-    if model.precision == LOW_BIT[0]:
+    if exported.precision == LOW_BIT[0]:
         require_folding(folding_error(net, integer_layers(net), torch.from_numpy(images[:CODE_IMAGES])))
     batches = PARITY_BATCHES if batch is None else (batch,)
-    spec = CompileSpec(batches[0], threads, precision_of(model.file), (batches[0], batches[0], batches[-1]))
-    compiled = backend.compile(model.file, spec)
+    spec = CompileSpec(batches[0], threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
+    compiled = backend.compile(exported.model, spec)
     try:
         parity = compare(net, compiled, _filled(images, batch), batches)
-        require(parity, model.tolerance)
+        require(parity, exported.tolerance)
         correct = 0
         for fed, labels in _holdout(data, batch):
             correct += int((compiled.run({INPUT: fed})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
     finally:
         compiled.close()
     accuracy = correct / len(data.holdout)
-    require_accuracy(holdout_accuracy, accuracy, model.tolerance, len(data.holdout), parity.top1_agreement)
-    codes = check_integer_layers(load_model(model.file), _filled(images[: batch or CODE_IMAGES], batch))
+    require_accuracy(holdout_accuracy, accuracy, exported.tolerance, len(data.holdout), parity.top1_agreement)
+    codes = check_integer_layers(exported.model.proto, _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
-    counts = convolutions(model.file)
-    require_fused(counts.get("int8", 0), model.integer_convolutions or 0)
+    counts = convolutions(exported.file)
+    require_fused(counts.get("int8", 0), exported.integer_convolutions or 0)
     return ExportVerification(parity, accuracy, counts, codes)
 
 

@@ -1,1 +1,1 @@
-"""What is attached to this machine, and what works on it: `nastool devices` and `nastool doctor`."""
+"""Devices of this machine and what works on it: `nastool devices` and `nastool doctor`."""

@@ -1,4 +1,4 @@
-"""`nastool devices`: what could be measured here, what was measured, and what is known."""
+"""`nastool devices`: attached devices, measured targets, and known devices."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from latency_db.where import exists, shown
 
 @dataclass(frozen=True)
 class DeviceOverview:
-    """Attached devices, targets with the number of their rows, and known devices."""
+    """Attached devices, targets with their number of records, and known devices."""
 
     attached: tuple[Device, ...]
     measured: tuple[tuple[Target, int], ...]
@@ -20,10 +20,10 @@ class DeviceOverview:
 
 
 def device_overview(db: str) -> DeviceOverview:
-    """Look at this machine and at the table, which is not made where there is none.
+    """Inspect this machine and the latency table, which is not created if it does not exist.
 
     Raises:
-        LatencyDbError: the database can't be used.
+        LatencyDbError: the database cannot be used.
     """
     measured: tuple[tuple[Target, int], ...] = ()
     if exists(db):

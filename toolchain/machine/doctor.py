@@ -1,4 +1,4 @@
-"""`nastool doctor`: what this machine can do, and what it would take for the rest."""
+"""`nastool doctor`: what works on this machine, and how to make the rest work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that this machine can do or can't, with the reason and the remedy."""
+    """A capability of this machine; if it does not work, `detail` has the reason and the remedy."""
 
     what: str
     works: bool
@@ -27,7 +27,7 @@ class Diagnosis:
 
 
 def examine(db: str) -> tuple[Diagnosis, ...]:
-    """Look at backends, devices, data sets, the latency table and the installation."""
+    """Examine devices, backends, data sets, the latency table and the installation."""
     return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
 
 
@@ -36,18 +36,20 @@ def _devices() -> list[Diagnosis]:
 
 
 def _backends() -> list[Diagnosis]:
-    found = []
+    diagnoses = []
     for name in backends.names():
         backend = backends.load(name)
         reason = backend.unavailable_reason()
-        found.append(Diagnosis(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}"))
+        diagnoses.append(
+            Diagnosis(f"backend {name}", reason is None, reason or f"{backend.version()}, {backend.provider}")
+        )
     reason = OnnxRuntime(CUDA).unavailable_reason()
-    found.append(Diagnosis(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
+    diagnoses.append(Diagnosis(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
     for module in ("tensorrt", "tensorrt_rtx"):
         builder = TensorRT(module)
         reason = builder.build_unavailable_reason()
-        found.append(Diagnosis(f"building engines with {module}", reason is None, reason or builder.version()))
-    return found
+        diagnoses.append(Diagnosis(f"building engines with {module}", reason is None, reason or builder.version()))
+    return diagnoses
 
 
 def _torch_gpu() -> Diagnosis:
@@ -94,7 +96,7 @@ def _tried(what: str, describe: Callable[[], str | None]) -> Diagnosis:
 
 
 def _installation() -> Diagnosis:
-    """Our package names are common words; another distribution may have written over them."""
+    """Check that no other distribution installs packages of the same names, which are common words."""
     owners = metadata.packages_distributions()
     rivals = {name: sorted(set(owners.get(name, [])) - {"nastool"}) for name in OUR_PACKAGES}
     clashes = [f"{name} also comes from {', '.join(others)}" for name, others in rivals.items() if others]

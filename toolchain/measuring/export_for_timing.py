@@ -1,4 +1,4 @@
-"""Export a module to be timed: with random weights, as it would ship."""
+"""Export of a module that is to be timed: with random weights, in the form in which it would ship."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from toolchain.nets.network import Network, initialize
 def export_for_timing(
     module: nn.Module, input_shape: tuple[int, int, int], path: Path, precision: str = "fp32"
 ) -> None:
-    """Export `module` with drawn weights, as it would ship; latency does not depend on their values.
+    """Export `module` with random weights, since latency does not depend on their values.
 
-    In fp16, what comes in and goes out of a part is fp16 too, as between the blocks of a network; a whole network
-    takes float32 images and gives float32 logits.
+    In fp16 the inputs and outputs of a block variant are fp16 as well, as between the blocks of a network. A whole
+    network takes float32 images and returns float32 logits.
     """
     initialize(module, torch.Generator().manual_seed(0))
     example = torch.zeros(2, *input_shape)

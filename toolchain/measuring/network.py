@@ -1,4 +1,4 @@
-"""A whole network, exported, compiled and timed, with the interval that its rounds leave it in."""
+"""Measurement of a whole network: exported, compiled and timed, with an upper bound from its rounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +26,12 @@ NETWORK = "network"
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measured latency in ms a batch, and the upper end of its one-sided 95 % interval.
+    """A measured latency in ms per batch.
 
-    `unstable` says why it can't be trusted; what disturbs a call only ever makes it slower. `anchor_ms` is what the
-    anchor network took in the same rounds, 0 where that is not known: how quick the machine was.
+    Args:
+        upper_ms: upper bound of the one-sided 95 % confidence interval.
+        unstable: why the latency is not reproducible; empty if it is.
+        anchor_ms: latency of the anchor network in the same rounds, or None if unknown.
     """
 
     latency_ms: float
@@ -70,10 +72,12 @@ def measure_network(
 
 
 def measurement(rounds: Sequence[Sample], threads: int, kind: str = "cpu") -> Measurement:
-    """The headline figure of the rounds, and how far up it might have come out: a machine whose rounds differ leaves
-    a wide interval, one whose rounds agree a narrow one. Of a few rounds, that is the slowest."""
-    good = [sample for sample in rounds if not sample.noise_reason] or rounds
-    found = latency_interval(good, latency_statistic(threads, kind), 2 * (1 - LEVEL))
-    upper_ms = min(found.high, max(round_ms(sample, threads, kind) for sample in good))
+    """The latency over all rounds with its upper bound: wide if the rounds differ, narrow if they agree.
+
+    With few rounds the upper bound is the slowest round.
+    """
+    quiet = [sample for sample in rounds if not sample.noise_reason] or rounds
+    interval = latency_interval(quiet, latency_statistic(threads, kind), 2 * (1 - LEVEL))
+    upper_ms = min(interval.high, max(round_ms(sample, threads, kind) for sample in quiet))
     summary = summarize(rounds, threads, kind)
-    return Measurement(found.middle, upper_ms, summary.unstable, summary.anchor_ms)
+    return Measurement(interval.middle, upper_ms, summary.unstable, summary.anchor_ms)

@@ -1,4 +1,4 @@
-"""The rates that devices are known to reach, for estimates of those that aren't here."""
+"""Rates that devices reach in practice, for estimates of devices that are not attached."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from exporters.devices.attached import here
 from exporters.devices.known import find_known, look_up
 from toolchain.errors import BadConfig
 
-REACHED = "titanxp"  # the device whose rates were fitted to measured networks
+FITTED_DEVICE = "titanxp"  # its rates were fitted to measured networks
 
 
 @dataclass(frozen=True)
 class KnownRates:
-    """A device's rates, the model that bears them, and what they were fitted on."""
+    """The rates of a device model and where they come from."""
 
     model: str
     rates: Rates
@@ -20,17 +20,17 @@ class KnownRates:
 
 
 def rates_of(device: str) -> KnownRates:
-    """The rates of a device: fitted ones, or the shares of its peaks that the fitted device reached of its own.
+    """The rates of a device: fitted ones, or the same fraction of its peak rates that `FITTED_DEVICE` reached.
 
     Raises:
-        UnknownDevice: nobody knows it.
-        BadConfig: neither rates nor peaks are known of it, or it is attached and no rates are needed.
+        UnknownDevice: the device is unknown.
+        BadConfig: neither rates nor peak rates of the device are known, or it is attached and can be measured.
     """
     named = look_up(device)
     if (named is None or not named.can_be_estimated) and (attached := here(device)):
         raise BadConfig(
-            f"the device {device} ({attached.model}) is here and can be measured, so it isn't estimated. "
-            f"Type --device {device} without --estimate"
+            f"the device {device} ({attached.model}) is attached and can be measured, so it is not estimated. "
+            f"Give --device {device} without --estimate"
         )
     known = named or find_known(device)  # which says what is near
     if (fitted := known.roofline) is not None:
@@ -38,10 +38,10 @@ def rates_of(device: str) -> KnownRates:
         return KnownRates(known.model, Rates(fitted.flops_per_s, fitted.bytes_per_s), source)
     if known.fp32_flops_per_s is None or known.bytes_per_s is None:
         raise BadConfig(
-            f"no rates are known of the device {device!r}, so it can't be estimated. nastool devices lists those that "
-            f"can be; measure this one without --estimate where it is"
+            f"no rates are known for the device {device!r}, so it cannot be estimated. nastool devices lists those "
+            f"that can be; measure this one without --estimate where it is attached"
         )
-    like = find_known(REACHED)
+    like = find_known(FITTED_DEVICE)
     assert like.roofline is not None
     assert like.fp32_flops_per_s is not None
     assert like.bytes_per_s is not None
@@ -49,6 +49,6 @@ def rates_of(device: str) -> KnownRates:
     return KnownRates(
         known.model,
         Rates(flops * known.fp32_flops_per_s, n_bytes * known.bytes_per_s),
-        f"the shares of its peak rates that a {like.model} reached of its own ({flops:.0%} of the arithmetic, "
-        f"{n_bytes:.0%} of the bandwidth): nothing of it was measured, so it is rougher still",
+        f"the fractions of the peak rates that a {like.model} reached ({flops:.0%} of the arithmetic, "
+        f"{n_bytes:.0%} of the bandwidth): this device was not measured, so the estimate is less accurate still",
     )

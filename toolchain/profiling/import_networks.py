@@ -1,7 +1,7 @@
-"""`nastool db fit`: whole networks that were measured elsewhere, from a file into the latency table.
+"""`nastool db fit`: import latencies of whole networks that were measured elsewhere.
 
-The networks go into the table as they are, and with them the additive rows that were fitted on them. Both belong to
-the target (device, `regression`, batch), which says that nothing of it was measured part by part, nor here.
+The networks are stored together with the latencies of block variants that are fitted to them. The backend of their
+target is `regression`: no variant was measured, and nothing was measured here.
 """
 
 import csv
@@ -22,12 +22,12 @@ from toolchain.profiling.regression import FEWEST, Fit, fit
 from toolchain.spaces.core import Architecture, SearchSpace
 
 COLUMNS = ("architecture", "latency_ms")
-MOST_NAMED = 3  # bad lines
+MOST_NAMED = 3  # invalid lines in a message
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit left in the latency table."""
+    """The result of a fit, as stored in the latency table."""
 
     fit: Fit
     networks: int
@@ -35,12 +35,12 @@ class Fitted:
 
 
 def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
-    """Fit the networks in the CSV file `path`, and store them with the fitted rows.
+    """Fit the networks in the CSV file `path`, and store them with the fitted latencies of block variants.
 
     Raises:
         UnknownDevice: the device is neither known nor attached.
-        BadData: the file can't be read, or lines of it are wrong; they are named, and nothing is stored.
-        LatencyDbError: the database can't be used.
+        BadData: the file cannot be read, or has invalid lines; nothing is stored.
+        LatencyDbError: the database cannot be used.
     """
     profile = config.profile
     target = regression_target(profile.device, profile.precision, profile.batch)
@@ -60,10 +60,10 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
 
 
 def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
-    """Architectures and their latencies in ms; of one that is there several times, the mean.
+    """Architectures and their latencies in ms; the mean if an architecture is listed several times.
 
     Raises:
-        BadData: no such file, no such columns, too few networks, or bad lines, which are named by number.
+        BadData: the file or a column is missing, there are too few networks, or lines are invalid.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -78,30 +78,30 @@ def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
             f"{path} has no column {' and no column '.join(missing)}. Its first line must name the columns: "
             f"architecture,latency_ms"
         )
-    found: dict[Architecture, list[float]] = {}
-    bad: list[str] = []
+    latencies: dict[Architecture, list[float]] = {}
+    invalid: list[str] = []
     for line in reader:
         try:
             arch, ms = _network(line, space)
         except (BadArchitecture, ValueError) as problem:
-            bad.append(f"line {reader.line_num}: {problem}")
+            invalid.append(f"line {reader.line_num}: {problem}")
             continue
-        found.setdefault(arch, []).append(ms)
-    if bad:
-        more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
-        raise BadData(f"{path}: {'; '.join(bad[:MOST_NAMED])}{more}. Mend or remove them; nothing was stored")
-    if len(found) < FEWEST:
+        latencies.setdefault(arch, []).append(ms)
+    if invalid:
+        more = f" (and {len(invalid) - MOST_NAMED} more)" if len(invalid) > MOST_NAMED else ""
+        raise BadData(f"{path}: {'; '.join(invalid[:MOST_NAMED])}{more}. Fix or remove them; nothing was stored")
+    if len(latencies) < FEWEST:
         raise BadData(
-            f"{path} has {len(found)} different networks; a fit needs {FEWEST}, and better more than choices. Add some "
-            f"and type the same again, or type nastool profile where the device is"
+            f"{path} has {len(latencies)} different networks; a fit needs at least {FEWEST}, and should have more than "
+            f"there are choices. Add some and run the same command again, or run nastool profile on the device"
         )
-    return {arch: sum(several) / len(several) for arch, several in found.items()}
+    return {arch: sum(several) / len(several) for arch, several in latencies.items()}
 
 
 def held_out(space: SearchSpace, model: LatencyModel) -> LatencyModel:
-    """A model on fitted rows, whose calibration has each network predicted by a fit that has not seen it.
+    """A model of fitted latencies, calibrated on held-out predictions: each network is predicted by a fit without it.
 
-    The rows themselves were fitted on these networks, and would look better on them than they are.
+    The fitted latencies would look too good on the networks that they were fitted to.
     """
     if model.target.backend != REGRESSION or len(model.measured_ms) < FEWEST:
         return model
@@ -115,7 +115,7 @@ def _network(line: dict[str, str | None], space: SearchSpace) -> tuple[Architect
     try:
         ms = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no latency in ms") from None
+        raise ValueError(f"{text!r} is not a latency in ms") from None
     if not 0 < ms < float("inf"):
-        raise ValueError(f"{text} ms is no latency")
+        raise ValueError(f"{text} ms is not a latency")
     return arch, ms

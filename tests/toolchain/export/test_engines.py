@@ -21,7 +21,7 @@ from toolchain.export.engines import (
     require_engine_batch,
 )
 from toolchain.export.manifest import file_records
-from toolchain.export.precisions import Model
+from toolchain.export.precisions import ExportedFile
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -31,7 +31,7 @@ def engine(tmp_path: Path) -> Path:
     """An engine beside its manifest, for 1 to 32 images."""
     onnx = tmp_path / "model.onnx"
     export_onnx(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(2, 3, 8, 8), onnx)
-    built = build_engines([Model(onnx, "fp32", "fp32")], engine_targets(["86"], False), (1, 8, 32), tmp_path)
+    built = build_engines([ExportedFile(onnx, "fp32", "fp32")], engine_targets(["86"], False), (1, 8, 32), tmp_path)
     (path,) = built
     content = {
         "engines": {file.name: record.model_dump(mode="json") for file, record in built.items()},

@@ -144,7 +144,7 @@ def test_an_estimate_of_what_is_not_known_is_refused() -> None:
     with pytest.raises(UnknownDevice, match="nobody knows a device 'tpu'"):
         resolved(device="tpu", estimate=True)
     with pytest.raises(
-        BadConfig, match=r"cpu \(.*\) is here and can be measured.* Type --device cpu without --estimate"
+        BadConfig, match=r"cpu \(.*\) is attached and can be measured.* Give --device cpu without --estimate"
     ):
         resolved(estimate=True)
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
@@ -179,6 +179,6 @@ def test_a_cpus_clocks(files: dict[str, str], text: str, tmp_path: Path) -> None
 def test_a_device_whose_rates_were_not_fitted_reaches_the_shares_that_the_fitted_one_did() -> None:
     titan, other = rates_of("titanxp"), rates_of("gtx1080ti")
     assert "fitted on" in titan.source
-    assert "rougher still" in other.source
+    assert "less accurate still" in other.source
     assert other.rates.flops_per_s / 11.3e12 == pytest.approx(titan.rates.flops_per_s / 12.15e12)
     assert other.rates.bytes_per_s / 484e9 == pytest.approx(titan.rates.bytes_per_s / 547.7e9)

@@ -109,7 +109,7 @@ def test_bad_lines_are_named_and_nothing_is_stored(
     text = str(caught.value)
     assert re.search(r"line 5: .* has 8 choice blocks, but 2 choices were given", text)
     assert "line 7:" in text
-    assert "is no latency in ms" in text
+    assert "is not a latency in ms" in text
     assert "line 8: choice block 0" in text
     assert "nothing was stored" in text
     assert not Path(config.profile.db).exists()
@@ -118,14 +118,14 @@ def test_bad_lines_are_named_and_nothing_is_stored(
 @pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "", "fast"])
 def test_what_is_no_latency(value: str, space: SearchSpace, lines: list[str], tmp_path: Path) -> None:
     arch = lines[0].partition(",")[0]
-    with pytest.raises(BadData, match=r"line 2: .* is no latency"):
+    with pytest.raises(BadData, match=r"line 2: .* is not a latency"):
         read_networks(write(tmp_path / "nets.csv", [f"{arch},{value}"]), space)
 
 
 def test_columns_and_counts(space: SearchSpace, lines: list[str], tmp_path: Path) -> None:
     with pytest.raises(BadData, match="has no column latency_ms"):
         read_networks(write(tmp_path / "nets.csv", lines, header="architecture,ms"), space)
-    with pytest.raises(BadData, match=r"has 3 different networks; a fit needs 10.*type the same again"):
+    with pytest.raises(BadData, match=r"has 3 different networks; a fit needs at least 10.*run the same command again"):
         read_networks(write(tmp_path / "nets.csv", lines[:3]), space)
     with pytest.raises(BadData, match="can't read"):
         read_networks(tmp_path / "nowhere.csv", space)
