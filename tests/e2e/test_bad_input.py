@@ -1,7 +1,7 @@
-"""Each mistake has its own clear text: what is wrong, with which thing, and what to type next.
+"""Each mistake has its own message: what is wrong, for which input, and what to run next.
 
-It ends with exit code 2 and no traceback; every file that was there is byte for byte as it was, and no half-written
-one is left. (A traceback would fail here by itself: the `nastool` fixture lets unforeseen exceptions through.)
+The exit code is 2, there is no traceback, all existing files are unchanged, and no partial file is left. (The fixture
+`nastool` does not catch unexpected exceptions, so a traceback fails the test.)
 """
 
 import fcntl
