@@ -1,8 +1,8 @@
 """ONNX file -> engine, through TensorRT 10 or 11, or through TensorRT-RTX, which builds without a GPU.
 
-All three have one API. Networks are strongly typed: an engine computes in the types that are written in the ONNX
-file, and in no others, so TF32 is off. A builder of TensorRT times tactics on the GPU that is there; TensorRT-RTX
-builds for a compute capability that is named, and the last step, from its plan to machine code, is done on the GPU.
+All three have the same API. Networks are strongly typed: an engine computes only in the types of the ONNX file, so
+TF32 is off. TensorRT times tactics on the attached GPU. TensorRT-RTX builds for a given compute capability; the plan
+is compiled to machine code later, on the GPU.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from exporters.errors import EngineFailed, NotOnnx
 from exporters.files import write_whole
 
 CURRENT = "current"  # the GPU of this machine
-# ComputeCapability of TensorRT-RTX 1.7 -> GPUs that people know it by
+# ComputeCapability of TensorRT-RTX 1.7 -> well-known GPUs
 CAPABILITIES: Mapping[str, str] = MappingProxyType(
     {
         "7.5": "GeForce RTX 20, T4",
@@ -32,7 +32,7 @@ CAPABILITIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class BatchRange:
-    """The batches that an engine takes, and the one that it is tuned for; all equal: a static batch."""
+    """The least and the most images that an engine takes, and the number that it is tuned for; equal if static."""
 
     least: int
     best: int
@@ -55,7 +55,7 @@ class BatchRange:
 
 @dataclass(frozen=True)
 class Engine:
-    """What a builder made: the plan, for which compute capability ("8.6", or "current"), and by what."""
+    """A serialized engine: the plan, its compute capability ("8.6", or "current"), and its builder."""
 
     plan: bytes
     capability: str
@@ -67,11 +67,11 @@ class Engine:
 
     @property
     def file_name(self) -> str:
-        """`model.sm86.engine`; the file is the plan and nothing else, so that any TensorRT program can load it."""
+        """`model.sm86.engine`. The file holds only the plan, so that any TensorRT program can load it."""
         return f"model.{suffix_of(self.capability)}.engine"
 
     def save(self, path: Path) -> None:
-        """Write the plan, whole or not at all.
+        """Write the plan atomically.
 
         Raises:
             OSError: it can't be written.
@@ -88,13 +88,13 @@ def parse_capability(text: str) -> str:
     """ "8.6" for `86`, `8.6` and `sm86`.
 
     Raises:
-        EngineFailed: no engine can be built for that; the message lists what can be.
+        EngineFailed: no engine can be built for it; the message lists the known capabilities.
     """
     digits = text.lower().removeprefix("sm").replace(".", "").removesuffix("+")
     known = {capability.replace(".", ""): capability for capability in CAPABILITIES}
     if digits not in known:
         listed = ", ".join(f"{number} ({CAPABILITIES[capability]})" for number, capability in known.items())
-        raise EngineFailed(f"TensorRT-RTX builds no engines for the compute capability {text!r}. Take one of {listed}")
+        raise EngineFailed(f"TensorRT-RTX builds no engines for the compute capability {text!r}. Use one of {listed}")
     return known[digits]
 
 
@@ -106,18 +106,18 @@ def build_engine(
     timing_cache: Path | None = None,
     detailed: bool = False,
 ) -> Engine:
-    """Build `onnx` for a compute capability. The same file gives the same bytes again with TensorRT-RTX.
+    """Build an engine of the file `onnx`. TensorRT-RTX gives the same bytes for the same file.
 
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
-        capability: as "8.6", which only TensorRT-RTX can; or "current", for the GPU that is here.
-        timing_cache: what TensorRT measured of tactics; read if it is there, and written. With it a second build is
-            quicker and takes the same tactics. TensorRT-RTX measures nothing, so it keeps none.
-        detailed: keep what the engine inspector tells, layer by layer.
+        capability: "8.6" (TensorRT-RTX only), or "current" for the attached GPU.
+        timing_cache: the file of TensorRT's tactic timings, read if it exists, and written. With it a second build is
+            faster and chooses the same tactics. TensorRT-RTX times nothing and ignores it.
+        detailed: keep the details of each layer for the engine inspector.
 
     Raises:
         NotOnnx: the file can't be read.
-        EngineFailed: the parser or the builder refuses it; the message has the node and a remedy.
+        EngineFailed: the parser or the builder refuses the file; the message has the node and a remedy.
         OSError: the timing cache can't be read or written.
     """
     log = logger_of(trt)
@@ -125,11 +125,9 @@ def build_engine(
     builder = trt.Builder(log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(trt, network, onnx, log)
-    config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would be computed with 10 bits of mantissa
+    config = builder_config(trt, builder, capability)
     if detailed:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    _aim(trt, config, capability)
     _fix_batch(builder, network, config, batch)
     cache = _begin_cache(config, timing_cache if is_classic(trt) else None)
     plan = builder.build_serialized_network(network, config)
@@ -143,16 +141,28 @@ def build_engine(
     return Engine(bytes(plan), capability, f"{trt.__name__} {trt.__version__}")
 
 
+def builder_config(trt: ModuleType, builder: Any, capability: str) -> Any:
+    """The options of a build for a compute capability.
+
+    Raises:
+        EngineFailed: the module can't build for it.
+    """
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would be computed with 10 bits of mantissa
+    _set_capability(trt, config, capability)
+    return config
+
+
 def is_classic(trt: ModuleType) -> bool:
-    """Whether it is TensorRT itself, and not TensorRT-RTX, which names compute capabilities."""
+    """Whether the module is TensorRT, not TensorRT-RTX, which alone takes compute capabilities."""
     return not hasattr(trt, "ComputeCapability")
 
 
 @cache
 def logger_of(trt: ModuleType) -> Any:
-    """The module's one logger: TensorRT takes the first that it is given for the whole process.
+    """The logger of a module, which keeps errors until `clear`.
 
-    It keeps warnings and errors until `clear`.
+    TensorRT uses the first logger that it receives in the whole process.
     """
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]  # the module is an argument
@@ -180,8 +190,9 @@ def _parse(trt: ModuleType, network: Any, onnx: Path, log: Any) -> None:
         error = parser.get_error(0)
         if error.node_operator():
             raise EngineFailed(
-                f"{trt.__name__} can't take the node {error.node_name()} ({error.node_operator()}) of {onnx.name}: "
-                f"{error.desc()}. Replace the operator in the module, or run the file with --backend onnxruntime"
+                f"{trt.__name__} does not support the node {error.node_name()} ({error.node_operator()}) "
+                f"of {onnx.name}: {error.desc()}. "
+                f"Replace the operator in the module, or run the file with --backend onnxruntime"
             )
         reason = error.desc()
     else:
@@ -189,26 +200,26 @@ def _parse(trt: ModuleType, network: Any, onnx: Path, log: Any) -> None:
     raise NotOnnx(f"{trt.__name__} can't read {onnx}: {reason}. Export it again, or name another file")
 
 
-def _aim(trt: ModuleType, config: Any, capability: str) -> None:
+def _set_capability(trt: ModuleType, config: Any, capability: str) -> None:
     if is_classic(trt):
         if capability == CURRENT:
             return
         raise EngineFailed(
-            f"TensorRT builds for the GPU that it runs on, and not for a named compute capability ({capability}). "
-            f"Take the backend tensorrt_rtx, or build on a machine with that GPU"
+            f"TensorRT builds only for the attached GPU, not for compute capability {capability}. "
+            f"Use the backend tensorrt_rtx, or build on a machine with that GPU"
         )
-    name = suffix_of(capability).upper()  # without one, TensorRT-RTX builds for all of them into one large plan
+    name = suffix_of(capability).upper()  # without it, TensorRT-RTX builds one large plan for all GPUs
     if name not in trt.ComputeCapability.__members__:
         raise EngineFailed(
-            f"{trt.__name__} {trt.__version__} builds nothing for the compute capability {capability}. "
-            f"Take one of {', '.join(CAPABILITIES)}"
+            f"{trt.__name__} {trt.__version__} does not build for compute capability {capability}. "
+            f"Use one of {', '.join(CAPABILITIES)}"
         )
     config.num_compute_capabilities = 1
     config.set_compute_capability(trt.ComputeCapability.__members__[name], 0)
 
 
 def _fix_batch(builder: Any, network: Any, config: Any, batch: BatchRange) -> None:
-    """A static batch is written into the network, since kernels of a known shape are quicker."""
+    """Write a static batch into the network, since kernels of a fixed shape are faster; else add a profile."""
     inputs = [network.get_input(number) for number in range(network.num_inputs)]
     if batch.is_static:
         for tensor in inputs:
@@ -222,17 +233,17 @@ def _fix_batch(builder: Any, network: Any, config: Any, batch: BatchRange) -> No
 
 
 def _forget_refusal(trt: ModuleType, capability: str) -> None:
-    """Build a network of one node, and throw it away.
+    """Build and discard a network of one node, so that a refused build does not change the next engine.
 
-    TensorRT-RTX 1.7.1 keeps something of a refused build for the next one in the process, whatever that is: a plan
-    with code for all GPUs, 480 MB in place of 16. The one after that is as it should be.
+    After a refused build, TensorRT-RTX 1.7.1 puts code for all GPUs into the next plan of the process: 480 MB instead
+    of 16. The plan after that is correct.
     """
     builder = trt.Builder(logger_of(trt))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     node = network.add_identity(network.add_input("x", trt.float32, (1,)))
     network.mark_output(node.get_output(0))
     config = builder.create_builder_config()
-    _aim(trt, config, capability)
+    _set_capability(trt, config, capability)
     builder.build_serialized_network(network, config)
     logger_of(trt).clear()
 
@@ -241,29 +252,29 @@ def _begin_cache(config: Any, path: Path | None) -> Any:
     if path is None:
         return None
     cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
-    # a cache of another GPU or TensorRT is refused, and then the build starts with an empty one
+    # the cache of another GPU or TensorRT version is refused; then the build starts with an empty one
     if not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     return cache
 
 
-# What a builder's log says -> what to do about it
+# Text in a builder's log -> remedy
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
-        "cudaError": "Name a compute capability, as --sm 86, or build on a machine with an NVIDIA GPU and its driver",
+        "cudaError": "Give a compute capability, as --sm 86, or build on a machine with an NVIDIA GPU and its driver",
         "CUDA initialization failure": "Build on a machine with an NVIDIA GPU and its driver",
-        "Unsupported SM": "TensorRT 10 and 11 take compute capability 7.5 and later. Take --backend onnxruntime",
-        "FP32 GEMM is not supported": "Take --precision fp16, or another GPU",
-        "FP8": "Take --precision fp16, or a GPU of compute capability 8.9 or later",
-        "INT4": "Take --precision fp16, or a GPU of compute capability 8.9 or later",
-        "memory": "Take a smaller batch",
+        "Unsupported SM": "TensorRT 10 and 11 need compute capability 7.5 or later. Use --backend onnxruntime",
+        "FP32 GEMM is not supported": "Use --precision fp16, or another GPU",
+        "FP8": "Use --precision fp16, or a GPU of compute capability 8.9 or later",
+        "INT4": "Use --precision fp16, or a GPU of compute capability 8.9 or later",
+        "memory": "Use a smaller batch",
     }
 )
 
 
 def _refusal(trt: ModuleType, onnx: Path, capability: str, log: Any) -> str:
     reason = next(iter(log.errors), "it gave no reason")
-    remedy = next((text for words, text in REMEDIES.items() if words in reason), "Take --backend onnxruntime")
+    remedy = next((text for words, text in REMEDIES.items() if words in reason), "Use --backend onnxruntime")
     target = "this machine's GPU" if capability == CURRENT else f"compute capability {capability}"
     return f"{trt.__name__} can't build {onnx.name} for {target}: {reason}. {remedy}"

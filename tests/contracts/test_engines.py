@@ -78,7 +78,7 @@ def test_whole_networks_for_every_gpu(name: str, tmp_path: Path) -> None:
             if (capability, precision) == ("8.0", "fp32"):
                 continue
             if (capability, precision) == ("7.5", "fp32"):
-                with pytest.raises(EngineFailed, match=r"FP32 GEMM is not supported.*Take --precision fp16"):
+                with pytest.raises(EngineFailed, match=r"FP32 GEMM is not supported.*Use --precision fp16"):
                     build(file, precision, capability)
                 continue
             plan = build(file, precision, capability)

@@ -16,6 +16,7 @@ from exporters.cuda.engine import (
     BatchRange,
     Engine,
     build_engine,
+    builder_config,
     logger_of,
     parse_capability,
     suffix_of,
@@ -50,6 +51,13 @@ def test_builds_for_a_gpu_that_is_not_here(file: Path, capability: str) -> None:
     assert len(built(file, capability).plan) > 10_000
 
 
+def test_float32_is_not_computed_in_tf32() -> None:
+    """TF32 has 10 bits of mantissa, and builders use it by default."""
+    builder = trt.Builder(logger_of(trt))
+    assert builder.create_builder_config().get_flag(trt.BuilderFlag.TF32)
+    assert not builder_config(trt, builder, "8.6").get_flag(trt.BuilderFlag.TF32)
+
+
 def test_a_dynamic_batch_is_another_engine(file: Path) -> None:
     dynamic = built(file, batch=BatchRange(1, 8, 32))
     assert dynamic.plan != built(file, batch=BatchRange.static(8)).plan
@@ -78,7 +86,7 @@ def test_capabilities_as_people_write_them(text: str, capability: str) -> None:
 
 @pytest.mark.parametrize("text", ["61", "9.0", "", "ampere", "6"])
 def test_a_capability_that_nothing_is_built_for(text: str) -> None:
-    with pytest.raises(EngineFailed, match=r"no engines for the compute capability .* Take one of 75 \(GeForce RTX 20"):
+    with pytest.raises(EngineFailed, match=r"no engines for the compute capability .* Use one of 75 \(GeForce RTX 20"):
         parse_capability(text)
 
 
@@ -107,7 +115,9 @@ def test_a_node_that_the_parser_does_not_know_is_named(tmp_path: Path) -> None:
     node = helper.make_node("Twist", ["images"], ["logits"], name="the_odd_one", domain="mine")
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("mine", 1)]
     onnx.save(helper.make_model(helper.make_graph([node], "g", [images], [logits]), opset_imports=opsets), file)
-    with pytest.raises(EngineFailed, match=r"can't take the node the_odd_one \(Twist\) of odd.onnx: .*onnxruntime"):
+    with pytest.raises(
+        EngineFailed, match=r"does not support the node the_odd_one \(Twist\) of odd.onnx: .*onnxruntime"
+    ):
         built(file)
 
 
@@ -140,8 +150,8 @@ def test_errors_of_one_build_are_not_told_of_the_next(file: Path, tmp_path: Path
     assert logger_of(trt).errors == []
 
 
-def test_every_remedy_is_something_to_do() -> None:
-    assert all(any(word in text for word in ("Take ", "Name ", "Build ")) for text in REMEDIES.values())
+def test_every_remedy_is_an_instruction() -> None:
+    assert all(any(word in text for word in ("Use ", "Give ", "Build ")) for text in REMEDIES.values())
 
 
 def test_a_file_of_another_precision_is_refused(file: Path) -> None:

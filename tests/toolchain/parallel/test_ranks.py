@@ -73,7 +73,7 @@ def test_a_rank_whose_output_can_not_be_written_succeeds(stream: str) -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, **VALID},
+            env={**os.environ, **VALID, "PYTHONUNBUFFERED": ""},
             check=False,
             **{stream: full},  # type: ignore[call-overload]
         )
