@@ -1,6 +1,6 @@
-"""What NVIDIA's management library knows of a GPU: who it is, its clocks, and whether something slows it down."""
+"""Attached NVIDIA GPUs, their clocks and sensors, through NVIDIA's management library (NVML)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,32 +25,33 @@ MOST_DRIFT = 0.01  # of the clock while a model is timed; TensorRT's trtexec cal
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of this machine."""
+    """An attached GPU. Empty texts and zeros are unknown to the driver."""
 
-    index: int
+    index: int  # of NVML
     name: str
     uuid: str
     pci_bus_id: str
     capability: str  # "8.6"
     driver: str  # "580.65.06, CUDA 13.0"
     memory_bytes: int
+    cores: int = 0
 
     @property
     def sm(self) -> int:
-        """86 for "8.6"."""
-        return int(self.capability.replace(".", ""))
+        """86 for "8.6"; 0 if the capability is unknown."""
+        return int(self.capability.replace(".", "") or 0)
 
 
 @dataclass(frozen=True)
 class ClockState:
-    """A moment of a GPU: the SM clock in MHz, and NVML's reasons for it; zeros where it doesn't tell."""
+    """The SM clock of a GPU in MHz and NVML's reasons for it, at one moment; zeros if unknown."""
 
     sm_mhz: int
     reasons: int
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs of this machine, as NVML counts them; none where there is no driver."""
+    """The GPUs of this machine in NVML's order; () without a driver."""
     with _library() as nvml:
         if nvml is None:
             return ()
@@ -58,19 +59,32 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def at(pci_bus_id: str) -> Gpu | None:
-    """The GPU in that place, however the library wrote it that told the place; None where NVML has none there."""
+    """The GPU at a PCI bus id in NVML's or CUDA's notation; None if there is none."""
     return next((gpu for gpu in gpus() if same_place(gpu.pci_bus_id, pci_bus_id)), None)
 
 
 def same_place(one: str, other: str) -> bool:
-    """Whether two PCI bus ids are one: NVML writes `00000000:0A:00.0`, and CUDA `0000:0a:00.0`."""
+    """Whether two PCI bus ids are equal: NVML writes `00000000:0A:00.0`, CUDA `0000:0a:00.0`."""
     return one.lower().lstrip("0") == other.lower().lstrip("0")
 
 
+def gpu_conditions(uuid: str) -> dict[str, Any]:
+    """Temperature in degrees Celsius, clock in MHz and power in W of a GPU now, as far as the driver has them."""
+    with _library() as nvml:
+        if nvml is None:
+            return {}
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        sensors = {
+            "temperature_c": _optional(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            "clock_mhz": _optional(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            "power_w": _optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        }
+    return {name: value for name, value in sensors.items() if value is not None}
+
+
 def clocks_of(pci_bus_id: str) -> str:
-    """`floating`, or `held at 1404 MHz`; `unknown` where NVML doesn't tell."""
-    watch = ClockMonitor(pci_bus_id)
-    now = watch.look()
+    """`floating`, `held at 1404 MHz`, or `unknown`."""
+    now = ClockMonitor(pci_bus_id).look()
     if now.sm_mhz == 0:
         return "unknown"
     return f"held at {now.sm_mhz} MHz" if now.reasons & APPLICATION_CLOCKS else "floating"
@@ -78,24 +92,24 @@ def clocks_of(pci_bus_id: str) -> str:
 
 @dataclass
 class ClockMonitor:
-    """Looks at one GPU while a model is timed, and says afterwards whether anything slowed it down."""
+    """Observes one GPU while a model is timed, and reports afterwards whether anything slowed it down."""
 
     pci_bus_id: str
     seen: list[ClockState] = field(default_factory=list)
 
     def look(self) -> ClockState:
-        """Note the state of this moment."""
+        """Record the current state."""
         state = _state(pynvml, self.pci_bus_id) if _kept_open() else ClockState(0, 0)
         self.seen.append(state)
         return state
 
     def noise_reason(self) -> str:
-        """Why what was timed since the last call can't be trusted; empty where it can."""
+        """Why timings since the last call are not reliable; empty if they are."""
         seen, self.seen = self.seen, []
-        found = 0
+        bits = 0
         for state in seen:
-            found |= state.reasons
-        reasons = [text for bit, text in SLOWED_BY.items() if found & bit]
+            bits |= state.reasons
+        reasons = [text for bit, text in SLOWED_BY.items() if bits & bit]
         if reasons:
             return f"the GPU was slowed down by {' and '.join(reasons)}"
         clocks = [state.sm_mhz for state in seen if state.sm_mhz]
@@ -106,7 +120,7 @@ class ClockMonitor:
 
 @cache
 def _kept_open() -> bool:
-    """Load NVML once for all looks, which come between samples and must be quick; it goes with the process."""
+    """Load NVML once per process: states are recorded between samples and must be fast."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -116,7 +130,7 @@ def _kept_open() -> bool:
 
 @contextmanager
 def _library() -> Iterator[Any]:
-    """NVML, or None where it can't be loaded."""
+    """NVML, or None if it cannot be loaded."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -130,17 +144,27 @@ def _library() -> Iterator[Any]:
 
 def _describe(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    capability = _optional(lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
+    memory = _optional(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total)  # a Jetson shares the system's memory
     cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
     return Gpu(
         index=index,
         name=_text(nvml.nvmlDeviceGetName(handle)),
         uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-        pci_bus_id=_text(nvml.nvmlDeviceGetPciInfo(handle).busId),
-        capability=f"{major}.{minor}",
+        pci_bus_id=_text(_optional(lambda: nvml.nvmlDeviceGetPciInfo(handle).busId) or ""),
+        capability=".".join(map(str, capability)) if capability else "",
         driver=f"{_text(nvml.nvmlSystemGetDriverVersion())}, CUDA {cuda // 1000}.{cuda % 1000 // 10}",
-        memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        memory_bytes=int(memory or 0),
+        cores=int(_optional(lambda: nvml.nvmlDeviceGetNumGpuCores(handle)) or 0),
     )
+
+
+def _optional(query: Callable[[], Any]) -> Any:
+    """The answer of the driver, or None: not every GPU has every sensor."""
+    try:
+        return query()
+    except pynvml.NVMLError:
+        return None
 
 
 def _state(nvml: Any, pci_bus_id: str) -> ClockState:

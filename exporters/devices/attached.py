@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from exporters.cuda.nvidia import Gpu, gpu_conditions, gpus
+from exporters.cuda.nvml import Gpu, gpu_conditions, gpus
 from exporters.devices.conditions import conditions
 from exporters.devices.known import KnownDevice, look_up, near, recognize_cpu, recognize_gpu
 from exporters.errors import DeviceMissing, UnknownDevice
@@ -100,7 +100,7 @@ def _named(found: tuple[Gpu, ...]) -> tuple[Device, ...]:
     """Each has the name gpu0, gpu1...; the first of a known kind has that kind's name before it."""
     devices, taken = [], {"cpu"}
     for gpu in found:
-        known = recognize_gpu(gpu.model)
+        known = recognize_gpu(gpu.name)
         names = [*((known.name, *known.aliases) if known else ()), f"gpu{gpu.index}", "gpu", gpu.uuid.lower()]
         names = [name for name in names if name not in taken]
         taken.update(names)
@@ -108,7 +108,7 @@ def _named(found: tuple[Gpu, ...]) -> tuple[Device, ...]:
             Device(
                 name=names[0],
                 kind="gpu",
-                model=gpu.model,
+                model=gpu.name,
                 cores=gpu.cores,
                 uid=gpu.uuid,
                 aliases=tuple(names[1:]),

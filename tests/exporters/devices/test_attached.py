@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from exporters.cuda.nvidia import Gpu, gpu_conditions, gpus
+from exporters.cuda.nvml import Gpu, gpu_conditions, gpus
 from exporters.devices import attached as attached_devices
 from exporters.devices.attached import Device, attached, find
 from exporters.devices.known import known
@@ -71,7 +71,7 @@ def test_an_estimate_is_offered_only_where_rates_are_known() -> None:
 
 def test_gpus_are_found_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two H100 and a card that devices.toml does not have, as NVML would report them."""
-    second = Gpu(1, H100.model, "GPU-bb", "0000:02:00.0", "9.0", "580.1", 80 * 10**9, 16896)
+    second = Gpu(1, H100.name, "GPU-bb", "0000:02:00.0", "9.0", "580.1", 80 * 10**9, 16896)
     third = Gpu(2, "NVIDIA Something New", "GPU-cc", "0000:03:00.0", "13.0", "580.1", 10**9, 100)
     monkeypatch.setattr(attached_devices, "gpus", lambda: (H100, second, third))
     names = {device.uid: device.name for device in attached()[1:]}
@@ -87,7 +87,7 @@ def test_gpus_are_found_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) 
         assert find(name).uid == uid
     found = find("h100")
     assert found == Device(
-        "h100", "gpu", H100.model, 16896, "GPU-aa", found.aliases, "h100", "9.0", "580.1", 80 * 10**9, "0000:01:00.0"
+        "h100", "gpu", H100.name, 16896, "GPU-aa", found.aliases, "h100", "9.0", "580.1", 80 * 10**9, "0000:01:00.0"
     )
 
 
@@ -96,7 +96,7 @@ def test_a_driver_is_asked_and_none_is_no_error() -> None:
     found = gpus()
     assert len({gpu.uuid for gpu in found}) == len(found)
     for gpu in found:
-        assert gpu.model
+        assert gpu.name
         assert gpu.driver
         assert gpu_conditions(gpu.uuid)["temperature_c"] > 0
     if not found:
