@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from exporters.backends import Arrays, CompileSpec
 from exporters.cuda import memory
-from exporters.cuda.memory import DeviceMemory
+from exporters.cuda.device_memory import DeviceMemory
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
 from exporters.graph.model import Model, as_model, require_precision

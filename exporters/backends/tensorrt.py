@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from exporters.backends import Arrays, CompileSpec
 from exporters.cuda import memory, nvml
+from exporters.cuda.device_memory import CaptureFailed, DeviceMemory, Enqueue
 from exporters.cuda.engine import CURRENT, BatchRange, Engine, build_engine, is_classic, logger_of
-from exporters.cuda.memory import CaptureFailed, DeviceMemory, Enqueue
 from exporters.cuda.plans import SUFFIX
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, EngineFailed

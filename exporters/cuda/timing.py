@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Protocol
 
-from exporters.cuda.memory import DeviceMemory, Enqueue
+from exporters.cuda.device_memory import DeviceMemory, Enqueue
 from exporters.cuda.nvml import ClockMonitor
 from exporters.timing import Timing
 

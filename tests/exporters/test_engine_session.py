@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend, EngineSession, layer_types
 from exporters.cuda import memory, nvml
-from exporters.cuda.memory import CaptureFailed
+from exporters.cuda.device_memory import CaptureFailed
 from exporters.errors import BackendUnavailable, EngineFailed
 
 

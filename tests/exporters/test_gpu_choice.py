@@ -1,10 +1,11 @@
-"""Which GPU is used where NVML and CUDA count differently: two cards, on stand-ins for both libraries.
+"""The chosen GPU is used although NVML and CUDA count differently: two cards, on substitutes for both libraries.
 
-The stand-ins tell places and keep the GPU that was selected; test_gpu_names.py holds what is called to the real ones.
+The substitutes know the bus ids and record the selected GPU; test_gpu_names.py checks their names on the real ones.
 """
 
 # ruff: noqa: N802, N815 - the names are CUDA's
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from torch import nn
 
 from exporters.backends import CompileSpec, PicksGpu, onnxruntime, tensorrt
 from exporters.cuda import memory, nvml
+from exporters.cuda.cuda_python import RUNTIME
 from exporters.cuda.engine import Engine
 from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx
 from exporters.graph.to_onnx import export_onnx
@@ -25,6 +27,32 @@ from exporters.graph.to_onnx import export_onnx
 SLOW = nvml.Gpu(0, "Tesla T4", "GPU-aa", "00000000:01:00.0", "7.5", "580.65, CUDA 13.0", 16 << 30)
 FAST = nvml.Gpu(1, "NVIDIA H100", "GPU-bb", "00000000:0A:00.0", "9.0", "580.65, CUDA 13.0", 80 << 30)
 FASTEST_FIRST = ("0000:0a:00.0", "0000:01:00.0")  # CUDA's default order
+
+
+VISIBLE = {
+    "the fastest first": (("0000:0a:00.0", "0000:01:00.0"), 1, 0),
+    "in the order of the bus": (("0000:01:00.0", "0000:0a:00.0"), 0, 1),
+    "CUDA_VISIBLE_DEVICES=1": (("0000:01:00.0",), 0, None),
+    "none": ((), None, None),
+}
+
+
+@pytest.mark.parametrize(("visible", "slow", "fast"), VISIBLE.values(), ids=VISIBLE)
+def test_a_gpu_is_found_by_its_bus_id(visible: tuple[str, ...], slow: int | None, fast: int | None) -> None:
+    """NVML writes eight digits for the domain and upper case, CUDA four digits and lower case."""
+    assert memory.position_of("00000000:01:00.0", visible) == slow
+    assert memory.position_of("00000000:0A:00.0", visible) == fast
+
+
+def test_the_cause_of_a_hidden_gpu_is_named() -> None:
+    both = (SLOW, FAST)
+    assert memory.not_visible(SLOW.pci_bus_id, ("0000:0a:00.0",), both, "GPU-bb") == (
+        "CUDA does not see the Tesla T4 at 00000000:01:00.0 (gpu0): CUDA_VISIBLE_DEVICES=GPU-bb hides it. "
+        "Run unset CUDA_VISIBLE_DEVICES, or --device gpu1 for the NVIDIA H100"
+    )
+    assert memory.not_visible("0000:07:00.0", (), both, None) == (
+        "CUDA does not see the GPU at 0000:07:00.0. Check that nvidia-smi lists it and that this user may use it"
+    )
 
 
 class FakeRuntime(SimpleNamespace):
@@ -104,8 +132,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     def sees(*places: str, library: str = memory.CUDA_PYTHON) -> FakeRuntime:
         runtime, pycuda = FakeRuntime(places), FakePyCuda()
         monkeypatch.setattr(FakePyCuda.Device, "places", places)
-        modules = {memory.RUNTIME: runtime, "pycuda.driver": pycuda}
-        monkeypatch.setattr(memory, "import_module", modules.__getitem__)
+        monkeypatch.setitem(sys.modules, RUNTIME, runtime)
+        monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda)
         monkeypatch.setattr(memory, "available", lambda: library)
         return runtime
 
@@ -137,20 +165,20 @@ def test_a_gpu_that_is_hidden_from_cuda_is_refused(cuda: Cuda, monkeypatch: pyte
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
     told = (
         "CUDA does not see the Tesla T4 at 00000000:01:00.0 (gpu0): CUDA_VISIBLE_DEVICES=GPU-bb hides it. "
-        "Type unset CUDA_VISIBLE_DEVICES, or --device gpu1 for the NVIDIA H100"
+        "Run unset CUDA_VISIBLE_DEVICES, or --device gpu1 for the NVIDIA H100"
     )
     with pytest.raises(BackendUnavailable) as refused:
         memory.open_memory(SLOW.pci_bus_id)
     assert (str(refused.value), memory.unavailable_reason(SLOW.pci_bus_id), refused.value.exit_code) == (told, told, 5)
     assert memory.unavailable_reason(FAST.pci_bus_id) is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert "See that nvidia-smi finds it" in str(memory.unavailable_reason(SLOW.pci_bus_id))
+    assert "Check that nvidia-smi lists it" in str(memory.unavailable_reason(SLOW.pci_bus_id))
 
 
 def test_no_gpu_for_cuda_is_told(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     cuda()
-    assert "CUDA_VISIBLE_DEVICES= hides it. Type unset CUDA_VISIBLE_DEVICES" in str(
+    assert "CUDA_VISIBLE_DEVICES= hides it. Run unset CUDA_VISIBLE_DEVICES" in str(
         memory.unavailable_reason(SLOW.pci_bus_id)
     )
     cuda().trouble = 35

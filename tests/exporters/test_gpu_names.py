@@ -16,7 +16,7 @@ import pynvml
 import pytest
 
 from exporters.backends import tensorrt
-from exporters.cuda import engine, memory, nvml
+from exporters.cuda import cuda_python, engine, nvml, pycuda_memory
 
 SOURCES = [Path(str(module.__file__)) for module in (engine, tensorrt)]
 # what a variable or attribute of our code holds -> its class in the module
@@ -154,7 +154,7 @@ def attributes(path: Path, prefix: str) -> set[str]:
 def test_cuda_python_has_all_that_is_called() -> None:
     runtime = pytest.importorskip("cuda.bindings.runtime")
     enums = (runtime.cudaMemcpyKind, runtime.cudaStreamCaptureMode, runtime.cudaError_t)
-    used = attributes(Path(str(memory.__file__)), "cuda")
+    used = attributes(Path(str(cuda_python.__file__)), "cuda")
     assert len(used) > 20
     assert {name for name in used if not any(hasattr(where, name) for where in (runtime, *enums))} == set()
 
@@ -198,10 +198,14 @@ def test_pycuda_has_all_that_is_called(tmp_path: Path) -> None:
         text = source.read().decode()
     (pycuda,) = (
         node
-        for node in ast.parse(Path(str(memory.__file__)).read_text()).body
+        for node in ast.parse(Path(str(pycuda_memory.__file__)).read_text()).body
         if isinstance(node, ast.ClassDef) and node.name == "PyCuda"
     )
-    ours = {name for name in dir(memory.PyCuda) if not name.startswith("__")} | {"_claimed", "_context", "_device"}
+    ours = {name for name in dir(pycuda_memory.PyCuda) if not name.startswith("__")} | {
+        "_claimed",
+        "_context",
+        "_device",
+    }
     ours |= {"_cuda", "_stream", "ordinal", "ascontiguousarray", "ndarray"}
     used = {node.attr for node in ast.walk(pycuda) if isinstance(node, ast.Attribute)} - ours
     assert {"memcpy_htod_async", "retain_primary_context", "time_till"} <= used
