@@ -33,24 +33,24 @@ class EngineTarget:
 
 
 def engine_targets(capabilities: Sequence[str], this_gpu: bool) -> tuple[EngineTarget, ...]:
-    """The targets that were asked for, all of them such that engines can be built here.
+    """The targets of the engines to build; all of them can be built on this machine.
 
     Args:
-        capabilities: as `86` or `8.6`; TensorRT-RTX builds for those, whatever GPU is here.
-        this_gpu: also for the GPU of this machine, through TensorRT.
+        capabilities: as `86` or `8.6`; TensorRT-RTX builds for them without such a GPU.
+        this_gpu: also build for the GPU of this machine, with TensorRT.
 
     Raises:
         EngineFailed: there is no such compute capability.
         BackendUnavailable: TensorRT, or the GPU, is not here.
     """
-    found = [EngineTarget(parse_capability(text), Backend(ANY_GPU)) for text in dict.fromkeys(capabilities)]
+    targets = [EngineTarget(parse_capability(text), Backend(ANY_GPU)) for text in dict.fromkeys(capabilities)]
     if this_gpu:
-        found.append(EngineTarget(CURRENT, Backend(THIS_GPU)))
-    for target in found:
+        targets.append(EngineTarget(CURRENT, Backend(THIS_GPU)))
+    for target in targets:
         if reason := target.builder.build_unavailable_reason():
             remedy = ". Or name a GPU, as --sm 86" if target.capability == CURRENT else ""
             raise BackendUnavailable(f"no engine can be built here: {reason}{remedy}")
-    return tuple(found)
+    return tuple(targets)
 
 
 def build_engines(

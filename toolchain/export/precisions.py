@@ -43,8 +43,8 @@ class ExportedFile:
         return Model(self.file)
 
 
-def precisions_of(space: SearchSpace, arch: Architecture, searched: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The network's own precision, and then the others that are wanted.
+def precisions_of(space: SearchSpace, arch: Architecture, searched: str, more: tuple[str, ...]) -> tuple[str, ...]:
+    """The own precision of the network, then the requested ones.
 
     Its own is the one that was searched: a latency limit is for that. Of a network of 1 to 4 bits it is `exact`.
 
@@ -53,11 +53,11 @@ def precisions_of(space: SearchSpace, arch: Architecture, searched: str, wanted:
     """
     quantized = any(choice.quantized for choice in space.choices_of(arch))
     known, own = (LOW_BIT, LOW_BIT[0]) if quantized else (FLOAT, searched)
-    for name in wanted:
+    for name in more:
         if name not in known:
             kind = "network of 1 to 4 bits" if quantized else "float network"
             raise BadConfig(f"unknown precision {name!r}. A {kind} is exported as {' or '.join(known)}")
-    return (own, *(name for name in wanted if name != own))
+    return (own, *(name for name in more if name != own))
 
 
 def write_models(

@@ -62,10 +62,10 @@ def draw_cost(
     label, scale = AXES[cost]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    for name, found in points.items():
+    for name, pairs in points.items():
         axes.scatter(
-            [x / scale for x, _ in found],
-            [y for _, y in found],
+            [x / scale for x, _ in pairs],
+            [y for _, y in pairs],
             s=16,
             color=COLOURS[name],
             label=name,

@@ -1,4 +1,4 @@
-"""Fixed images as batches, again and again: in memory where they are small, else decoded anew by worker processes."""
+"""Fixed batches of images that are read many times: from memory if they are small, otherwise decoded by workers."""
 
 from collections.abc import Iterator
 from math import ceil, prod
@@ -11,14 +11,14 @@ from toolchain.errors import BadData
 from toolchain.training.accuracy import Batch, fixed_batches
 from toolchain.training.images import Images, MemoryImages
 
-MOST_BYTES = 2**30  # kept in memory as uint8: 7,133 images of 3 x 224 x 224, or 1.4 million of 1 x 28 x 28
+MOST_BYTES = 2**30  # in memory, as uint8: 7,133 images of 3 x 224 x 224, or 1.4 million of 1 x 28 x 28
 
 
 class Batches(Dataset[Batch | BadData]):
-    """Some images of a set, always in the same batches. A trie takes each of them once a generation."""
+    """A subset of the images, always in the same batches. The prefix trie reads each batch once a generation."""
 
     def __init__(self, images: Images, indices: tuple[int, ...], batch: int, workers: int, most_bytes: int) -> None:
-        """`workers` processes decode what is not kept: images whose pixels come to more than `most_bytes` together."""
+        """Images that take more than `most_bytes` are not kept in memory but decoded by `workers` processes."""
         self._images, self._indices, self.batch = images, indices, batch
         self._workers = 0 if isinstance(images, MemoryImages) else workers
         self._most_bytes = most_bytes
@@ -29,7 +29,7 @@ class Batches(Dataset[Batch | BadData]):
 
     @property
     def images(self) -> int:
-        """How many images all batches have together."""
+        """The number of images in all batches."""
         return len(self._indices)
 
     def __getitem__(self, number: int) -> Batch | BadData:
@@ -37,7 +37,7 @@ class Batches(Dataset[Batch | BadData]):
         chosen = self._indices[number * self.batch : (number + 1) * self.batch]
         try:
             return next(fixed_batches(self._images, chosen, self.batch))
-        except BadData as problem:  # a worker process would wrap it in its own traceback: hand it over as a value
+        except BadData as problem:  # a worker process would wrap the exception in its own traceback
             return problem
 
     def after(self, done: int) -> Iterator[Batch]:
@@ -66,12 +66,12 @@ class Batches(Dataset[Batch | BadData]):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else it draws from the global one
         )
-        for found in loader:
-            if isinstance(found, BadData):
-                raise found
-            yield found
+        for batch in loader:
+            if isinstance(batch, BadData):
+                raise batch
+            yield batch
 
 
 def shuffled(indices: tuple[int, ...], seed: int) -> tuple[int, ...]:
-    """In a drawn order, so that the first images of a hold-out are a sample of all and not its first classes."""
+    """In random order, so that the first images of a hold-out are a sample of all classes."""
     return tuple(Random(seed).sample(indices, len(indices)))

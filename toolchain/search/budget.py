@@ -1,4 +1,4 @@
-"""From the limits that a user typed to budgets over a space's costs."""
+"""Budgets over the costs of a space, from the limits that a user gave as text."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Costs:
-    """The costs of a space; latency where its parts were measured."""
+    """The costs of a space; `latency` is None if its variants were not measured."""
 
     counted: tuple[TableCost, ...]
     latency: LatencyModel | None
@@ -34,11 +34,11 @@ class Costs:
         return (*self.counted, self.latency.predicted) if self.latency else self.counted
 
     def named(self, name: str) -> TableCost:
-        """The cost `name`, as `macs`; `load_costs` was told that it is needed."""
+        """The cost `name`, as `macs`; latency must have been loaded."""
         return next(cost for cost in self.all if cost.name == name)
 
     def limited(self, name: str) -> TableCost:
-        """What a limit on the cost `name` holds: the count itself, and the upper bound of a latency."""
+        """The cost that a limit on `name` applies to: for a latency, its upper bound."""
         return self.latency.upper if self.latency and name == "latency_ms" else self.named(name)
 
     def of(self, arch: Architecture) -> dict[str, float | int | None]:
@@ -49,7 +49,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class NamedBudget:
-    """One budget of a search, with a name that is fit for a folder: `latency_17ms+macs_330M`."""
+    """A budget with the name of its folder: `latency_17ms+macs_330M`."""
 
     name: str
     budget: Budget
@@ -77,30 +77,30 @@ def load_costs(space: SearchSpace, target: Target | None, db: str, need_latency:
 
 
 def named_budgets(
-    wanted: SearchConfig, space: SearchSpace, target: Target | None, db: str
+    limits_config: SearchConfig, space: SearchSpace, target: Target | None, db: str
 ) -> tuple[tuple[NamedBudget, ...], Costs]:
-    """The limits of the configuration as one budget, or as several where a cost has several limits.
+    """The limits of the configuration as one budget, or as several budgets if one cost has several limits.
 
     Raises:
         BadUnit: a limit is no amount.
-        BadConfig: two costs have several limits each, so that it is not clear which belong together.
-        MissingLatency: a latency limit without measured parts.
+        BadConfig: several costs have several limits each, so that their combination is not defined.
+        MissingLatency: there is a latency limit, and a variant was not measured.
     """
-    limits: dict[str, tuple[float, ...]] = {"latency_ms": expand(wanted.latency, parse_latency_ms)}
+    limits: dict[str, tuple[float, ...]] = {"latency_ms": expand(limits_config.latency, parse_latency_ms)}
     for name in ("macs", "params", "bitops", "weight_bits"):
-        limits[name] = expand(getattr(wanted, name), partial(parse_count, what=name))
+        limits[name] = expand(getattr(limits_config, name), partial(parse_count, what=name))
     several = [name for name, values in limits.items() if len(values) > 1]
     if len(several) > 1:
         raise BadConfig(
             f"{' and '.join(several)} have several limits each. Give several to one cost, and one at most to the others"
         )
     costs = load_costs(space, target, db, need_latency=bool(limits["latency_ms"]))
-    goals = []
+    budgets = []
     for number in range(max(map(len, limits.values())) or 1):
         chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}
         budget = Budget(tuple(Limit(costs.limited(name), most) for name, most in chosen.items()))
-        goals.append(NamedBudget(_name(budget), budget))
-    return tuple(goals), costs
+        budgets.append(NamedBudget(_name(budget), budget))
+    return tuple(budgets), costs
 
 
 def _name(budget: Budget) -> str:
@@ -109,7 +109,7 @@ def _name(budget: Budget) -> str:
 
 
 def middle_latency_ms(space: SearchSpace, table: LatencyTable, seed: int) -> float:
-    """The limit that about half of the space's architectures are sure to meet, rounded to whole microseconds."""
+    """The latency limit that about half of the architectures are predicted to meet, in whole microseconds."""
     cost = latency_model(space, table).upper
     rng = Random(seed)
     return round(median(cost.cost(space.draw(rng)) for _ in range(DRAWS)), 3)

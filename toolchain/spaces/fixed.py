@@ -1,10 +1,16 @@
 """Channel search on a fixed block architecture (paper Table 4: block search first, then channel search)."""
 
-import json
 from pathlib import Path
 
 from toolchain.errors import BadArchitecture
+from toolchain.files import Document, read_document
 from toolchain.spaces.core import SearchSpace
+
+
+class ArchitectureFile(Document):
+    """The part of a best.json that names the architecture."""
+
+    architecture: tuple[str, ...]
 
 
 def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
@@ -20,11 +26,6 @@ def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
     words: str | list[str] = source
     path = Path(source)
     if path.suffix == ".json":
-        try:
-            words = [str(word) for word in json.loads(path.read_text())["architecture"]]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-            raise BadArchitecture(
-                f"{str(path)!r} contains no architecture ({type(problem).__name__}: {problem}). "
-                f"Give a search's best.json, or the choices themselves, to --fix-ops"
-            ) from None
+        remedy = "Give a search's best.json, or the choices themselves, to --fixed-ops"
+        words = list(read_document(path, ArchitectureFile, remedy, BadArchitecture).architecture)
     return tuple(choice.op for choice in space.choices_of(space.architecture(words)))
