@@ -67,7 +67,8 @@ def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments:
 
 @pytest.fixture(scope="session")
 def target() -> Target:
-    blank = {field.name: 1 if field.type is int else field.name for field in fields(Target)}
+    numbers = {"device_cores", "batch", "threads", "protocol_version"}
+    blank = {field.name: 1 if field.name in numbers else field.name for field in fields(Target)}
     return Target.from_dict(blank | {"device_kind": "cpu", "batch": 8, "device_model": "Some CPU", "backend": "fake"})
 
 
