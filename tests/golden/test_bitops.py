@@ -1,8 +1,8 @@
-"""ResNet-18 and -34 with uniform bits, against the paper's Table 6; the mixed-precision spaces, against themselves.
+"""BitOps of ResNet-18 and ResNet-34: uniform bit widths as in the paper's Table 6, and the mixed-precision spaces.
 
-Table 6 prints BitOps in units of 2^30, over the convolutions of the residual blocks, 1x1 shortcuts included: so
-counted, its six rows of uniform networks come out to the last digit. Least and greatest are the sum over the
-blocks, by hand, of weight bits * activation bits * (width * MACs of both 3x3 convolutions + MACs of the shortcut).
+Table 6 prints BitOps in units of 2^30, over the convolutions of the residual blocks including 1x1 shortcuts: counted
+like this, its six rows of uniform networks match to the last digit. Least and greatest were computed by hand as the sum
+over the blocks of weight bits * activation bits * (width * MACs of both 3x3 convolutions + MACs of the shortcut).
 """
 
 import pytest
@@ -59,7 +59,7 @@ def test_size_and_extremes_of_the_spaces(name: str, blocks: int, least: int, gre
 
 
 @pytest.mark.parametrize("name", RESNETS)
-def test_in_float_it_is_torchvisions_network(name: str) -> None:
+def test_the_float_network_has_the_macs_of_torchvisions(name: str) -> None:
     space = load_space(f"{name}:{FLOAT}")
     arch = space.all_same("basic")
     with torch.device("meta"):
@@ -71,10 +71,10 @@ def test_in_float_it_is_torchvisions_network(name: str) -> None:
     assert weight_bits_cost(space).cost(arch) == 32 * params_cost(space).cost(arch)
 
 
-def test_packed_weights_are_those_of_the_quantized_layers() -> None:
-    outside = 9_408 + 128 + 513_000  # stem and its normalization, classifier
-    norms = 2 * 4_736  # scale and offset of each channel behind a convolution of the blocks
-    convs = 11_689_512 - outside - norms  # of the parameters that torchvision's documentation gives for ResNet-18
+def test_weight_bits_count_quantized_layers_at_their_bit_width() -> None:
+    fixed = 9_408 + 128 + 513_000  # stem and its normalization, classifier
+    norms = 2 * 4_736  # scale and offset of each output channel of the blocks' convolutions
+    convs = 11_689_512 - fixed - norms  # parameters of ResNet-18 in torchvision's documentation
     space = load_space("resnet18_bits:bits=w2a4,widths=1.0")
     clips = 19  # one clipping level for each convolution of the blocks
-    assert weight_bits_cost(space).least == 32 * (outside + norms + clips) + 2 * convs
+    assert weight_bits_cost(space).least == 32 * (fixed + norms + clips) + 2 * convs

@@ -1,5 +1,5 @@
-"""The spaces of channel search (paper Sec. 4 and Table 4), counted. The extremes of these spaces are published
-nowhere; they were computed by a closed formula of its own, and these modules come to the same."""
+"""Costs of the spaces of channel search (paper Sec. 4 and Table 4). The extremes of these spaces are not published;
+they were computed with a separate closed formula."""
 
 import pytest
 
@@ -19,14 +19,14 @@ from toolchain.spaces.shufflenet_v2 import WIDTHS
         (320, list(range(64, 513, 64))),
     ],
 )
-def test_widths_are_cut_off_to_whole_channels(base: int, mids: list[int]) -> None:
+def test_widths_are_truncated_to_whole_channels(base: int, mids: list[int]) -> None:
     assert [Choice("choice_3", width).mid(base) for width in WIDTHS] == mids
 
 
 @pytest.mark.parametrize(
     ("width", "macs", "params"), [("@0.2", 101_887_168, 2_092_920), ("@1.6", 440_775_872, 3_951_196)]
 )
-def test_channels_on_all_choice_3(width: str, macs: int, params: int) -> None:
+def test_channel_search_on_choice_3(width: str, macs: int, params: int) -> None:
     space = load_space("shufflenet_v2_channels")
     assert space.size == 8**20
     arch = space.all_same(f"choice_3{width}")
@@ -34,14 +34,14 @@ def test_channels_on_all_choice_3(width: str, macs: int, params: int) -> None:
     assert macs in (macs_cost(space).least, macs_cost(space).greatest)
 
 
-def test_channels_on_the_best_blocks() -> None:
+def test_channel_search_on_the_paper_block_search_result() -> None:
     space = load_space("shufflenet_v2", fixed_ops=published("spos_blocks").architecture)
     macs = macs_cost(space)
     assert space.size == 8**20
     assert (macs.least, macs.greatest) == (108_083_904, 482_977_024)
 
 
-def test_blocks_and_channels_at_once() -> None:
+def test_joint_search_of_blocks_and_channels() -> None:
     space = load_space("shufflenet_v2_joint")
     macs = macs_cost(space)
     assert space.size == 32**20

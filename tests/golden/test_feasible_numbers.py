@@ -1,5 +1,5 @@
-"""How much of the paper's space fits a MACs budget. Source: exact dynamic programming over its 4^20
-architectures (17,851 distinct values of MACs), made independently of this code."""
+"""The share of the paper's space that fits a MACs budget. Source: exact dynamic programming over its 4^20
+architectures (17,851 distinct values of MACs), implemented independently of this code."""
 
 import pytest
 
@@ -15,22 +15,22 @@ from toolchain.spaces.core import SearchSpace
 def test_share_of_the_paper_space(paper_space: SearchSpace, most: float, share: float) -> None:
     fitting = FeasibleSet(paper_space, Budget((Limit(macs_cost(paper_space), most),)))
     assert fitting.exact
-    assert fitting.share == pytest.approx(share, abs=5e-7)  # as many digits as the source has
+    assert fitting.share == pytest.approx(share, abs=5e-7)  # the digits of the source
 
 
 def test_range_of_the_paper_space(paper_space: SearchSpace) -> None:
     macs = macs_cost(paper_space)
-    reach = whole_space(paper_space, macs).range(macs)
-    assert (reach.least, reach.greatest) == (270_359_360, 398_609_216)
+    ends = whole_space(paper_space, macs).range(macs)
+    assert (ends.least, ends.greatest) == (270_359_360, 398_609_216)
     stride_2 = (0, 4, 8, 16)
-    assert [reach.cheapest.choices[i] for i in stride_2] == ["choice_x"] * 4
-    assert [reach.most_expensive.choices[i] for i in stride_2] == ["choice_7"] * 4
+    assert [ends.cheapest.choices[i] for i in stride_2] == ["choice_x"] * 4
+    assert [ends.most_expensive.choices[i] for i in stride_2] == ["choice_7"] * 4
 
 
 def test_extremes_of_the_joint_space() -> None:
-    """The paper's blocks and channels at once, 32^20: 94,962,880 to 669,217,792 MACs; 0.795 of it within 330M.
+    """Joint search of blocks and channels, 32^20: 94,962,880 to 669,217,792 MACs, a share of 0.795 within 330M.
 
-    The share was estimated from 200,000 draws there (standard error 0.0009), so 5 of them are let pass.
+    The source estimated this share from 200,000 draws; the tolerance is 5 of its standard errors of 0.0009.
     """
     from toolchain.spaces import load_space
 

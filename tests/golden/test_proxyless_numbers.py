@@ -1,6 +1,5 @@
-"""The space of ProxylessNAS, counted. Sources: mit-han-lab/ProxylessNAS (b23018c) and han-cai/files (a7c9bcd) for
-the structure. The MACs of whole spaces are published nowhere; they were computed by a closed formula of their own,
-kernel by kernel, and these modules come to the same."""
+"""Costs of the space of ProxylessNAS. Structure: mit-han-lab/ProxylessNAS (b23018c) and han-cai/files (a7c9bcd). The
+MACs of whole spaces are not published; they were computed with a separate closed formula, kernel by kernel."""
 
 import pytest
 import torch
@@ -25,21 +24,21 @@ GPU_WIDTHS = "stem_channels=40,first_channels=24,stage_widths=32-56-112-128-256-
     ],
 )
 def test_macs_of_the_three_width_sets(space: str, least: int, all_k3e3: int, greatest: int) -> None:
-    found = load_space(space)
-    macs = macs_cost(found)
-    assert (macs.least, macs.cost(found.all_same("k3e3")), macs.greatest) == (least, all_k3e3, greatest)
-    assert macs.cost(found.all_same("k7e6")) == greatest
+    loaded = load_space(space)
+    macs = macs_cost(loaded)
+    assert (macs.least, macs.cost(loaded.all_same("k3e3")), macs.greatest) == (least, all_k3e3, greatest)
+    assert macs.cost(loaded.all_same("k7e6")) == greatest
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_a_skip_is_offered_in_15_of_21_blocks(space: str) -> None:
-    """The search code offers it only where stride and channels stay; the paper's 7^21 (Sec. 4) counts it in all."""
-    found = load_space(space)
-    assert found.size == 6**6 * 7**15
-    skips = ["skip" in block.by_key for block in found.blocks]
+    """As in the search code, only if stride and channels are kept. The paper's 7^21 (Sec. 4) counts it in all."""
+    loaded = load_space(space)
+    assert loaded.size == 6**6 * 7**15
+    skips = ["skip" in block.by_key for block in loaded.blocks]
     assert skips == [False, True, True, True] * 5 + [False]
     keys = ["k3e3", "k3e6", "k5e3", "k5e6", "k7e3", "k7e6"]  # in the search code's order
-    assert [list(block.by_key) for block in found.blocks] == [keys + ["skip"] * skip for skip in skips]
+    assert [list(block.by_key) for block in loaded.blocks] == [keys + ["skip"] * skip for skip in skips]
 
 
 def test_maps_and_strides_at_224_px() -> None:
@@ -50,7 +49,7 @@ def test_maps_and_strides_at_224_px() -> None:
 
 
 def test_the_released_gpu_network_has_all_widths_times_1_35() -> None:
-    """Its configuration file lists the widths; that they are a multiplier's is our reading of it."""
+    """Its configuration file lists the widths. They equal the default widths times 1.35."""
     by_multiplier, by_widths = load_space("proxyless_gpu"), load_space(f"proxyless:{GPU_WIDTHS}")
     assert by_multiplier.digest == by_widths.digest
 
@@ -59,7 +58,7 @@ def test_the_released_gpu_network_has_all_widths_times_1_35() -> None:
     ("channels", "multiplier", "expected"),
     [
         (20, 1.0, 20),  # no multiplier, no rounding
-        (24, 0.5, 16),  # 12 lies between 8 and 16; a tie goes up
+        (24, 0.5, 16),  # 12 lies between 8 and 16; ties are rounded up
         (16, 0.75, 16),
         (24, 0.75, 24),  # 18: 16 would be more than a tenth below
         (32, 0.05, 8),  # never less than 8
@@ -70,18 +69,18 @@ def test_mobilenets_rule_for_multiplied_widths(channels: int, multiplier: float,
     assert scaled(channels, multiplier) == expected
 
 
-def test_a_narrow_network_keeps_its_head() -> None:
+def test_a_multiplier_below_1_keeps_the_head() -> None:
     assert load_space("proxyless:multiplier=0.5").head.channels == 1280
     assert load_space("proxyless:multiplier=1.35").head.channels == 1728
 
 
-def test_distinct_parts_to_measure() -> None:
+def test_number_of_block_variants() -> None:
     """6 stages: 6 choices in the first block, 7 in the others (the last stage has none), stem and head."""
     assert len(variants(load_space("proxyless"))) == 6 * 6 + 5 * 7 + 2
 
 
 def test_details_of_the_released_networks() -> None:
-    """ReLU6, eps 1e-3, no bias in convolutions, and no shortcut round the fixed block."""
+    """ReLU6, eps 1e-3, no bias in convolutions, and no shortcut in the fixed block."""
     space = load_space("proxyless")
     with torch.device("meta"):
         net = Network(space, space.all_same("k3e3"), STANDALONE)

@@ -1,4 +1,4 @@
-"""Published networks at their published size, exported: any batch, and what torch computes."""
+"""Published networks at their published size, exported: any batch size, and the same outputs as torch."""
 
 from pathlib import Path
 
@@ -28,13 +28,13 @@ BATCHES = (1, 2, 4, 32)
 
 
 def images(count: int, seed: int) -> torch.Tensor:
-    """Smooth, as photographs are; noise of single pixels averages away within a few layers."""
+    """Smooth images like photographs. Noise in single pixels would average out within a few layers."""
     coarse = torch.randn(count, 3, 28, 28, generator=torch.Generator().manual_seed(seed))
     return nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
 
 
 def populated(net: Network) -> Network:
-    """Statistics that have seen images, and scales and offsets that no fresh network has."""
+    """The network with populated BN statistics and random scales and offsets."""
     generator = torch.Generator().manual_seed(0)
     initialize(net, generator)
     for layer in net.modules():
@@ -64,7 +64,7 @@ def test_the_papers_block_search_network_at_224_px(tmp_path: Path) -> None:
 
 
 def test_resnet18_of_mixed_bits_at_224_px(tmp_path: Path) -> None:
-    """All 16 convolutions of the blocks and the 3 on shortcuts run in integers, and no code is wrong."""
+    """All 16 convolutions of the blocks and the 3 on shortcuts run in integers, and every code is correct."""
     space = load_space("resnet18_bits")
     bits = ("w4a4", "w2a4", "w3a4", "w2a2", "w1a4", "w4a4", "w2a4", "w1a2")
     net = populated(Network(space, space.architecture([f"basic:{pair}" for pair in bits]), STANDALONE))
@@ -77,5 +77,5 @@ def test_resnet18_of_mixed_bits_at_224_px(tmp_path: Path) -> None:
     checked = check_integer_layers(load_model(tmp_path / "int8.onnx"), pictures[:2])
     assert [layer.wrong for layer in checked if layer.op == "Conv"] == [0] * 19
     assert sum(layer.op == "Add" for layer in checked) == 8
-    found = Backend().compile(tmp_path / "int8.onnx", CompileSpec(1, precision="mixed")).run({"images": pictures})
-    assert np.isfinite(found["logits"]).all()
+    outputs = Backend().compile(tmp_path / "int8.onnx", CompileSpec(1, precision="mixed")).run({"images": pictures})
+    assert np.isfinite(outputs["logits"]).all()

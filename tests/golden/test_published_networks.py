@@ -1,6 +1,6 @@
-"""Published networks, to the last digit. MACs and parameters of the five of Table 5 were computed from their
-configuration files by a closed formula; the Proxyless parameters are those that osmr/imgclsmob (a1c844d) asserts,
-and FBNet's agree with mobile-vision's own figures below."""
+"""MACs and parameters of published networks, exactly. Those of the five networks of Table 5 were computed from their
+configuration files with a closed formula. The parameters of ProxylessNAS equal those in osmr/imgclsmob (a1c844d), and
+those of FBNet agree with the figures of mobile-vision below."""
 
 import json
 
@@ -45,14 +45,14 @@ def test_macs_and_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_macs_are_within_2_percent_of_the_printed_ones(name: str) -> None:
-    """2 %: the printed figures are whole millions (0.2 %), and those of the FBNets belong to other definitions of
-    them, with a 1x1 convolution in blocks without expansion; FBNet-A's is 1.83 % off."""
+    """Tolerance: the paper prints whole millions (0.2 %), and counts the FBNets with a 1x1 convolution in blocks
+    without expansion; FBNet-A differs by 1.83 %."""
     assert NUMBERS[name][0] / (published(name).macs_m * 1e6) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("name", FBNET_REPOSITORY)
-def test_fbnets_are_those_of_their_repository(name: str) -> None:
-    """It counts the global pool as well, and as parameters only the weights of convolutions and classifier."""
+def test_fbnets_agree_with_their_repository(name: str) -> None:
+    """The repository also counts the global pool, and as parameters only weights of convolutions and classifier."""
     known = published(name)
     space = load_space(known.space)
     arch = space.architecture(known.architecture)
@@ -64,7 +64,7 @@ def test_fbnets_are_those_of_their_repository(name: str) -> None:
 
 
 def test_the_channels_of_the_328m_network() -> None:
-    """The official network.py lists an id a block; its width is 0.2 * (id + 1), cut off to whole channels."""
+    """The official network.py has an id for each block; its width is 0.2 * (id + 1), truncated to whole channels."""
     ids = [6, 5, 3, 5, 2, 6, 3, 4, 2, 5, 7, 5, 4, 6, 7, 4, 4, 5, 4, 3]
     space = load_space("shufflenet_v2_joint")
     blocks = load_space("shufflenet_v2").architecture(published("spos_blocks").architecture)
@@ -76,11 +76,11 @@ def test_the_channels_of_the_328m_network() -> None:
     assert mids[8:] == [96, 192, 256, 192, 160, 224, 256, 160, 320, 384, 320, 256]
 
 
-def test_the_command_prints_them_beside_what_was_published() -> None:
+def test_the_cost_command_shows_the_published_figures() -> None:
     answer = CliRunner().invoke(commands, ["cost", "--published", "fbnet_a", "--json"])
     assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
-    assert (found["macs"], found["published"]["macs_m"], found["published"]["titan_xp_batch32_ms"]) == (
+    document = json.loads(answer.stdout)
+    assert (document["macs"], document["published"]["macs_m"], document["published"]["titan_xp_batch32_ms"]) == (
         244_452_664,
         249,
         13,

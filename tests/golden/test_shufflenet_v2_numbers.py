@@ -1,4 +1,4 @@
-"""The paper's space, counted. Sources: paper Table 2, 3 and 4; the official repository's architectures
+"""Costs of the paper's space. Sources: paper Tables 2, 3 and 4; the official repository's architectures
 (megvii-model/SinglePathOneShot, 36eed6c), whose MACs the paper prints as FLOPs."""
 
 import pytest
@@ -15,7 +15,7 @@ from toolchain.spaces.core import SearchSpace
 P1 = "0 0 3 1 1 1 0 0 2 0 2 1 1 0 2 0 2 1 3 2"  # Table 3, "ours (fully-equipped)": 319M
 P3 = "2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3"  # the official README's: 323M, 3.5M parameters
 
-# MACs of choice_3, choice_5, choice_7, choice_x by block: first of a stage, then the others of it.
+# MACs of choice_3, choice_5, choice_7, choice_x by block: the first block of each stage, then its other blocks.
 BLOCK_MACS = {
     range(1): (13_396_992, 15_805_440, 19_418_112, 13_146_112),
     range(1, 4): (7_325_696, 8_931_328, 11_339_776, 12_343_296),
@@ -51,7 +51,7 @@ def test_whole_networks(paper_space: SearchSpace, architecture: str, macs: int, 
     assert params_cost(paper_space).cost(arch) == params
 
 
-def test_the_sum_of_parts_is_the_whole_network(paper_space: SearchSpace) -> None:
+def test_the_sum_of_variants_equals_the_whole_network(paper_space: SearchSpace) -> None:
     arch = paper_space.architecture(P1)
     with torch.device("meta"):
         net = Network(paper_space, arch, STANDALONE).eval()

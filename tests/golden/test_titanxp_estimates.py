@@ -1,7 +1,7 @@
-"""Estimates of the TITAN Xp against the paper's Table 5, batch 32, fp32: 13, 17, 19, 17 and 22 ms.
+"""Estimates for the TITAN Xp compared with the paper's Table 5, batch 32, fp32: 13, 17, 19, 17 and 22 ms.
 
-The rates were fitted on these five networks, so this shows that two constants are enough for them, and no more.
-What the authors ran (framework, fusions) isn't told.
+The rates were fitted to these five networks, so this only shows that two constants are enough for them. The paper does
+not state the framework and its fusions.
 """
 
 from pathlib import Path
@@ -36,21 +36,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def printed_ms() -> dict[str, int]:
-    found = {name: PUBLISHED[name].titan_xp_batch32_ms for name in NAMES}
-    assert found == dict(zip(NAMES, (13, 17, 19, 17, 22), strict=True))
-    return {name: ms for name, ms in found.items() if ms is not None}
+    published_ms = {name: PUBLISHED[name].titan_xp_batch32_ms for name in NAMES}
+    assert published_ms == dict(zip(NAMES, (13, 17, 19, 17, 22), strict=True))
+    return {name: ms for name, ms in published_ms.items() if ms is not None}
 
 
 def test_within_ten_percent_and_in_order(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
     ms = {name: estimate_ms(file, BATCH, rates_of("titanxp").rates) for name, file in files.items()}
     for name in NAMES:
-        assert ms[name] == pytest.approx(printed_ms[name], rel=0.10), name  # the issue's bound
-    middle = (ms["fbnet_b"], ms["proxyless_mobile"])  # both printed as 17 ms: their order is not known
+        assert ms[name] == pytest.approx(printed_ms[name], rel=0.10), name  # the promised accuracy of estimates
+    middle = (ms["fbnet_b"], ms["proxyless_mobile"])  # both are printed as 17 ms, so their order is unknown
     assert ms["fbnet_a"] < min(middle)
     assert max(middle) < ms["fbnet_c"] < ms["proxyless_gpu"]
 
 
-def test_the_rates_are_the_fit_that_they_are_said_to_be(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
+def test_the_rates_are_the_least_squares_fit(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
     counted = []
     for name, file in files.items():
         kernels = kernels_of(load_model(file), BATCH)
@@ -63,9 +63,7 @@ def test_the_rates_are_the_fit_that_they_are_said_to_be(files: dict[str, Path], 
     assert rates.bytes_per_s < PEAK_BYTES_PER_S
 
 
-def test_what_is_left_out_of_the_fit_is_missed_by_as_much_as_is_said(
-    files: dict[str, Path], printed_ms: dict[str, int]
-) -> None:
+def test_held_out_networks_have_the_documented_error(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
     amounts = np.array(
         [
             [sum(getattr(k, what) for k in kernels_of(load_model(files[name]), BATCH)) for what in ("flops", "n_bytes")]
@@ -84,12 +82,14 @@ def test_flops_are_twice_the_macs(files: dict[str, Path]) -> None:
     """GFLOP a batch of 32, from the networks' definitions: 2 x MACs x 32 / 1e9."""
     expected = dict(zip(NAMES, (15.64, 18.62, 24.20, 20.51, 29.78), strict=True))
     for name, file in files.items():
-        found = sum(kernel.flops for kernel in kernels_of(load_model(file), BATCH)) / 1e9
-        assert found == pytest.approx(expected[name], abs=0.006), name
+        gflops = sum(kernel.flops for kernel in kernels_of(load_model(file), BATCH)) / 1e9
+        assert gflops == pytest.approx(expected[name], abs=0.006), name
 
 
-def test_added_times_fit_better_than_the_greater_of_both(files: dict[str, Path], printed_ms: dict[str, int]) -> None:
-    """The usual roofline takes the greater, at one share of both peaks; its share is fitted here in the same way."""
+def test_the_sum_of_both_times_fits_better_than_their_maximum(
+    files: dict[str, Path], printed_ms: dict[str, int]
+) -> None:
+    """The usual roofline model takes the maximum, at one share of both peaks. That share is fitted in the same way."""
     ideal = {
         name: sum(
             max(kernel.flops / PEAK_FLOPS_PER_S, kernel.n_bytes / PEAK_BYTES_PER_S)
@@ -98,7 +98,9 @@ def test_added_times_fit_better_than_the_greater_of_both(files: dict[str, Path],
         for name, file in files.items()
     }
     ratios = np.array([printed_ms[name] / ideal[name] for name in NAMES])
-    greater = (ratios.max() - ratios.min()) / (ratios.max() + ratios.min())  # the best share leaves this error
+    greater = (ratios.max() - ratios.min()) / (
+        ratios.max() + ratios.min()
+    )  # the error that remains with the best share
     rates = rates_of("titanxp").rates
     added = max(abs(estimate_ms(files[name], BATCH, rates) / printed_ms[name] - 1) for name in NAMES)
     assert added < 0.06 < greater

@@ -142,5 +142,5 @@ def _multipliers(bound: Sequence[int], cells: int) -> Ints:
 def _matches(sorted_keys: Ints, keys: Ints) -> tuple[Ints, Ints]:
     """Which of `keys` occur in `sorted_keys`, as indices into `keys`, and their positions in `sorted_keys`."""
     positions = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
-    (found,) = np.nonzero(sorted_keys[positions] == keys)
-    return found, positions[found]
+    (matching,) = np.nonzero(sorted_keys[positions] == keys)
+    return matching, positions[matching]

@@ -1,4 +1,4 @@
-"""Quantizers against their formulas written out, against ONNX Runtime, and against finite differences."""
+"""Quantizers compared with their published formulas, ONNX Runtime, and finite differences."""
 
 import numpy as np
 import onnx
@@ -40,7 +40,7 @@ def conv(w_bits: int, a_bits: int, scheme: Scheme = "sawb", channels: int = 32) 
 # ---- activations
 
 
-def test_activation_codes_are_pacts_formula() -> None:
+def test_activation_codes_equal_the_formula_of_pact() -> None:
     clip, n = 2.0, 15
     x = torch.tensor([-1.0, 0.0, 0.06, 0.07, 0.5, 1.94, 1.99, 2.0, 2.1, 50.0])
     # 0.5 * (|x| - |x - alpha| + alpha), then round(y * n / alpha): PACT, eq. 1 and 2
@@ -51,14 +51,14 @@ def test_activation_codes_are_pacts_formula() -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_activation_codes_are_whole_and_use_the_whole_range(bits: int) -> None:
+def test_activation_codes_are_integers_and_use_the_full_range(bits: int) -> None:
     clip = initial_clip(bits)
     codes = quantize_activation(torch.linspace(-clip, 2 * clip, 10_001), torch.tensor(clip) / (2**bits - 1), bits)
     assert codes.unique().tolist() == list(range(2**bits))
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_activation_codes_are_onnx_quantizelinears(bits: int) -> None:
+def test_activation_codes_equal_those_of_onnx_quantizelinear(bits: int) -> None:
     n = 2**bits - 1
     for clip in (0.7, 1.0, 2.0, 3.1415927):
         scale = torch.tensor(clip) / n
@@ -70,7 +70,7 @@ def test_activation_codes_are_onnx_quantizelinears(bits: int) -> None:
 
 
 def quantize_linear(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """ONNX Runtime's QuantizeLinear to uint8 with zero point 0, one node and nothing else."""
+    """ONNX Runtime's QuantizeLinear to uint8 with zero point 0."""
     node = onnx.helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["codes"])
     graph = onnx.helper.make_graph(
         [node],
@@ -84,7 +84,7 @@ def quantize_linear(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return session.run(None, {"x": x})[0]
 
 
-def test_gradients_of_activations_are_the_straight_through_ones() -> None:
+def test_activations_have_straight_through_gradients() -> None:
     clip, n = torch.tensor(2.0, requires_grad=True), 3
     x = torch.tensor([-0.5, 0.0, 0.3, 0.5, 1.2, 1.9, 2.0, 2.5], requires_grad=True)
     weights = torch.arange(1.0, 9.0)  # a different gradient comes back to each value
@@ -100,7 +100,7 @@ def test_gradients_of_activations_are_the_straight_through_ones() -> None:
     torch.testing.assert_close(clip.grad, ((above + inside * moved) * weights).sum())
 
 
-def test_the_clipping_levels_gradient_is_a_finite_difference_where_codes_stay() -> None:
+def test_the_gradient_of_the_clipping_level_equals_a_finite_difference() -> None:
     x = normal(2_000, seed=3).abs().double()
     clip, step = 1.7, 1e-6
 
@@ -118,14 +118,14 @@ def test_the_clipping_levels_gradient_is_a_finite_difference_where_codes_stay() 
     torch.testing.assert_close(level.grad, slope + soft, rtol=1e-6, atol=1e-6)  # rounding of the difference
 
 
-def test_a_clipping_level_learns_where_nothing_is_clipped() -> None:
+def test_a_clipping_level_is_learned_without_clipping() -> None:
     layer = conv(2, 4)
     layer(normal(2, 32, 6, 6).abs().clamp(max=0.5)).square().mean().backward()
     assert layer.get_parameter("alpha_a4").grad != 0
 
 
 @pytest.mark.parametrize("level", [-3.0, 0.0, 1e-9])
-def test_a_clipping_level_below_zero_counts_as_a_small_one_and_can_come_back(level: float) -> None:
+def test_a_clipping_level_below_zero_has_a_small_scale_and_can_recover(level: float) -> None:
     layer = conv(2, 4)
     clip = layer.get_parameter("alpha_a4")
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_a_clipping_level_below_zero_counts_as_a_small_one_and_can_come_back(lev
 
 @by_bits
 @by_scheme
-def test_weight_codes_are_odd_and_use_the_whole_range(scheme: Scheme, bits: int) -> None:
+def test_weight_codes_are_odd_and_use_the_full_range(scheme: Scheme, bits: int) -> None:
     n = 2**bits - 1
     codes, scale = quantize_weight(torch.linspace(-1, 1, 10_001), bits, scheme)
     assert codes.unique().tolist() == list(range(-n, n + 1, 2))
@@ -150,7 +150,7 @@ def test_weight_codes_are_odd_and_use_the_whole_range(scheme: Scheme, bits: int)
 
 
 @by_scheme
-def test_one_bit_is_the_sign_times_the_mean(scheme: Scheme) -> None:
+def test_one_bit_is_the_sign_times_the_mean_magnitude(scheme: Scheme) -> None:
     weight = torch.tensor([-0.5, -0.0, 0.0, 0.1, 0.4])
     codes, scale = quantize_weight(weight, 1, scheme)
     assert codes.tolist() == [-1, 1, 1, 1, 1]  # sign(0) = +1
@@ -158,7 +158,7 @@ def test_one_bit_is_the_sign_times_the_mean(scheme: Scheme) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_dorefas_codes_are_its_formula(bits: int) -> None:
+def test_dorefa_codes_equal_the_formula(bits: int) -> None:
     weight, n = normal(8, 8, 3, 3, std=0.3), 2**bits - 1
     t = weight.tanh() / (2 * weight.tanh().abs().max()) + 0.5
     formula = 2 * (t * n).round() / n - 1  # DoReFa-Net, eq. 9, and its quantize_k
@@ -169,7 +169,7 @@ def test_dorefas_codes_are_its_formula(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_sawbs_codes_are_its_formula(bits: int) -> None:
+def test_sawb_codes_equal_the_formula(bits: int) -> None:
     weight, n = normal(8, 8, 3, 3, std=0.3), 2**bits - 1
     c1, c2 = SAWB[bits]
     clip = c1 * weight.square().mean().sqrt() - c2 * weight.abs().mean()
@@ -180,7 +180,7 @@ def test_sawbs_codes_are_its_formula(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_sawb_is_within_a_hundredth_of_the_best_level_for_a_normal_distribution(bits: int) -> None:
+def test_sawb_is_within_1_percent_of_the_least_error_for_a_normal_distribution(bits: int) -> None:
     weight, n = normal(100_000), 2**bits - 1
 
     def error(clip: float) -> float:
@@ -195,7 +195,7 @@ def test_sawb_is_within_a_hundredth_of_the_best_level_for_a_normal_distribution(
 @by_scheme
 @by_bits
 @pytest.mark.parametrize("weight", [torch.zeros(4, 4), torch.ones(4, 4), torch.eye(4), torch.eye(4) - 0.5])
-def test_odd_weights_have_finite_codes_and_a_scale_above_zero(scheme: Scheme, bits: int, weight: Tensor) -> None:
+def test_unusual_weights_have_finite_codes_and_a_scale_above_zero(scheme: Scheme, bits: int, weight: Tensor) -> None:
     codes, scale = quantize_weight(weight, bits, scheme)
     assert torch.isfinite(codes).all()
     assert codes.abs().max() <= 2**bits - 1
@@ -204,7 +204,7 @@ def test_odd_weights_have_finite_codes_and_a_scale_above_zero(scheme: Scheme, bi
 
 @by_scheme
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_gradients_of_weights_are_the_straight_through_ones(scheme: Scheme, bits: int) -> None:
+def test_weights_have_straight_through_gradients(scheme: Scheme, bits: int) -> None:
     weight = normal(6, 6, seed=2, std=0.4).requires_grad_()
     weights = normal(6, 6, seed=5)
     codes, scale = quantize_weight(weight, bits, scheme)
@@ -221,7 +221,7 @@ def test_gradients_of_weights_are_the_straight_through_ones(scheme: Scheme, bits
 
 
 @by_scheme
-def test_bit_widths_have_one_scale_at_the_start(scheme: Scheme) -> None:
+def test_all_bit_widths_have_similar_outputs_initially(scheme: Scheme) -> None:
     x = normal(4, 64, 14, 14, seed=1).relu()
     weight = conv(1, 2, channels=64).weight
     stds = []
@@ -250,7 +250,7 @@ def test_accumulators_are_exact(scheme: Scheme, w_bits: int, a_bits: int) -> Non
     assert torch.equal(layer(x), sums.float() * (a_scale * w_scale))
 
 
-def test_accumulators_are_exact_at_the_spaces_extreme() -> None:
+def test_accumulators_are_exact_for_the_largest_sums_of_the_space() -> None:
     channels = 768  # of ResNet's last stage at 1.5x, with all codes at their greatest
     sums = F.conv2d(torch.full((1, channels, 3, 3), 15.0), torch.full((2, channels, 3, 3), 15.0))
     assert sums.unique().tolist() == [15 * 15 * 9 * channels]
@@ -258,7 +258,7 @@ def test_accumulators_are_exact_at_the_spaces_extreme() -> None:
 
 @by_scheme
 @pytest.mark.parametrize(("w_bits", "a_bits"), PAIRS)
-def test_a_convolutions_gradients_are_those_of_the_quantized_values(scheme: Scheme, w_bits: int, a_bits: int) -> None:
+def test_gradients_of_a_convolution_equal_those_of_quantized_values(scheme: Scheme, w_bits: int, a_bits: int) -> None:
     layer = conv(w_bits, a_bits, scheme, channels=8)
     x = (normal(2, 8, 5, 5).relu() + 0.01).requires_grad_()  # away from 0, where the slope changes
     out = layer(x)
@@ -283,7 +283,7 @@ def test_a_convolutions_gradients_are_those_of_the_quantized_values(scheme: Sche
 # ---- in a supernet
 
 
-def test_a_slice_is_quantized_by_its_own_numbers() -> None:
+def test_a_slice_is_quantized_by_its_own_values() -> None:
     space = load_space("resnet18_bits:size_px=8,in_channels=1,classes=3,stage_widths=8,stage_repeats=1")
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(0))
@@ -297,7 +297,7 @@ def test_a_slice_is_quantized_by_its_own_numbers() -> None:
         assert layer.weight_codes()[1].equal(scale.detach())
 
 
-def test_a_block_keeps_one_clipping_level_for_each_activation_width_and_starts_all_of_them() -> None:
+def test_a_block_has_one_initialized_clipping_level_for_each_activation_width() -> None:
     space = load_space("resnet18_bits:size_px=8,in_channels=1,classes=3,stage_widths=8,stage_repeats=1")
     supernet = Supernet(space)
     with torch.no_grad():
