@@ -15,68 +15,52 @@ if TYPE_CHECKING:
     from toolchain.spaces.core import SearchSpace
     from toolchain.training.data import Data
 
-DATA = "data"  # a word of its own: the loader is benchmarked, and no file
+DATA = "data"  # in place of files: benchmark data loading
 
 
+@options.configured("bench")
 def bench(
+    invocation: options.Invocation,
     files: Annotated[
         list[str],
         typer.Argument(
-            help="ONNX files and TensorRT engines; run:NAME is a run's export, torchvision:mobilenet_v2 a network of "
-            "torchvision's. The word data alone: how quickly images are loaded.",
+            help="ONNX files and TensorRT engines; run:NAME for the export of a run; torchvision:NAME for a network "
+            "of torchvision; or only data, to measure data loading.",
             show_default=False,
         ),
     ],
-    rounds: Annotated[int, typer.Option("--rounds", help="How often each file is timed.", min=1)] = 20,
-    confidence: Annotated[str | None, typer.Option("--confidence", help="Of the intervals, as 99%.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each file is timed.", min=1, max=10**6)] = 20,
     accuracy: Annotated[
         str | None,
-        typer.Option("--accuracy", help="Score the files that nastool exported as well: on holdout or test images."),
+        typer.Option("--accuracy", help="Also evaluate the exported files on these images: holdout or test."),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Draw accuracy against latency there, as PNG.")
+        Path | None, typer.Option("--picture", help="Write a plot of accuracy against latency to this PNG file.")
     ] = None,
-    space: options.Space = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    recipe: options.Recipe = None,
-    device: options.Device = None,
     backend: Annotated[
         list[str] | None,
-        typer.Option("--backend", help="The runtime to measure with, as onnxruntime or tensorrt@gpu0. Several: each."),
+        typer.Option(
+            "--backend",
+            help="Runtime to measure with, e.g. onnxruntime or tensorrt@gpu0. Repeat the flag to compare several.",
+            rich_help_panel="Target",
+        ),
     ] = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    runs: options.Runs = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Time files side by side, on one backend or several, and compare each with the first.
+    """Time files side by side, on one or several backends, and compare each with the first.
 
-    `nastool bench data` measures images a second instead: read, loaded, and trained on.
+    nastool bench data measures images per second instead: reading, loading and training.
     """
-    from toolchain.config import load_config
     from toolchain.errors import BadConfig
 
-    given = options.flags(
-        space=space,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        train__recipe=recipe,
-        runs=runs,
-        profile__device=device,
-        profile__batch=batch,
-        profile__threads=threads,
-        check__confidence=confidence,
-    )
-    settings = load_config(config, given)
+    settings = invocation.config
     if files == [DATA]:
         _bench_data(settings, json)
         return
     if DATA in files:
         raise BadConfig(
-            f"the word {DATA} stands alone: type nastool bench {DATA}, and name the files in a command of their own "
-            f"(a file of that name is ./{DATA})"
+            f"{DATA} can't be combined with files. Run nastool bench {DATA} alone, or write ./{DATA} for a file of "
+            f"that name"
         )
     found = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
     if json:

@@ -14,78 +14,44 @@ if TYPE_CHECKING:
     from toolchain.config import Config
 
 
+@options.configured("check")
 def check(
-    file: Annotated[Path | None, typer.Argument(help="An ONNX file; the run's export where none is named.")] = None,
-    latency: Annotated[str | None, typer.Option("--latency", help="The most a batch may take: 17ms.")] = None,
+    invocation: options.Invocation,
+    file: Annotated[Path | None, typer.Argument(help="ONNX file. Default: the export of the run.")] = None,
+    latency: Annotated[str | None, typer.Option("--latency", help="Maximum latency of a batch, e.g. 17ms.")] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             "--baseline",
-            help="An earlier answer of nastool check --json, another build (an ONNX file), or db: the latency table.",
+            help="Baseline to compare with: output of nastool check --json, an ONNX file, or db (the latency table).",
         ),
     ] = None,
-    max_regression: Annotated[
-        str | None,
-        typer.Option("--max-regression", help="How much slower than the baseline is let pass, as 5%."),
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", help="How sure a verdict is, as 99%. More takes more rounds.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", help="After these an answer is due, clear or not.")
-    ] = None,
-    on_inconclusive: Annotated[
-        str | None,
-        typer.Option("--on-inconclusive", help="What no clear answer ends with: fail (exit code 3), warn or pass."),
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict there as JUnit XML.")] = None,
-    device: options.Device = None,
-    backend: options.Backend = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    db: options.Db = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    config: options.ConfigFile = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Measure the exported file against its budget, and against a baseline.
+    """Check that the exported file meets its latency budget and is not slower than a baseline.
 
-    Exit code 0: it fits. 1: over the budget, or slower than the baseline. 2: the request is wrong. 3: too restless
-    to tell. 4: the baseline is of another target. 5: the device or its runtime is missing.
+    Exit code 0: passed. 1: over the budget or slower than the baseline. 2: invalid request. 3: too noisy to decide.
+    4: the baseline is for another target. 5: the device or its runtime is not available.
     """
     from toolchain.check import ci
-    from toolchain.config import load_config
     from toolchain.errors import ON_PURPOSE
     from toolchain.files import require_writable, write_bytes
 
-    given = options.flags(
-        run=run,
-        runs=runs,
-        profile__device=device,
-        profile__backend=backend,
-        profile__batch=batch,
-        profile__threads=threads,
-        profile__db=db,
-        check__max_regression=max_regression,
-        check__confidence=confidence,
-        check__max_seconds=max_seconds,
-        check__on_inconclusive=on_inconclusive,
-    )
-    settings = load_config(config, given)
-    if junit:
+    settings = invocation.config
+    if junit is not None:
         require_writable(junit, "--junit latency.xml")
     inconclusive = settings.check.on_inconclusive
     try:
         verdict = _verdict(settings, file, latency, baseline)
     except ON_PURPOSE as problem:
         case = ci.case_of_error(problem)
-        if junit:
+        if junit is not None:
             write_bytes(junit, ci.junit([case], str(file or settings.run)))
         _tell_github([case], inconclusive, ci.markdown_of_error(problem))
         raise
     cases = ci.cases_of(verdict, inconclusive)
-    if junit:
+    if junit is not None:
         write_bytes(junit, ci.junit(cases, str(verdict.file)))
     _tell_github(cases, inconclusive, ci.markdown(verdict))
     _answer(verdict, json)
@@ -100,8 +66,8 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
-    limit_ms = parse_latency_ms(latency) if latency else None
-    checked = CheckedFile(file, limit_ms, None) if file else None
+    limit_ms = parse_latency_ms(latency) if latency is not None else None
+    checked = CheckedFile(file, limit_ms, None) if file is not None else None
     if checked is None:
         folder = run_of(settings)
         checked = exported_file(folder, read_manifest(folder), settings.profile.batch, limit_ms)

@@ -7,55 +7,45 @@ import typer
 from cli import console, options
 
 
+@options.configured("cost")
 def cost(
-    arch: Annotated[
-        str | None, typer.Option("--arch", help="Choice keys or indices, separated by spaces or commas.")
-    ] = None,
+    invocation: options.Invocation,
+    arch: options.Arch = None,
+    budget: options.BudgetName = None,
     published: Annotated[
         str | None,
-        typer.Option("--published", help="A published network beside its printed figures: fbnet_a, proxyless_gpu..."),
+        typer.Option("--published", help="Compare a published network with its printed figures, e.g. fbnet_a."),
     ] = None,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    device: options.Device = None,
-    estimate: options.Estimate = None,
-    target: options.TargetId = None,
-    batch: options.BatchSize = None,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """Count the MACs and parameters of an architecture, and sum its measured parts if they were profiled."""
-    if (arch is None) == (published is None) or (published and (space or fixed_ops or widths)):
-        raise typer.BadParameter("give --arch, with the space that it is of, or --published alone")
+    """Count the MACs and parameters of an architecture, and predict its latency from recorded variants.
 
-    from toolchain.config import load_config
+    Without --arch, of the winner of the run.
+    """
+    from toolchain.errors import BadConfig
     from toolchain.measuring.estimates import estimate_network
     from toolchain.measuring.from_config import table_target
     from toolchain.measuring.rates import rates_of
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.nets.published import published as published_network
+    from toolchain.runs import run_of
     from toolchain.search.budget import load_costs
+    from toolchain.search.winner import select_architecture
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        profile__device=device,
-        profile__estimate=estimate,
-        profile__target=target,
-        profile__batch=batch,
-        profile__db=db,
-    )
-    settings = load_config(config, given)
-    known = published_network(published) if published else None
+    options.require_one(arch, budget)
+    settings = invocation.config
+    if published is not None and (arch is not None or budget is not None or invocation.gives_space):
+        raise BadConfig("--published names a space and an architecture. Leave out --arch, --budget and the space flags")
+    known = None if published is None else published_network(published)
     chosen_space = (
         load_checked_space(known.space)
         if known
         else load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     )
-    chosen = chosen_space.architecture(known.architecture if known else arch or "")
+    if known:
+        chosen = chosen_space.architecture(known.architecture)
+    else:
+        chosen = select_architecture(arch, budget, chosen_space, run_of(settings)).architecture
     profile = settings.profile
     costs = load_costs(chosen_space, table_target(profile), profile.db, need_latency=False)
     estimated_ms = None
@@ -87,4 +77,4 @@ def cost(
             {"latency": f"{estimated_ms:.2f} ms {batch_of} on {told.model}", "rates": told.source},
         )
     elif costs.latency is None and not chosen_space.quantized:
-        console.say("latency_ms: the parts are not measured on this target. Type nastool profile")
+        console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console, db_fit, options
+from cli.arguments import Command
 from cli.target_tables import (
     COMPARED_COLUMNS,
     RECORD_COLUMNS,
@@ -28,16 +29,17 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-app.command("fit")(db_fit.fit)
+app.command("fit", cls=Command)(db_fit.fit)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
-@app.command("list")
-def list_targets(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
+@app.command("list", cls=Command)
+@options.configured("db")
+def list_targets(invocation: options.Invocation, json: options.Json = False) -> None:
     """List the targets with measured latencies, with the ids that other commands take."""
-    with _opened(db, config) as store:
+    with _opened(invocation) as store:
         measured = [(target, records, store.runs(target)) for target, records in store.targets()]
         name = store.name
     warn_of_future(run for _, _, runs in measured for run in runs)
@@ -64,18 +66,18 @@ def list_targets(db: options.Db = None, config: options.ConfigFile = None, json:
     console.answer_table(f"targets in {name}", columns, rows)
 
 
-@app.command()
+@app.command("show", cls=Command)
+@options.configured("db")
 def show(
+    invocation: options.Invocation,
     target_id: Annotated[
         str, typer.Argument(metavar="TARGET", help="Target id, or its first characters.", show_default=False)
     ],
     run: Annotated[int | None, typer.Option("--run", help="Show every round of this run.")] = None,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Show the fields, runs and records of a target."""
-    with _opened(db, config) as store:
+    with _opened(invocation) as store:
         target = store.target(target_id)
         if run is not None:
             show_run(store, target, run, json)
@@ -97,15 +99,15 @@ def show(
     console.answer_table("records, ms per batch", RECORD_COLUMNS, [record_row(record) for record in records])
 
 
-@app.command("export")
+@app.command("export", cls=Command)
+@options.configured("db")
 def export_table(
+    invocation: options.Invocation,
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="Export only this target id (repeatable).")
     ] = None,
     force: Force = False,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Write finished runs with their targets and raw samples to one file, for `db import` on another machine."""
@@ -115,7 +117,7 @@ def export_table(
 
     if file.exists() and not force:
         raise BadConfig(f"{file} exists already. Add --force to replace it, or give another file name")
-    with _opened(db, config) as store:
+    with _opened(invocation) as store:
         chosen = [store.target(one) for one in targets] if targets else [target for target, _ in store.targets()]
         content = pack(store, chosen)
     if not content["runs"]:
@@ -135,11 +137,11 @@ def export_table(
     console.answer_facts("exported", answer | {"targets": f"{len(named)}: {', '.join(named)}"})
 
 
-@app.command("import")
+@app.command("import", cls=Command)
+@options.configured("db")
 def import_table(
+    invocation: options.Invocation,
     file: Annotated[Path, typer.Argument(help="A file of `db export`.", show_default=False)],
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Add the runs of an exported file to the table. Runs that are present already stay unchanged."""
@@ -147,7 +149,7 @@ def import_table(
     from latency_db.transfer import import_file, read_export
 
     export = read_export(file)  # refused before a table is created
-    with open_store(_where(db, config)) as store:
+    with open_store(invocation.config.profile.db) as store:
         imported = import_file(store, file)
         name = store.name
     warn_of_future(exported.run for exported in export.runs)
@@ -160,18 +162,18 @@ def import_table(
     _answer("imported", {"file": str(file), "db": name, **runs}, json)
 
 
-@app.command()
+@app.command("diff", cls=Command)
+@options.configured("db")
 def diff(
+    invocation: options.Invocation,
     before: Annotated[str, typer.Argument(help="A target id, a file, a URL, or FILE#ID.", show_default=False)],
     after: Annotated[str, typer.Argument(help="The second one, as BEFORE.", show_default=False)],
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
     """Compare two targets, of one table or of two files, record by record."""
     from latency_db.compare import compare, measured
 
-    where = _where(db, config)
+    where = invocation.config.profile.db
     first, second = measured(before, where), measured(after, where)
     difference = compare(first, second)
     if json:
@@ -193,16 +195,15 @@ def diff(
     console.answer_facts("summary", facts)
 
 
-@app.command()
-def prune(
-    yes: Yes = False, db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False
-) -> None:
+@app.command("prune", cls=Command)
+@options.configured("db")
+def prune(invocation: options.Invocation, yes: Yes = False, json: options.Json = False) -> None:
     """Remove runs whose records were all measured again later on the same target."""
     from datetime import UTC, datetime
 
     from latency_db.prune import superseded
 
-    with _opened(db, config) as store:
+    with _opened(invocation) as store:
         old, runs = superseded(store, datetime.now(UTC)), store.runs()
         kept = len(runs) - len(old)
         warn_of_future(runs)
@@ -221,13 +222,7 @@ def _answer(title: str, facts: dict[str, Any], json: bool) -> None:
         console.answer_facts(title, facts)
 
 
-def _where(db: str | None, config: Path | None) -> str:
-    from toolchain.config import load_config
-
-    return load_config(config, options.flags(profile__db=db)).profile.db
-
-
-def _opened(db: str | None, config: Path | None) -> "Store":
+def _opened(invocation: options.Invocation) -> "Store":
     """An existing table; none is created just to be read.
 
     Raises:
@@ -237,7 +232,7 @@ def _opened(db: str | None, config: Path | None) -> "Store":
     from latency_db.where import exists, shown
     from toolchain.errors import MissingStage
 
-    where = _where(db, config)
+    where = invocation.config.profile.db
     if not exists(where):
         raise MissingStage(
             f"the latency table {shown(where)} does not exist. Run nastool profile first, or name a table with --db"

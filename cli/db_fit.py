@@ -6,45 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
     from toolchain.profiling.regression import Fit
 
 
+@options.configured("db fit")
 def fit(
-    csv: Annotated[Path, typer.Option("--csv", help="A file with the columns architecture,latency_ms.")],
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="What the networks were measured on, as titanxp.")
-    ] = None,
-    batch: options.BatchSize = None,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
+    invocation: options.Invocation,
+    csv: Annotated[Path, typer.Option("--csv", help="File with the columns architecture,latency_ms.")],
     json: options.Json = False,
 ) -> None:
-    """Fit an additive table to whole networks that were measured elsewhere.
+    """Fit an additive latency table to whole networks that were measured elsewhere.
 
-    Its error is that on networks left out of the fit. Searches use it with --backend regression.
+    Reports its error on held-out networks. Search with it by --backend regression.
     """
     from latency_db.where import shown
-    from toolchain.config import load_config
     from toolchain.costs.latency import REGRESSION
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.import_networks import fit_table
     from toolchain.profiling.regression import TARGET
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        profile__device=device,
-        profile__batch=batch,
-        profile__backend=REGRESSION,
-        profile__db=db,
-    )
-    settings = load_config(config, given)
+    invocation = invocation.with_backend(REGRESSION)
+    settings = invocation.config
     chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     fitted = fit_table(settings, chosen, csv)
     found = fitted.fit
@@ -82,9 +67,8 @@ def fit(
         },
     )
     console.say(
-        f"{len(found.rows)} rows in {shown(settings.profile.db)}. "
-        f"Next: nastool search --device {settings.profile.device} --backend {REGRESSION} "
-        f"--batch {settings.profile.batch} --latency ..."
+        f"{len(found.rows)} records in {shown(settings.profile.db)}. "
+        f"Next: {invocation.hint('search', *suggested_limit(settings, chosen))}"
     )
 
 

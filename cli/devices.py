@@ -14,20 +14,19 @@ if TYPE_CHECKING:
 TERA, GIGA = 1e12, 1e9
 
 
+@options.configured("devices")
 def devices(
+    invocation: options.Invocation,
     name: Annotated[
-        str | None, typer.Argument(help="One known device, in full, with the sources.", show_default=False)
+        str | None, typer.Argument(help="Show one known device in full, with sources.", show_default=False)
     ] = None,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
     json: options.Json = False,
 ) -> None:
-    """List the devices attached here, those measured in the table, and those known by name.
+    """List attached devices, devices with recorded latencies, and known devices.
 
-    `--device` takes the names of attached ones; of known ones, an estimate may be had.
+    Pass the name of an attached device to --device. Known devices can be estimated with --estimate.
     """
     from exporters.devices.known import find_known
-    from toolchain.config import load_config
     from toolchain.machine.devices import device_overview
 
     if name is not None:
@@ -37,7 +36,7 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
-    found = device_overview(load_config(config, options.flags(profile__db=db)).profile.db)
+    found = device_overview(invocation.config.profile.db)
     if json:
         console.answer_json(
             {

@@ -3,13 +3,12 @@
 from cli import console, options
 
 
-def doctor(db: options.Db = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
-    """Say what works here, and for each thing that doesn't, why and what to do."""
-    from toolchain.config import load_config
+@options.configured("doctor")
+def doctor(invocation: options.Invocation, json: options.Json = False) -> None:
+    """Show what works on this machine, and the reason and remedy for what does not."""
     from toolchain.machine.doctor import examine
 
-    settings = load_config(config, options.flags(profile__db=db))
-    findings = examine(settings.profile.db)
+    findings = examine(invocation.config.profile.db)
     if json:
         console.answer_json({"findings": [vars(finding) for finding in findings]})
         return

@@ -10,45 +10,21 @@ if TYPE_CHECKING:
     from toolchain.export.manifest import Manifest
 
 
+@options.configured("export")
 def export(
+    invocation: options.Invocation,
     arch: options.Arch = None,
     budget: options.BudgetName = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="The ONNX file, which is always written.")] = False,
-    precision: Annotated[
-        list[str] | None,
-        typer.Option("--precision", help="Files to write beside the network's own precision: fp16, int8."),
-    ] = None,
-    static: Annotated[
-        bool | None, typer.Option("--static", help="Files for exactly --batch images, not for any number.")
-    ] = None,
-    engine: Annotated[
-        bool | None, typer.Option("--engine", help="TensorRT engines too, for the GPU of this machine.")
-    ] = None,
-    sm: Annotated[
-        list[str] | None,
-        typer.Option("--sm", help="Engines for this compute capability, as 86; needs no GPU. Several: --sm 86,89."),
-    ] = None,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    device: options.Device = None,
-    estimate: options.Estimate = None,
-    backend: options.Backend = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    db: options.Db = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    config: options.ConfigFile = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", hidden=True, help="No effect: the ONNX file is always written.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """Export the retrained winner as ONNX, prove that it computes what torch does, and measure it.
+    """Export the retrained winner as ONNX, verify it against torch, and measure it.
 
-    Exit code 0: it does, within the budget. 1: it does not, or is over the budget; nothing is written.
+    Exit code 0: it computes the same and is within its budget. 1: it does not, or is over the budget; nothing is
+    written.
     """
-    from toolchain.config import load_config
     from toolchain.export.pipeline import export as run_export
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.runs import open_run, run_of
@@ -57,26 +33,8 @@ def export(
     from toolchain.training.stages import prepare_torch
     from toolchain.units import format_ms
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        run=run,
-        runs=runs,
-        profile__device=device,
-        profile__estimate=estimate,
-        profile__backend=backend,
-        profile__batch=batch,
-        profile__threads=threads,
-        profile__db=db,
-        export__precision=precision,
-        export__static=static,
-        export__engine=engine,
-        export__sm=sm,
-    )
-    settings = load_config(config, given)
+    options.require_one(arch, budget)
+    settings = invocation.config
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
@@ -103,7 +61,7 @@ def export(
             **{name: _engine_line(name, manifest) for name in manifest.engines},
         },
     )
-    console.say(f"Next: nastool check --run {settings.run}")
+    console.say(f"Next: {invocation.hint('check')}")
 
 
 def _line(name: str, manifest: "Manifest") -> str:

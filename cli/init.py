@@ -9,17 +9,17 @@ from cli import console
 
 def init(
     preset: Annotated[
-        str, typer.Option("--preset", help="quick (minutes on a CPU) or imagenet (the paper's).")
+        str, typer.Option("--preset", help="Settings to write: quick (minutes on a CPU) or imagenet (the paper's).")
     ] = "quick",
-    force: Annotated[bool, typer.Option("--force", help="Replace the nastool.toml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing nastool.toml.")] = False,
 ) -> None:
-    """Write nastool.toml, with a word on every line of it."""
+    """Write a nastool.toml with a comment on every line."""
     from toolchain.config import FILE, preset_text
     from toolchain.errors import BadConfig
     from toolchain.files import write_bytes
 
     text = preset_text(preset)
     if FILE.exists() and not force:
-        raise BadConfig(f"{FILE} is there already. Type nastool init --force to replace it")
+        raise BadConfig(f"{FILE} exists. Run nastool init --force to overwrite it")
     write_bytes(FILE, text.encode())
     console.say(f"wrote {FILE} ({preset}). Next: nastool profile")

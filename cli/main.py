@@ -1,9 +1,7 @@
-"""`nastool`: one function a command, errors without tracebacks, exit codes that mean something."""
+"""`nastool`: the commands, and how each of them ends: errors without tracebacks, documented exit codes."""
 
-import errno
 import os
 import sys
-from typing import NoReturn
 
 # Two OpenMP threads that spin for each other are many times slower than one on a busy machine. Must be set
 # before torch loads the library.
@@ -21,22 +19,24 @@ from cli import (
     doctor,
     export,
     init,
+    interrupts,
     profile,
     quickstart,
     rank,
     retrain,
     search,
     space,
+    streams,
     train,
 )
-from toolchain.errors import ON_PURPOSE, RankLost, exit_code
+from cli.arguments import Command
+from toolchain.errors import ON_PURPOSE, RankLost, exit_code, input_error
 from toolchain.parallel.launcher import leave_word
 from toolchain.parallel.ranks import end_rank, end_with_launcher, require_sound
 
-# What a library meets in a folder that we did not choose ends with a hint as well; all else is a bug of ours.
-TROUBLE_WITH_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
-
-INTERRUPTED = 130
+USER_ERROR = 2
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+REPORT = "This is a bug in nastool. Report it with the traceback above and the output of nastool doctor."
 
 commands = typer.Typer(
     name="nastool",
@@ -45,51 +45,76 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-commands.command("quickstart")(quickstart.quickstart)
-commands.command("init")(init.init)
-commands.command("doctor")(doctor.doctor)
-commands.command("devices")(devices.devices)
-commands.command("profile")(profile.profile)
-commands.command("train")(train.train)
-commands.command("search")(search.search)
-commands.command("retrain")(retrain.retrain)
-commands.command("export")(export.export)
-commands.command("check")(check.check)
-commands.command("rank")(rank.rank)
-commands.command("bench")(bench.bench)
-commands.command("cost")(cost.cost)
-commands.command("space")(space.space)
+commands.command("quickstart", cls=Command)(quickstart.quickstart)
+commands.command("init", cls=Command)(init.init)
+commands.command("doctor", cls=Command)(doctor.doctor)
+commands.command("devices", cls=Command)(devices.devices)
+commands.command("profile", cls=Command)(profile.profile)
+commands.command("train", cls=Command)(train.train)
+commands.command("search", cls=Command)(search.search)
+commands.command("retrain", cls=Command)(retrain.retrain)
+commands.command("export", cls=Command)(export.export)
+commands.command("check", cls=Command)(check.check)
+commands.command("rank", cls=Command)(rank.rank)
+commands.command("bench", cls=Command)(bench.bench)
+commands.command("cost", cls=Command)(cost.cost)
+commands.command("space", cls=Command)(space.space)
 commands.add_typer(db.app, name="db")
 
 
 def app() -> None:
-    """Run the command line."""
+    """Run the command line and exit with its code."""
+    with streams.guarded(), interrupts.handled(_say_stopped):
+        code = _run()
+        if code == 0:
+            end_rank()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         require_sound()
         end_with_launcher()
-        commands()
+        code = _run_command()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _stopped()
+    except streams.AnswerLost as problem:
+        return BROKEN_PIPE if problem.is_broken_pipe else _fail(str(problem), USER_ERROR)
     except ON_PURPOSE as problem:
-        _end(str(problem), exit_code(problem), lost=isinstance(problem, RankLost))
-    except OSError as problem:
-        if problem.errno not in TROUBLE_WITH_THE_DISK:
-            raise
-        _end(
-            f"can't write {problem.filename or 'a file'}: {problem.strerror}. Free some space or make the folder "
-            f"writable (TMPDIR names the one for temporary files), and type the same again: nothing is lost",
-            exit_code=2,
-        )
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer turns Ctrl-C into this
-            console.error("stopped. Nothing is lost: type the same again to go on")
-        if not ended.code:
-            end_rank()
+        return _fail(str(problem), exit_code(problem), lost=isinstance(problem, RankLost))
+    except Exception as problem:
+        if text := input_error(problem):
+            return _fail(text, USER_ERROR)
+        problem.add_note(REPORT)
         raise
 
 
-def _end(text: str, exit_code: int, lost: bool = False) -> NoReturn:
+def _run_command() -> int:
+    try:
+        commands()
+    except SystemExit as ended:
+        if ended.code == interrupts.INTERRUPTED:  # typer turns Ctrl-C into this
+            return _stopped()
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _fail(text: str, code: int, lost: bool = False) -> int:
     console.error(text)
-    leave_word(text, exit_code, lost)
-    sys.exit(exit_code)
+    leave_word(text, code, lost)
+    return code
+
+
+def _stopped() -> int:
+    _say_stopped()
+    interrupts.end_silently()
+    return interrupts.INTERRUPTED
+
+
+def _say_stopped() -> None:
+    console.error("stopped. Nothing is lost: run the same command again to continue")
 
 
 if __name__ == "__main__":

@@ -1,105 +1,395 @@
-"""The options that several commands share."""
+"""The flags of all commands: each one is declared once, with the configuration key that it sets."""
 
+import inspect
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toolchain.parallel.ranks import world
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Configuration; ./nastool.toml if there is one.")]
-Run = Annotated[str | None, typer.Option("--run", help="Name of the run.", rich_help_panel="Run")]
-Runs = Annotated[Path | None, typer.Option("--runs", help="Folder that runs are kept in.", rich_help_panel="Run")]
-Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same run.", rich_help_panel="Run")]
-Space = Annotated[
-    str | None,
-    typer.Option("--space", help="Search space, as shufflenet_v2 or shufflenet_v2_quick:classes=37."),
-]
-FixOps = Annotated[
-    str | None,
-    typer.Option("--fix-ops", help="Search the widths alone: the ops of this architecture, or of a best.json."),
-]
-Widths = Annotated[str | None, typer.Option("--widths", help="Mid channels to choose from, as multiples: 0.6-0.8-1.0.")]
-Data = Annotated[str | None, typer.Option("--data", help="digits, fashion-mnist, folder:PATH or wds:SHARDS.")]
-Holdout = Annotated[
-    int | None,
-    typer.Option("--holdout-per-class", help="Training images a class that candidates are scored on."),
-]
-Arch = Annotated[str | None, typer.Option("--arch", help="This architecture, and not the search's winner.")]
-Recipe = Annotated[str | None, typer.Option("--recipe", help="How to train: imagenet (the paper's) or quick.")]
-Epochs = Annotated[float | None, typer.Option("--epochs", help="Passes over the training images.")]
-Latency = Annotated[
-    list[str] | None,
-    typer.Option("--latency", help="The most a batch may take: 17ms. Several, or 13ms..22ms: several budgets."),
-]
-Macs = Annotated[list[str] | None, typer.Option("--macs", help="The most multiply-adds an image may take: 330M.")]
-Params = Annotated[list[str] | None, typer.Option("--params", help="The most parameters: 3.4M.")]
-BitOps = Annotated[
-    list[str] | None, typer.Option("--bitops", help="The most MACs x weight bits x activation bits: 6.32Gi.")
-]
-WeightBits = Annotated[list[str] | None, typer.Option("--weight-bits", help="The most bits of packed weights: 27M.")]
-BudgetName = Annotated[
-    str | None, typer.Option("--budget", help="The winner of this budget, as latency_17ms; else of the last one.")
-]
-Device = Annotated[str | None, typer.Option("--device", help="What to measure on; `nastool doctor` lists it.")]
-Backend = Annotated[str | None, typer.Option("--backend", help="The runtime to measure with.")]
-Estimate = Annotated[
-    bool | None,
-    typer.Option("--estimate", help="Of a device that isn't here, from its known rates; nothing is measured."),
-]
-TargetId = Annotated[
-    str | None,
-    typer.Option("--target", help="Use the recorded latencies of this target (an id from `nastool db list`)."),
-]
-Precision = Annotated[str | None, typer.Option("--precision", help="What networks are timed in: fp32 or fp16.")]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Images a batch that a latency is for.")]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the runtime that is timed.")]
-Db = Annotated[
-    str | None,
-    typer.Option("--db", help="The table of measured latencies: a file, or postgresql+psycopg://user@host/database."),
-]
+if TYPE_CHECKING:
+    from toolchain.config import Config
+
+Values = list[str]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag that sets a key of the configuration."""
+
+    key: str  # search.latency
+    help: str
+    type: Any = str
+    panel: str | None = None
+    names: str = ""  # --quiet-timeout, where it is not the last part of the key; --race/--no-race
+
+    @property
+    def declaration(self) -> str:
+        return self.names or "--" + self.key.rpartition(".")[2].replace("_", "-")
+
+    @property
+    def name(self) -> str:
+        return self.declaration.partition("/")[0]
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """The flag as a parameter of a typer command."""
+        option = typer.Option(self.declaration, help=self.help, rich_help_panel=self.panel)
+        return inspect.Parameter(
+            self.key.rpartition(".")[2],
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[self.type | None, option],
+        )
+
+    def words(self, config: "Config") -> list[str]:
+        """The flag with its value in `config`, as words of a command line."""
+        value = self.value(config)
+        if value is None or value == ():
+            return []
+        if isinstance(value, bool):
+            yes, _, no = self.declaration.partition("/")
+            return [yes] if value else [no] if no else []
+        values = value if isinstance(value, tuple) else (value,)
+        return [word for one in values for word in (self.name, _text(one, self.key))]
+
+    def value(self, config: "Config") -> Any:
+        """The value of the flag's key in `config`."""
+        value: Any = config
+        for part in self.key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
+        return value
+
+
+def _text(value: object, key: str) -> str:
+    if key == "profile.db":
+        from latency_db.where import shown
+
+        return shown(str(value))  # a hint is copied and shared: no password in it
+    return f"{value:g}s" if key.endswith("_s") else str(value)
+
+
+SPACE = (
+    Flag("space", "Search space, e.g. shufflenet_v2 or shufflenet_v2_quick:classes=37.", panel="Search space"),
+    Flag(
+        "fixed_ops",
+        "Search widths only, with the ops of this architecture or best.json.",
+        panel="Search space",
+    ),
+    Flag("widths", "Mid-channel multipliers to choose from, e.g. 0.6-0.8-1.0.", panel="Search space"),
+)
+DATA = (
+    Flag("data", "Data set: digits, fashion-mnist, folder:PATH or wds:SHARDS.", panel="Data"),
+    Flag("holdout_per_class", "Training images per class held out to score candidates.", int, panel="Data"),
+)
+LIMITS = (
+    Flag(
+        "search.latency",
+        "Maximum latency of a batch, e.g. 17ms. Repeat the flag or give a range (13ms..22ms) for several budgets.",
+        Values,
+        panel="Limits",
+    ),
+    Flag("search.macs", "Maximum multiply-adds per image, e.g. 330M.", Values, panel="Limits"),
+    Flag("search.params", "Maximum number of parameters, e.g. 3.4M.", Values, panel="Limits"),
+    Flag("search.bitops", "Maximum MACs x weight bits x activation bits, e.g. 6.32Gi.", Values, panel="Limits"),
+    Flag("search.weight_bits", "Maximum bits of packed weights, e.g. 27M.", Values, panel="Limits"),
+)
+DEVICE = Flag("profile.device", "Device to measure on; nastool doctor lists the attached ones.", panel="Target")
+BACKEND = Flag("profile.backend", "Runtime to measure with, e.g. onnxruntime or tensorrt.", panel="Target")
+BATCH = Flag("profile.batch", "Batch size that latencies are measured for.", int, panel="Target")
+THREADS = Flag("profile.threads", "Number of threads of the measured runtime.", int, panel="Target")
+PRECISION = Flag("profile.precision", "Precision that networks are timed in: fp32, fp16 or int8.", panel="Target")
+DB = Flag("profile.db", "Latency table: a file, or postgresql+psycopg://user@host/database.", panel="Target")
+ESTIMATE = Flag(
+    "profile.estimate", "Estimate latency for a device that is not attached, from its peak rates.", bool, panel="Target"
+)
+TARGET_ID = Flag(
+    "profile.target", "Use the recorded latencies of this target (an id from nastool db list).", panel="Target"
+)
+TARGET = (DEVICE, BACKEND, PRECISION, BATCH, THREADS, DB, ESTIMATE)
+RECORDED_TARGET = (*TARGET, TARGET_ID)
+FILE_TARGET = (DEVICE, BACKEND, BATCH, THREADS, DB)  # the precision is the file's own
+SUPERNET = (
+    Flag("train.recipe", "Training recipe: imagenet (the paper's) or quick.", panel="Training"),
+    Flag("train.changes.epochs", "Number of passes over the training images.", float, panel="Training"),
+)
+STANDALONE = (
+    Flag("retrain.recipe", "Training recipe: imagenet (the paper's) or quick.", panel="Training"),
+    Flag("retrain.changes.epochs", "Number of passes over the training images.", float, panel="Training"),
+)
+RUNS = Flag("runs", "Folder of all runs.", Path, panel="Run")
+RUN = (Flag("run", "Name of the run.", panel="Run"), RUNS)
+SEED = Flag("seed", "Seed of all random numbers.", int, panel="Run")
+
+FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
+    {
+        "quickstart": (
+            Flag("data", "Data set: digits or fashion-mnist. Default: fashion-mnist if available."),
+            RUNS,
+            DB,
+        ),
+        "doctor": (DB,),
+        "devices": (DB,),
+        "profile": (
+            Flag("profile.rounds", "How often each block variant is timed.", int),
+            Flag("profile.networks", "Number of whole networks timed to calibrate the latency model; 0: none.", int),
+            Flag(
+                "profile.quiet_timeout_s",
+                "Maximum total wait for a busy machine to become idle, e.g. 60s.",
+                names="--quiet-timeout",
+            ),
+            *SPACE,
+            *TARGET,
+            SEED,
+        ),
+        "train": (
+            *SPACE,
+            *DATA,
+            *SUPERNET,
+            Flag(
+                "train.sampler",
+                "Path sampling: constraint (uniform constraint sampling, the paper's), balanced or uniform.",
+                panel="Training",
+            ),
+            Flag(
+                "train.start_from",
+                "Start from torchvision's ResNet-18 or -34 weights in this file.",
+                Path,
+                panel="Training",
+                names="--from",
+            ),
+            *RUN,
+            SEED,
+        ),
+        "search": (
+            *LIMITS,
+            Flag("search.population", "Population size (P in Algorithm 1).", int),
+            Flag("search.generations", "Number of generations (T in Algorithm 1).", int),
+            Flag(
+                "search.random_search",
+                "Also run random search with the same number of evaluations, for comparison.",
+                bool,
+                names="--random-search/--no-random-search",
+            ),
+            Flag(
+                "search.race",
+                "Stop scoring candidates early that are clearly worse (error rate: search.race_error).",
+                bool,
+                names="--race/--no-race",
+            ),
+            *SPACE,
+            *DATA,
+            *SUPERNET,
+            *RECORDED_TARGET,
+            *RUN,
+            SEED,
+        ),
+        "retrain": (*SPACE, *DATA, *STANDALONE, *RUN, SEED),
+        "export": (
+            Flag("export.precision", "Additional precisions to export: fp16, int8.", Values),
+            Flag("export.static", "Export for exactly --batch images instead of any number.", bool),
+            Flag("export.engine", "Also build a TensorRT engine for the GPU of this machine.", bool),
+            Flag(
+                "export.sm",
+                "Also build engines for these compute capabilities, e.g. 86,89. Needs no GPU.",
+                Values,
+            ),
+            *SPACE,
+            *DATA,
+            *FILE_TARGET,
+            ESTIMATE,
+            *RUN,
+        ),
+        "check": (
+            Flag("check.max_regression", "Maximum allowed slowdown against the baseline, e.g. 5%."),
+            Flag("check.confidence", "Confidence of a verdict, e.g. 99%. A higher one takes more rounds."),
+            Flag(
+                "check.max_seconds",
+                "Time limit in seconds; the verdict is returned even if it is inconclusive.",
+                float,
+            ),
+            Flag("check.on_inconclusive", "Action when the result is inconclusive: fail (exit code 3), warn or pass."),
+            *FILE_TARGET,
+            *RUN,
+        ),
+        "rank": (*SPACE, *DATA, *STANDALONE, *RUN, SEED),
+        "bench": (
+            Flag("check.confidence", "Confidence of the intervals, e.g. 99%."),
+            DEVICE,
+            PRECISION,
+            BATCH,
+            THREADS,
+            *SPACE,
+            *DATA,
+            SUPERNET[0],
+            RUNS,
+        ),
+        "cost": (*SPACE, *RECORDED_TARGET, *RUN),
+        "space": (*LIMITS, *SPACE, *RECORDED_TARGET),
+        "db": (DB,),
+        "db fit": (
+            *SPACE,
+            Flag("profile.device", "Device that the networks were measured on, e.g. titanxp.", panel="Target"),
+            BATCH,
+            DB,
+        ),
+    }
+)
+
 Nproc = Annotated[
     int | None,
-    typer.Option("--nproc", min=1, help="Processes on this machine, one a GPU.", rich_help_panel="Run"),
+    typer.Option("--nproc", min=1, help="Number of processes on this machine, one per GPU.", rich_help_panel="Run"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", help="Architecture instead of the winner: choice keys, indices, or a best.json."),
+]
+BudgetName = Annotated[
+    str | None, typer.Option("--budget", help="Winner of this budget, e.g. latency_17ms. Default: of the last search.")
+]
+LAST = ("nproc", "json")  # in a command's help
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Option("--config", help="Configuration file. Default: nastool.toml if it exists.")
+    ],
+)
 
 
-def flags(**given: Any) -> dict[str, Any]:
-    """The options that were given, by their place in the configuration: `search__latency` is search.latency."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
-    return {key.replace("__", "."): value for key, value in values.items() if value not in (None, [])}
+@dataclass(frozen=True)
+class Invocation:
+    """A command's configuration, and what `hint` needs to write the command that follows it.
+
+    `base` is the configuration without flags: of `file`, or of nastool.toml. `given` are the keys that flags set.
+    """
+
+    config: "Config"
+    base: "Config"
+    given: frozenset[str]
+    file: Path | None = None
+
+    def hint(self, command: str, *words: str) -> str:
+        """`nastool COMMAND WORDS` with the flags it needs to continue this command's work; it can be run verbatim."""
+        config = [] if self.file is None else ["--config", str(self.file)]
+        differing = [
+            word
+            for flag in FLAGS[command]
+            if flag.value(self.config) != flag.value(self.base)
+            for word in flag.words(self.config)
+        ]
+        return " ".join(["nastool", command, *map(quote, (*words, *config, *differing))])
+
+    @property
+    def gives_space(self) -> bool:
+        """Whether a flag of the command line names the space."""
+        return any(flag.key in self.given for flag in SPACE)
+
+    def with_backend(self, backend: str) -> "Invocation":
+        """The same with another backend."""
+        profile = self.config.profile.model_copy(update={"backend": backend})
+        return replace(self, config=self.config.model_copy(update={"profile": profile}))
+
+    def with_profile_of_run(self) -> "Invocation":
+        """The target of the run's last search, for a command that has no flags for it."""
+        from toolchain.config import load_config
+        from toolchain.errors import BadConfig
+        from toolchain.runs import run_of
+
+        stored = run_of(self.config).config
+        try:
+            profile = load_config(stored, {}).profile if stored.exists() else self.config.profile
+        except BadConfig:
+            return self
+        return replace(self, config=self.config.model_copy(update={"profile": profile}))
 
 
-def again(
-    space: str | None,
-    fixed_ops: str | None,
-    widths: str | None,
-    data: str | None,
-    holdout_per_class: int | None,
-    runs: Path | None,
-    config: Path | None,
-) -> str:
-    """The flags that the next command needs as well, as they can be typed: ` --data digits`."""
-    given = {
-        "--config": config,
-        "--space": space,
-        "--fix-ops": fixed_ops,
-        "--widths": widths,
-        "--data": data,
-        "--holdout-per-class": holdout_per_class,
-        "--runs": runs,
-    }
-    return "".join(f" {flag} {quote(str(value))}" for flag, value in given.items() if value is not None)
+def configured(command: str, preset: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command its flags of `FLAGS`; it is called with the `Invocation` that they make.
+
+    Args:
+        preset: the configuration in place of --config and nastool.toml.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        flags = FLAGS[command]
+
+        def run(**values: Any) -> None:
+            file = values.pop("config", None)
+            given = {flag: values.pop(flag.parameter.name) for flag in flags}
+            function(_resolve(given, file, preset), **values)
+
+        parameters = [*(flag.parameter for flag in flags), *([] if preset else [_CONFIG])]
+        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        keywords.sort(key=lambda parameter: parameter.name in LAST)
+        first = sum(parameter.name not in LAST for parameter in keywords)
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*keywords[:first], *parameters, *keywords[first:]]
+        )
+        run.__doc__, run.__name__ = function.__doc__, function.__name__
+        return run
+
+    return decorate
+
+
+def _resolve(flags: Mapping[Flag, Any], file: Path | None, preset: str | None) -> Invocation:
+    """The configuration of a preset, `file` or nastool.toml, overridden by the flags that have a value.
+
+    Raises:
+        BadConfig: a key or a value is invalid.
+    """
+    from toolchain.config import load_config, parse_config, preset_text
+
+    given = {flag.key: _value(flag, value) for flag, value in flags.items() if value is not None and value != []}
+    labels = {flag.key: flag.name for flag in flags}
+    if preset is not None:
+        config, base = (parse_config(preset_text(preset), values, f"preset {preset}", labels) for values in (given, {}))
+    else:
+        config, base = (load_config(file, values, labels) for values in (given, {}))
+    return Invocation(config, base, frozenset(given), file)
+
+
+def _value(flag: Flag, value: Any) -> Any:
+    if flag.key.endswith("_s"):
+        from toolchain.units import parse_seconds
+
+        return parse_seconds(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def in_processes(nproc: int | None) -> bool:
-    """Do what was typed in `nproc` processes, if it is more than one and this is not one of them already."""
+    """Run this command in `nproc` processes, if it is more than one and this is not one of them already."""
     if nproc is None or nproc == 1 or world() > 1:
         return False
     from toolchain.parallel.launcher import launch
 
     launch(sys.argv[1:], nproc)
     return True
+
+
+def require_one(arch: str | None, budget: str | None) -> None:
+    """Refuse two architectures at once.
+
+    Raises:
+        BadConfig: both --arch and --budget are given.
+    """
+    from toolchain.errors import BadConfig
+
+    if arch is not None and budget is not None:
+        raise BadConfig("--arch and --budget name an architecture each. Give one of them")
+
+
+def selected(arch: str | None, budget: str | None) -> tuple[str, ...]:
+    """--arch or --budget, as the next command needs it for the same architecture."""
+    if arch is not None:
+        return ("--arch", arch)
+    return () if budget is None else ("--budget", budget)

@@ -1,66 +1,23 @@
-"""`nastool profile`: measure the parts of a space on this device."""
-
-from typing import Annotated
-
-import typer
+"""`nastool profile`: measure the block variants of a space on a target."""
 
 from cli import console, options
 
 
-def profile(
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    device: options.Device = None,
-    estimate: options.Estimate = None,
-    backend: options.Backend = None,
-    precision: options.Precision = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", help="How often each part is timed.")] = None,
-    networks: Annotated[
-        int | None, typer.Option("--networks", help="Whole networks timed as well; 0: the sum is not calibrated.")
-    ] = None,
-    quiet_timeout: Annotated[
-        str | None, typer.Option("--quiet-timeout", help="Longest wait, in all, for a busy machine: 60s.")
-    ] = None,
-    db: options.Db = None,
-    seed: options.Seed = None,
-    config: options.ConfigFile = None,
-    json: options.Json = False,
-) -> None:
-    """Benchmark every distinct choice block, the stem and the head, into the latency table.
+@options.configured("profile")
+def profile(invocation: options.Invocation, json: options.Json = False) -> None:
+    """Measure every block variant, the stem and the head, and store their latencies in the table.
 
-    Whole networks are timed as well, and the sum of the parts is calibrated on them.
-    With --estimate, nothing is measured: the rows of a device that isn't here are computed from its known rates, and
-    nothing is calibrated.
-    Parts whose times can't be trusted are timed again, and marked where that doesn't help.
-    Killed, the same command goes on with the round that it was in.
+    Whole networks are measured as well, to calibrate the latency model. Records that stay noisy are measured again
+    and marked. With --estimate, latencies are computed from the device's peak rates: nothing is measured or
+    calibrated. Resumes from the current round when rerun.
     """
-    from toolchain.config import load_config
     from toolchain.costs.latency import latency_model, network_prefix
     from toolchain.measuring.rates import rates_of
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.profiling.profiler import profile as run_profile
-    from toolchain.units import parse_seconds
+    from toolchain.search.budget import middle_latency_ms
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        seed=seed,
-        profile__device=device,
-        profile__estimate=estimate,
-        profile__backend=backend,
-        profile__precision=precision,
-        profile__batch=batch,
-        profile__threads=threads,
-        profile__rounds=rounds,
-        profile__networks=networks,
-        profile__quiet_timeout_s=None if quiet_timeout is None else parse_seconds(quiet_timeout),
-        profile__db=db,
-    )
-    settings = load_config(config, given)
+    settings = invocation.config
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
@@ -89,7 +46,7 @@ def profile(
     console.answer_table(
         f"{'estimate, nothing was measured: ' if target.estimate else ''}{family}... on {target.device_model}, "
         f"{target.backend} {target.backend_version}, {target.precision}, batch {target.batch}{runs_on}, in ms",
-        ("part", "latency", "median", "min", "p90", "MAD", "n"),
+        ("variant", "latency", "median", "min", "p90", "MAD", "n"),
         [
             (
                 key.removeprefix(family),
@@ -102,20 +59,16 @@ def profile(
     )
     if unstable:
         named = ", ".join(f"{key} ({why})" for key, why in unstable.items())
-        console.say(f"warning: unstable (! in the table): {named}. Type the same command again on a quieter machine")
+        console.say(f"warning: unstable (! in the table): {named}. Run the command again when the machine is idle")
     if target.estimate:
-        asked = settings.profile
         console.say(
-            f"ESTIMATE: a network's latency is the sum of these. How far that is from the device is not known here; "
-            f"its rates are {rates_of(asked.device).source}"
+            f"ESTIMATE: the latency of a network is the sum of these. The error against the device is not known; its "
+            f"rates are {rates_of(settings.profile.device).source}"
         )
-        console.say(
-            f"{len(rows)} parts in {profiled.db}. Next: nastool train, then nastool search --device {asked.device} "
-            f"--estimate --batch {asked.batch} --latency ..."
-        )
-        return
-    console.say(f"a network's latency is the {calibration}")
-    console.say(
-        f"{len(rows)} parts and {len(whole)} whole networks in {profiled.db}. "
-        f"Next: nastool train, then nastool search --latency ..."
-    )
+    else:
+        console.say(f"the latency of a network is the {calibration}")
+    networks = "" if target.estimate else f" and {len(whole)} whole networks"
+    console.say(f"{len(rows)} block variants{networks} in {profiled.db}")
+    limit = ("--latency", f"{middle_latency_ms(chosen_space, profiled.table, settings.seed):g}ms")
+    console.say(f"Next: {invocation.hint('train')}")
+    console.say(f"then: {invocation.hint('search', *limit)}")

@@ -1,8 +1,6 @@
 """`nastool quickstart`: the main job on real data, from nothing to a checked file."""
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from cli import console, options
 
@@ -10,20 +8,14 @@ if TYPE_CHECKING:
     from toolchain.config import Config
 
 
-def quickstart(
-    data: Annotated[
-        str | None, typer.Option("--data", help="digits or fashion-mnist; the latter where it can be had.")
-    ] = None,
-    runs: options.Runs = None,
-    db: options.Db = None,
-    json: options.Json = False,
-) -> None:
+@options.configured("quickstart", preset="quick")
+def quickstart(invocation: options.Invocation, json: options.Json = False) -> None:
     """Profile, train, search under a latency budget, retrain, export and check, in a few minutes on a CPU."""
-    from toolchain.config import parse_config, preset_text
     from toolchain.training.stages import prepare_torch
 
-    given = options.flags(data=data or _data_at_hand(), runs=runs, run="quickstart", profile__db=db)
-    settings = parse_config(preset_text("quick"), given, "the quick preset")
+    settings = invocation.config.model_copy(update={"run": "quickstart"})
+    if "data" not in invocation.given:
+        settings = settings.model_copy(update={"data": _data_at_hand()})
     prepare_torch(settings)
     found = _whole_job(settings)
     if json:

@@ -11,24 +11,17 @@ if TYPE_CHECKING:
     from toolchain.ranking.results import RankResult
 
 
+@options.configured("rank")
 def rank(
-    networks: Annotated[int, typer.Option("--networks", help="Networks that are scored and trained.")] = 20,
-    repeats: Annotated[int, typer.Option("--repeats", help="Trainings of each, with other seeds.")] = 1,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    seed: options.Seed = None,
-    config: options.ConfigFile = None,
+    invocation: options.Invocation,
+    networks: Annotated[int, typer.Option("--networks", help="Number of networks to score and train.")] = 20,
+    repeats: Annotated[int, typer.Option("--repeats", help="Trainings per network, each with another seed.")] = 1,
     json: options.Json = False,
 ) -> None:
-    """Compare inherited scores with those of networks trained from scratch. Killed, the same command goes on."""
-    from toolchain.config import load_config
+    """Compare inherited accuracies with those of networks trained from scratch.
+
+    Resumes from its last checkpoint when rerun.
+    """
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.ranking.rank import check_request
     from toolchain.ranking.rank import rank as run_rank
@@ -37,19 +30,7 @@ def rank(
     from toolchain.training.recipe import load_recipe
     from toolchain.training.stages import prepare_torch
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        run=run,
-        runs=runs,
-        seed=seed,
-        retrain__recipe=recipe,
-        retrain__changes__epochs=epochs,
-    )
-    settings = load_config(config, given)
+    settings = invocation.with_profile_of_run().config
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     check_request(networks, repeats, chosen_space)

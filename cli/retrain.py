@@ -3,25 +3,18 @@
 from cli import console, options
 
 
+@options.configured("retrain")
 def retrain(
+    invocation: options.Invocation,
     arch: options.Arch = None,
     budget: options.BudgetName = None,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    seed: options.Seed = None,
-    config: options.ConfigFile = None,
     nproc: options.Nproc = None,
     json: options.Json = False,
 ) -> None:
-    """Train the winner from scratch and test it, once. Killed, the same command goes on."""
-    from toolchain.config import load_config
+    """Train the winner from scratch and test it once.
+
+    Resumes from its last checkpoint when rerun.
+    """
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run, run_of
@@ -32,22 +25,11 @@ def retrain(
     from toolchain.training.stages import prepare_torch
     from toolchain.training.stages import retrain as run_retrain
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        run=run,
-        runs=runs,
-        seed=seed,
-        retrain__recipe=recipe,
-        retrain__changes__epochs=epochs,
-    )
-    settings = load_config(config, given)
+    options.require_one(arch, budget)
+    invocation = invocation.with_profile_of_run()
+    settings = invocation.config
     if options.in_processes(nproc):
         return
-    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
@@ -75,4 +57,4 @@ def retrain(
             "weights": folder.retrain(winner) / "best.pt",
         },
     )
-    console.say(f"Next: nastool export --run {settings.run}{again}")
+    console.say(f"Next: {invocation.hint('export', *options.selected(arch, budget))}")

@@ -1,12 +1,11 @@
-"""`nastool search`: find the most accurate architecture that fits."""
+"""`nastool search`: find the most accurate architecture within limits."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cli import console, options
 
 if TYPE_CHECKING:
+    from toolchain.config import Config
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
     from toolchain.search.plan import SearchPlan
@@ -14,48 +13,12 @@ if TYPE_CHECKING:
     from toolchain.search.winner import Latencies, Winner
 
 
-def search(
-    latency: options.Latency = None,
-    macs: options.Macs = None,
-    params: options.Params = None,
-    bitops: options.BitOps = None,
-    weight_bits: options.WeightBits = None,
-    population: Annotated[int | None, typer.Option("--population", help="Algorithm 1: P.")] = None,
-    generations: Annotated[int | None, typer.Option("--generations", help="Algorithm 1: T.")] = None,
-    baseline: Annotated[
-        bool | None, typer.Option("--baseline/--no-baseline", help="Also run random search, for comparison.")
-    ] = None,
-    race: Annotated[
-        bool | None,
-        typer.Option("--race/--no-race", help="Stop candidates early that have clearly lost (search.race_error)."),
-    ] = None,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    device: options.Device = None,
-    estimate: options.Estimate = None,
-    target: options.TargetId = None,
-    backend: options.Backend = None,
-    precision: options.Precision = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    db: options.Db = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    seed: options.Seed = None,
-    config: options.ConfigFile = None,
-    nproc: options.Nproc = None,
-    json: options.Json = False,
-) -> None:
-    """Search by evolution under hard limits; the winner is compiled whole and measured.
+@options.configured("search")
+def search(invocation: options.Invocation, nproc: options.Nproc = None, json: options.Json = False) -> None:
+    """Search by evolution for the most accurate network within hard limits.
 
-    Killed, the same command goes on from its journal and ends with the same result.
+    The winner is compiled and measured as a whole. Resumes from its journal when rerun, with the same result.
     """
-    from toolchain.config import load_config
     from toolchain.errors import BudgetInfeasible
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
@@ -66,39 +29,10 @@ def search(
     from toolchain.training.precision import compute_device
     from toolchain.training.stages import prepare_torch
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        run=run,
-        runs=runs,
-        seed=seed,
-        train__recipe=recipe,
-        train__changes__epochs=epochs,
-        profile__device=device,
-        profile__estimate=estimate,
-        profile__target=target,
-        profile__backend=backend,
-        profile__precision=precision,
-        profile__batch=batch,
-        profile__threads=threads,
-        profile__db=db,
-        search__latency=latency,
-        search__macs=macs,
-        search__params=params,
-        search__bitops=bitops,
-        search__weight_bits=weight_bits,
-        search__population=population,
-        search__generations=generations,
-        search__random_search=baseline,
-        search__race=race,
-    )
-    settings = load_config(config, given)
+    settings = invocation.config
+    _require_limit(settings)
     if options.in_processes(nproc):
         return
-    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     plan = plan_search(settings, chosen_space)
@@ -124,7 +58,20 @@ def search(
         console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
     if searched.unmet:
         raise BudgetInfeasible("; ".join(searched.unmet))
-    console.say(f"Next: nastool retrain --run {settings.run}{again}" + (" --budget ..." if several else ""))
+    for name in searched.winners:
+        console.say(f"Next: {invocation.hint('retrain', *(('--budget', name) if several else ()))}")
+
+
+def _require_limit(config: "Config") -> None:
+    """A search without limits would return the largest network and replace the winner of the last search.
+
+    Raises:
+        BadConfig: neither a flag nor nastool.toml has a limit.
+    """
+    from toolchain.errors import BadConfig
+
+    if not any(flag.value(config) for flag in options.LIMITS):
+        raise BadConfig("a search needs a limit. Give --latency, --macs, --params, --bitops or --weight-bits")
 
 
 def _several_as_json(searched: "SearchResult") -> dict[str, object]:

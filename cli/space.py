@@ -16,56 +16,19 @@ MOST_WRITTEN_OUT = 10**15
 BAR_WIDTH = 32
 
 
-def space(
-    latency: options.Latency = None,
-    macs: options.Macs = None,
-    params: options.Params = None,
-    bitops: options.BitOps = None,
-    weight_bits: options.WeightBits = None,
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    device: options.Device = None,
-    estimate: options.Estimate = None,
-    target: options.TargetId = None,
-    backend: options.Backend = None,
-    precision: options.Precision = None,
-    batch: options.BatchSize = None,
-    threads: options.Threads = None,
-    db: options.Db = None,
-    config: options.ConfigFile = None,
-    json: options.Json = False,
-) -> None:
-    """Show a search space: its blocks, size and costs, and how much of it fits the limits.
+@options.configured("space")
+def space(invocation: options.Invocation, json: options.Json = False) -> None:
+    """Show a search space: its blocks, size and costs, and how many architectures fit the limits.
 
-    Nothing is trained or measured. Choices that are drawn more often than others are shown as well: among what
-    fits, and in the uniform constraint sampling that a supernet can be trained with.
+    Nothing is trained or measured. Also shows how often each choice occurs: among the architectures that fit, and in
+    uniform constraint sampling.
     """
-    from toolchain.config import load_config
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.search.budget import named_budgets
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        profile__device=device,
-        profile__estimate=estimate,
-        profile__target=target,
-        profile__backend=backend,
-        profile__precision=precision,
-        profile__batch=batch,
-        profile__threads=threads,
-        profile__db=db,
-        search__latency=latency,
-        search__macs=macs,
-        search__params=params,
-        search__bitops=bitops,
-        search__weight_bits=weight_bits,
-    )
-    settings = load_config(config, given)
+    settings = invocation.config
     chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     searched = table_target(settings.profile, need_latency=bool(settings.search.latency))
     goals, costs = named_budgets(settings.search, chosen, searched, settings.profile.db)
@@ -82,7 +45,7 @@ def space(
         if any(limit.cost.name == "latency_ms" for goal in goals for limit in goal.budget.limits):
             console.say(f"a limit on latency_ms holds its upper bound: {costs.latency.upper.remark}")
     elif not chosen.quantized:
-        console.say("latency_ms: the parts are not measured on this target. Type nastool profile")
+        console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 
 def _show_blocks(found: "SpaceSummary") -> None:

@@ -1,42 +1,17 @@
 """`nastool train`: train the supernet."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from cli import console, options
+from cli.suggested_limit import suggested_limit
 
 FEW_STEPS = 100
 
 
-def train(
-    space: options.Space = None,
-    fixed_ops: options.FixOps = None,
-    widths: options.Widths = None,
-    data: options.Data = None,
-    holdout_per_class: options.Holdout = None,
-    recipe: options.Recipe = None,
-    epochs: options.Epochs = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            "--sampler",
-            help="Path sampling: constraint (uniform over cost levels, the paper's default), balanced or uniform.",
-        ),
-    ] = None,
-    start_from: Annotated[
-        Path | None, typer.Option("--from", help="Weights of torchvision's ResNet-18 or -34 to start from.")
-    ] = None,
-    run: options.Run = None,
-    runs: options.Runs = None,
-    seed: options.Seed = None,
-    config: options.ConfigFile = None,
-    nproc: options.Nproc = None,
-    json: options.Json = False,
-) -> None:
-    """Train the supernet, one path a step. Killed, the same command goes on."""
-    from toolchain.config import load_config
+@options.configured("train")
+def train(invocation: options.Invocation, nproc: options.Nproc = None, json: options.Json = False) -> None:
+    """Train the supernet on one path per step.
+
+    Resumes from its last checkpoint when rerun.
+    """
     from toolchain.nets.checked_space import load_checked_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
@@ -45,24 +20,9 @@ def train(
     from toolchain.training.preflight import check_train
     from toolchain.training.stages import prepare_torch, train_supernet
 
-    given = options.flags(
-        space=space,
-        fixed_ops=fixed_ops,
-        widths=widths,
-        data=data,
-        holdout_per_class=holdout_per_class,
-        run=run,
-        runs=runs,
-        seed=seed,
-        train__recipe=recipe,
-        train__changes__epochs=epochs,
-        train__sampler=sampler,
-        train__start_from=start_from,
-    )
-    settings = load_config(config, given)
+    settings = invocation.config
     if options.in_processes(nproc):
         return
-    again = options.again(space, fixed_ops, widths, data, holdout_per_class, runs, config)
     prepare_torch(settings)
     chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     with console.progress() as bars:
@@ -76,11 +36,11 @@ def train(
         trained = train_supernet(settings, chosen_space, images, folder, bars)
     if len(images.holdout) > len(images.fit):
         console.say(
-            f"warning: {len(images.holdout)} images are held out for the search, and {len(images.fit)} are left to "
-            f"train on. A smaller --holdout-per-class leaves more"
+            f"warning: {len(images.holdout)} images are held out for the search, and only {len(images.fit)} are used "
+            f"for training. Use a smaller --holdout-per-class"
         )
     if trained.steps < FEW_STEPS:
-        console.say(f"warning: {trained.steps} steps teach a supernet little. Give more --epochs, or a smaller batch")
+        console.say(f"warning: {trained.steps} steps hardly train a supernet. Use more --epochs or a smaller batch")
     facts = {
         "space": chosen_space.name,
         "data": images.name,
@@ -93,5 +53,4 @@ def train(
         console.answer_json(facts)
     else:
         console.answer_facts("supernet", facts)
-        limit = "--bitops ..." if chosen_space.quantized else "--latency ... (or --macs ...)"
-        console.say(f"Next: nastool search --run {settings.run}{again} {limit}")
+        console.say(f"Next: {invocation.hint('search', *suggested_limit(settings, chosen_space))}")

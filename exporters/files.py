@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -20,3 +21,13 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """nastool's folder in the user's cache; below the temporary folder for a user without a home."""
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "nastool"
+    try:
+        return Path.home() / ".cache" / "nastool"
+    except RuntimeError:  # a container's user that no account describes
+        return Path(tempfile.gettempdir()) / "nastool"

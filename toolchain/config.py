@@ -1,19 +1,51 @@
-"""What a command is told: defaults < nastool.toml < flags, checked before any work starts."""
+"""The configuration of a command: defaults < nastool.toml < flags, checked before any work starts."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from toolchain.errors import BadConfig
+from toolchain.errors import BadConfig, os_error_text
+from toolchain.files import expand_home
 
 FILE = Path("nastool.toml")
 PRESETS = ("quick", "imagenet")
+# Keys of nastool 0.1.0 that a nastool.toml or a run's config.toml may still have -> today's keys.
+OLD_KEYS = {
+    "fix_ops": "fixed_ops",
+    "profile.stack": "profile.target",
+    "search.random_baseline": "search.random_search",
+}
+LARGEST_SEED = 2**62  # torch takes seeds of 63 bits, and repeats add to it
+LARGEST_BATCH = 2**20
+MOST_THREADS = 4096
+MOST_COUNT = 10**9
+LONGEST_SHOWN = 120  # characters of a wrong value in a message
 
+# Text that is not empty; None means "not given".
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+# Text that may begin with a path: `~` in it is the home folder.
+PathText = Annotated[Text, AfterValidator(expand_home)]
+Folder = Annotated[Path, BeforeValidator(lambda given: _utf8(expand_home(given)) if isinstance(given, str) else given)]
+Count = Annotated[int, Field(gt=0, le=MOST_COUNT)]
+Threads = Annotated[int, Field(gt=0, le=MOST_THREADS)]
+Batch = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 # "17ms", or several of them: ["13ms", "17ms"]
 Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
@@ -26,6 +58,15 @@ def _names(given: Any) -> Any:
     return tuple(dict.fromkeys(name.strip() for text in listed for name in str(text).split(",")))
 
 
+def _utf8(path: str) -> str:
+    """Paths are stored in the run's config.toml, which is UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the path is not UTF-8; rename the folder") from None
+    return path
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
 
 
@@ -36,32 +77,49 @@ class _Section(BaseModel):
 class ProfileConfig(_Section):
     """How latencies are measured."""
 
-    device: str = "cpu"
-    target: str = ""  # a table by its id in `nastool db list`, also one of a device that isn't here
-    estimate: bool = False  # of a device that isn't here, from its known rates; nothing is measured then
-    backend: str = "auto"
+    device: Text = "cpu"
+    target: Text | None = None  # the id of a recorded target in `nastool db list`; its device need not be attached
+    estimate: bool = False  # compute latencies of a device that is not attached from its peak rates; measure nothing
+    backend: Text = "auto"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    batch: int = Field(32, gt=0)
-    threads: int = Field(1, gt=0)
-    rounds: int = Field(8, gt=0)
-    min_ms: float = Field(40.0, gt=0)
-    networks: int = Field(30, ge=0)
-    quiet_timeout_s: float = Field(60.0, ge=0)
-    db: str = "latency.sqlite"  # or a PostgreSQL URL
+    batch: Batch = 32
+    threads: Threads = 1
+    rounds: Count = 8
+    min_ms: float = Field(40.0, gt=0, le=1e6)
+    networks: int = Field(30, ge=0, le=MOST_COUNT)
+    quiet_timeout_s: Seconds = 60.0
+    db: PathText = "latency.sqlite"  # or a PostgreSQL URL
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _no_target(cls, target: Any) -> Any:
+        """A config.toml of nastool 0.1.0 says "" for none."""
+        return None if target == "" else target
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.estimate and self.backend != "auto":
+            raise ValueError(
+                f"an estimate is computed from peak rates, without a backend. Leave out estimate or the backend "
+                f"{self.backend!r}"
+            )
+        if self.estimate and self.target is not None:
+            raise ValueError(f"the target {self.target!r} is recorded, not estimated. Leave out estimate or the target")
+        return self
 
     @field_serializer("db")
     def _db_without_password(self, db: str) -> str:
-        """A run folder is copied about; the server's password is not to be in it."""
+        """Run folders are copied and shared, so they do not hold the server's password."""
         from latency_db.where import shown
 
         return shown(db)
 
 
 class TrainConfig(_Section):
-    """How weights are trained: a recipe's name and what is changed of it."""
+    """How weights are trained: the name of a recipe and changes to it."""
 
-    recipe: str = "imagenet"
-    checkpoint_every_s: float = Field(300.0, ge=0)
+    recipe: Text = "imagenet"
+    checkpoint_every_s: Seconds = 300.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
@@ -76,64 +134,64 @@ SamplerName = Annotated[
 
 
 class SupernetConfig(TrainConfig):
-    """How a supernet is trained: also how paths are drawn, and what it starts from."""
+    """How a supernet is trained: also how paths are sampled, and the weights it starts from."""
 
     sampler: SamplerName = "constraint"
-    start_from: Path | None = None
+    start_from: Folder | None = None
 
 
 class SearchConfig(_Section):
-    """Limits as text with units, one or several of each, and Algorithm 1's numbers."""
+    """Limits as text with units, one or several of each, and the parameters of Algorithm 1."""
 
     latency: Amounts = ()
     macs: Amounts = ()
     params: Amounts = ()
     bitops: Amounts = ()
     weight_bits: Amounts = ()
-    population: int = Field(50, ge=2)
-    generations: int = Field(20, gt=0)
-    top_k: int = Field(10, gt=0)
+    population: int = Field(50, ge=2, le=MOST_COUNT)
+    generations: Count = 20
+    top_k: Count = 10
     mutation: float = Field(0.1, ge=0, le=1)
-    bn_images: int = Field(20_000, gt=0)
-    batch: int = Field(250, gt=0)
-    threads: int = Field(2, gt=0)
+    bn_images: Count = 20_000
+    batch: Batch = 250
+    threads: Threads = 2
     random_search: bool = True
     race: bool = False
     race_error: float = Field(0.05, gt=0, lt=1)
 
 
 class ExportConfig(_Section):
-    """What is written beside the file of the network's own precision, and for which batches."""
+    """The files to write besides the one in the network's own precision, and their batch sizes."""
 
     precision: Names = ()
     static: bool = False  # files for exactly profile.batch images
-    engine: bool = False  # TensorRT's, for the GPU of this machine
-    sm: Names = ()  # TensorRT-RTX's, for these compute capabilities: "86" or "8.6"
-    largest_batch: int = Field(32, gt=0)  # that engines take; they are tuned for profile.batch
+    engine: bool = False  # a TensorRT engine for the GPU of this machine
+    sm: Names = ()  # TensorRT-RTX engines for these compute capabilities: "86" or "8.6"
+    largest_batch: Batch = 32  # of engines; they are tuned for profile.batch
 
 
 class CheckConfig(_Section):
     """When a check fails, and how long it may take."""
 
-    max_regression: str = "5%"
-    confidence: str = "99%"
-    max_seconds: float = Field(60.0, gt=0)
+    max_regression: Text = "5%"
+    confidence: Text = "99%"
+    max_seconds: float = Field(60.0, gt=0, le=1e9)
     on_inconclusive: Literal["fail", "warn", "pass"] = "fail"
 
 
 class Config(_Section):
-    """Everything, resolved."""
+    """The resolved configuration of a command."""
 
     run: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    runs: Path = Path("runs")
-    seed: int = Field(0, ge=0, lt=2**62)  # torch takes seeds of 63 bits, and repeats add to it
-    space: str = "shufflenet_v2"
-    fixed_ops: str | None = None
-    widths: str | None = None
-    data: str | None = None
-    holdout_per_class: int = Field(50, gt=0)
-    threads: int = Field(2, gt=0)
-    workers: int = Field(2, ge=0)
+    runs: Folder = Path("runs")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    space: PathText = "shufflenet_v2"
+    fixed_ops: PathText | None = None
+    widths: Text | None = None
+    data: PathText | None = None
+    holdout_per_class: Count = 50
+    threads: Threads = 2
+    workers: int = Field(2, ge=0, le=MOST_THREADS)
     profile: ProfileConfig = ProfileConfig()
     train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()
@@ -145,10 +203,10 @@ class Config(_Section):
         """The data set.
 
         Raises:
-            BadConfig: none was named.
+            BadConfig: none is given.
         """
         if self.data is None:
-            raise BadConfig("no data set was named. Write --data fashion-mnist, digits, folder:PATH or wds:SHARDS")
+            raise BadConfig("no data set is given. Use --data fashion-mnist, digits, folder:PATH or wds:SHARDS")
         return self.data
 
     def as_toml(self) -> str:
@@ -167,44 +225,79 @@ def preset_text(name: str) -> str:
     return (resources.files("toolchain") / "presets" / f"{name}.toml").read_text()
 
 
-def load_config(path: Path | None, flags: Mapping[str, Any]) -> Config:
-    """Read `path` (or ./nastool.toml if there is one) and put `flags` on top; their keys are dotted.
+def load_config(
+    path: Path | None, flags: Mapping[str, Any], labels: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """Read `path` (or ./nastool.toml if it exists) and override its values by `flags`.
+
+    Args:
+        flags: values by dotted key, as `profile.batch`.
+        labels: the name of each flag on the command line, for messages.
 
     Raises:
-        BadConfig: the file is missing or no TOML, or a key or value is not taken; it is named.
+        BadConfig: the file is missing or not TOML, or a key or value in it or in `flags` is invalid.
     """
     if path is not None and not path.exists():
-        raise BadConfig(f"{path} is not there. Type nastool init to write one")
+        raise BadConfig(f"{path} does not exist. Run nastool init to write a nastool.toml")
     chosen = path or FILE
     try:
         text = chosen.read_text(encoding="utf-8") if chosen.exists() else ""
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadConfig(f"can't read {chosen}: {problem}. Type nastool init to write a new one") from None
-    return parse_config(text, flags, str(chosen))
+    except OSError as problem:
+        raise BadConfig(os_error_text("read", chosen, problem)) from None
+    except UnicodeDecodeError as problem:
+        raise BadConfig(f"{chosen} is not UTF-8 text: {problem.reason} at byte {problem.start}. Correct it") from None
+    return parse_config(text, flags, str(chosen), labels)
 
 
-def parse_config(text: str, flags: Mapping[str, Any], where: str) -> Config:
-    """The configuration in TOML `text` with `flags` on top.
-
-    Raises:
-        BadConfig: as `load_config`.
-    """
+def parse_config(
+    text: str, flags: Mapping[str, Any], where: str, labels: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """The configuration in TOML `text`, overridden by `flags`; see `load_config`."""
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except ValueError as problem:
         raise BadConfig(f"{where} is not TOML: {problem}") from None
+    except RecursionError:
+        raise BadConfig(f"{where} is nested too deeply. Only sections with keys are read") from None
+    _rename_old_keys(content)
     for key, value in flags.items():
         *sections, name = key.split(".")
-        target = content
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                raise BadConfig(f"{where}, {section}: it must be a section with keys (given: {target!r})")
-        target[name] = value
+        _section(content, sections, where)[name] = value
     try:
         return Config(**content)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        source = "the command line" if any(key == flag or key.startswith(f"{flag}.") for flag in flags) else where
-        raise BadConfig(f"{source}, {key}: {first['msg']} (given: {first['input']!r})") from None
+        raise BadConfig(_first_error(problem, flags, where, labels)) from None
+
+
+def _rename_old_keys(content: dict[str, Any]) -> None:
+    for old, new in OLD_KEYS.items():
+        *sections, name = old.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part)
+        if isinstance(section, dict) and name in section:
+            section.setdefault(new.rpartition(".")[2], section.pop(name))
+
+
+def _section(content: dict[str, Any], names: Sequence[str], where: str) -> dict[str, Any]:
+    for name in names:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise BadConfig(f"{where}, {name}: it must be a section with keys (given: {content!r})")
+    return content
+
+
+def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str, labels: Mapping[str, str]) -> str:
+    first = problem.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    flag = next((flag for flag in flags if key == flag or key.startswith(f"{flag}.")), None)
+    source = f"{where}, {key}" if flag is None else labels.get(flag, f"the command line, {key}")
+    if isinstance(first["input"], dict) and first["type"] == "value_error":  # of keys together
+        return f"{source if flag else where}: {first['msg'].removeprefix('Value error, ')}"
+    reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return f"{source}: {reason} (given: {_shortened(first['input'])})"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -1,31 +1,35 @@
-"""What can go wrong, and the exit code that it ends a command with.
+"""The errors that nastool raises, and the exit code of each.
 
     Exception
-    |-- NastoolError                       base of everything raised on purpose in the toolchain
+    |-- NastoolError                       base class of the toolchain's errors
     |   |-- UserError                      exit 2: the request or its input is wrong; nothing was changed
     |   |   |-- UnknownSpace, BadArchitecture, BadUnit, BadConfig, BadData
     |   |   |-- BudgetInfeasible           no architecture of the space can fit the limits
     |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
     |   |   |-- BadDocument                a JSON file of a run, or a line of a journal, is damaged
-    |   |   |-- BadLaunch                  the environment doesn't say which of several processes this is
-    |   |   |-- MissingStage               a command's input was not made yet
+    |   |   |-- BadLaunch                  the environment variables of a distributed launch are wrong
+    |   |   |-- MissingStage               the output of an earlier command is missing
     |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
-    |   |-- CheckFailed                    exit 1: all ran, and the answer is no
+    |   |-- CheckFailed                    exit 1: the command completed, and the check failed
     |   |-- TrainingDiverged               exit 1: the loss is not finite; the last good checkpoint stays
-    |   `-- Inconclusive                   exit 3: all ran, and the machine was too restless for an answer
+    |   `-- Inconclusive                   exit 3: the command completed, and the machine was too noisy to decide
     |-- latency_db.errors.LatencyDbError   exit 2 (tree in that file); TargetMismatch 4, DeviceBusy 5
     `-- exporters.errors.ExporterError     exit 2 (tree in that file); ParityFailed 1,
                                               BackendUnavailable and DeviceMissing 5
 
-Each message says what happened, to which thing, and what to type next.
+Each message says what is wrong, for which input, and what to do next.
 """
+
+import errno
+import os
+import traceback
 
 from exporters.errors import ExporterError
 from latency_db.errors import LatencyDbError
 
 
 class NastoolError(Exception):
-    """Base of the errors that nastool raises on purpose."""
+    """Base class of the toolchain's errors."""
 
     exit_code = 2
 
@@ -47,7 +51,7 @@ class BadUnit(UserError):
 
 
 class BadConfig(UserError):
-    """nastool.toml or a flag holds a key or value that is not taken."""
+    """An unknown key or an invalid value in nastool.toml or on the command line."""
 
 
 class BadData(UserError):
@@ -59,7 +63,7 @@ class BudgetInfeasible(UserError):
 
 
 class BadCheckpoint(UserError):
-    """A checkpoint can't be read, or belongs to another space or recipe."""
+    """A checkpoint can't be read, or was made for another space or recipe."""
 
 
 class BadDocument(UserError):
@@ -67,11 +71,11 @@ class BadDocument(UserError):
 
 
 class BadModel(UserError):
-    """A model's file can't be timed or evaluated as it was asked."""
+    """A model file can't be timed or evaluated as requested."""
 
 
 class MissingStage(UserError):
-    """A command needs what an earlier command writes, and it isn't there."""
+    """The output of an earlier command is missing."""
 
 
 class RunFolderError(UserError):
@@ -79,21 +83,21 @@ class RunFolderError(UserError):
 
 
 class NoDevice(UserError):
-    """The device to train on is not in this machine."""
+    """The training device is not attached to this machine."""
 
     exit_code = 5
 
 
 class BadLaunch(UserError):
-    """What torchrun or a scheduler put into the environment is wrong; the variable is named."""
+    """An environment variable of a distributed launch is wrong; the message names it."""
 
 
 class RankLost(NastoolError):
-    """Another process of the same training has ended, or can't be reached."""
+    """Another process of the same command has ended or can't be reached."""
 
 
 class RankFailed(NastoolError):
-    """One of the processes that `--nproc` started failed; it has that one's exit code."""
+    """One of the processes that `--nproc` started failed; has the exit code of that process."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
@@ -101,7 +105,7 @@ class RankFailed(NastoolError):
 
 
 class CheckFailed(NastoolError):
-    """Everything ran, and the answer is no: over the budget, or slower than the baseline."""
+    """The command completed, and the check failed: over the budget, or slower than the baseline."""
 
     exit_code = 1
 
@@ -113,14 +117,68 @@ class TrainingDiverged(NastoolError):
 
 
 class Inconclusive(NastoolError):
-    """Everything ran, and the machine was too restless for an answer."""
+    """The command completed, and the machine was too noisy to decide."""
 
     exit_code = 3
 
 
 ON_PURPOSE = (NastoolError, LatencyDbError, ExporterError)
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WRITES = (*DISK_FULL, errno.EROFS, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys(DISK_FULL, "Free some space"),
+    errno.EROFS: "Make the folder writable",
+    errno.EFBIG: "Choose a file system for larger files",
+    errno.EACCES: "Change its permissions",
+    errno.EPERM: "Change its permissions",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "Close other programs",
+}
+
 
 def exit_code(error: Exception) -> int:
-    """What a command ends with that raised one of `ON_PURPOSE`."""
+    """The exit code of a command that raised one of `ON_PURPOSE`."""
     return int(getattr(error, "exit_code", 2))
+
+
+def os_error_text(action: str, path: object, problem: OSError) -> str:
+    """`can't write model.onnx: No space left on device. Free some space and run the command again`.
+
+    Args:
+        action: what failed: read, write, make, ...
+        path: the file or folder.
+    """
+    remedy = remedy_of(problem, "Correct this")
+    return f"can't {action} {path}: {problem.strerror or problem}. {remedy} and run the command again"
+
+
+def remedy_of(problem: OSError, otherwise: str) -> str:
+    """What to do about an error of the operating system; only a full disk needs space."""
+    return _REMEDIES.get(problem.errno or 0, otherwise)
+
+
+def input_error(problem: Exception) -> str | None:
+    """The message for an exception that the input or the machine caused, or None for a bug of nastool."""
+    if isinstance(problem, OSError) and problem.errno is not None:
+        action = "write" if problem.errno in _WRITES else "open"
+        return os_error_text(action, _file_of(problem), problem)
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        return f"out of memory ({problem or 'the system gave no details'}). Use a smaller batch, space or file"
+    if isinstance(problem, UnicodeEncodeError):
+        return f"{problem.object!r} can't be encoded as {problem.encoding}. Rename the file, or correct the value"
+    if isinstance(problem, RecursionError) and _raised_by_parser(problem):
+        return "an input file is nested too deeply to be read. Correct or remove it"
+    return None
+
+
+def _file_of(problem: OSError) -> str:
+    if problem.filename is None:
+        return "a file"
+    return os.fsdecode(problem.filename) if isinstance(problem.filename, bytes) else str(problem.filename)
+
+
+def _raised_by_parser(problem: RecursionError) -> bool:
+    """Whether a parser of files ran out of stack, and not nastool itself."""
+    innermost = traceback.extract_tb(problem.__traceback__)[-3:]
+    return any(part in frame.filename for frame in innermost for part in ("/json/", "/tomllib/", "/xml/"))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from exporters.files import write_whole
-from toolchain.errors import BadConfig, BadDocument, RunFolderError, UserError
+from toolchain.errors import BadConfig, BadDocument, RunFolderError, UserError, remedy_of
 
 SHOWN_INPUT = 60  # characters of a damaged value that an error shows
 
@@ -132,10 +132,26 @@ def require_writable(path: Path, flag: str) -> None:
 
 def unwritable(path: Path, problem: OSError) -> RunFolderError:
     """The error for `path` not being writable, with the system's reason."""
+    remedy = remedy_of(problem, "Make the folder writable")
     return RunFolderError(
         f"can't write {path}: {problem.strerror or problem}. Earlier content is unchanged. "
-        f"Free some space, make the folder writable or choose another one with --runs, and run the same command again"
+        f"{remedy}, or choose another folder with --runs, and run the same command again"
     )
+
+
+def expand_home(text: str) -> str:
+    """`~/images` or `folder:~/images` with the user's home folder in place of `~`.
+
+    Raises:
+        BadConfig: the home folder is unknown.
+    """
+    prefix, path = next(((p, text.removeprefix(p)) for p in ("folder:", "wds:") if text.startswith(p)), ("", text))
+    if not path.startswith("~"):
+        return text
+    expanded = os.path.expanduser(path)  # noqa: PTH111 (pathlib would normalize the rest of the text)
+    if expanded == path:
+        raise BadConfig(f"the home folder in {text!r} is unknown. Write the whole path")
+    return prefix + expanded
 
 
 def _sync_folder(folder: Path) -> None:

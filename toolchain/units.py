@@ -1,4 +1,4 @@
-"""Amounts as people type them (`17ms`, `330M`, `6.2G`), and back. Only the command line's edge uses text."""
+"""Amounts as text (`17ms`, `330M`, `6.2G`) to numbers, and back. Text is used at the command line only."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ SECONDS_PER_UNIT = {"ms": 1e-3, "s": 1.0, "min": 60.0}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 RANGE_STEPS = 5
+MOST_RANGE_STEPS = 100
 MOST = 10**13  # feasible sets are counted in int64, latencies there in units of 10 ns
 
 _AMOUNT = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?)\s*([A-Za-z]*)")
@@ -79,25 +80,36 @@ def parse_percent(text: str) -> float:
 
 
 def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:
-    """The amounts in `texts`, of which each is one (`17ms`) or a range (`13ms..22ms`, `13ms..22ms/4`).
+    """The amounts in `texts`: single ones (`17ms`) and ranges (`13ms..22ms`, `13ms..22ms/4`).
 
-    A range is five amounts, or as many as are written behind the slash, evenly spaced from end to end.
+    A range is five evenly spaced amounts, or the number behind the slash.
 
     Raises:
-        BadUnit: an amount or a range can't be read.
+        BadUnit: an amount or a range is not valid.
     """
-    found: list[Number] = []
+    amounts: list[Number] = []
     for text in texts:
         first, dots, rest = text.partition("..")
-        last, _, steps = rest.partition("/")
+        last, slash, steps = rest.partition("/")
         if not dots:
-            found.append(parse(text))
+            amounts.append(parse(text))
             continue
-        low, high, count = parse(first), parse(last), int(steps) if steps.isdecimal() else RANGE_STEPS
-        if low >= high or count < 2 or (steps and not steps.isdecimal()):
-            raise BadUnit(f"the range {text!r} can't be read. Write it as in {first}..{last}/4, the smaller end first")
-        found += [type(low)(low + (high - low) * i / (count - 1)) for i in range(count)]
-    return tuple(dict.fromkeys(found))
+        low, high, count = parse(first), parse(last), _steps(steps, text) if slash else RANGE_STEPS
+        if low >= high:
+            raise BadUnit(f"the range {text!r} is empty. Write the smaller end first, as in 13ms..22ms")
+        amounts += [type(low)(low + (high - low) * i / (count - 1)) for i in range(count)]
+    return tuple(dict.fromkeys(amounts))
+
+
+def _steps(text: str, of_range: str) -> int:
+    """The number behind the slash of a range.
+
+    Raises:
+        BadUnit: it is not a whole number from 2 to `MOST_RANGE_STEPS`.
+    """
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 2 <= int(text) <= MOST_RANGE_STEPS:
+        raise BadUnit(f"the range {of_range!r} has {text!r} steps. Write 2 to {MOST_RANGE_STEPS}, as in 13ms..22ms/4")
+    return int(text)
 
 
 def compact(value: float, unit: str) -> str:

@@ -25,6 +25,7 @@ from exporters.cuda.engine import CURRENT, BatchRange, Engine, build_engine, is_
 from exporters.cuda.plans import SUFFIX
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, EngineFailed
+from exporters.files import cache_folder
 from exporters.graph.model import Model, as_model, require_precision
 from exporters.timing import Timing
 
@@ -112,7 +113,7 @@ class Backend:
         """One file a GPU and version: what was measured of tactics once is taken again, so engines stay alike."""
         if not is_classic(self._trt()):
             return None
-        folder = Path.home() / ".cache" / "nastool"
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"tensorrt-{self.version()}-sm{self._capability().replace('.', '')}.timing"
 

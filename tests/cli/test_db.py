@@ -74,6 +74,7 @@ def test_prune_asks_for_confirmation(nastool: Nastool, folder: Path, monkeypatch
         assert refused.code == 1
         assert "Remove 1 of 3 runs from latency.sqlite?" in refused.stderr
     assert nastool("db", "prune", "--yes", "--json", cwd=folder).json == {
+        "schema_version": 1,
         "db": "latency.sqlite",
         "runs_removed": 1,
         "runs_kept": 2,

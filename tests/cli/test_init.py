@@ -38,7 +38,7 @@ def test_does_not_replace_a_file(nastool: Callable[..., Any], tmp_path: Path) ->
     (tmp_path / "nastool.toml").write_text("seed = 3\n")
     answer = nastool("init", cwd=tmp_path)
     assert answer.code == 2
-    assert "nastool.toml is there already. Type nastool init --force to replace it" in answer.stderr
+    assert "nastool.toml exists. Run nastool init --force to overwrite it" in answer.stderr
     assert (tmp_path / "nastool.toml").read_text() == "seed = 3\n"
     assert nastool("init", "--force", cwd=tmp_path).code == 0
     assert (tmp_path / "nastool.toml").read_text() == preset_text("quick")

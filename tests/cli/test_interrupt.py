@@ -30,5 +30,5 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
     process.kill()
     _, stderr = process.communicate()
     assert process.returncode == 130
-    assert "Nothing is lost: type the same again to go on" in stderr.decode()
+    assert "Nothing is lost: run the same command again to continue" in stderr.decode()
     assert "Traceback" not in stderr.decode()

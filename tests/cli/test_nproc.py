@@ -169,7 +169,7 @@ def test_ctrl_c_stops_all_of_them_without_noise(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert "stopped. Nothing is lost: type the same again to go on" in stderr
+    assert "stopped. Nothing is lost: run the same command again to continue" in stderr
     assert "Traceback" not in stderr
 
 

@@ -31,7 +31,7 @@ def test_for_people(nastool: Callable[..., Any], tmp_path: Path) -> None:
     assert answer.code == 0
     for part in ("1,099,511,627,776", LEAST, "398,609,216", "58.9193%", "<- limit 330.00M", "64x56px->160s2", "█"):
         assert part in answer.stdout
-    assert "latency_ms: the parts are not measured" in answer.stderr
+    assert "latency_ms: the block variants are not measured" in answer.stderr
 
 
 @pytest.mark.long

@@ -136,14 +136,14 @@ BAD_COMMANDS = {
         "retrain --epochs 3",
         ["result.json was made with other settings", "recipe.epochs was 1.0 and is now 3.0"],
     ),
-    "batch of none": ("profile --batch 0", ["profile.batch", "greater than 0"]),
+    "batch of none": ("profile --batch 0", ["--batch", "greater than 0"]),
     "a run's name with a slash": ("train --run a/b", ["run", "'a/b'"]),
     "not profiled at that batch": (
         "search --latency 1s --batch 3",
         ["was not measured on", "batch 3", "Type nastool profile"],
     ),
-    "nastool.toml is there": ("init", ["nastool.toml is there already", "Type nastool init --force"]),
-    "no such configuration": ("train --config none.toml", ["none.toml is not there", "Type nastool init"]),
+    "nastool.toml is there": ("init", ["nastool.toml exists", "Run nastool init --force"]),
+    "no such configuration": ("train --config none.toml", ["none.toml does not exist", "Run nastool init"]),
 }
 
 

@@ -165,7 +165,7 @@ def test_read_only(command: str, disk: Disk, finished_job: Any, nastool: Nastool
     failed = nastool(*words, cwd=disk.folder)
     assert failed.code == 2, failed
     assert "Read-only file system" in failed.stderr
-    assert "make the folder writable or choose another one with --runs" in failed.stderr
+    assert "Make the folder writable, or choose another folder with --runs" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert disk.contents() == before
 
@@ -186,7 +186,7 @@ def test_runs_folder_is_a_file(job: Any, nastool: Nastool) -> None:
     failed = nastool("train", "--runs", "nastool.toml", cwd=job.folder)
     assert failed.code == 2
     assert "can't write nastool.toml/r" in failed.stderr
-    assert "choose another one with --runs" in failed.stderr
+    assert "choose another folder with --runs" in failed.stderr
     assert sorted(os.walk(job.folder)) == before
 
 

@@ -56,7 +56,7 @@ def test_winner_fits_the_limits(finished_job: Any) -> None:
     assert 0 < best["measured_latency_ms"] <= 100.0
     assert 0 < best["latency_ms"] <= 100.0
     assert 0 <= best["holdout_accuracy"] <= 1
-    assert best == json.loads((finished_job.folder / "runs/r/search/best.json").read_text())
+    assert best == {"schema_version": 1, **json.loads((finished_job.folder / "runs/r/search/best.json").read_text())}
 
 
 def test_every_candidate_fits_the_limits(finished_job: Any, nastool: Nastool) -> None:
@@ -132,7 +132,7 @@ def test_manifest_matches_the_file(finished_job: Any) -> None:
     assert listed == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     assert manifest["parity"]["top1_agreement"] == 1.0
     assert manifest["parity"]["batches"] == [1, 2, 32]
-    assert manifest == finished_job.answers["export"].json
+    assert {"schema_version": 1, **manifest} == finished_job.answers["export"].json
 
 
 def test_manifest_records_the_training_of_its_weights(finished_job: Any) -> None:
@@ -225,10 +225,12 @@ def test_several_budgets_in_one_command(job: Any, nastool: Nastool) -> None:
     assert answer.json["front"]
 
 
-def test_search_without_limits(job: Any, nastool: Nastool) -> None:
+def test_search_without_limits_keeps_the_winner(job: Any, nastool: Nastool) -> None:
+    before = (job.folder / "runs/r/search/best.json").read_bytes()
     answer = nastool("search", "--json", cwd=job.folder)
-    assert answer.code == 0, answer.stderr
-    assert answer.json["limits"] == {}
+    assert (answer.code, answer.stdout) == (2, "")
+    assert "a search needs a limit. Give --latency, --macs" in answer.stderr
+    assert (job.folder / "runs/r/search/best.json").read_bytes() == before
 
 
 def test_test_images_are_evaluated_once(job: Any, nastool: Nastool) -> None:
@@ -240,7 +242,7 @@ def test_test_images_are_evaluated_once(job: Any, nastool: Nastool) -> None:
     for checkpoint in result.parent.glob("*.pt"):
         checkpoint.unlink()
     answer = nastool("retrain", "--json", cwd=job.folder)
-    assert answer.json == changed
+    assert answer.json == job.answers["retrain"].json | {"test_accuracy": 0.123}
     assert json.loads(result.read_text()) == changed
 
 
@@ -354,6 +356,7 @@ def test_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> No
     assert by_hand.code == 0, by_hand.stderr
 
 
-def test_next_command_repeats_the_required_flags(job: Any, nastool: Nastool) -> None:
-    answer = nastool("search", "--macs", "31k", "--data", "digits", "--holdout-per-class", "20", cwd=job.folder)
-    assert "Next: nastool retrain --run r --data digits --holdout-per-class 20\n" in answer.stderr
+def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) -> None:
+    shutil.move(job.folder / "nastool.toml", job.folder / "my settings.toml")
+    answer = nastool("search", "--macs", "31k", "--config", "my settings.toml", "--data", "digits", cwd=job.folder)
+    assert "Next: nastool retrain --config 'my settings.toml'\n" in answer.stderr

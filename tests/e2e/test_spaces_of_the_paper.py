@@ -34,7 +34,7 @@ def test_bit_widths_under_three_limits_from_one_supernet(nastool: Nastool, tmp_p
     cost = bitops_cost(load_space(RESNET))
     limits = [int(cost.least + share * (cost.greatest - cost.least)) for share in (0.1, 0.3, 0.6)]
     flags = [word for limit in limits for word in ("--bitops", str(limit))]
-    answer = nastool("search", *flags, "--no-baseline", *SMALL, "--json", cwd=tmp_path)
+    answer = nastool("search", *flags, "--no-random-search", *SMALL, "--json", cwd=tmp_path)
     assert answer.code == 0, answer.stderr
     winners = list(answer.json["winners"].values())
     assert [winner["limits"]["bitops"] for winner in winners] == limits
@@ -57,7 +57,7 @@ def test_channel_search_with_fixed_ops(finished_job: Any, nastool: Nastool, tmp_
     best = finished_job.answers["search"].json
     source = finished_job.folder / "runs/r/search/best.json"
     (tmp_path / "nastool.toml").write_text((finished_job.folder / "nastool.toml").read_text())
-    flags = ["--fix-ops", str(source), "--widths", "0.6-1.0-1.4", "--run", "channels"]
+    flags = ["--fixed-ops", str(source), "--widths", "0.6-1.0-1.4", "--run", "channels"]
     assert nastool("train", *flags, cwd=tmp_path).code == 0
     answer = nastool("search", *flags, "--macs", "31k", "--json", cwd=tmp_path)
     assert answer.code == 0, answer.stderr

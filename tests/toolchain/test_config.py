@@ -44,14 +44,14 @@ def test_no_default_is_left_out_of_the_resolved_file() -> None:
     config = Config()
     resolved = tomllib.loads(config.as_toml())
     assert set(resolved) == set(Config.model_fields) - {"data", "fixed_ops", "widths"}  # None until they are given
-    assert set(resolved["profile"]) == set(type(config.profile).model_fields)
+    assert set(resolved["profile"]) == set(type(config.profile).model_fields) - {"target"}
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sedd = 1", "nastool.toml, sedd: Extra inputs are not permitted"),
-        ("[profile]\ndevcie = 'cpu'", "nastool.toml, profile.devcie: Extra inputs are not permitted (given: 'cpu')"),
+        ("sedd = 1", "nastool.toml, sedd: unknown key"),
+        ("[profile]\ndevcie = 'cpu'", "nastool.toml, profile.devcie: unknown key (given: 'cpu')"),
         ("[search]\npopulation = 1", "nastool.toml, search.population: "),
         ("[search]\nmutation = 1.5", "nastool.toml, search.mutation: "),
         ("[profile]\nmin_ms = inf", "nastool.toml, profile.min_ms: "),
@@ -74,7 +74,7 @@ def test_a_value_in_a_sections_place_is_named() -> None:
 
 
 def test_a_flag_that_is_not_taken_is_named() -> None:
-    with pytest.raises(BadConfig, match=r"search\.popluation: Extra inputs are not permitted"):
+    with pytest.raises(BadConfig, match=r"search\.popluation: unknown key"):
         parse_config("", {"search.popluation": 3}, "nastool.toml")
 
 
@@ -87,15 +87,16 @@ def test_the_file_in_the_folder_is_read_unless_another_is_named(
     Path("other.toml").write_text("seed = 5")
     assert load_config(None, {}).seed == 4
     assert load_config(Path("other.toml"), {}).seed == 5
-    with pytest.raises(BadConfig, match=r"missing\.toml is not there\. Type nastool init"):
+    with pytest.raises(BadConfig, match=r"missing\.toml does not exist\. Run nastool init"):
         load_config(Path("missing.toml"), {})
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes("run = 'ä'".encode("latin-1"))
-    for path in (tmp_path, tmp_path / "latin.toml"):
-        with pytest.raises(BadConfig, match=f"can't read {path}"):
-            load_config(path, {})
+    with pytest.raises(BadConfig, match=r"latin\.toml is not UTF-8 text: invalid continuation byte at byte 7"):
+        load_config(tmp_path / "latin.toml", {})
+    with pytest.raises(BadConfig, match=f"can't read {tmp_path}: Is a directory"):
+        load_config(tmp_path, {})
 
 
 def test_settings_do_not_change() -> None:

@@ -71,12 +71,12 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
     write_bytes(path, b"old")
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"can't write {path}: File too large. Earlier content is unchanged.")
-    assert "Free some space" in done.stdout
+    assert "Choose a file system for larger files" in done.stdout
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=r"can't write .*below: .*choose another one with --runs"):
+    with pytest.raises(RunFolderError, match=r"can't write .*below: .*choose another folder with --runs"):
         write_bytes(tmp_path / "file" / "below", b"content")

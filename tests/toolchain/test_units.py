@@ -141,7 +141,7 @@ def test_ranges_are_even_steps_from_end_to_end() -> None:
 
 @pytest.mark.parametrize("text", ["2M..1M", "1M..1M", "1M..2M/1", "1M..2M/x", "1M..2M/-3"])
 def test_a_range_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(BadUnit, match=r"the range .* can't be read"):
+    with pytest.raises(BadUnit, match=r"the range .* (is empty|has .* steps)"):
         expand([text], parse_count)
 
 

@@ -45,7 +45,7 @@ def load_space(text: str, fixed_ops: str | None = None, widths: str | None = Non
     name, _, options = text.partition(":")
     if name.endswith(".py"):
         if fixed_ops is not None or widths is not None:
-            raise UnknownSpace(f"--fix-ops and --widths do not apply to {text!r}: define its choices in the file")
+            raise UnknownSpace(f"--fixed-ops and --widths do not apply to {text!r}: define its choices in the file")
         return load_user_space(Path(name), options, text)
     values = _split(options, text)
     if fixed_ops is not None:

@@ -26,6 +26,6 @@ def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
     words: str | list[str] = source
     path = Path(source)
     if path.suffix == ".json":
-        remedy = "Give a search's best.json, or the choices themselves, to --fix-ops"
+        remedy = "Give a search's best.json, or the choices themselves, to --fixed-ops"
         words = list(read_document(path, ArchitectureFile, remedy, BadArchitecture).architecture)
     return tuple(choice.op for choice in space.choices_of(space.architecture(words)))

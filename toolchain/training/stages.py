@@ -43,6 +43,7 @@ from toolchain.training.state_check import load_state
 Model = TypeVar("Model", bound=nn.Module)
 
 SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
+SAMPLERS_OF_0_1_0 = {"constraint": "levels"}  # the fingerprints of checkpoints keep the older name
 RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the paper
 
 
@@ -229,7 +230,7 @@ def supernet_fingerprint(config: Config, space: SearchSpace, data: Data) -> dict
     """What a supernet's weights depend on; all of it must be the same to go on with them."""
     start = config.train.start_from
     return _fingerprint(config, space, data, config.train, "supernet") | {
-        "sampler": config.train.sampler,
+        "sampler": SAMPLERS_OF_0_1_0.get(config.train.sampler, config.train.sampler),
         "start_from": None if start is None else file_hash(start),
     }
 

@@ -112,5 +112,5 @@ def test_what_a_file_prints_does_not_reach_stdout(
 
 def test_fixed_ops_and_widths_are_refused(load: Callable[[str], SearchSpace], tmp_path: Path) -> None:
     load(HEAD + TWO_BLOCKS)
-    with pytest.raises(UnknownSpace, match="--fix-ops and --widths do not apply"):
+    with pytest.raises(UnknownSpace, match="--fixed-ops and --widths do not apply"):
         load_space(f"{tmp_path / 'my.py'}:mine", widths="0.5")
