@@ -19,6 +19,7 @@ from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import time_until_stable
 from toolchain.measuring.target import ReadyTarget
 from toolchain.profiling.networks import networks
+from toolchain.profiling.sessions import one_session
 from toolchain.profiling.variants import Variant, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -112,12 +113,14 @@ def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
             keys += position_keys(space)
         table = store.table(target, keys)
         networks = () if target.estimate else store.networks(target, network_prefix(space), without="verify")
-        whole = {row.key: row for row in networks}
+        history = {} if target.estimate else store.history(target, table.records)
+    records = {**table.records, **{record.key: record for record in networks}}
     if target.backend == REGRESSION and (stem := table.records.get(stem_key(space))):
-        # rows of one fit alone: another one shared out the same milliseconds in another way
-        table = replace(table, records={key: row for key, row in table.records.items() if row.run_id == stem.run_id})
-        whole = {key: row for key, row in whole.items() if row.run_id == stem.run_id}
-    return replace(table, records={**table.records, **whole})
+        # of one fit only: another fit distributes the same milliseconds differently
+        records = {key: record for key, record in records.items() if record.run_id == stem.run_id}
+    elif history:
+        records = one_session(history, {record.key: (record,) for record in networks})
+    return replace(table, records=records)
 
 
 def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:

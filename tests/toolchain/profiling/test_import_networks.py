@@ -98,6 +98,20 @@ def test_another_batch_or_device_is_another_table(
             assert store.table(other, ["shufflenet_v2/stem:1x28px->16k3s2->16"]).records == {}
 
 
+def test_fitted_latencies_of_0_can_be_searched(space: SearchSpace, config: Config, tmp_path: Path) -> None:
+    """One choice is free, so its fitted latency is 0; a fit for a GPU is checked for noise as well."""
+    rng = Random(0)
+    archs = sorted({space.draw(rng) for _ in range(60)})
+    lines = [
+        f"{arch},{0.01 + sum(key != 'choice_3' for key in arch.choices) * (0.5 + 0.1 * rng.random())}" for arch in archs
+    ]
+    fitted = fit_table(config, space, write(tmp_path / "nets.csv", lines))
+    assert 0.0 in fitted.fit.rows.values()
+    latency = load_costs(space, fitted.target, config.profile.db, need_latency=True).latency
+    assert latency is not None
+    assert latency.predicted.least < 0.5
+
+
 def test_bad_lines_are_named_and_nothing_is_stored(
     space: SearchSpace, lines: list[str], config: Config, tmp_path: Path
 ) -> None:
