@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from toolchain.export.bundle import PREPROCESSING
 from toolchain.export.engines import read_engine
 from toolchain.export.precisions import ExportedFile, write_models
-from toolchain.training.data import GREY_MEAN, GREY_STD, Preprocessing
+from toolchain.training.data import GRAY_MEAN, GRAY_STD, Preprocessing
 from toolchain.training.images import FolderImages, MemoryImages
 
 Nastool = Callable[..., Any]
@@ -216,7 +216,7 @@ def test_predict_prepares_files_like_digits(exported: Any, tmp_path: Path) -> No
     """Images of 8 px, resized to the 16 px of the space."""
     pixels = torch.from_numpy(load_digits().images[:20] * (255 / 16)).to(torch.uint8).unsqueeze(1)
     images = MemoryImages.resized(pixels, torch.zeros(20), channels=1, size_px=16)
-    expected = Preprocessing(16, GREY_MEAN, GREY_STD)(images.fetch(range(20))).numpy()
+    expected = Preprocessing(16, GRAY_MEAN, GRAY_STD)(images.fetch(range(20))).numpy()
     prepare = example_in(exported[0])
     for image, prepared in zip(pixels, expected, strict=True):
         Image.fromarray(image[0].numpy()).save(tmp_path / "digit.png")

@@ -1,4 +1,4 @@
-"""Fixed sets of images: top-1 accuracy on them, and those that BN statistics come from."""
+"""Top-1 accuracy on fixed images, and the images for BN recalibration."""
 
 from collections.abc import Iterable, Iterator
 from random import Random
@@ -15,7 +15,7 @@ Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), labels int64 (N,)
 
 
 def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Iterator[Batch]:
-    """Some images of a set as they are evaluated, always the same ones in the same batches."""
+    """Images preprocessed for evaluation, always in the same batches."""
     for start in range(0, len(indices), batch):
         chosen = list(indices[start : start + batch])
         yield images.fetch(chosen), images.labels[chosen]
@@ -24,15 +24,15 @@ def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Itera
 def recalibration_indices(data: Data, images: int, batch: int, seed: int) -> tuple[int, ...]:
     """A random subset of the training images, without the hold-out, for BN recalibration.
 
-    Whole batches only, if there is one: in the mean of the batches' statistics each counts the same, and a last
-    batch of a few images would weigh each of them many times over.
+    Complete batches only, if there is one: every batch has the same weight in the mean of the statistics, so the images
+    of a small last batch would count too much.
     """
     count = min(images, len(data.fit))
     return tuple(Random(seed).sample(data.fit, count // batch * batch or count))
 
 
 def recalibration_batches(data: Data, images: int, batch: int, seed: int, spread: bool = False) -> Iterator[Tensor]:
-    """The images of `recalibration_indices`: uint8 (N, C, S, S); this process's share of them where `spread`."""
+    """The images of `recalibration_indices`: uint8 (N, C, S, S); with `spread`, this process's share."""
     drawn = recalibration_indices(data, images, batch, seed)
     if spread:
         drawn = batches_of_rank(drawn, batch)
@@ -40,37 +40,37 @@ def recalibration_batches(data: Data, images: int, batch: int, seed: int, spread
 
 
 def batches_of_rank(indices: tuple[int, ...], batch: int) -> tuple[int, ...]:
-    """Of the batches that `indices` make, those that this process computes, one after the other."""
+    """The part of `indices` in the batches that this process computes."""
     starts = range(0, len(indices), batch)[rank() :: world()]
     return tuple(index for start in starts for index in indices[start : start + batch])
 
 
 def top1(net: nn.Module, batches: Iterable[Batch], preprocessing: Preprocessing) -> float:
     """The share of images whose highest logit is their label's, 0 to 1."""
-    right, images = right_of(net, batches, preprocessing)
-    return right / images
+    correct, images = count_correct(net, batches, preprocessing)
+    return correct / images
 
 
 def accuracy_over_ranks(
     net: nn.Module, images: Images, indices: tuple[int, ...], batch: int, preprocessing: Preprocessing
 ) -> float:
-    """`top1` of fixed batches that several processes share; each of them gets the accuracy on all."""
+    """`top1` on batches shared by all processes; every process gets the accuracy on all images."""
     mine = batches_of_rank(indices, batch)
-    found = torch.tensor(right_of(net, fixed_batches(images, mine, batch), preprocessing))
-    counts = found.to(next(net.parameters()).device)
+    counts = torch.tensor(count_correct(net, fixed_batches(images, mine, batch), preprocessing))
+    counts = counts.to(next(net.parameters()).device)
     sum_over_ranks([counts])
-    right, seen = counts.tolist()
-    return int(right) / int(seen)
+    correct, total = counts.tolist()
+    return int(correct) / int(total)
 
 
 @torch.no_grad()
-def right_of(net: nn.Module, batches: Iterable[Batch], preprocessing: Preprocessing) -> tuple[int, int]:
-    """How many images have their highest logit at their label, and how many there are."""
+def count_correct(net: nn.Module, batches: Iterable[Batch], preprocessing: Preprocessing) -> tuple[int, int]:
+    """The number of images whose highest logit is their label's, and the number of images."""
     net.eval()
     device = next(net.parameters()).device
-    right = images = 0
+    correct = images = 0
     for pixels, labels in batches:
         logits = net(preprocessing(pixels.to(device)))
-        right += int((logits.argmax(1).cpu() == labels).sum())
+        correct += int((logits.argmax(1).cpu() == labels).sum())
         images += len(labels)
-    return right, images
+    return correct, images

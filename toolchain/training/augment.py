@@ -1,8 +1,8 @@
-"""Random changes of a whole batch of images at once, on the device that holds them.
+"""Random augmentation of a batch of images on its device.
 
 The distributions are torchvision's (RandomResizedCrop, RandomCrop, ColorJitter, RandomHorizontalFlip). The random
-numbers of an image are a hash of its seed and of their position, as of a counter-based generator. So a batch's
-images don't depend on which others are in it, and a GPU draws what a CPU draws.
+numbers of an image are a hash of its seed and their position, as in a counter-based generator: an image does not
+depend on the other images of its batch, and CPU and GPU draw the same numbers.
 """
 
 import math
@@ -15,7 +15,7 @@ from toolchain.training.recipe import Augmentation
 
 GOLDEN, FIRST, SECOND = (k - 2**64 for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 SCALE, LOG_RATIO, TRIES = (0.08, 1.0), (math.log(3 / 4), math.log(4 / 3)), 10  # RandomResizedCrop's own numbers
-GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green, blue
+GRAY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green, blue
 
 CROP_DRAWS = 2 * TRIES + 2
 JITTER_DRAWS = 4  # a factor each for brightness, contrast, saturation, and their order
@@ -23,7 +23,7 @@ ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
 
 def augment(pixels: Tensor, augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-    """uint8 (N, C, S, S), changed as `augmentation` says; each image by its own seed."""
+    """Augment images uint8 (N, C, S, S), each with its seed."""
     if augmentation.nothing:
         return pixels
     u = draws(torch.tensor(seeds, device=pixels.device), CROP_DRAWS + JITTER_DRAWS + 1)
@@ -51,7 +51,7 @@ def draws(seeds: Tensor, count: int) -> Tensor:
 def crop_boxes(u: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """RandomResizedCrop's top, left, height, width, each int64 (N,), for square images, from `CROP_DRAWS` numbers each.
 
-    The first of ten tries that fits into the image is taken; if none does, the whole image.
+    The first of ten tries that fits into the image; if none fits, the whole image.
     """
     area = size * size * (SCALE[0] + (SCALE[1] - SCALE[0]) * u[:, :TRIES])
     ratio = torch.exp(LOG_RATIO[0] + (LOG_RATIO[1] - LOG_RATIO[0]) * u[:, TRIES : 2 * TRIES])
@@ -66,7 +66,7 @@ def crop_boxes(u: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def resized_crops(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """A crop of each image, scaled up to the image's size, bilinear: float32 (N, C, S, S)."""
+    """A crop of each image, resized to the image's size with bilinear interpolation: float32 (N, C, S, S)."""
     size = pixels.shape[-1]
     x0, x1, fx = _positions(left, width, size)
     y0, y1, fy = _positions(top, height, size)
@@ -79,7 +79,7 @@ def resized_crops(pixels: Tensor, top: Tensor, left: Tensor, height: Tensor, wid
 
 
 def shifted(pixels: Tensor, padding: int, u: Tensor) -> Tensor:
-    """Each image with `padding` pixels of zero round it, cut to its size at a place of its own."""
+    """A random crop of each image, padded with `padding` pixels of zero."""
     size = pixels.shape[-1]
     padded = torch.nn.functional.pad(pixels, (padding,) * 4)
     y, x = ((u[:, axis : axis + 1] * (2 * padding + 1)).long() + torch.arange(size, device=u.device) for axis in (0, 1))
@@ -88,17 +88,17 @@ def shifted(pixels: Tensor, padding: int, u: Tensor) -> Tensor:
 
 
 def jittered(pixels: Tensor, strength: float, u: Tensor) -> Tensor:
-    """ColorJitter of brightness, contrast and saturation in an order of each image's own: float32, 0 to 255."""
+    """ColorJitter of brightness, contrast and saturation, in a random order per image: float32, 0 to 255."""
     low = max(0.0, 1 - strength)
     factors = low + (1 + strength - low) * u[:, :3]
     order = torch.tensor(ORDERS, device=u.device)[(u[:, 3] * len(ORDERS)).long()]
     for turn in range(3):
         op = order[:, turn]
         factor = factors.gather(1, op.unsqueeze(1)).view(-1, 1, 1, 1)
-        grey = _grey(pixels)
-        # brightness blends with black, contrast with the mean grey, saturation with each pixel's grey
-        other = torch.where(_of(op, 0), 0.0, torch.where(_of(op, 1), grey.mean((2, 3), keepdim=True), grey))
-        pixels = (other + (pixels - other) * factor).clamp(0, 255)
+        gray = _gray(pixels)
+        # brightness blends with black, contrast with the mean gray, saturation with each pixel's gray
+        blended_with = torch.where(_of(op, 0), 0.0, torch.where(_of(op, 1), gray.mean((2, 3), keepdim=True), gray))
+        pixels = (blended_with + (pixels - blended_with) * factor).clamp(0, 255)
     return pixels
 
 
@@ -106,23 +106,23 @@ def _of(op: Tensor, which: int) -> Tensor:
     return (op == which).view(-1, 1, 1, 1)
 
 
-def _grey(pixels: Tensor) -> Tensor:
+def _gray(pixels: Tensor) -> Tensor:
     if pixels.shape[1] == 1:
         return pixels
-    weights = torch.tensor(GREY, device=pixels.device).view(1, 3, 1, 1)
+    weights = torch.tensor(GRAY, device=pixels.device).view(1, 3, 1, 1)
     return (pixels * weights).sum(1, keepdim=True)
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where `size` pixels of an enlarged piece come from: both neighbours (N, size) and the way between them."""
+    """Source positions of `size` resized pixels: lower and upper neighbor (N, size), and the weight of the upper."""
     length = length.unsqueeze(1)
-    centre = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
-    centre = torch.minimum(centre.clamp(min=0), (length - 1).float())
-    low = centre.floor().long()
+    center = (torch.arange(size, device=start.device) + 0.5) * (length / size) - 0.5
+    center = torch.minimum(center.clamp(min=0), (length - 1).float())
+    low = center.floor().long()
     return (
         start.unsqueeze(1) + low,
         start.unsqueeze(1) + torch.minimum(low + 1, length - 1),
-        centre - low,
+        center - low,
     )
 
 
@@ -131,5 +131,5 @@ def _rounded(pixels: Tensor) -> Tensor:
 
 
 def _shifted_right(v: Tensor, bits: int) -> Tensor:
-    """As if `v` had no sign."""
+    """Logical shift right of int64."""
     return (v >> bits) & ((1 << (64 - bits)) - 1)

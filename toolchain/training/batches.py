@@ -1,4 +1,4 @@
-"""Batches for training, each a function of (seed, step) alone, so that a resumed run sees the same ones."""
+"""Training batches. Each depends on (seed, step) only, so a resumed run gets the same batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,15 @@ Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), int64 (N,)
 T = TypeVar("T")
 
 CPU = torch.device("cpu")
-PREFETCHED = 4  # batches a worker decodes ahead: a step of the supernet takes now more, now less time
+PREFETCHED = 4  # batches that a worker decodes ahead: steps of a supernet differ in time
 
 
 @dataclass(frozen=True)
 class StepSampler:
     """The positions of the batches `start` to `steps` of a run that goes through `indices` again and again.
 
-    Each pass has its own order, drawn from (seed, pass); a batch may reach over the end of a pass. Of `ranks`
-    processes, each takes its own part of every batch. Where images lie in shards (`groups`), a pass goes through them
-    shard by shard.
+    The order of a pass is drawn from (seed, pass); a batch may continue into the next pass. Each of `ranks` processes
+    takes its part of every batch. Images in shards (`groups`) are visited a few shards at a time.
     """
 
     indices: tuple[int, ...]
@@ -63,10 +62,10 @@ class StepSampler:
 
 
 def mixed_shards(groups: Tensor, generator: torch.Generator) -> Tensor:
-    """An order of images that opens shards one after the other, in random order, and mixes SHARDS_OPEN of them.
+    """A random order of images that opens shards one after the other and mixes SHARDS_OPEN of them.
 
-    The shuffle buffer of stream readers, as a permutation known beforehand: an image of the shard that comes n-th is
-    served at a moment drawn between n and n + SHARDS_OPEN.
+    This is the shuffle buffer of streaming loaders as a permutation: an image of the n-th shard gets a position drawn
+    between n and n + SHARDS_OPEN.
     """
     place = torch.randperm(int(groups.max()) + 1, generator=generator)
     moment = place[groups] + SHARDS_OPEN * torch.rand(len(groups), generator=generator, dtype=torch.float64)
@@ -86,7 +85,7 @@ class _TrainingSet(Dataset[Batch]):
     def __getitems__(self, positions: Sequence[Position]) -> Batch | BadData:
         try:
             return self.batch(positions)
-        except BadData as problem:  # a worker process would wrap it in its own traceback: hand it over as a value
+        except BadData as problem:  # raised in a worker, it would arrive wrapped in a traceback
             return problem
 
     def batch(self, positions: Sequence[Position]) -> Batch:
@@ -104,11 +103,11 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The batches of `sampler`, in order, on `device`.
 
-    A small data set is held there as a whole, and changed batch by batch. Files are decoded and changed by `workers`
-    processes, which live as long as the run.
+    A data set in memory is kept on the device and augmented batch by batch. Files are decoded and augmented by
+    `workers` processes.
 
     Raises:
-        BadData: an image can't be read; it is named.
+        BadData: an image cannot be read.
     """
     if isinstance(images, MemoryImages):
         held = _TrainingSet(images.on(device), augmentation, sampler.seed)
@@ -138,7 +137,7 @@ def training_batches(
 
 
 def _ahead(images: Images, sampler: StepSampler, workers: int) -> Ahead | None:
-    """Fetches so early that the workers' own batches and two shards more are there."""
+    """Prefetch of remote shards: the batches of the workers, and two shards more."""
     if not isinstance(images, ShardImages) or not any(shard.remote for shard in images.shards):
         return None
     two_shards = 2 * len(images.labels) // (len(images.shards) * sampler.batch)
@@ -146,7 +145,7 @@ def _ahead(images: Images, sampler: StepSampler, workers: int) -> Ahead | None:
 
 
 def mix(seed: int, number: int) -> int:
-    """One seed from two numbers; neighbours give unrelated ones (the finaliser of splitmix64)."""
+    """One seed from two numbers; neighboring numbers give unrelated seeds (the finalizer of splitmix64)."""
     value = (seed * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03 + 1) & 0xFFFF_FFFF_FFFF_FFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFF_FFFF_FFFF_FFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFF_FFFF_FFFF_FFFF

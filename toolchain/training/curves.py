@@ -1,7 +1,7 @@
-"""The curves of a training, for TensorBoard.
+"""Training curves for TensorBoard.
 
-torch's SummaryWriter writes in a thread of its own, where a full disk ends in a traceback on the user's screen; here
-an event is on its way to the disk when `add` returns.
+torch's SummaryWriter writes in a background thread, where a full disk ends in a traceback; here `add` writes before it
+returns and raises an error.
 """
 
 import os
@@ -18,7 +18,7 @@ from toolchain.files import unwritable
 
 
 class Curves:
-    """One file of events in `folder`. TensorBoard drops what earlier files there say of steps from `start` on."""
+    """An event file in `folder`. TensorBoard discards points of earlier files from step `start` on."""
 
     def __init__(self, folder: Path, start: int) -> None:
         """

@@ -1,6 +1,6 @@
 """Data sets by name: `digits`, `fashion-mnist`, `folder:PATH`, `wds:TRAIN;TEST`; the search hold-out; preprocessing.
 
-The hold-out on which candidates are scored is cut from the training images, the same number a class (paper
+The hold-out on which candidates are scored is cut from the training images, the same number per class (paper
 Sec. 4 "Dataset"). The test images are the data set's own, and are looked at once, after retraining.
 """
 
@@ -24,16 +24,16 @@ from toolchain.training.images import FolderImages, Images, MemoryImages
 from toolchain.training.shards import ShardImages, load_shards
 
 NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
-DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of a class is ours
+DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of each class is used
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-GREY_MEAN, GREY_STD = (0.5,), (0.5,)
+GRAY_MEAN, GRAY_STD = (0.5,), (0.5,)
 QUIET = Quiet()
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From uint8 pixels to a network's input, in training, search, export and in the user's service."""
+    """uint8 pixels to network input, in training, search, export and in the user's service."""
 
     size_px: int
     mean: tuple[float, ...]
@@ -75,7 +75,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
     """
     if space.in_channels not in (1, 3):
         raise BadData(
-            f"images have 1 channel (grey) or 3 (colors), and the space {space.name} takes {space.in_channels}. "
+            f"images have 1 channel (gray) or 3 (colors), and the space {space.name} takes {space.in_channels}. "
             f"{_remedy(space.name, 'in_channels', 3)}"
         )
     progress = progress if rank() == 0 else QUIET
@@ -99,9 +99,9 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
     else:
         raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
     fit, holdout = cut(classes, train.labels)
-    grey = space.in_channels == 1
+    gray = space.in_channels == 1
     preprocessing = Preprocessing(
-        space.size_px, GREY_MEAN if grey else IMAGENET_MEAN, GREY_STD if grey else IMAGENET_STD
+        space.size_px, GRAY_MEAN if gray else IMAGENET_MEAN, GRAY_STD if gray else IMAGENET_STD
     )
     if isinstance(train, FolderImages | ShardImages):
         for note in holdout_notes(train, fit, holdout):
@@ -183,7 +183,7 @@ def _fashion_mnist(space: SearchSpace) -> tuple[tuple[str, ...], Images, Images]
     if folder is None:
         raise BadData(
             "Fashion-MNIST is not on this machine. Looked in "
-            f"{', '.join(map(str, fashion_mnist.places()))}. Type apt-get install dataset-fashion-mnist, "
+            f"{', '.join(map(str, fashion_mnist.places()))}. Run apt-get install dataset-fashion-mnist, "
             "or put torchvision's four files into one of them, or use --data digits"
         )
     train, test = (

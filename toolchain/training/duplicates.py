@@ -72,8 +72,8 @@ def _across_classes(part: Part) -> Iterator[str]:
     if copies:
         original = part.name(first[part.facts[copies[0]].digest])
         yield (
-            f"warning: {part.title}: {len(copies):,} images are exact copies of images of another class, "
-            f"e.g. {part.name(copies[0])} is {original}. Remove the wrong ones"
+            f"warning: {part.title}: {len(copies):,} of {len(part.facts):,} images are exact copies of images of "
+            f"another class, e.g. {part.name(copies[0])} is {original}. Remove the wrong ones"
         )
 
 

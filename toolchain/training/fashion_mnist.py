@@ -1,4 +1,4 @@
-"""Fashion-MNIST where it is found: Debian's package, torchvision's layout, or fetched within seconds."""
+"""Fashion-MNIST from Debian's package, from torchvision's layout, or downloaded."""
 
 import gzip
 import os
@@ -25,7 +25,7 @@ FETCH_SECONDS = 45
 
 
 def places() -> tuple[Path, ...]:
-    """Folders that are looked in; torchvision keeps its files in FashionMNIST/raw."""
+    """Folders to search; torchvision keeps its files in FashionMNIST/raw."""
     home = home_folder()
     roots = [OURS, Path("data"), *([home / ".cache" / "torchvision"] if home else [])]
     return (DEBIAN, *(root / "FashionMNIST" / "raw" for root in roots))
@@ -33,7 +33,9 @@ def places() -> tuple[Path, ...]:
 
 def find() -> Path | None:
     """The first folder that holds all four files, packed or not."""
-    stems = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    stems = [
+        f"{part}-{content}" for part in ("train", "t10k") for content in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    ]
     for folder in places():
         if all((folder / stem).exists() or (folder / f"{stem}.gz").exists() for stem in stems):
             return folder
@@ -41,7 +43,7 @@ def find() -> Path | None:
 
 
 def fetch() -> Path | None:
-    """Try apt (as root) and torchvision's download, each for seconds; None where neither gives the files."""
+    """Try apt (as root) and torchvision's download, each with a time limit; None if both fail."""
     if os.name == "posix" and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         for command in (["update"], ["install", "-y", "dataset-fashion-mnist"]):
@@ -49,13 +51,13 @@ def fetch() -> Path | None:
                 subprocess.run(["apt-get", *command], timeout=FETCH_SECONDS, check=False, **quiet)  # type: ignore[call-overload]
             except subprocess.TimeoutExpired:
                 break
-        if found := find():
-            return found
+        if folder := find():
+            return folder
     return _download()
 
 
 def _download() -> Path | None:
-    """torchvision's download, in a process of its own because it knows no time limit."""
+    """torchvision's download, in a separate process because it has no time limit."""
     code = f"from torchvision.datasets import FashionMNIST; FashionMNIST({str(OURS)!r}, download=True)"
     try:
         subprocess.run([sys.executable, "-c", code], timeout=FETCH_SECONDS, capture_output=True, check=False)
@@ -82,4 +84,4 @@ def _read_idx(path: Path, header: int) -> np.ndarray[tuple[int, ...], np.dtype[n
         shape = struct.unpack(f">{header // 4 - 1}I", content[4:header])
         return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error) as problem:
-        raise BadData(f"can't read {path}: {problem}. Remove it and fetch the data set again") from None
+        raise BadData(f"cannot read {path}: {problem}. Remove it and fetch the data set again") from None

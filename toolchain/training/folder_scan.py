@@ -81,9 +81,9 @@ def scan_folder(folder: Path) -> FolderScan:
     class_folders = [entry for entry in entries if _is_folder(entry)]
     files: list[ImageFile] = []
     for label, entry in enumerate(class_folders):
-        found = [ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers)]
-        images = [file for file in found if file.path.suffix.lower() in image_suffixes()]
-        others = Counter(file.path.suffix.lower() for file in found) - Counter(
+        entries_of_class = [ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers)]
+        images = [file for file in entries_of_class if file.path.suffix.lower() in image_suffixes()]
+        others = Counter(file.path.suffix.lower() for file in entries_of_class) - Counter(
             file.path.suffix.lower() for file in images
         )
         if not images:

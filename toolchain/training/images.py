@@ -1,4 +1,4 @@
-"""Where images come from: tensors in memory or files in a folder. Both give uint8 batches of one size."""
+"""Images in memory or in files; both give uint8 batches of one size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ class Images(Protocol):
 
     @property
     def groups(self) -> Tensor | None:
-        """int64 (N,): of each image, the shard that it is read from; None where any order is as quick as another."""
+        """int64 (N,): the shard of each image; None where the order of reading does not matter."""
 
     def identity(self, indices: Sequence[int]) -> bytes:
         """The contents of some images in that order, or digests of them."""
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
-        """Images as they are evaluated: uint8 (len(indices), C, S, S)."""
+        """Images for evaluation: uint8 (len(indices), C, S, S)."""
 
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        """Images as they are trained on; the same seeds give the same images: uint8 (len(indices), C, S, S)."""
+        """Augmented images for training; the same seeds give the same images: uint8 (len(indices), C, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MemoryImages:
 
     @classmethod
     def resized(cls, pixels: Tensor, labels: Tensor, channels: int, size_px: int) -> "MemoryImages":
-        """Bring uint8 images (N, 1, H, W) to the size and the channels that a space takes."""
+        """Resize uint8 images (N, 1, H, W) to the size and channels of a space."""
         if pixels.shape[-1] != size_px:
             pixels = tv.resize(pixels, [size_px, size_px], antialias=True)
         return cls(pixels.expand(-1, channels, -1, -1).contiguous(), labels)
@@ -114,47 +114,47 @@ def read_file(path: Path) -> bytes:
         raise unreadable(str(path), problem) from None
 
 
-Decode = Callable[[int], Image.Image]  # the number of an image -> the image, of any size, grey or RGB
+Decode = Callable[[int], Image.Image]  # index of an image -> the image, of any size, gray or RGB
 
 
 def fetch_decoded(decode: Decode, indices: Sequence[int], size_px: int) -> Tensor:
-    """Images of any size as they are evaluated: uint8 (len(indices), C, size_px, size_px)."""
+    """Images of any size for evaluation: uint8 (len(indices), C, size_px, size_px)."""
     return _stacked([_center(decode(index), size_px) for index in indices])
 
 
 def fetch_changed(
     decode: Decode, indices: Sequence[int], size_px: int, augmentation: Augmentation, seeds: Sequence[int]
 ) -> Tensor:
-    """Images of any size as they are trained on, by torchvision's transforms: uint8 as above.
+    """Images of any size, augmented by torchvision's transforms: uint8 (len(indices), C, size_px, size_px).
 
-    They draw from torch's global state, which is seeded for each image and left as it was found.
+    The transforms draw from torch's global state, which is seeded for each image and restored afterwards.
     """
-    change = transform(augmentation, size_px)
-    found = []
+    augment_image = transform(augmentation, size_px)
+    augmented = []
     with torch.random.fork_rng(devices=[]):
         for index, seed in zip(indices, seeds, strict=True):
             image = decode(index)
             torch.manual_seed(seed)
-            whole = augmentation.random_resized_crop
-            found.append(change(tv.pil_to_tensor(image) if whole else _center(image, size_px)))
-    return _stacked(found)
+            crops = augmentation.random_resized_crop
+            augmented.append(augment_image(tv.pil_to_tensor(image) if crops else _center(image, size_px)))
+    return _stacked(augmented)
 
 
 def _stacked(images: list[Tensor]) -> Tensor:
-    """As torch.stack; a worker process stacks them in memory that it shares, which saves copying a batch."""
+    """torch.stack; in a worker process into shared memory, which saves a copy of the batch."""
     stacked: Tensor = default_collate(images)
     return stacked
 
 
 def _center(image: Image.Image, size_px: int) -> Tensor:
-    # scaled by pillow, not as a tensor: a service that has pillow and no torch gets the same pixels
+    # resized by Pillow, not as a tensor: a service with Pillow and without torch gets the same pixels
     resized = tv.resize(image, [round(size_px * RESIZE_RATIO)])
     center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [size_px, size_px]))
     return center
 
 
 def transform(augmentation: Augmentation, size_px: int) -> Callable[[Tensor], Tensor]:
-    """The random changes of a recipe, for one uint8 image (C, H, W) -> (C, size_px, size_px)."""
+    """The augmentation of a recipe for one uint8 image (C, H, W) -> (C, size_px, size_px)."""
     steps: list[torch.nn.Module] = []
     if augmentation.random_resized_crop:
         steps.append(v2.RandomResizedCrop(size_px, antialias=True))

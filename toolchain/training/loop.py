@@ -1,4 +1,4 @@
-"""One loop for a supernet and for one architecture. What differs is how a step goes forward."""
+"""The training loop of supernets and single architectures; they differ in their forward pass."""
 
 import math
 import time
@@ -25,16 +25,16 @@ from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
 
-# (images, step) -> logits, and of which weights the step took a part only
+# (images, step) -> logits, and the slices of the weights that the step used a part of
 Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
 OVERFLOWS = 16  # steps in fp16 that overflow one after the other before training counts as diverged
-LOG_EVERY_S = 2.0  # how often the bar and TensorBoard get new numbers
+LOG_EVERY_S = 2.0  # interval of updates of the bar and TensorBoard
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Where and how often a run is kept, how many processes decode its images, and in what precision it computes."""
+    """Where and how often checkpoints are written, and how the training computes."""
 
     checkpoint: Path
     tensorboard: Path
@@ -47,7 +47,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Stepper:
-    """One update: forward, loss, backward, sums over the processes, weights."""
+    """One update: forward, loss, backward, sums over the processes, step of the optimizer."""
 
     forward: Forward
     preprocessing: Preprocessing
@@ -57,11 +57,11 @@ class Stepper:
     label_smoothing: float
 
     def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Take images uint8 (N, C, S, S); of all processes' images, the mean loss and how many are right: (2,)."""
+        """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,)."""
         with self.precision.autocast(pixels.device):
             logits, slices = self.forward(self.preprocessing(pixels), step)
             loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing) / world()
-        self.optimizer.zero_grad(set_to_none=True)  # a path that was not taken gets neither decay nor momentum
+        self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
         sum_over_ranks([*moved(self.optimizer, slices), seen])
@@ -82,18 +82,18 @@ def train(
     progress: Progress,
     title: str,
 ) -> int:
-    """Train `model` to the end of `recipe`, going on from its checkpoint if there is one; returns the steps.
+    """Train `model` to the end of `recipe`, from its checkpoint if there is one; returns the number of steps.
 
     All randomness of a step comes from (seed, step), so a run that was killed ends with the same weights, bit
-    for bit, as one that was not. Several processes each take their part of every batch, add their gradients up, and
+    for bit, as one that was not. Each of several processes takes its part of every batch; they add their gradients, and
     make the same update (docs/decisions/0030-distributed-training.md); the first of them reads and writes the files.
 
     Raises:
         BadCheckpoint: the checkpoint is damaged or was made with other settings.
-        BadConfig: a batch can't be shared equally by the processes.
-        BadData: an image can't be read.
+        BadConfig: the processes cannot share a batch equally.
+        BadData: an image cannot be read.
         RankLost: another process has ended.
-        RunFolderError: a checkpoint can't be written; the one before it stays.
+        RunFolderError: a checkpoint cannot be written; the earlier one stays.
         TrainingDiverged: the loss or the weights are not finite; the last good checkpoint stays.
     """
     device = next(model.parameters()).device
@@ -177,14 +177,15 @@ def _sampler(data: Data, recipe: Recipe, seed: int, steps: int) -> Callable[[int
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The rate of update `step` of `steps`: a linear warm-up if any, then a decay to zero."""
+    """The learning rate of update `step` of `steps`: linear warm-up if any, then decay to zero."""
     warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    left = 1 - step / steps
-    return recipe.lr * warm * (left if recipe.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)
+    remaining = 1 - step / steps
+    decay = remaining if recipe.schedule == "linear" else (1 - math.cos(math.pi * remaining)) / 2
+    return recipe.lr * warm * decay
 
 
 class _Meter:
-    """Mean loss, top-1 and images/s of all processes since they were last logged."""
+    """Mean loss, top-1 and images/s of all processes since the last log."""
 
     def __init__(self, step: int, device: torch.device, skips_overflow: bool = False) -> None:
         """`skips_overflow`: a scaler in fp16 skips single steps whose values overflow."""
@@ -200,7 +201,7 @@ class _Meter:
         self._batches = self._images = 0
 
     def add(self, seen: Tensor, images: int) -> None:
-        """A batch's mean loss and its number of right answers, (2,)."""
+        """Add the mean loss and number of correct images of a batch, (2,)."""
         self._sums += seen
         self._not_finite += ~torch.isfinite(seen[0])
         self._batches += 1
@@ -217,10 +218,10 @@ class _Meter:
         return time.monotonic() - self._since > LOG_EVERY_S
 
     def values(self, lr: float) -> dict[str, float]:
-        loss, right = self._sums.tolist()
+        loss, correct = self._sums.tolist()
         return {
             "loss": loss / self._batches,
-            "accuracy": right / self._images,
+            "accuracy": correct / self._images,
             "images_per_s": self._images / max(1e-9, time.monotonic() - self._since),
             "learning_rate": lr,
         }

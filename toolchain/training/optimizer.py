@@ -1,4 +1,4 @@
-"""SGD that updates what a step's path used, and nothing else."""
+"""SGD that updates only the weights that a step's path used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ CLIP = "alpha_"  # names of PACT's clipping levels (toolchain/nets/quantizers.py
 
 
 def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD whose weight decay reaches weights only: not batch normalization's scale and offset, nor a bias.
+    """SGD with weight decay on weights only: not on biases or on the scale and offset of batch normalization.
 
-    Clipping levels of quantized activations have a learning rate and a decay of their own.
+    Clipping levels of quantized activations have a separate learning rate and decay.
     """
     groups: dict[str, list[nn.Parameter]] = {"weights": [], "plain": [], "clips": []}
     for name, parameter in model.named_parameters():
@@ -29,7 +29,7 @@ def sgd(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         "clips": {"weight_decay": recipe.clip_weight_decay, "lr_scale": recipe.clip_lr_scale},
     }
     return torch.optim.SGD(
-        [{"params": found, **options[kind]} for kind, found in groups.items() if found],
+        [{"params": parameters, **options[name]} for name, parameters in groups.items() if parameters],
         lr=recipe.lr,
         momentum=recipe.momentum,
     )
@@ -42,14 +42,14 @@ def set_learning_rate(optimizer: torch.optim.SGD, lr: float) -> None:
 
 
 def moved(optimizer: torch.optim.SGD, slices: Mapping[nn.Parameter, Slices]) -> list[Tensor]:
-    """The gradients that an update will use: of the weights in `slices`, of that part only."""
+    """The gradients that an update uses; for weights in `slices`, of that slice only."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     return [p.grad[slices[p]] if p in slices else p.grad for p in parameters]
 
 
 @dataclass(frozen=True)
 class Update:
-    """One update as torch's GradScaler takes it, which skips it where a gradient in fp16 overflowed."""
+    """One update in the form that torch's GradScaler takes, which skips it if a gradient in fp16 overflowed."""
 
     optimizer: torch.optim.SGD
     slices: Mapping[nn.Parameter, Slices]
@@ -63,10 +63,10 @@ class Update:
 
 
 def step(optimizer: torch.optim.SGD, slices: Mapping[nn.Parameter, Slices]) -> None:
-    """One update after `backward`. Of the weights in `slices` only that part moves.
+    """One update after `backward`; for weights in `slices`, of that slice only.
 
-    torch's optimizers know whole tensors: there, decay and momentum would move also the channels that the
-    step's path did not use, whose gradient is 0.
+    torch's optimizers update whole tensors: decay and momentum would also change the channels that the step's path did
+    not use, whose gradient is 0.
     """
     for group in optimizer.param_groups:
         cut = [p for p in group["params"] if p.grad is not None and p in slices]
@@ -91,7 +91,7 @@ def _update_parts(
         weights.append(parameter[part])
         gradients.append(parameter.grad[part])
         momenta.append(state["momentum_buffer"][part])
-        parameter.grad = None  # so that the whole tensors' update passes it by
+        parameter.grad = None  # the update of whole tensors skips it
     update(
         weights,
         gradients,

@@ -1,4 +1,4 @@
-"""In what precision a training computes, and on what."""
+"""Precision and device of training."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from toolchain.errors import BadConfig, NoDevice
 from toolchain.parallel.ranks import local_rank, local_world
 
-FP16_CAPABILITY = (7, 0)  # NVIDIA's first tensor cores; before them fp16 saves memory and no time
+FP16_CAPABILITY = (7, 0)  # the first tensor cores; on older GPUs fp16 saves memory but no time
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Precision:
     dtype: torch.dtype
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """What a forward pass and its loss run in."""
+        """The context for a forward pass and its loss."""
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """Scales losses up so that small gradients are not 0 in fp16; in other precisions it does nothing."""
+        """Scales losses so that small gradients are not 0 in fp16; disabled in other precisions."""
         return torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
 
@@ -30,14 +30,14 @@ FP32 = Precision(torch.float32)
 _BY_NAME = {"fp32": FP32, "bf16": Precision(torch.bfloat16), "fp16": Precision(torch.float16)}
 
 
-def compute_device(wanted: str = "auto") -> torch.device:
-    """`cpu`, `cuda`, or (`auto`) the GPU where there is one; of several processes, each has its own.
+def compute_device(name: str = "auto") -> torch.device:
+    """`cpu`, `cuda`, or `auto`: the GPU if there is one. Each process has its own GPU.
 
     Raises:
-        NoDevice: there is no GPU, or there are fewer than processes.
+        NoDevice: there is no GPU, or there are fewer GPUs than processes.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted == "cpu" or (wanted == "auto" and not gpus):
+    if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if not gpus:
         raise NoDevice(
@@ -48,28 +48,26 @@ def compute_device(wanted: str = "auto") -> torch.device:
     return torch.device("cuda", local_rank())
 
 
-def precision_of(wanted: str, device: torch.device, quantized: bool) -> Precision:
-    """The precision that a configuration names; `auto` is the fastest that `device` has.
+def precision_of(name: str, device: torch.device, quantized: bool) -> Precision:
+    """The precision by its name in the configuration; `auto` is the fastest of `device`.
 
     Raises:
-        BadConfig: it would be slower here (CPUs emulate it), or wrong (sums of integer codes need fp32).
+        BadConfig: it is slower on this device (CPUs emulate it), or wrong (sums of integer codes need fp32).
     """
-    if wanted == "fp32":
+    if name == "fp32":
         return FP32
     if quantized:
-        if wanted != "auto":
-            raise BadConfig(
-                f'quantized convolutions add whole numbers, which {wanted} would round. Write precision = "fp32"'
-            )
+        if name != "auto":
+            raise BadConfig(f'quantized convolutions add integers, which {name} would round. Write precision = "fp32"')
         return FP32
     if device.type != "cuda":
-        if wanted != "auto":
+        if name != "auto":
             raise BadConfig(
-                f'a CPU emulates {wanted}, which is slower than fp32. Write precision = "auto", or train on a GPU'
+                f'a CPU emulates {name}, which is slower than fp32. Write precision = "auto", or train on a GPU'
             )
         return FP32
-    if wanted != "auto":
-        return _BY_NAME[wanted]
+    if name != "auto":
+        return _BY_NAME[name]
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return _BY_NAME["bf16"]
     return _BY_NAME["fp16"] if torch.cuda.get_device_capability(device) >= FP16_CAPABILITY else FP32

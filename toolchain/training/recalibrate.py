@@ -11,11 +11,11 @@ from toolchain.training.data import Preprocessing
 
 @torch.no_grad()
 def recalibrate(net: nn.Module, pixel_batches: Iterable[Tensor], preprocessing: Preprocessing) -> None:
-    """Give every batch normalization of `net` the mean of the batches' statistics; leaves `net` in eval mode.
+    """Set the statistics of every batch normalization of `net` to the mean over the batches; leaves `net` in eval mode.
 
-    The mean is cumulative: each batch (uint8, (N, C, S, S)) counts the same. A running average with momentum 0.1,
-    as in the official code, remembers only the last twenty batches. Nothing but the statistics changes, and no
-    random number is drawn.
+    The mean is cumulative: each batch (uint8 (N, C, S, S)) has the same weight. A running average with momentum 0.1, as
+    in the official code, depends on the last twenty batches only. Nothing but the statistics changes, and no random
+    number is drawn.
     """
     device = next(net.parameters()).device
     forget_statistics(net, device)
@@ -25,9 +25,9 @@ def recalibrate(net: nn.Module, pixel_batches: Iterable[Tensor], preprocessing: 
 
 
 def forget_statistics(module: nn.Module, device: torch.device) -> None:
-    """Make `module` ready for recalibration: each forward pass adds its batch's statistics to the mean.
+    """Reset the statistics of `module`; each forward pass then adds the statistics of its batch to the mean.
 
-    Only batch normalisations are in train mode then. `eval()` ends it, and they use what they have gathered.
+    Only batch normalization layers are in train mode. `eval()` ends recalibration.
     """
     module.eval()
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -36,16 +36,16 @@ def forget_statistics(module: nn.Module, device: torch.device) -> None:
         norm.running_mean = torch.zeros(norm.num_features, device=device)
         norm.running_var = torch.ones(norm.num_features, device=device)
         norm.num_batches_tracked = torch.tensor(0, device=device)
-        norm.momentum = None  # torch's word for a cumulative mean
+        norm.momentum = None  # a cumulative mean
         norm.train()
 
 
 @torch.no_grad()
 def average_statistics(net: nn.Module) -> None:
-    """Make the statistics those of all batches that the processes saw, after each recalibrated on its own.
+    """Combine the statistics of all processes after each recalibrated on its own batches.
 
-    A batch counts the same whichever process it was in. Statistics don't act on each other while they are
-    taken, so this is what one process with all batches gets, but for the order of sums.
+    Each batch has the same weight. The result equals that of one process with all batches, except for the order of
+    sums.
     """
     norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
     if not norms:

@@ -1,4 +1,4 @@
-"""How a network is trained: recipes as TOML presets in `recipes/`."""
+"""Training recipes, as TOML presets in `recipes/`."""
 
 import tomllib
 from importlib import resources
@@ -27,7 +27,7 @@ class Augmentation(BaseModel):
 
 
 class Recipe(BaseModel):
-    """SGD with a linear or cosine decay to zero (the paper's: linear, no warm-up)."""
+    """SGD with a linear or cosine decay to zero (in the paper: linear, without warm-up)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -44,12 +44,12 @@ class Recipe(BaseModel):
     augmentation: Augmentation = Augmentation()
 
     def steps(self, images: int) -> int:
-        """How many updates `epochs` passes over `images` are, at least one."""
+        """Number of updates in `epochs` passes over `images`; at least one."""
         return max(1, round(self.epochs * images / self.batch))
 
 
 def names() -> tuple[str, ...]:
-    """The presets there are."""
+    """Names of the presets."""
     folder = resources.files("toolchain.training") / "recipes"
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir()))
 
@@ -58,7 +58,7 @@ def load_recipe(name: str, stage: Stage, changes: dict[str, Any]) -> Recipe:
     """The preset `name` for one stage, with `changes` from the configuration on top.
 
     Raises:
-        BadConfig: no such preset, or a change that a recipe doesn't take.
+        BadConfig: there is no such preset, or a change is not valid.
     """
     if name not in names():
         raise BadConfig(f"unknown recipe {name!r}. Known recipes: {', '.join(names())}")

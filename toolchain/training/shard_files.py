@@ -1,7 +1,7 @@
-"""Where a shard's bytes come from: a file here, or a URL, of which a copy is kept for as long as there is room.
+"""Read shards from local files or URLs; copies of remote shards are kept in a cache of bounded size.
 
-The folder of copies and indices is $NASTOOL_CACHE, or nastool/ in the user's cache. Copies take NASTOOL_CACHE_GB at
-most (20 by default): the one unused for longest goes first, so a data set may be larger than the disk.
+Copies take at most NASTOOL_CACHE_GB (20 by default). The least recently used copy is removed first, so a data set may
+be larger than the disk.
 """
 
 import fcntl
@@ -44,35 +44,35 @@ class ShardFile:
         return "://" in self.url
 
     def read(self, offset: int, size: int) -> bytes:
-        """Some of its bytes.
+        """Read `size` bytes at `offset`.
 
         Raises:
-            BadData: it can't be read, or ends before.
+            BadData: it cannot be read, or ends before.
         """
-        for _ in range(TRIES):  # between its coming and the look at it, another process may need the room
+        for _ in range(TRIES):  # another process may remove the copy before it is opened
             try:
                 with self.local().open("rb") as file:
                     if self.remote:
-                        os.utime(file.fileno())  # it was used just now
+                        os.utime(file.fileno())  # recently used
                     content = os.pread(file.fileno(), size, offset)
                 break
             except FileNotFoundError:
                 continue
             except OSError as problem:
                 raise BadData(
-                    f"can't read the shard {self.url}: {problem.strerror}. Repair it, or leave it out"
+                    f"cannot read the shard {self.url}: {problem.strerror}. Repair it, or remove it from the pattern"
                 ) from None
         else:
-            raise BadData(f"the shard {self.url} is not there. Give a pattern of shards that are")
+            raise BadData(f"the shard {self.url} does not exist. Give a pattern of shards that exist")
         if len(content) < size:
-            raise BadData(f"the shard {self.url} ends at byte {offset + len(content)}. It was cut off: repair it")
+            raise BadData(f"the shard {self.url} ends at byte {offset + len(content)}: it is truncated. Copy it again")
         return content
 
     def local(self) -> Path:
-        """A file with its content: itself, or a copy, fetched if it isn't there.
+        """The local file, or the cached copy of a remote shard, which is fetched if it is missing.
 
         Raises:
-            BadData: there is none, or it can't be fetched.
+            BadData: it cannot be fetched.
         """
         if not self.remote:
             return expanded(self.url.removeprefix("file:"))
@@ -83,21 +83,21 @@ class ShardFile:
         path = folder / f"{_hash(self.url)}.tar"
         if not path.exists():
             with _locked(path.with_suffix(".lock")):
-                if not path.exists():  # another process may have fetched it meanwhile
+                if not path.exists():  # another process may have fetched it
                     _fetch(self.url, path)
         return path
 
     def state(self) -> str:
-        """What changes when a file here does. A URL's content is taken to stay as it is."""
+        """A text that changes when the file does. The content of a URL is assumed constant."""
         if self.remote:
             return self.url
         try:
-            found = Path(self.local()).stat()
+            status = self.local().stat()
         except OSError as problem:
             raise BadData(
-                f"can't read the shard {self.url}: {problem.strerror}. Give a pattern of shards that are there"
+                f"cannot read the shard {self.url}: {problem.strerror}. Give a pattern of shards that exist"
             ) from None
-        return f"{Path(self.url).resolve()} {found.st_size} {found.st_mtime_ns}"
+        return f"{Path(self.url).resolve()} {status.st_size} {status.st_mtime_ns}"
 
 
 def cached_index(key: str) -> ShardIndex | None:
@@ -148,10 +148,10 @@ def _fetch(url: str, path: Path) -> None:
                 _make_room(path.parent, os.fstat(file.fileno()).st_size)
                 os.link(file.name, path)
             return
-        except (OSError, ValueError, ImportError) as found:  # urllib's errors are OSErrors
-            problem = found
+        except (OSError, ValueError, ImportError) as error:  # urllib's errors are OSErrors
+            problem = error
     raise BadData(
-        f"can't fetch the shard {url}: {problem}. See that it is there and can be reached, and type the same again"
+        f"cannot fetch the shard {url}: {problem}. Check that it exists and can be reached, and run the command again"
     )
 
 
@@ -161,21 +161,21 @@ def _download(url: str, file: IO[bytes]) -> None:
             shutil.copyfileobj(answer, file, 1 << 20)
             promised = answer.headers.get("Content-Length")
         if promised is not None and file.tell() != int(promised):
-            raise OSError(f"{file.tell()} of {promised} bytes came")
+            raise OSError(f"received {file.tell()} of {promised} bytes")
         return
-    import fsspec  # torch brings it; a scheme's own package is named in its ImportError
+    import fsspec  # its ImportError names the package of a protocol
 
     with fsspec.open(url, "rb") as source:
         shutil.copyfileobj(source, file, 1 << 20)
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Remove the copies unused for longest, until one of `size` bytes fits. Who reads one still keeps it open."""
+    """Remove the least recently used copies until `size` bytes fit. A process that reads one keeps it open."""
     most = float(os.environ.get("NASTOOL_CACHE_GB", CACHE_GB)) * 1e9
-    copies = sorted((found.stat().st_mtime_ns, found.stat().st_size, found) for found in folder.glob("*.tar"))
+    copies = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.glob("*.tar"))
     held = sum(bytes_ for _, bytes_, _ in copies)
-    for _, bytes_, found in copies:
+    for _, bytes_, path in copies:
         if held + size <= most:
             return
-        found.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         held -= bytes_

@@ -1,7 +1,7 @@
-"""Images in shards: tar files in the layout of WebDataset, here or behind a URL, for data sets beyond one disk.
+"""Images in shards: tar files in the layout of WebDataset, local or behind URLs.
 
-A shard's members that share a name up to the first dot are one sample: an image, and its class as a number in a
-`.cls` file. Shards are indexed once (where each image lies, and its class), so that any image can be read by itself. So
+Members of a shard that share a name up to the first dot are one sample: an image, and its class as a number in a `.cls`
+file. Shards are indexed once (where each image lies, and its class), so that any image can be read by itself. So
 hold-out, order and resume are the same as for other data, exact to the image; only the order keeps to a few
 shards at a time (docs/decisions/0022-data-loading-and-training-speed.md).
 """
@@ -28,12 +28,12 @@ from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_files import ShardFile, cached_index, keep_index
 from toolchain.training.shard_index import Sample, ShardIndex, read_index
 
-SHARDS_OPEN = 8  # that many are mixed with each other in an order of images
+SHARDS_OPEN = 8  # shards mixed at a time in the order of images
 
 
 @dataclass(frozen=True)
 class ShardImages:
-    """Images of several shards, decoded when they are asked for."""
+    """Images of several shards, decoded when they are fetched."""
 
     shards: tuple[ShardFile, ...]
     groups: Tensor  # int64 (N,): the shard of each image
@@ -115,26 +115,26 @@ class CheckedShards:
 
 
 class Ahead:
-    """Fetches shards behind URLs in a thread of its own, some steps before a loader's workers come to them."""
+    """Prefetches remote shards in a background thread, some steps before the workers of a loader need them."""
 
     def __init__(self, images: ShardImages, batches: Iterable[Sequence[tuple[int, int]]], steps: int) -> None:
-        """`batches` are those of the loader, as positions whose second number is an image; stay `steps` ahead."""
+        """Prefetch for the `batches` of a loader, pairs whose second number is an image, `steps` ahead."""
         self._images, self._batches, self._steps = images, iter(batches), steps
         self._asked: deque[int] = deque(maxlen=4 * SHARDS_OPEN)
         self._pool = ThreadPoolExecutor(1)
         self._walked = 0
 
     def at(self, step: int) -> None:
-        """The loader has handed over the batch `step`, counted from its first."""
+        """Prefetch up to `steps` batches after the batch `step` of the loader, counted from its first."""
         for positions in islice(self._batches, max(0, step + self._steps - self._walked)):
             self._walked += 1
             for shard in dict.fromkeys(self._images.groups[[index for _, index in positions]].tolist()):
                 if self._images.shards[shard].remote and shard not in self._asked:
                     self._asked.append(shard)
-                    self._pool.submit(self._images.shards[shard].local)  # a failure is the worker's to tell
+                    self._pool.submit(self._images.shards[shard].local)  # the worker reports a failure
 
     def close(self) -> None:
-        """Fetch no more."""
+        """Stop prefetching."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -197,7 +197,7 @@ def _require_classes(names: ShardedData, train: CheckedShards, test: CheckedShar
 
 
 def expand(pattern: str) -> tuple[str, ...]:
-    """The names that braces stand for, as in a shell: `a-{000..146}.tar`, `{x,y}-{0..3}.tar`."""
+    """The names that a pattern with braces expands to, as in a shell: `a-{000..146}.tar`, `{x,y}-{0..3}.tar`."""
     pieces = re.split(r"\{([^{}]*)\}", pattern)
     options: list[Sequence[str]] = []
     for position, piece in enumerate(pieces):

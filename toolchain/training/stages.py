@@ -1,4 +1,4 @@
-"""The two trainings: the supernet, and the winner from scratch."""
+"""Train the supernet, and one architecture from scratch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,17 +49,17 @@ RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the pape
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training ended with."""
+    """The result of supernet training."""
 
     checkpoint: Path
     steps: int
 
 
 def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, progress: Progress) -> Trained:
-    """Train the supernet, one drawn path a step (paper Eq. 7), and leave its checkpoint.
+    """Train the supernet, one sampled path per step (paper Eq. 7), and write its checkpoint.
 
     Raises:
-        BadCheckpoint, BadData, RunFolderError: see `loop.train`; or the weights to start from don't fit.
+        BadCheckpoint, BadData, RunFolderError: see `loop.train`; or the weights to start from do not fit.
     """
     device = compute_device(config.train.device)
     supernet = Supernet(space, shared_by(SUPERNET, world()))
@@ -67,7 +67,7 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
     if config.train.start_from is not None:
         load_float(read_weights(config.train.start_from), supernet)
     _placed(supernet, device)
-    _made_quick(supernet, device, config.train)
+    _speed_up(supernet, device, config.train)
     draw = path_sampler(config.train.sampler, space)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
@@ -89,11 +89,11 @@ def train_supernet(config: Config, space: SearchSpace, data: Data, run: Run, pro
 
 
 def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, progress: Progress) -> Supernet:
-    """The supernet that `train_supernet` left, however it was trained: to score on it, only space and data matter.
+    """Load the trained supernet. Its recipe may differ from the configuration; space, data and seed must not.
 
     Raises:
         MissingStage: there is none.
-        BadCheckpoint: it is damaged, or of another space, data set or cut.
+        BadCheckpoint: it is damaged, or made from another space, data set or hold-out.
         BadConfig: candidates cannot be recalibrated with the batch of the search.
     """
     run.require(run.supernet, "train")
@@ -104,8 +104,8 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
         steps = Recipe(**checkpoint.fingerprint["recipe"]).steps(len(data.fit))
     if checkpoint.step < steps:
         progress.say(
-            f"this supernet is trained to step {checkpoint.step} of {steps}. nastool train goes on with it; a search "
-            f"after that begins anew"
+            f"this supernet is trained to step {checkpoint.step} of {steps}. nastool train continues it; a search "
+            f"after that starts again"
         )
     supernet = Supernet(space)
     load_state(run.supernet, supernet, checkpoint.model)
@@ -136,7 +136,7 @@ def retrain(
     if earlier is None:
         trained, steps = _train_alone(config, space, arch, data, run, fingerprint, progress)
     else:
-        progress.say("this network is trained already, and hold-out or test images have changed: it is evaluated again")
+        progress.say("this network is trained; hold-out or test images have changed, so it is evaluated again")
         trained = _placed(from_first(lambda: load_retrained(space, arch, data, run)), device)
         steps = earlier.steps
     batch = config.search.batch
@@ -182,7 +182,7 @@ def _train_alone(
     net = Network(space, arch, shared_by(STANDALONE, world()))
     initialize(net, torch.Generator().manual_seed(config.seed))
     _placed(net, device)
-    _made_quick(net, device, config.retrain)
+    _speed_up(net, device, config.retrain)
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         return net(images), {}
@@ -227,7 +227,7 @@ def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run)
 
 
 def supernet_fingerprint(config: Config, space: SearchSpace, data: Data) -> dict[str, Any]:
-    """What a supernet's weights depend on; all of it must be the same to go on with them."""
+    """What the weights of a supernet depend on; training continues only if all of it is the same."""
     start = config.train.start_from
     return _fingerprint(config, space, data, config.train, "supernet") | {
         "sampler": SAMPLERS_OF_0_1_0.get(config.train.sampler, config.train.sampler),
@@ -236,23 +236,23 @@ def supernet_fingerprint(config: Config, space: SearchSpace, data: Data) -> dict
 
 
 def prepare_torch(config: Config) -> None:
-    """Fix the number of CPU threads: sums depend on how they are split. Several processes share them."""
+    """Set the number of CPU threads, which sums depend on. The processes of one machine share them."""
     torch.set_num_threads(max(1, config.threads // local_world()))
 
 
 def scoring_threads(config: Config) -> int:
-    """CPU threads of this process that score candidates; several processes share them."""
+    """CPU threads of this process for scoring candidates; the processes of one machine share them."""
     return max(1, config.search.threads // local_world())
 
 
 def _placed(model: Model, device: torch.device) -> Model:
-    """On the device, with weights in channels_last: 1.4 times faster on CPUs (docs/decisions)."""
+    """`model` on the device with weights in channels_last: 1.4 times faster on CPUs (docs/decisions)."""
     placed: Model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
 
 
-def _made_quick(model: nn.Module, device: torch.device, training: TrainConfig) -> None:
-    """What makes steps quicker and changes nothing but rounding."""
+def _speed_up(model: nn.Module, device: torch.device, training: TrainConfig) -> None:
+    """Speed up training steps; only rounding changes."""
     if training.compile:
         compile_parts(model)
     elif device.type == "cpu":

@@ -1,4 +1,4 @@
-"""Images a second of reading data and of training on it, side by side: which of the two waits for the other."""
+"""Images per second of loading data and of training, to find which of the two waits for the other."""
 
 import os
 import resource
@@ -30,14 +30,14 @@ from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
 
 ROUNDS = 5
-ROUND_S = 2.0  # of each round, for each of the three
+ROUND_S = 2.0  # per measurement
 ENDLESS = 10**9  # steps
-SMALL_RATE = 1e-4  # one batch for ever must not diverge
+SMALL_RATE = 1e-4  # training on one batch must not diverge
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What one round took, an image."""
+    """Time per image of one round."""
 
     wall_s: float
     cpu_s: float  # of all processes
@@ -48,70 +48,81 @@ class Rate:
 
 
 def bench_data(config: Config, space: SearchSpace, progress: Progress) -> dict[str, Any]:
-    """Measure, in turns, decode and transform alone, the loader, and the supernet's training step, in images a second.
+    """Measure decoding and augmentation, the loader, and the supernet's training step in turn, in images per second.
 
-    `bare` is what one process decodes and transforms by itself, times the workers (but not more than cores);
-    `side_by_side` what so many processes do at the same time that hand nothing over (less than `bare` where cores share
-    caches or are two threads of one); `loader` is what arrives at the training loop. Medians of `ROUNDS` rounds. CPU
-    times are those of all processes together, in ms an image: other programs on the machine hardly add to them.
+    `bare` is what one process decodes and augments, times the workers (at most the number of cores); `side_by_side` is
+    the rate of that many processes at the same time that transfer nothing (less than `bare` where cores share caches
+    or are two threads of one); `loader` is the rate at which batches reach the training loop. Rates are medians of
+    `ROUNDS` rounds. CPU times are those of all processes, in ms per image; other programs hardly change them.
 
     Raises:
         BadConfig, BadData, NoDevice: see `load_recipe`, `load_data`, `compute_device`.
     """
-    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed)
+    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed, progress)
     recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
     device = compute_device(config.train.device)
     in_memory = isinstance(data.train, MemoryImages)
     workers = 0 if in_memory else config.workers
+    processes = max(1, min(workers, len(os.sched_getaffinity(0))))
 
     def batches(workers: int, device: torch.device, steps: int = ENDLESS) -> Iterator[Batch]:
         sampler = StepSampler(data.fit, recipe.batch, config.seed, 0, steps, groups=data.train.groups)
         return training_batches(data.train, sampler, recipe.augmentation, workers, device)
 
     bare = batches(0, device if in_memory else CPU)
-    processes = max(1, min(workers, len(os.sched_getaffinity(0))))
     steps = _steps(config, space, data, recipe, device, next(batches(0, device)))
-    ways: dict[str, Callable[[], Rate]] = {
-        "bare": lambda: _rate(bare, recipe.batch, device),
-        "side_by_side": lambda: _side_by_side(partial(_rate, bare, recipe.batch, device), processes),
-        "loader": lambda: _loader_rate(partial(batches, workers, device), workers, found["bare"][-1], recipe.batch),
-        "step": lambda: _rate(steps, recipe.batch, device),
-    }
-    next(steps)  # claims memory
-    found: dict[str, list[Rate]] = {name: [] for name in ways}
-    task = progress.start("images a second", ROUNDS * len(ways))
-    for _ in range(ROUNDS):
-        for name, measure in ways.items():
-            found[name].append(measure())
-            task.advance(note=name)
-    rates = {name: median(rate.images_per_s for rate in rounds) for name, rounds in found.items()}
-    cpu_ms = {name: 1e3 * median(rate.cpu_s for rate in rounds) for name, rounds in found.items()}
-    at_once = rates["bare"] * processes
+    next(steps)  # allocates memory
+    measure_bare = partial(_rate, bare, recipe.batch, device)
+    rates = _median_rates(
+        {
+            "bare": lambda _: measure_bare(),
+            "side_by_side": lambda _: _side_by_side(measure_bare, processes),
+            "loader": lambda bare: _loader_rate(partial(batches, workers, device), workers, bare, recipe.batch),
+            "step": lambda _: _rate(steps, recipe.batch, device),
+        },
+        progress,
+    )
+    images_per_s = {name: rate.images_per_s for name, rate in rates.items()}
+    bare_of_all = images_per_s["bare"] * processes
     return {
         "data": data.name,
         "size_px": space.size_px,
         "batch": recipe.batch,
         "workers": workers,
         "device": str(device),
-        "bare_one_process_images_per_s": rates["bare"],
-        "bare_images_per_s": at_once,
-        "side_by_side_images_per_s": rates["side_by_side"],
-        "loader_images_per_s": rates["loader"],
-        "loader_share_of_bare": rates["loader"] / at_once,
-        "loader_share_of_side_by_side": rates["loader"] / rates["side_by_side"],
-        "step_images_per_s": rates["step"],
-        "waits": "loader" if rates["loader"] > rates["step"] else "step",
-        "bare_cpu_ms": cpu_ms["bare"],
-        "side_by_side_cpu_ms": cpu_ms["side_by_side"],
-        "loader_cpu_ms": cpu_ms["loader"],
-        "step_cpu_ms": cpu_ms["step"],
+        "bare_one_process_images_per_s": images_per_s["bare"],
+        "bare_images_per_s": bare_of_all,
+        "side_by_side_images_per_s": images_per_s["side_by_side"],
+        "loader_images_per_s": images_per_s["loader"],
+        "loader_share_of_bare": images_per_s["loader"] / bare_of_all,
+        "loader_share_of_side_by_side": images_per_s["loader"] / images_per_s["side_by_side"],
+        "step_images_per_s": images_per_s["step"],
+        "waits": "loader" if images_per_s["loader"] > images_per_s["step"] else "step",
+        **{f"{name}_cpu_ms": 1e3 * rate.cpu_s for name, rate in rates.items()},
+    }
+
+
+def _median_rates(measurements: Mapping[str, Callable[[Rate], Rate]], progress: Progress) -> dict[str, Rate]:
+    """The medians of `ROUNDS` rounds, in each of which every measurement runs once after `bare`, whose rate it gets."""
+    rounds: dict[str, list[Rate]] = {name: [] for name in measurements}
+    task = progress.start("images per second", ROUNDS * len(measurements))
+    bare = Rate(0.0, 0.0)
+    for _ in range(ROUNDS):
+        for name, measure in measurements.items():
+            rate = measure(bare)
+            bare = rate if name == "bare" else bare
+            rounds[name].append(rate)
+            task.advance(note=name)
+    return {
+        name: Rate(1 / median(rate.images_per_s for rate in rates), median(rate.cpu_s for rate in rates))
+        for name, rates in rounds.items()
     }
 
 
 def _steps(
     config: Config, space: SearchSpace, data: Data, recipe: Recipe, device: torch.device, batch: Batch
 ) -> Iterator[Batch]:
-    """Trains a supernet on one batch for ever; gives it back after each step."""
+    """Train a supernet on one batch without end; yields after each step."""
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(config.seed))
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -129,29 +140,29 @@ def _steps(
 
 
 def _side_by_side(measure: Callable[[], Rate], processes: int) -> Rate:
-    """`measure` in so many processes at once (forks, which share nothing that they write)."""
+    """`measure` in several forked processes at the same time."""
     if processes == 1:
         return measure()
     context = get_context("fork")
-    answers = context.SimpleQueue()
-    children = [context.Process(target=lambda: answers.put(measure())) for _ in range(processes)]
+    results = context.SimpleQueue()
+    children = [context.Process(target=lambda: results.put(measure())) for _ in range(processes)]
     for child in children:
         child.start()
-    found = [answers.get() for _ in children]
+    rates = [results.get() for _ in children]
     for child in children:
         child.join()
-    return Rate(1 / sum(rate.images_per_s for rate in found), mean(rate.cpu_s for rate in found))
+    return Rate(1 / sum(rate.images_per_s for rate in rates), mean(rate.cpu_s for rate in rates))
 
 
 def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: Rate, size: int) -> Rate:
-    """Of a loader that starts anew (one that waited would have batches ready), by the clock without its first ones."""
-    turns = max(4, round(ROUND_S / (bare.wall_s * size)))  # as many of each worker: none is idle at the end
+    """The rate of a fresh loader (a waiting one has batches ready), without its first batches."""
+    turns = max(4, round(ROUND_S / (bare.wall_s * size)))  # the same number per worker: none is idle at the end
     first, steps = 2 * workers, turns * max(1, workers)
     cpu = _cpu_s()
     loader = batches(first + steps)
     deque(islice(loader, first), maxlen=0)
     began = time.perf_counter()
-    deque(loader, maxlen=0)  # to the end: then all that the workers did has arrived
+    deque(loader, maxlen=0)  # to the end, so that everything the workers did has arrived
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall_s = time.perf_counter() - began
@@ -159,13 +170,13 @@ def _loader_rate(batches: Callable[[int], Iterator[Batch]], workers: int, bare: 
 
 
 def _cpu_s() -> float:
-    """CPU time of this process and of those it has started that have ended."""
+    """CPU time of this process and of its children that have ended."""
     own, ended = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
 
 
 def _rate(batches: Iterator[Batch], size: int, device: torch.device) -> Rate:
-    """Over `ROUND_S` or more."""
+    """The rate over at least `ROUND_S` seconds."""
     began, cpu, images = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began < ROUND_S:
         next(batches)

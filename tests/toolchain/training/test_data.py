@@ -157,7 +157,7 @@ def test_fashion_mnist_files(tmp_path: Path) -> None:
     assert images.flatten()[:300].tolist() == [n % 256 for n in range(300)]
     assert labels.tolist() == list(range(32))
     write_idx(tmp_path, "train", b"\0" * 100, b"\0")
-    with pytest.raises(BadData, match=r"can't read .*train-images-idx3-ubyte.* fetch the data set again"):
+    with pytest.raises(BadData, match=r"cannot read .*train-images-idx3-ubyte.* fetch the data set again"):
         fashion_mnist.read(tmp_path, "train")
 
 

@@ -19,7 +19,7 @@ def test_copies_in_another_class_are_reported(two_classes: Path, load_pair: Any,
     shutil.copy(two_classes / "val" / "a" / "1.png", two_classes / "val" / "b" / "9.png")
     load_pair(two_classes)
     assert notes.lines == [
-        f"warning: {two_classes}/val: 1 images are exact copies of images of another class, "
+        f"warning: {two_classes}/val: 1 of 5 images are exact copies of images of another class, "
         "e.g. val/b/9.png is val/a/1.png. Remove the wrong ones"
     ]
 

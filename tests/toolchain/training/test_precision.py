@@ -32,7 +32,7 @@ def test_a_cpu_computes_in_fp32() -> None:
 
 def test_quantized_networks_compute_in_fp32() -> None:
     assert precision_of("auto", GPU, quantized=True) is FP32
-    with pytest.raises(BadConfig, match=r"whole numbers, which bf16 would round\. Write precision = \"fp32\""):
+    with pytest.raises(BadConfig, match=r"integers, which bf16 would round\. Write precision = \"fp32\""):
         precision_of("bf16", GPU, quantized=True)
 
 

@@ -189,7 +189,7 @@ def test_shards_that_are_not_there_or_damaged_are_named(
         f"wds:{folder}/train-000.tar", tiny_space, "must name training shards and test shards", "Write --data 'wds:"
     )
     refused(f"wds:{folder}/no-{{0..3}}.tar;{test}", tiny_space, "no-0.tar: No such file", "Give a pattern")
-    refused(f"wds:{server[0]}/no.tar;{test}", tiny_space, "can't fetch the shard http", "HTTP Error 404", "See that")
+    refused(f"wds:{server[0]}/no.tar;{test}", tiny_space, "cannot fetch the shard http", "HTTP Error 404", "Check that")
     whole = (folder / "train-000.tar").read_bytes()
     (folder / "cut.tar").write_bytes(whole[:9_999])
     refused(f"wds:{folder}/cut.tar;{test}", tiny_space, "cannot read the shard", "cut.tar", "Repair it")

@@ -56,9 +56,9 @@ def test_a_repaired_evaluation_image_costs_only_the_evaluation(
     picture(path, 999)
     second = retrained(space, load_pair(two_classes), run, notes)
     assert states(run, "checkpoint.pt", "best.pt") == before
-    assert second["fingerprint"] == first["fingerprint"]
-    assert second["evaluated_on"] != first["evaluated_on"]
-    assert "hold-out or test images have changed: it is evaluated again" in notes.lines[-1]
+    assert second.fingerprint == first.fingerprint
+    assert second.evaluated_on != first.evaluated_on
+    assert "hold-out or test images have changed, so it is evaluated again" in notes.lines[-1]
     assert retrained(space, load_pair(two_classes), run) == second
 
 
