@@ -18,13 +18,13 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Device:
-    """Something that a network runs on; `name` and `aliases` are what people type."""
+    """A device that networks run on; `name` and `aliases` are values of --device."""
 
     name: str
     kind: str
     model: str
     cores: int
-    uid: str = ""  # names this very device, everywhere: it is locked by it
+    uid: str = ""  # identifies this device everywhere; its lock has this name
     aliases: tuple[str, ...] = ()
     known: str = ""  # its name in devices.toml
     capability: str = ""  # a GPU's compute capability
@@ -38,52 +38,52 @@ class Device:
 
 
 def attached() -> tuple[Device, ...]:
-    """This machine's CPU, and its NVIDIA GPUs where a driver is there."""
+    """The CPU of this machine, and its NVIDIA GPUs if there is a driver."""
     return (_cpu(), *_named(gpus()))
 
 
 def here(name: str) -> Device | None:
     """The attached device of that name or alias; case does not matter."""
-    wanted = name.lower()
-    return next((device for device in attached() if wanted in (device.name, *device.aliases)), None)
+    lower = name.lower()
+    return next((device for device in attached() if lower in (device.name, *device.aliases)), None)
 
 
 def find(name: str) -> Device:
     """The attached device of that name.
 
     Raises:
-        DeviceMissing: it is known, and not attached; the message says what can be had without it.
-        UnknownDevice: nobody knows it; the message lists those there are.
+        DeviceMissing: it is known but not attached; the message names the alternatives.
+        UnknownDevice: it is unknown; the message lists the attached devices.
     """
     if device := here(name):
         return device
-    there = attached()
-    listed = ", ".join(f"{device.name} ({device.model})" for device in there)
+    devices = attached()
+    listed = ", ".join(f"{device.name} ({device.model})" for device in devices)
     if known := look_up(name):
-        raise DeviceMissing(_missing(known, listed, there[0].name))
+        raise DeviceMissing(_missing(known, listed, devices[0].name))
     raise UnknownDevice(
-        f"the device {name!r} is not attached to this machine, and not known.{near(name)} Attached: {listed}. "
-        f"Type --device {there[0].name}, or nastool devices, which lists all that are known"
+        f"the device {name!r} is not attached to this machine, and unknown.{near(name)} Attached: {listed}. "
+        f"Give --device {devices[0].name}, or run nastool devices for a list of all known devices"
     )
 
 
-def _missing(known: KnownDevice, listed: str, other: str) -> str:
-    ways = [f"--device {other} to measure here"]
-    if known.can_be_estimated:  # with its command: check and bench measure, and have no --estimate
+def _missing(known: KnownDevice, listed: str, alternative: str) -> str:
+    ways = [f"--device {alternative} to measure here"]
+    if known.can_be_estimated:  # names profile: check and bench have no --estimate
         ways.append(f"nastool profile --device {known.name} --estimate for an estimate from its rates, labelled as one")
-    ways.append("nastool db import FILE for a table that was measured on a machine that has it")
+    ways.append("nastool db import FILE for a table from a machine that has it")
     text = (
         f"the device {known.name} ({known.model}) is not attached to this machine. Attached: {listed}. "
-        f"Type {', or '.join(ways)}"
+        f"Use {', or '.join(ways)}"
     )
-    return f"{text}. Where there is one, networks run there with {known.runs_with}" if known.runs_with else text
+    return f"{text}. On such a device networks run with {known.runs_with}" if known.runs_with else text
 
 
 def _cpu() -> Device:
     text = CPU_INFO.read_text() if CPU_INFO.exists() else ""
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     known = recognize_cpu(frozenset((_field(text, "flags") or _field(text, "Features")).split()))
-    # Containers have names of their own, and share the kernel and the cores with their neighbours.
+    # Containers have different host names but share the kernel and the cores.
     machine = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
     return Device(
         name="cpu",
@@ -96,10 +96,10 @@ def _cpu() -> Device:
     )
 
 
-def _named(found: tuple[Gpu, ...]) -> tuple[Device, ...]:
-    """Each has the name gpu0, gpu1...; the first of a known kind has that kind's name before it."""
+def _named(gpus: tuple[Gpu, ...]) -> tuple[Device, ...]:
+    """Each is named gpu0, gpu1...; the first of a known model is named for the model."""
     devices, taken = [], {"cpu"}
-    for gpu in found:
+    for gpu in gpus:
         known = recognize_gpu(gpu.name)
         names = [*((known.name, *known.aliases) if known else ()), f"gpu{gpu.index}", "gpu", gpu.uuid.lower()]
         names = [name for name in names if name not in taken]
@@ -123,7 +123,7 @@ def _named(found: tuple[Gpu, ...]) -> tuple[Device, ...]:
 
 
 def _field(cpu_info: str, label: str) -> str:
-    """The first value of that label in /proc/cpuinfo."""
+    """The first value of a label in /proc/cpuinfo."""
     for line in cpu_info.splitlines():
         name, _, value = line.partition(":")
         if name.strip() == label:

@@ -1,4 +1,4 @@
-"""The state that a machine is in when a run begins. It explains a figure later; it is no part of the target."""
+"""Conditions of the machine at the start of a run. They help to explain a latency and are not part of the target."""
 
 import os
 from typing import Any
@@ -7,13 +7,13 @@ import psutil
 
 
 def conditions() -> dict[str, Any]:
-    """The load, and what is known of the CPU's temperature in degrees Celsius and clock in MHz."""
-    found: dict[str, Any] = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
+    """The load, and if known the CPU's temperature in degrees Celsius and its clock in MHz."""
+    values: dict[str, Any] = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
     sensors: dict[str, Any] = getattr(psutil, "sensors_temperatures", dict)()  # not on every system
-    heats = [entry.current for name in ("coretemp", "k10temp", "cpu_thermal") for entry in sensors.get(name, [])]
-    if heats:
-        found["temperature_c"] = max(heats)
+    temperatures = [entry.current for name in ("coretemp", "k10temp", "cpu_thermal") for entry in sensors.get(name, [])]
+    if temperatures:
+        values["temperature_c"] = max(temperatures)
     clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
     if clock and clock.current:
-        found["clock_mhz"] = round(clock.current)
-    return found
+        values["clock_mhz"] = round(clock.current)
+    return values

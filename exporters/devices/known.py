@@ -1,4 +1,4 @@
-"""Devices that nastool knows by name: published figures of each, with their sources, from devices.toml."""
+"""Known devices: their published rates with sources, from devices.toml."""
 
 import tomllib
 from collections.abc import Mapping
@@ -20,73 +20,73 @@ class Roofline:
     flops_per_s: float
     bytes_per_s: float
     source: str
-    fitted_on: str  # measurements that are no test of it, because it was fitted to them
+    fitted_on: str  # measurements that cannot test it, because it was fitted to them
 
 
 @dataclass(frozen=True)
 class KnownDevice:
-    """What is published of a device; None or "" where a figure is not, or differs between its versions."""
+    """Published data of a device; None or "" if unpublished or different between its versions."""
 
     name: str
     kind: str  # gpu or cpu
     aliases: tuple[str, ...] = ()
-    vendor_names: tuple[str, ...] = ()  # as the driver reports it, without "NVIDIA " in front
-    cpu_flags: tuple[str, ...] = ()  # of a class of CPUs: the instructions that it has
+    vendor_names: tuple[str, ...] = ()  # as the driver reports it, without the prefix "NVIDIA "
+    cpu_flags: tuple[str, ...] = ()  # instruction sets of a class of CPUs
     capability: str = ""  # compute capability, as "6.1"
     fp32_flops_per_s: float | None = None
     fp16_flops_per_s: float | None = None
     int8_ops_per_s: float | None = None
     bytes_per_s: float | None = None  # of its memory
     memory_bytes: float | None = None
-    last_tensorrt: str = ""  # "" where today's runs on it
+    last_tensorrt: str = ""  # "" if the current one runs on it
     runs_with: str = ""
     sources: tuple[str, ...] = ()
     roofline: Roofline | None = None
 
     @property
     def model(self) -> str:
-        """What its maker calls it."""
+        """The vendor's name."""
         return f"NVIDIA {self.vendor_names[0]}" if self.vendor_names else f"CPUs with {', '.join(self.cpu_flags)}"
 
     @property
     def can_be_estimated(self) -> bool:
-        """Whether enough is known for a roofline: fitted constants, or a peak rate and a bandwidth."""
+        """Whether a roofline can be computed: from fitted constants, or from a peak rate and a bandwidth."""
         return self.roofline is not None or None not in (self.fp32_flops_per_s, self.bytes_per_s)
 
 
 @cache
 def known() -> tuple[KnownDevice, ...]:
-    """All of them, as devices.toml has them."""
+    """All known devices."""
     text = (resources.files("exporters.devices") / "devices.toml").read_text(encoding="utf-8")
     return tuple(_device(name, values) for name, values in tomllib.loads(text).items())
 
 
 def look_up(name: str) -> KnownDevice | None:
     """The known device of that name or alias; case does not matter."""
-    wanted = name.lower()
-    return next((device for device in known() if wanted in (device.name, *device.aliases)), None)
+    lower = name.lower()
+    return next((device for device in known() if lower in (device.name, *device.aliases)), None)
 
 
 def find_known(name: str) -> KnownDevice:
     """The known device of that name or alias.
 
     Raises:
-        UnknownDevice: there is none; the message has names that are near.
+        UnknownDevice: there is none; the message has similar names.
     """
     if device := look_up(name):
         return device
-    raise UnknownDevice(f"nobody knows a device {name!r}.{near(name)} Type nastool devices, which lists them all")
+    raise UnknownDevice(f"unknown device {name!r}.{near(name)} Run nastool devices for a list of all known devices")
 
 
 def near(name: str) -> str:
-    """` Did you mean titanxp or titan-xp?`, or nothing."""
+    """A suggestion of similar names, ` Did you mean titanxp or titan-xp?`, or an empty text."""
     names = [name for device in known() for name in (device.name, *device.aliases)]
-    found = get_close_matches(name.lower(), names, n=3)
-    return f" Did you mean {' or '.join(found)}?" if found else ""
+    similar = get_close_matches(name.lower(), names, n=3)
+    return f" Did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def recognize_gpu(vendor_name: str) -> KnownDevice | None:
-    """The known device that a driver reports under that name."""
+    """The known device with this name of its driver."""
     bare = _bare(vendor_name)
     return next((d for d in known() if d.kind == "gpu" and bare in map(_bare, d.vendor_names)), None)
 

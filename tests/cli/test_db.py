@@ -1,6 +1,7 @@
 """The commands `nastool db` and `nastool devices`."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -110,7 +111,11 @@ def add_a_newer_run(path: Path) -> None:
         ("db diff latency.sqlite nowhere", ["no target begins with 'nowhere'"]),
         ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x cannot be used", "--db"]),
         ("db list --db mysql://ann:s3cret@farm/x", ["not in mysql", "--db latency.sqlite"]),
-        ("devices titanpx", ["nobody knows a device 'titanpx'", "Did you mean titanxp", "nastool devices"]),
+        ("db list --db .", ["cannot open the latency table .: it is a folder", "--db"]),
+        ("db list --db :memory:", [":memory: would be lost when the command ends", "--db latency.sqlite"]),
+        ("db list --db postgresql:/ann:s3cret@farm/x", ["begins with postgresql cannot be read as a URL"]),
+        ("db diff ann:s3cret@farm/x 9", ["begins with user:password@host cannot be read"]),
+        ("devices titanpx", ["unknown device 'titanpx'", "Did you mean titanxp", "nastool devices"]),
     ],
 )
 def test_bad_arguments_are_named(nastool: Nastool, folder: Path, words: str, pieces: list[str]) -> None:
@@ -152,3 +157,34 @@ def test_known_device_that_is_not_attached_exits_with_5(nastool: Nastool, tmp_pa
     for piece in ("titanxp (NVIDIA TITAN Xp) is not attached", "Attached: cpu", "--estimate", "nastool db import FILE"):
         assert piece in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("db", ["", "  "])
+def test_empty_db_is_refused(nastool: Nastool, tmp_path: Path, db: str) -> None:
+    for words in (("db", "list"), ("db", "show", "9"), ("db", "diff", "1", "2")):
+        answer = nastool(*words, "--db", db, cwd=tmp_path)
+        assert answer.code == 2, answer
+        assert "empty" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_lock_folder_is_refused_before_any_work(
+    nastool: Nastool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASTOOL_LOCKS", str(tmp_path / "missing"))
+    answer = nastool("profile", "--backend", "fake", cwd=tmp_path)
+    assert answer.code == 2, answer
+    assert "Create it, or unset NASTOOL_LOCKS" in answer.stderr
+    assert "export variants" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_that_starts_in_the_future_is_reported(nastool: Nastool, folder: Path) -> None:
+    add_a_newer_run(folder / "latency.sqlite")
+    connection = sqlite3.connect(folder / "latency.sqlite")
+    connection.execute("UPDATE profile_runs SET started_at = '2999-01-01T00:00:00+00:00' WHERE id = 3")
+    connection.commit()
+    connection.close()
+    answer = nastool("db", "list", cwd=folder)
+    assert answer.code == 0
+    assert "warning: 1 of the runs start in the future (e.g. 2999-01-01" in answer.stderr

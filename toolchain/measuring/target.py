@@ -17,6 +17,7 @@ from exporters.devices.known import KnownDevice, look_up
 from exporters.errors import BackendUnavailable, OtherPrecision
 from exporters.graph.to_onnx import EXPORTER
 from exporters.timing import PROTOCOL_VERSION
+from latency_db.locks import lock_folder
 from latency_db.target import Target
 from toolchain.costs.latency import REGRESSION
 from toolchain.measuring.clocks import cpu_clocks
@@ -126,6 +127,7 @@ def ready_target(spec: TargetSpec) -> ReadyTarget:
         UnknownDevice, DeviceMissing: the device is unknown, or not attached.
         BadConfig: no rates are known for a device to estimate.
         BackendUnavailable: the backend cannot run here, on this device, or in this precision.
+        DatabaseUnwritable: the folder of device locks does not exist.
     """
     if spec.estimate:
         known = rates_of(spec.device)
@@ -138,6 +140,7 @@ def ready_target(spec: TargetSpec) -> ReadyTarget:
             "be measured with it. Run nastool db fit, or give another --backend"
         )
     device = find(spec.device)
+    lock_folder()
     backend = _default(device) if spec.backend == AUTO else _named(spec.backend, device)
     if reason := backend.unavailable_reason():
         raise BackendUnavailable(f"the backend {backend.name} cannot run here: {reason}")

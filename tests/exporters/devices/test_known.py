@@ -32,7 +32,7 @@ def test_every_device_has_its_sources(device: KnownDevice) -> None:
 
 
 @pytest.mark.parametrize("device", GPUS, ids=lambda device: device.name)
-def test_figures_are_in_the_right_units(device: KnownDevice) -> None:
+def test_rates_are_in_the_documented_units(device: KnownDevice) -> None:
     """Bounds between which all of these devices lie: a slip of a unit is a factor of a thousand."""
     assert re.fullmatch(r"\d+\.\d", device.capability)
     for value, low, high in (
@@ -51,7 +51,7 @@ def test_only_a_gpu_without_published_fp32_has_no_chip() -> None:
 
 
 @pytest.mark.parametrize("device", [device for device in GPUS if device.name in CHIPS], ids=lambda device: device.name)
-def test_rates_are_what_cores_and_clocks_give(device: KnownDevice) -> None:
+def test_rates_match_cores_and_clocks(device: KnownDevice) -> None:
     chip = CHIPS[device.name]
     fp32 = 2 * chip["cores"] * chip["boost_mhz"] * 1e6
     assert device.bytes_per_s == pytest.approx(chip["bus_bits"] * chip["pin_gbit_s"] / 8 * 1e9, rel=0.02)
@@ -69,7 +69,7 @@ def test_int8_is_twice_fp16(device: KnownDevice) -> None:
 
 
 @pytest.mark.parametrize("device", GPUS, ids=lambda device: device.name)
-def test_the_last_tensorrt_goes_by_the_compute_capability(device: KnownDevice) -> None:
+def test_last_tensorrt_follows_from_the_compute_capability(device: KnownDevice) -> None:
     last = {"6.0": "8.6", "6.1": "8.6", "7.0": "10.4", "7.2": "8.5"}
     assert device.last_tensorrt == last.get(device.capability, "")
 
@@ -96,19 +96,19 @@ def test_titan_xp() -> None:
         ("NVIDIA A100 80GB PCIe", "a100-80gb-pcie"),
     ],
 )
-def test_a_gpu_is_recognised_by_what_its_driver_says(reported: str, name: str) -> None:
+def test_gpu_is_recognized_by_its_driver_name(reported: str, name: str) -> None:
     device = recognize_gpu(reported)
     assert device is not None
     assert device.name == name
 
 
-def test_what_is_not_known_is_not_guessed() -> None:
+def test_unknown_device_is_not_guessed() -> None:
     assert recognize_gpu("NVIDIA A10G") is None
     assert recognize_cpu(frozenset({"sse2"})) is None
-    with pytest.raises(UnknownDevice, match=r"'h10'. Did you mean h100 or a10\? Type nastool devices"):
+    with pytest.raises(UnknownDevice, match=r"'h10'. Did you mean h100 or a10\? Run nastool devices"):
         find_known("h10")
 
 
-def test_a_cpu_belongs_to_the_class_of_its_widest_instructions() -> None:
+def test_cpu_is_recognized_by_its_widest_instructions() -> None:
     found = [recognize_cpu(frozenset(flags)) for flags in ({"sse2", "avx2"}, {"avx2", "avx512f"}, {"fp", "asimd"})]
     assert [device.name for device in found if device] == ["x86-avx2", "x86-avx512", "arm64-neon"]

@@ -141,7 +141,7 @@ def test_an_estimate_has_nothing_of_this_machine() -> None:
 
 
 def test_an_estimate_of_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UnknownDevice, match="nobody knows a device 'tpu'"):
+    with pytest.raises(UnknownDevice, match="unknown device 'tpu'"):
         resolved(device="tpu", estimate=True)
     with pytest.raises(
         BadConfig, match=r"cpu \(.*\) is attached and can be measured.* Give --device cpu without --estimate"

@@ -172,7 +172,7 @@ def test_the_command(nastool: Callable[..., Any], lines: list[str], tmp_path: Pa
     assert 0 < json.loads(space.stdout)["feasible"][0]["share"] < 1
     unknown = nastool(*("titanxq" if word == "titanxp" else word for word in words), cwd=tmp_path)
     assert unknown.code == 2
-    assert "the device 'titanxq' is not attached to this machine, and not known" in unknown.stderr
+    assert "the device 'titanxq' is not attached to this machine, and unknown" in unknown.stderr
     profiled = nastool("profile", *flags, cwd=tmp_path)
     assert profiled.code == 5
     assert "so nothing can be measured with it" in profiled.stderr
