@@ -1,19 +1,19 @@
-"""What can go wrong with files that ship.
+"""The errors of this package.
 
 Exception
 `-- ExporterError            base; ends a command with exit code 2
-    |-- UnknownBackend       no backend has that name
-    |-- BackendUnavailable   exit code 5: it can't run on this machine
-    |   `-- OtherPrecision   it would compute in another precision than it was asked for
+    |-- UnknownBackend       no back end has that name
+    |-- BackendUnavailable   exit code 5: a back end can't run on this machine
+    |   `-- OtherPrecision   it would compute in another precision than requested
     |-- UnknownDevice        no device has that name
-    |-- DeviceMissing        exit code 5: the device is known, and not attached to this machine
-    |-- WrongPrecision       a file computes in another precision than it is said to
-    |-- NotOnnx              a file is missing, truncated, or no ONNX
-    |-- ExportFailed         a module can't be exported as it is
-    |-- EngineFailed         no engine can be built of a file, or an engine can't be loaded
-    `-- ParityFailed         exit code 1: file and module compute different things
+    |-- DeviceMissing        exit code 5: a known device is not attached to this machine
+    |-- WrongPrecision       a file computes in another precision than requested
+    |-- NotOnnx              a file is missing, truncated, or not an ONNX model that can be used
+    |-- ExportFailed         a module can't be exported or quantized as it is
+    |-- EngineFailed         an engine can't be built, loaded or run
+    `-- ParityFailed         exit code 1: a file does not compute what its module computes
 
-Every message says what happened, to which thing, and what to do next.
+Every message says what is wrong, for which input, and what to do next.
 """
 
 
@@ -24,17 +24,17 @@ class ExporterError(Exception):
 
 
 class UnknownBackend(ExporterError):
-    """No backend has that name; the message lists those there are."""
+    """No back end has that name; the message lists the names."""
 
 
 class BackendUnavailable(ExporterError):
-    """It can't run here; the message has the reason and the remedy."""
+    """A back end can't run on this machine; the message has the reason and the remedy."""
 
     exit_code = 5
 
 
 class OtherPrecision(BackendUnavailable):
-    """It would compute in another precision here; what to do about that depends on the command."""
+    """A back end would compute in another precision here; the remedy depends on the command."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}. {remedy}")
@@ -52,22 +52,22 @@ class DeviceMissing(ExporterError):
 
 
 class WrongPrecision(ExporterError):
-    """The file computes in another precision than was asked for."""
+    """The file computes in another precision than requested."""
 
 
 class NotOnnx(ExporterError):
-    """The file is missing, truncated, or no ONNX."""
+    """The file or its external data is missing or truncated, or it is not an ONNX model that can be used."""
 
 
 class ExportFailed(ExporterError):
-    """The module can't be exported as it is."""
+    """The module can't be exported or quantized as it is."""
 
 
 class EngineFailed(ExporterError):
-    """TensorRT can't build an engine of the file, or can't load it; the message has the node and the remedy."""
+    """An engine can't be built, loaded or run; the message has the node, if known, and the remedy."""
 
 
 class ParityFailed(ExporterError):
-    """The exported file does not compute what the module does."""
+    """The exported file does not compute what the module computes."""
 
     exit_code = 1

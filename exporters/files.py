@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file has its old content or its new content, never a part."""
 
 import os
 import tempfile
@@ -6,20 +6,20 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, force it to the disk, then rename it.
+    """Replace the file at `path` atomically: write a temporary file, flush it to the disk, rename it.
 
     Raises:
-        OSError: it can't be written; what was at `path` stays.
+        OSError: the file can't be written; the old content stays.
     """
-    beside = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + ".tmp")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

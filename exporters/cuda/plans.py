@@ -1,4 +1,4 @@
-"""What an engine's file says of itself, on any machine: neither its runtime nor a GPU is needed for that.
+"""Reads the header of an engine file; this needs neither its runtime nor a GPU.
 
 A plan begins with a magic tag of four bytes. Those of TensorRT 8 to 11 begin with `ftrt`, those of TensorRT-RTX with
 `vtrt`, and the latter have the size of the whole file at byte 16 (its runtime asserts `plan.header.size == blobSize`;
@@ -18,10 +18,10 @@ SIZE_AT = 16
 
 
 def runtime_of(path: Path) -> str:
-    """The backend that an engine was built by, and that alone runs it: `tensorrt` or `tensorrt_rtx`.
+    """The back end that built an engine and is the only one that runs it: `tensorrt` or `tensorrt_rtx`.
 
     Raises:
-        EngineFailed: it is not there, no engine, or cut off.
+        EngineFailed: the file is missing, truncated, or not an engine.
     """
     try:
         size = path.stat().st_size
@@ -29,12 +29,12 @@ def runtime_of(path: Path) -> str:
             header = file.read(HEADER_BYTES)
     except OSError as problem:
         raise EngineFailed(
-            f"{path} can't be read: {problem.strerror}. Type nastool export --engine or --sm, or name another file"
+            f"{path} can't be read: {problem.strerror}. Run nastool export --engine or --sm, or name another file"
         ) from None
     runtime = RUNTIMES.get(header[:4])
     if runtime is None:
-        raise EngineFailed(f"{path} is no engine of TensorRT or TensorRT-RTX. Build it again, or name another file")
-    told = int.from_bytes(header[SIZE_AT : SIZE_AT + 8], "little") if runtime == "tensorrt_rtx" else size
-    if size < HEADER_BYTES or told != size:
-        raise EngineFailed(f"{path} is damaged: {size} bytes of {max(told, HEADER_BYTES)} are there. Build it again")
+        raise EngineFailed(f"{path} is not an engine of TensorRT or TensorRT-RTX. Build it again, or name another file")
+    stated = int.from_bytes(header[SIZE_AT : SIZE_AT + 8], "little") if runtime == "tensorrt_rtx" else size
+    if size < HEADER_BYTES or stated != size:
+        raise EngineFailed(f"{path} is damaged: {size} bytes of {max(stated, HEADER_BYTES)} are there. Build it again")
     return runtime

@@ -1,8 +1,8 @@
-"""A network that never changes, timed in every round beside what is measured: if its time drifts, the machine does.
+"""The anchor network, which is timed in every round: if its latency drifts, the speed of the machine does.
 
-It is written node by node, not exported from a module, so that no version of torch can change it. It does a bit of
-everything that takes time in the networks that are measured: a plain convolution, depthwise ones, 1 x 1
-convolutions, and activations that don't fit a small cache.
+It is written node by node, not exported from a module, so that no version of torch can change it. It has the
+operations that take time in measured networks: a plain convolution, depthwise and 1 x 1 convolutions, and activations
+that do not fit into a small cache.
 """
 
 from pathlib import Path
@@ -15,21 +15,21 @@ from onnx import TensorProto, helper, numpy_helper
 from exporters.backends import CompileSpec
 from exporters.files import write_whole
 
-KEY = "anchor"  # beside the keys of what is measured
+KEY = "anchor"  # in the same mapping as the keys of the measured files
 BATCH = 8
 SIZE_PX = 32
 CHANNELS = 64
-REPEATS = 4  # of a depthwise and a 1 x 1 convolution
-OPSET, IR_VERSION = 17, 8  # every runtime of the last years reads these
+REPEATS = 4  # pairs of a depthwise and a 1 x 1 convolution
+OPSET, IR_VERSION = 17, 8  # read by all runtimes of recent years
 
 
 def spec(threads: int) -> CompileSpec:
-    """How it runs: always in fp32 on the batch that it was written for."""
+    """How the anchor network runs: in fp32, on the batch that it was written for."""
     return CompileSpec(BATCH, threads)
 
 
 def write_anchor(path: Path) -> None:
-    """Write the network; each time the same bytes.
+    """Write the network; the bytes are always the same.
 
     Raises:
         OSError: the file can't be written.

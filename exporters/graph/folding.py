@@ -1,6 +1,6 @@
-"""Batch normalization, folded into the convolution before it.
+"""Folds batch normalization into the convolution before it.
 
-In eval mode the pair is one affine map, so a convolution with a bias does the same in one node, not two.
+In eval mode the pair is one affine map, so one convolution with a bias computes the same.
 """
 
 from copy import deepcopy
@@ -13,10 +13,10 @@ from exporters.errors import ExportFailed
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy of `module` in eval mode, in which no batch normalization is left.
+    """A copy of `module` in eval mode without batch normalization.
 
-    Folded is what directly follows a plain convolution in an `nn.Sequential`. All other layers keep their
-    names.
+    A normalization is folded if it directly follows a plain convolution in an `nn.Sequential`. Other layers keep
+    their names.
 
     Raises:
         ExportFailed: a normalization has no running statistics, or does not directly follow a convolution.
@@ -26,11 +26,11 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     for layer in folded.modules():
         if isinstance(layer, nn.Sequential):
             _fold_sequential(layer)
-    left = _norms(folded)
-    if left:
+    remaining = _norms(folded)
+    if remaining:
         raise ExportFailed(
-            f"no convolution comes directly before the batch normalization {', '.join(left)}, so it can't be "
-            f"folded away. Put both into one nn.Sequential, side by side"
+            f"no convolution comes directly before the batch normalization {', '.join(remaining)}, so it can't be "
+            f"folded. Put both into one nn.Sequential, side by side"
         )
     return folded
 
@@ -45,9 +45,9 @@ def _require_statistics(module: nn.Module) -> None:
 
 
 def _fold_sequential(sequential: nn.Sequential) -> None:
-    # named_children() leaves out a module that is used twice, and neighbours would be lost
+    # named_children() skips the second use of a module, so the pairs would be wrong
     for (conv_name, conv), (norm_name, norm) in pairwise(list(sequential._modules.items())):
-        # a subclass may do more with its weight than convolve, and then the fused weight is wrong
+        # a subclass may transform its weight before it convolves; then the fused weight is wrong
         if type(conv) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d):
             setattr(sequential, conv_name, fuse_conv_bn_eval(conv, norm))
             delattr(sequential, norm_name)

@@ -1,13 +1,13 @@
-"""float16 inside, float32 outside."""
+"""A module in float16 with float32 inputs and outputs."""
 
 from torch import Tensor, nn
 
 
 class Half(nn.Module):
-    """`module` with its weights and sums in float16: float32 images in, float32 logits out.
+    """Runs `module` in float16, on float32 images and with float32 logits.
 
-    The precision is in the graph, as casts and float16 weights, and not a switch of the runtime: TensorRT 11 takes
-    every network at its word, and a file computes the same wherever it is loaded. `module` is changed to float16.
+    The precision is part of the graph, as casts and float16 weights, so a file computes the same in every runtime;
+    TensorRT 11 has no precision option. `module` itself is changed to float16.
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""torch's ONNX exporter, kept quiet and spared the work that it would repeat."""
+"""Makes torch's ONNX exporter quiet and faster."""
 
 import gc
 import logging
@@ -14,7 +14,7 @@ CHATTY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter tells its progress on stdout, and warns of its own deprecations."""
+    """Suppress the exporter's progress on stdout and its deprecation warnings."""
     loggers = [logging.getLogger(name) for name in CHATTY_LOGGERS]
     levels = [logger.level for logger in loggers]
     with ExitStack() as stack:
@@ -30,15 +30,14 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def quick() -> Iterator[None]:
-    """Keep torch's table of operators from one export to the next, and collect garbage afterwards.
+    """Reuse torch's table of operators between exports, and postpone garbage collection.
 
-    For every export torch parses the Python source of its 500 ONNX functions again, which is half of an
-    export's time (0.45 of 0.9 CPU-seconds for a choice block). The table depends on the opset alone and an
-    export only reads it. It is a private part of torch: where it has moved, exports take longer and are as
-    right.
+    For every export, torch parses the Python source of its 500 ONNX functions again, which is half of the time of an
+    export (0.45 of 0.9 CPU-seconds for a choice block). The table depends only on the opset and exports do not change
+    it. It is private to torch: if it has moved, exports are slower and equally correct.
     """
     collecting = gc.isenabled()
-    gc.disable()  # tracing makes many objects, and each collection walks all of torch's: a tenth of an export
+    gc.disable()  # tracing creates many objects, and each collection visits all objects of torch: a tenth of the time
     try:
         with _kept_registry():
             yield

@@ -94,7 +94,7 @@ REFUSED = {
     "unknown images": ("quick.onnx --accuracy train", "--accuracy train is not known"),
     "no data named": ("quick.onnx --accuracy test", "no data set is given"),
     "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),
-    "no engine": ("text.engine", "text.engine is no engine of TensorRT or TensorRT-RTX"),
+    "no engine": ("text.engine", "text.engine is not an engine of TensorRT or TensorRT-RTX"),
     "no engine of that name": ("none.engine", "none.engine can't be read: No such file"),
     "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' has no name"),
     "unknown backend beside a known": ("quick.onnx --backend tflite", "unknown backend 'tflite'"),

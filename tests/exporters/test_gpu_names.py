@@ -1,7 +1,7 @@
-"""Code that only a GPU can run, held name by name against the APIs that it calls.
+"""The names that GPU code uses exist in the libraries, since most machines can't run that code.
 
-TensorRT itself can't be installed without NVIDIA's libraries, but its Python bindings (PyPI: tensorrt-cu13-bindings)
-import with empty libraries in their place; then every class shows its names. The long test does that for 10 and 11.
+TensorRT can't be installed without NVIDIA's libraries, but its Python bindings (PyPI: tensorrt-cu13-bindings) can be
+imported with empty libraries in their place. The long test does that for versions 10 and 11.
 """
 
 import ast
@@ -79,7 +79,7 @@ def names_of(module: object, names: set[tuple[str, str]]) -> set[tuple[str, str]
     }
 
 
-def test_the_list_is_taken_from_the_code() -> None:
+def test_the_names_come_from_the_code() -> None:
     used = used_names()
     assert {owner for owner, _ in used} == {"module", *ENUMS, *HOLDS.values()}
     assert used >= RTX_ONLY
@@ -87,7 +87,7 @@ def test_the_list_is_taken_from_the_code() -> None:
     assert ("Builder", "build_serialized_network") in used
 
 
-def test_tensorrt_rtx_has_all_of_them() -> None:
+def test_tensorrt_rtx_has_all_names() -> None:
     module = pytest.importorskip("tensorrt_rtx")
     assert names_of(module, used_names()) == set()
     assert names_of(module, {("Builder", "no_such_name")})  # a name that isn't there is found out
@@ -106,7 +106,7 @@ for pair in sys.argv[2:]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("requirement", BINDINGS)
-def test_tensorrt_has_all_but_those_of_rtx(requirement: str, tmp_path: Path) -> None:
+def test_tensorrt_has_all_names_but_those_of_rtx(requirement: str, tmp_path: Path) -> None:
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(tmp_path)]
     if subprocess.run([*fetch, requirement], capture_output=True).returncode:
         pytest.skip(f"{requirement} has no wheel for this Python and system, or there is no network")
@@ -151,7 +151,7 @@ def attributes(path: Path, prefix: str) -> set[str]:
     return {name for name in found if name.startswith(prefix)}
 
 
-def test_cuda_python_has_all_that_is_called() -> None:
+def test_cuda_python_has_all_names() -> None:
     runtime = pytest.importorskip("cuda.bindings.runtime")
     enums = (runtime.cudaMemcpyKind, runtime.cudaStreamCaptureMode, runtime.cudaError_t)
     used = attributes(Path(str(cuda_python.__file__)), "cuda")
@@ -159,7 +159,7 @@ def test_cuda_python_has_all_that_is_called() -> None:
     assert {name for name in used if not any(hasattr(where, name) for where in (runtime, *enums))} == set()
 
 
-def test_nvml_has_all_that_is_called() -> None:
+def test_nvml_has_all_names() -> None:
     used = attributes(Path(str(nvml.__file__)), "nvml") | attributes(Path(str(nvml.__file__)), "NVML")
     assert len(used) > 10
     assert {name for name in used if not hasattr(pynvml, name)} == set()
@@ -185,7 +185,7 @@ def test_nothing_loads_a_gpu_library_on_import() -> None:
 
 
 @pytest.mark.long
-def test_pycuda_has_all_that_is_called(tmp_path: Path) -> None:
+def test_pycuda_has_all_names(tmp_path: Path) -> None:
     """It is built from source, with the CUDA toolkit; its source tells the names."""
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
     if subprocess.run([*fetch, "-d", str(tmp_path), "pycuda==2026.1"], capture_output=True).returncode:

@@ -42,7 +42,12 @@ def test_tensorrts_own_tag(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
-    [(0, "is no engine"), (3, "is no engine"), (20, "is damaged: 20 bytes of"), (-1, r"is damaged: \d+ bytes of \d+")],
+    [
+        (0, "is not an engine"),
+        (3, "is no engine"),
+        (20, "is damaged: 20 bytes of"),
+        (-1, r"is damaged: \d+ bytes of \d+"),
+    ],
 )
 def test_cut_off(keep: int, expected: str, engine: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.engine").write_bytes(engine.read_bytes()[:keep])
@@ -52,7 +57,9 @@ def test_cut_off(keep: int, expected: str, engine: Path, tmp_path: Path) -> None
 
 def test_what_is_no_engine(tmp_path: Path) -> None:
     (tmp_path / "text.engine").write_text("hello " * 30)
-    with pytest.raises(EngineFailed, match=r"text\.engine is no engine of TensorRT or TensorRT-RTX. Build it again"):
+    with pytest.raises(
+        EngineFailed, match=r"text\.engine is not an engine of TensorRT or TensorRT-RTX. Build it again"
+    ):
         runtime_of(tmp_path / "text.engine")
     for path in (tmp_path / "gone.engine", tmp_path):
         with pytest.raises(

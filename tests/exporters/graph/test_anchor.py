@@ -1,4 +1,4 @@
-"""The network that never changes."""
+"""The anchor network has the same bytes in every process and a suitable size."""
 
 import hashlib
 import subprocess
@@ -14,8 +14,8 @@ from exporters.graph.graph_hash import graph_hash
 from exporters.graph.precision import precision_of
 
 
-def test_is_the_same_in_every_process(tmp_path: Path) -> None:
-    """Its graph is written down here: rows measured with another one would not compare (raise PROTOCOL_VERSION)."""
+def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
+    """Measurements with another anchor network can't be compared: if the hash changes, raise PROTOCOL_VERSION."""
     program = (
         "import sys; from pathlib import Path; from exporters.graph.anchor import *; write_anchor(Path(sys.argv[1]))"
     )
@@ -28,20 +28,20 @@ def test_is_the_same_in_every_process(tmp_path: Path) -> None:
     assert precision_of(files[0]) == "fp32"
 
 
-def test_computes_something_of_the_size_of_its_inputs(tmp_path: Path) -> None:
+def test_activations_neither_vanish_nor_explode(tmp_path: Path) -> None:
     path = tmp_path / "anchor.onnx"
     write_anchor(path)
     session = Backend().compile(path, spec(threads=1))
     images = np.random.default_rng(1).standard_normal((BATCH, 3, SIZE_PX, SIZE_PX), dtype=np.float32)
     logits = session.run({"images": images})["logits"]
     assert logits.shape == (BATCH, 10)
-    assert 0.01 < logits.std() < 10  # neither vanished nor exploded: denormals would be slow
+    assert 0.01 < logits.std() < 10  # denormal numbers would be slow
     timing = session.time(1.0)
     session.close()
     assert timing.calls >= 3
 
 
-def test_is_long_enough_for_a_clock_and_short_enough_for_every_round(tmp_path: Path) -> None:
+def test_takes_two_to_three_milliseconds(tmp_path: Path) -> None:
     path = tmp_path / "anchor.onnx"
     write_anchor(path)
     macs = BATCH * SIZE_PX**2 * CHANNELS * (3 * 9 + REPEATS * (9 + CHANNELS))

@@ -1,4 +1,4 @@
-"""float16 in the graph: half the bytes, float32 at both ends, and the module itself untouched."""
+"""float16 is part of the graph: half the bytes, float32 inputs and outputs, and an unchanged module."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def net() -> nn.Sequential:
     return made.eval()
 
 
-def test_weights_are_float16_and_both_ends_float32(tmp_path: Path) -> None:
+def test_weights_are_float16_and_inputs_and_outputs_float32(tmp_path: Path) -> None:
     module = net()
     for precision in ("fp32", "fp16"):
         export_onnx(module, torch.zeros(2, 3, 8, 8), tmp_path / precision, precision=precision)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Kernels, counted by hand on small graphs."""
+"""Kernels of small graphs, counted by hand."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def exported(module: nn.Module, shape: tuple[int, int, int], folder: Path) -> on
     return load_model(file)
 
 
-def test_norm_activation_and_shortcut_belong_to_the_convolution(tmp_path: Path) -> None:
+def test_norm_activation_and_shortcut_are_fused_with_the_convolution(tmp_path: Path) -> None:
     (kernel,) = kernels_of(exported(Residual(), (4, 6, 6), tmp_path), batch=8)
     image = 4 * 6 * 6
     assert kernel.op == "Conv"
@@ -55,7 +55,7 @@ def test_depthwise_and_classifier(tmp_path: Path) -> None:
     assert linear.n_bytes == 4 * (3 * 64 + 3 * 5 + 64 * 5 + 5)
 
 
-def test_what_moves_data_is_a_kernel_and_a_view_is_none(tmp_path: Path) -> None:
+def test_data_movement_is_a_kernel_and_a_view_is_not(tmp_path: Path) -> None:
     class Shuffle(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat((x[:, ::2], x[:, 1::2]), dim=1).flatten(1)
@@ -66,7 +66,7 @@ def test_what_moves_data_is_a_kernel_and_a_view_is_none(tmp_path: Path) -> None:
     assert all(k.flops == 0 for k in kernels)
 
 
-def test_an_activation_of_two_readers_is_not_taken_twice(tmp_path: Path) -> None:
+def test_an_activation_with_two_consumers_is_counted_once(tmp_path: Path) -> None:
     class Fork(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -114,7 +114,7 @@ def test_branches_can_not_be_counted() -> None:
         kernels_of(model, batch=1)
 
 
-def test_an_unknown_shape_is_named() -> None:
+def test_an_unknown_shape_is_refused() -> None:
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", 4])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
     weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 3, 1, 1], [0.0] * 6)

@@ -1,4 +1,4 @@
-"""What ONNX Runtime makes of a file, as it says itself."""
+"""The graph that ONNX Runtime runs, as it writes it."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 2)).eval()
 
 
-def test_convolutions_are_counted_by_what_computes_them(net: nn.Module, tmp_path: Path) -> None:
+def test_convolutions_are_counted_by_their_precision(net: nn.Module, tmp_path: Path) -> None:
     export_onnx(net, EXAMPLE, tmp_path / "fp32.onnx")
     pictures = torch.randn(8, 3, 8, 8).numpy()
     write_model(quantize(load_model(tmp_path / "fp32.onnx"), pictures), tmp_path / "int8.onnx")
@@ -29,8 +29,8 @@ def test_convolutions_are_counted_by_what_computes_them(net: nn.Module, tmp_path
     assert convolutions(tmp_path / "int8.onnx") == {"int8": 2}
 
 
-def test_a_file_that_is_int8_by_name_alone_is_not_counted_as_int8(net: nn.Module, tmp_path: Path) -> None:
-    """Its ReLU is kept between convolution and rounding, as exporters that don't know ONNX Runtime write it."""
+def test_a_convolution_that_is_not_fused_with_its_rounding_is_float(net: nn.Module, tmp_path: Path) -> None:
+    """An activation between convolution and rounding, as other exporters write it."""
     export_onnx(net, EXAMPLE, tmp_path / "net.onnx")
     model = quantize(load_model(tmp_path / "net.onnx"), torch.randn(8, 3, 8, 8).numpy())
     (first, *_) = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -43,12 +43,12 @@ def test_a_file_that_is_int8_by_name_alone_is_not_counted_as_int8(net: nn.Module
     assert convolutions(tmp_path / "odd.onnx") == {"fp32": 1, "int8": 1}
 
 
-def test_folding_is_seen(net: nn.Module, tmp_path: Path) -> None:
+def test_activations_are_fused(net: nn.Module, tmp_path: Path) -> None:
     export_onnx(net, EXAMPLE, tmp_path / "net.onnx")
     assert "Relu" not in {node.op_type for node in optimized(tmp_path / "net.onnx").graph.node}
 
 
-def test_what_can_not_be_loaded_is_named(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_loaded_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     with pytest.raises(NotOnnx, match=r"bad\.onnx"):
         convolutions(tmp_path / "bad.onnx")

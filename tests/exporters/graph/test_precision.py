@@ -1,4 +1,4 @@
-"""What a file computes in is read off its multiplications."""
+"""The precision of a file is that of its products."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_floats(kind: int, name: str, tmp_path: Path) -> None:
     assert precision_of(save(tmp_path / "g.onnx", [node("Relu", ["x"], ["y"])], kind)) == name  # nothing multiplies
 
 
-def test_what_is_half_one_and_half_the_other_is_mixed(tmp_path: Path) -> None:
+def test_products_in_two_precisions_are_mixed(tmp_path: Path) -> None:
     nodes = [
         node("MatMul", ["x", "w"], ["a"]),
         node("Cast", ["a"], ["b"], to=HALF),
@@ -57,7 +57,7 @@ def test_what_is_half_one_and_half_the_other_is_mixed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("weight", "name"), [(INT8, "int8"), (UINT8, "int8"), (INT16, "fp32")])
-def test_8_bits_are_dequantized_right_before_they_are_multiplied(weight: int, name: str, tmp_path: Path) -> None:
+def test_operands_dequantized_from_8_bits_are_int8(weight: int, name: str, tmp_path: Path) -> None:
     nodes = [
         *quantized("x", "xd", "zw"),
         node("DequantizeLinear", ["w", "s", "zw"], ["wd"]),
@@ -66,7 +66,7 @@ def test_8_bits_are_dequantized_right_before_they_are_multiplied(weight: int, na
     assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": weight})) == name
 
 
-def test_weights_alone_in_8_bits_are_multiplied_as_floats(tmp_path: Path) -> None:
+def test_weights_alone_in_8_bits_are_float(tmp_path: Path) -> None:
     nodes = [node("DequantizeLinear", ["w", "s", "zw"], ["wd"]), node("MatMul", ["x", "wd"], ["y"])]
     assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": INT8})) == "fp32"
 
@@ -111,7 +111,7 @@ def test_products_in_branches_count(inside: str, tmp_path: Path) -> None:
         check_precision(path, "fp32")
 
 
-def test_a_file_is_held_to_what_is_said_of_it(tmp_path: Path) -> None:
+def test_a_file_of_another_precision_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], weights={"w": FLOAT})
     check_precision(path, "fp32")
     with pytest.raises(WrongPrecision) as caught:
@@ -122,6 +122,6 @@ def test_a_file_is_held_to_what_is_said_of_it(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotOnnx):
         precision_of(tmp_path / "missing.onnx")

@@ -1,4 +1,4 @@
-"""One file, any batch, and what can be read off it."""
+"""Exported files take any batch and hold everything in one file."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ def test_metadata_travels_in_the_file(file: Path) -> None:
     assert read_metadata(file)["purpose"] == "a test"
 
 
-def test_what_torch_can_not_trace_is_told(tmp_path: Path) -> None:
+def test_a_module_that_torch_can_not_trace_is_refused(tmp_path: Path) -> None:
     class Branching(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_old_file(file: Path, tmp_path: Path, monkeypatch
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
 
-def test_exports_without_a_word(tmp_path: Path) -> None:
+def test_an_export_prints_nothing(tmp_path: Path) -> None:
     """In a process of its own, as some of torch's warnings come once only."""
     program = (
         "import pathlib, torch; from exporters.graph.to_onnx import export_onnx;"
