@@ -10,7 +10,7 @@ import pytest
 from exporters.backends import fake
 from exporters.errors import DeviceMissing, UnknownBackend, UnknownDevice
 from exporters.graph.anchor import BATCH, write_anchor
-from latency_db.errors import MissingLatency
+from latency_db.errors import DatabaseUnwritable, MissingLatency
 from latency_db.store import Store
 from latency_db.table import Sample
 from toolchain.config import Config
@@ -252,3 +252,13 @@ def test_nothing_to_measure_on_is_named(config: Config, space: SearchSpace) -> N
     with pytest.raises(UnknownBackend, match="unknown backend 'none'"):
         profile(on_fake(config, config.profile.db, backend="none"), space, Quiet())
     assert not Path(config.profile.db).exists()
+
+
+def test_a_missing_lock_folder_is_reported_before_anything_is_exported(
+    config: Config, space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASTOOL_LOCKS", str(tmp_path / "gone"))
+    log = Log()
+    with pytest.raises(DatabaseUnwritable, match=r"gone for lock files.*does not exist"):
+        profile(config, space, log)
+    assert log.lines == []
