@@ -31,8 +31,8 @@ from cli import (
 )
 from cli.arguments import Command
 from toolchain.errors import ON_PURPOSE, RankLost, exit_code, input_error
-from toolchain.parallel.launcher import leave_word
-from toolchain.parallel.ranks import end_rank, end_with_launcher, require_sound
+from toolchain.parallel.launcher import report_failure
+from toolchain.parallel.ranks import exit_rank, exit_with_launcher, require_valid_environment
 
 USER_ERROR = 2
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
@@ -67,14 +67,14 @@ def app() -> None:
     with streams.guarded(), interrupts.handled(_say_stopped):
         code = _run()
         if code == 0:
-            end_rank()
+            exit_rank()
     sys.exit(code)
 
 
 def _run() -> int:
     try:
-        require_sound()
-        end_with_launcher()
+        require_valid_environment()
+        exit_with_launcher()
         code = _run_command()
         sys.stdout.flush()
         return code
@@ -103,7 +103,7 @@ def _run_command() -> int:
 
 def _fail(text: str, code: int, lost: bool = False) -> int:
     console.error(text)
-    leave_word(text, code, lost)
+    report_failure(text, code, lost)
     return code
 
 

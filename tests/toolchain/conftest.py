@@ -25,14 +25,14 @@ RANK = """
 import sys
 import torch
 from toolchain.parallel.collectives import joined
-from toolchain.parallel.ranks import end_rank
+from toolchain.parallel.ranks import exit_rank
 
 given, answer = sys.argv[1:]
 torch.set_num_threads(1)
 with joined(torch.device("cpu")):
     work, arguments = torch.load(given, weights_only=False)
     torch.save(work(*arguments), answer)
-end_rank()  # as a command does
+exit_rank()  # as a command does
 """
 
 

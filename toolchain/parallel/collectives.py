@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from toolchain.errors import RankLost
-from toolchain.parallel.ranks import rank, require_sound, world
+from toolchain.parallel.ranks import rank, require_valid_environment, world
 
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
 TIMEOUT = timedelta(days=1)  # one rank may measure or score for long; the launcher detects ranks that died
@@ -34,7 +34,7 @@ def joined(device: torch.device) -> Iterator[None]:
     if world() == 1:
         yield
         return
-    require_sound()
+    require_valid_environment()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():

@@ -77,7 +77,7 @@ def launch(words: Sequence[str], nproc: int) -> None:
                 signal.signal(number, handler)
 
 
-def leave_word(text: str, exit_code: int, lost: bool) -> None:
+def report_failure(text: str, exit_code: int, lost: bool) -> None:
     """Report the error that ends this process to the launcher, if there is one.
 
     Args:

@@ -38,15 +38,15 @@ def local_world() -> int:
 
 def launched() -> bool:
     """Whether `nastool --nproc` started this process; False if the environment is invalid."""
-    return LAUNCHED in os.environ and _is_sound() and world() > 1
+    return LAUNCHED in os.environ and _is_valid() and world() > 1
 
 
 def silent() -> bool:
     """Whether another rank prints. If the environment is invalid, this process prints, since it has to report that."""
-    return _is_sound() and rank() > 0
+    return _is_valid() and rank() > 0
 
 
-def require_sound() -> None:
+def require_valid_environment() -> None:
     """Check the variables of torchrun, which may have been set by hand.
 
     Raises:
@@ -65,7 +65,7 @@ def require_sound() -> None:
         _number(LAUNCHED)
 
 
-def end_with_launcher() -> None:
+def exit_with_launcher() -> None:
     """End this process silently on Ctrl-C, and when its launcher was killed.
 
     Otherwise it would continue to train, and hold the lock of the run.
@@ -83,15 +83,15 @@ def end_with_launcher() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _is_sound() -> bool:
+def _is_valid() -> bool:
     try:
-        require_sound()
+        require_valid_environment()
     except BadLaunch:
         return False
     return True
 
 
-def end_rank() -> None:
+def exit_rank() -> None:
     """End this process at once with exit code 0 if it is one of several ranks; its files are closed.
 
     At a normal exit, threads of torch.distributed race with the end of Python, and about one in twenty processes

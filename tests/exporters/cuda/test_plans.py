@@ -44,7 +44,7 @@ def test_tensorrts_own_tag(tmp_path: Path) -> None:
     ("keep", "expected"),
     [
         (0, "is not an engine"),
-        (3, "is no engine"),
+        (3, "is not an engine"),
         (20, "is damaged: 20 bytes of"),
         (-1, r"is damaged: \d+ bytes of \d+"),
     ],

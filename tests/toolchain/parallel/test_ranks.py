@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.errors import BadLaunch
-from toolchain.parallel.ranks import LAUNCHED, launched, require_sound, silent
+from toolchain.parallel.ranks import LAUNCHED, launched, require_valid_environment, silent
 
 VALID = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 INVALID = [
@@ -33,13 +33,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_a_valid_environment_is_accepted(environment: pytest.MonkeyPatch) -> None:
-    require_sound()
+    require_valid_environment()
     assert silent()
     environment.setenv(LAUNCHED, "1")
     assert launched()
     environment.delenv("MASTER_ADDR")  # without it, this is a single process
     environment.setenv("MASTER_PORT", "notaport")
-    require_sound()
+    require_valid_environment()
     assert not silent()
 
 
@@ -50,7 +50,7 @@ def test_an_invalid_environment_is_refused_by_every_rank(
     environment.setenv(LAUNCHED, "1")
     environment.setenv(name, value)
     with pytest.raises(BadLaunch) as caught:
-        require_sound()
+        require_valid_environment()
     assert str(caught.value).startswith(message)
     assert "Let torchrun set it" in str(caught.value)
     assert (silent(), launched()) == (False, False)
@@ -69,7 +69,7 @@ def test_a_command_ends_with_the_error(name: str, value: str) -> None:
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_rank_whose_output_can_not_be_written_succeeds(stream: str) -> None:
     """A full device refuses what was buffered when the process ends."""
-    code = f"import sys; from toolchain.parallel.ranks import end_rank; sys.{stream}.write('x'); end_rank()"
+    code = f"import sys; from toolchain.parallel.ranks import exit_rank; sys.{stream}.write('x'); exit_rank()"
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-c", code],
