@@ -6,7 +6,6 @@ Commands call these functions at their entry and pass the results down; no other
 from dataclasses import replace
 
 from exporters.errors import BackendUnavailable
-from latency_db import locks
 from latency_db.store import open_store
 from latency_db.target import Target
 from latency_db.where import exists
@@ -46,11 +45,8 @@ def require_target(profile: ProfileConfig, precision: str = "") -> ReadyTarget:
 
     Raises:
         UnknownDevice, DeviceMissing, BadConfig, BackendUnavailable: see `target_spec` and `ready_target`.
-        DatabaseUnwritable: the folder of lock files does not exist.
     """
     spec = target_spec(profile)
-    if not profile.estimate:
-        locks.lock_folder()
     return ready_target(replace(spec, precision=precision) if precision else spec)
 
 
