@@ -8,11 +8,20 @@ import pytest
 from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable, Record, Sample, summarize
 from latency_db.target import Target
-from toolchain.costs.core import Budget, Limit
-from toolchain.costs.latency import block_key, head_key, latency_cost, latency_model, network_key, stem_key
+from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.latency import (
+    LatencyModel,
+    block_key,
+    head_key,
+    latency_cost,
+    latency_model,
+    network_key,
+    stem_key,
+)
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.profiling.networks import stratified
+from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 
 TableOf = Callable[..., LatencyTable]
@@ -117,3 +126,17 @@ def test_a_block_variant_without_a_measurement_is_an_error(tiny_space: SearchSpa
     rows = {key: row for key, row in table.records.items() if key != head_key(tiny_space)}
     with pytest.raises(MissingLatency, match="head"):
         latency_model(tiny_space, LatencyTable(table.target, rows))
+
+
+def test_variants_of_zero_ms_are_handled(target: Target) -> None:
+    """In a table fitted to other networks, an identity `skip`, the stem and the head can have 0 ms."""
+    space = load_space("fbnet:stage_widths=16-24,stage_repeats=2-2,stage_strides=1-2")
+    rows = tuple(
+        {c.key: 0.0 if c.key == "skip" else 0.1 + 0.1 * i for i, c in enumerate(b.choices)} for b in space.blocks
+    )
+    total, skips = TableCost("latency_ms", "ms", 0.0, rows), space.all_same("skip")
+    measured_ms = {arch: 0.05 + total.cost(arch) for arch in [*drawn(space, 8), skips]}
+    model = LatencyModel(total, measured_ms, target)
+    assert model.calibration.networks == len({*measured_ms} - {skips})
+    assert model.predicted.cost(skips) == pytest.approx(0.05)
+    assert FeasibleSet(space, Budget((Limit(model.upper, 0.06),))).count == 1
