@@ -60,7 +60,7 @@ BAD_COMMANDS = {
     "unknown dial": ("profile --backend fake:noize=1", ["the backend fake has no dial 'noize'", "Its dials:", "noise"]),
     "unknown device": (
         "profile --device gpu7",
-        ["the device 'gpu7' is not attached", "Attached: cpu", "Type --device cpu"],
+        ["the device 'gpu7' is not attached", "Attached: cpu", "Give --device cpu"],
     ),
     "unknown backend": ("profile --backend tflite", ["unknown backend 'tflite'", "Known backends:", "onnxruntime"]),
     "unknown data": ("train --data cifar", ["unknown data set 'cifar'", "Known: digits, fashion-mnist, folder:PATH"]),
