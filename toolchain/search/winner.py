@@ -12,6 +12,7 @@ from toolchain.errors import BadArchitecture, BadCheckpoint, BadDocument, Missin
 from toolchain.files import Count, Document, Milliseconds, Share, Text, read_document
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.spaces.fixed import named_architecture
 
 REMEDY = "Remove it and run nastool search"
 
@@ -172,7 +173,7 @@ def select_architecture(named: str | None, budget: str | None, space: SearchSpac
         MissingStage: no architecture is named and no search has finished.
     """
     if named is not None:
-        return SelectedArchitecture(space.architecture(named), {})
+        return SelectedArchitecture(named_architecture(named, space, "--arch"), {})
     path = run.best if budget is None else run.budget(budget) / "best.json"
     if not path.exists() and run.best.exists():
         names = sorted(best.parent.name for best in run.best.parent.glob("*/best.json"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from toolchain.errors import BadArchitecture
 from toolchain.files import Document, read_document
-from toolchain.spaces.core import SearchSpace
+from toolchain.spaces.core import Architecture, SearchSpace
 
 
 class ArchitectureFile(Document):
@@ -23,9 +23,20 @@ def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
     Raises:
         BadArchitecture: the file contains no architecture, or it does not fit the blocks of `space`.
     """
-    words: str | list[str] = source
+    return tuple(choice.op for choice in space.choices_of(named_architecture(source, space, "--fixed-ops")))
+
+
+def named_architecture(source: str, space: SearchSpace, flag: str) -> Architecture:
+    """The architecture in a text of choices, or in a search's best.json.
+
+    Args:
+        flag: the flag with this value, for messages.
+
+    Raises:
+        BadArchitecture: the file contains no architecture, or it does not fit the blocks of `space`.
+    """
     path = Path(source)
-    if path.suffix == ".json":
-        remedy = "Give a search's best.json, or the choices themselves, to --fixed-ops"
-        words = list(read_document(path, ArchitectureFile, remedy, BadArchitecture).architecture)
-    return tuple(choice.op for choice in space.choices_of(space.architecture(words)))
+    if path.suffix != ".json":
+        return space.architecture(source)
+    remedy = f"Give a search's best.json, or the choices themselves, to {flag}"
+    return space.architecture(read_document(path, ArchitectureFile, remedy, BadArchitecture).architecture)
