@@ -26,9 +26,7 @@ ARCH = "0 0 3 1 1 1 0 0 2 0 2 1 1 0 2 0 2 1 3 2"
         (("bench", ""), "FILES"),
     ],
 )
-def test_empty_value_is_refused_by_name(
-    words: tuple[str, ...], name: str, nastool: Nastool, tmp_path: Path
-) -> None:
+def test_empty_value_is_refused_by_name(words: tuple[str, ...], name: str, nastool: Nastool, tmp_path: Path) -> None:
     answer = nastool(*words, cwd=tmp_path)
     assert (answer.code, answer.stdout) == (2, "")
     assert f"error: {name} is empty" in answer.stderr
