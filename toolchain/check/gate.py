@@ -84,6 +84,7 @@ def check(
     baseline: Path | None,
     progress: Progress,
     anchor_ms: float | None = None,
+    measures: ReadyTarget | None = None,
 ) -> Verdict:
     """Measure `file` against a limit in ms, and against another build or an earlier measurement.
 
@@ -91,6 +92,7 @@ def check(
 
     Args:
         anchor_ms: latency of the anchor network when the limit was met, or None if unknown.
+        measures: the target if it is resolved already; default: that of the configuration.
 
     Raises:
         MissingStage, NotOnnx, BadModel: the file does not exist, or cannot be timed at this batch.
@@ -104,7 +106,7 @@ def check(
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     requirements = requirements_of(config.check, limit_ms, anchor_ms)
     model = Model(file)
-    target = _target(config, model)
+    target = _target(config, model, measures)
     batch, db = config.profile.batch, config.profile.db
     compared = None if baseline is None else find_baseline(baseline, db, model.graph_hash, target.target)
     if compared is not None:
@@ -126,7 +128,7 @@ def check(
     return Verdict(file, model.graph_hash, requirements, compared, first, judgment, target.target)
 
 
-def _target(config: Config, model: Model) -> ReadyTarget:
+def _target(config: Config, model: Model, measures: ReadyTarget | None) -> ReadyTarget:
     """The target for the precision of `model`."""
     if config.profile.estimate:
         raise BadConfig(
@@ -135,7 +137,7 @@ def _target(config: Config, model: Model) -> ReadyTarget:
         )
     require_batch(model, config.profile.batch)
     instead = "Check the fp32 file here, and this one on a GPU (--device gpu0)"
-    return for_own_precision(require_target(config.profile, "fp32"), model.precision, model.path, instead)
+    return for_own_precision(measures or require_target(config.profile, "fp32"), model.precision, model.path, instead)
 
 
 def _require_comparable(baseline: Baseline, target: ReadyTarget, batch: int, confidence: float) -> None:

@@ -23,6 +23,7 @@ from toolchain.export.precisions import ExportedFile, precisions_of, write_model
 from toolchain.export.verification import ExportVerification, holdout_images, verify_export
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import Network
 from toolchain.progress import Progress
 from toolchain.runs import Run, environment
@@ -61,9 +62,18 @@ class _Request:
 
 
 def export(
-    config: Config, space: SearchSpace, chosen: SelectedArchitecture, data: Data, run: Run, progress: Progress
+    config: Config,
+    space: SearchSpace,
+    chosen: SelectedArchitecture,
+    data: Data,
+    run: Run,
+    progress: Progress,
+    target: ReadyTarget | None = None,
 ) -> Manifest:
     """Write the export of a run: the network in each requested precision, verified and within its budget.
+
+    Args:
+        target: what files are measured on if it is resolved already; default: that of the configuration.
 
     Returns:
         The content of manifest.json.
@@ -86,7 +96,7 @@ def export(
     net = load_retrained(space, arch, data, run)
     run.require(run.retrain(arch) / "result.json", "retrain")
     retrained = read_retrained(run.retrain(arch) / "result.json")
-    timer = Timer(require_target(config.profile), measurement_plan(config), config.profile.db, progress)
+    timer = Timer(target or require_target(config.profile), measurement_plan(config), config.profile.db, progress)
     require_search_target(chosen, timer.target.target, timer.db)
     costs = load_costs(space, timer.target.target, timer.db, need_latency=False).of(arch)
     source = _Source(chosen, net, retrained, _info(space, chosen, costs, data), data)

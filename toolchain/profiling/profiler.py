@@ -42,12 +42,21 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
         BadConfig: the space is quantized, or the precision is int8.
         LatencyDbError: the database cannot be used.
     """
-    return profile_space(space, _target(config, space), measurement_plan(config), config.profile.db, progress)
+    _require_profilable(space, config.profile.precision)
+    target = require_target(config.profile)
+    return profile_space(space, target, measurement_plan(config), config.profile.db, progress)
 
 
-def profile_if_missing(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
-    """The records of the target if the table holds all of them, else `profile`."""
-    target, plan, db = _target(config, space), measurement_plan(config), config.profile.db
+def profile_if_missing(
+    space: SearchSpace, target: ReadyTarget, plan: MeasurementPlan, db: str, progress: Progress
+) -> Profiled:
+    """The records of the target if the table holds all of them, else those of `profile_space`.
+
+    Raises:
+        BadConfig: the space is quantized, or the precision is int8.
+        LatencyDbError: the database cannot be used.
+    """
+    _require_profilable(space, target.target.precision)
     if exists(db):
         table = load_table(space, target.target, db)
         stored = sum(key.startswith(network_prefix(space)) for key in table.records)
@@ -84,19 +93,18 @@ def profile_space(
         return Profiled(load_table(space, target.target, db), target.target, store.name)
 
 
-def _target(config: Config, space: SearchSpace) -> ReadyTarget:
-    """The target to profile `space` on."""
+def _require_profilable(space: SearchSpace, precision: str) -> None:
+    """Refuse spaces and precisions whose block variants have no latency."""
     if space.quantized:
         raise BadConfig(
             f"{space.name} has layers of 1 to 4 bits, which no runtime here runs faster than 8 bits, so they have no "
             f"latency of their own. Search it with --bitops, or profile it with the option bits=float"
         )
-    if config.profile.precision == "int8":
+    if precision == "int8":
         raise BadConfig(
             "variants of int8 networks cannot be profiled: a network is quantized as a whole, with scales from its "
             "own images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
         )
-    return require_target(config.profile)
 
 
 def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:

@@ -36,8 +36,11 @@ class SearchPlan:
         return self.costs.named(next(a.cost.name for a, b in zip(first, last, strict=True) if a.most != b.most))
 
 
-def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
+def plan_search(config: Config, space: SearchSpace, measures: ReadyTarget | None = None) -> SearchPlan:
     """Parse the limits, and check that each budget has feasible architectures.
+
+    Args:
+        measures: the target if it is resolved already; default: that of the configuration.
 
     Raises:
         BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search is
@@ -48,11 +51,11 @@ def plan_search(config: Config, space: SearchSpace) -> SearchPlan:
             "a search can't time int8 networks: a network is quantized as a whole, with scales from its own images. "
             "Search in fp32 or fp16, and run nastool export --precision int8"
         )
-    target, ready = resolve_target(config.profile)
+    target, measures = (measures.target, measures) if measures else resolve_target(config.profile)
     budgets, costs = named_budgets(config.search, space, target, config.profile.db)
     feasible = tuple((named, FeasibleSet(space, named.budget)) for named in budgets)
     unmeasured = why_unmeasured(space, target, bool(config.profile.target))
-    return SearchPlan(feasible, costs, target, unmeasured, ready)
+    return SearchPlan(feasible, costs, target, unmeasured, measures)
 
 
 def why_unmeasured(space: SearchSpace, target: Target, chosen_by_id: bool) -> str:

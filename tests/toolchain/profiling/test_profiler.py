@@ -12,7 +12,7 @@ from exporters.errors import DeviceMissing, UnknownBackend, UnknownDevice
 from exporters.graph.anchor import BATCH, write_anchor
 from latency_db.errors import DatabaseUnwritable, MissingLatency
 from latency_db.store import Store
-from latency_db.table import Sample
+from latency_db.table import LatencyTable, Sample
 from toolchain.config import Config
 from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.errors import BadConfig
@@ -23,7 +23,7 @@ from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import Profiled, load_table, profile, profile_if_missing
 from toolchain.profiling.variants import variants
-from toolchain.progress import Quiet, Task
+from toolchain.progress import Progress, Quiet, Task
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 
@@ -209,15 +209,20 @@ def test_what_cannot_be_trusted_is_measured_again_and_then_marked_also_after_a_k
     assert load_table(space, table.target, busy.profile.db).unstable() == table.unstable()
 
 
+def stored_or_measured(config: Config, space: SearchSpace, progress: Progress) -> LatencyTable:
+    plan, target = measurement_plan(config), require_target(config.profile)
+    return profile_if_missing(space, target, plan, config.profile.db, progress).table
+
+
 def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     log = Log()
-    assert profile_if_missing(profiled, space, log).table == first.table
+    assert stored_or_measured(profiled, space, log) == first.table
     assert log.lines == []
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(1,)]
 
 
 def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled: Config, space: SearchSpace) -> None:
-    other = profile_if_missing(on_fake(profiled, profiled.profile.db, batch=16), space, Quiet()).table
+    other = stored_or_measured(on_fake(profiled, profiled.profile.db, batch=16), space, Quiet())
     assert other.latency_ms(head_key(space)) > first.table.latency_ms(head_key(space))
     assert load_table(space, first.target, profiled.profile.db) == first.table
 

@@ -1,0 +1,1 @@
+"""`nastool quickstart`: all stages in one command."""

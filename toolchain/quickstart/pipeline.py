@@ -1,0 +1,146 @@
+"""`nastool quickstart`: all stages of the main job, from a profile to a checked ONNX file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latency_db.table import LatencyTable
+from toolchain.check.gate import Verdict, check
+from toolchain.check.judge import Outcome
+from toolchain.config import Config
+from toolchain.errors import CheckFailed
+from toolchain.export.manifest import ParityRecord
+from toolchain.export.pipeline import export
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.target import ReadyTarget
+from toolchain.nets.checked_space import load_checked_space
+from toolchain.profiling.profiler import profile_if_missing
+from toolchain.progress import Progress
+from toolchain.runs import Run, open_run
+from toolchain.search.budget import middle_latency_ms
+from toolchain.search.plan import plan_search
+from toolchain.search.search import search
+from toolchain.search.winner import Winner, selected
+from toolchain.spaces.core import SearchSpace
+from toolchain.training import fashion_mnist
+from toolchain.training.data import Data, load_data
+from toolchain.training.retrained import Retrained
+from toolchain.training.stages import prepare_torch, retrain, train_supernet
+
+
+@dataclass(frozen=True)
+class QuickstartResult:
+    """The winner of the search, its exported file, and what was measured.
+
+    Args:
+        limit_ms: the budget, in ms a batch.
+        device: the model name of the device.
+        onnx: the exported file.
+        folder: the folder of the run.
+    """
+
+    winner: Winner
+    limit_ms: float
+    measured_latency_ms: float
+    test_accuracy: float
+    parity: ParityRecord
+    data: str
+    device: str
+    batch: int
+    onnx: Path
+    folder: Path
+
+    def as_dict(self) -> dict[str, object]:
+        """The content of --json."""
+        winner_fields = {"architecture", "macs", "params", "latency_ms", "holdout_accuracy"}
+        return {
+            **self.winner.model_dump(mode="json", include=winner_fields),
+            "measured_latency_ms": self.measured_latency_ms,
+            "limit_ms": self.limit_ms,
+            "test_accuracy": self.test_accuracy,
+            "parity": self.parity.model_dump(mode="json"),
+            "data": self.data,
+            "device": self.device,
+            "onnx": str(self.onnx),
+            "folder": str(self.folder),
+        }
+
+
+def available_data(progress: Progress) -> str:
+    """`fashion-mnist` if it is on this machine or can be downloaded within seconds, else `digits`."""
+    folder = fashion_mnist.find()
+    if folder is None:
+        progress.say("Fashion-MNIST is not on this machine; downloading it")
+        folder = fashion_mnist.fetch()
+    progress.say(
+        f"data: Fashion-MNIST from {folder}" if folder else "data: digits (Fashion-MNIST is not available here)"
+    )
+    return "fashion-mnist" if folder else "digits"
+
+
+def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
+    """Profile, train, search under the median predicted latency, retrain, export and check.
+
+    The target is resolved once, for all stages.
+
+    Raises:
+        CheckFailed: the exported file does not fit the budget.
+        UserError: see the stages.
+    """
+    prepare_torch(config)
+    space = load_checked_space(config.space)
+    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed)
+    target = require_target(config.profile)
+    limit_ms = _limit_ms(config, space, _profiled(config, space, target, progress), progress)
+    limited = config.search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",)})
+    config = config.model_copy(update={"search": limited})
+    with open_run(config, make=True) as run:
+        winner, retrained = _winner(config, space, data, run, target, progress)
+        progress.say("5 of 6: export")
+        manifest = export(config, space, selected(winner, space), data, run, progress, target)
+        progress.say("6 of 6: check")
+        verdict = check(config, run.onnx, limit_ms, None, progress, winner.measured_anchor_ms, target)
+    _require_passed(verdict, progress)
+    return QuickstartResult(
+        winner=winner,
+        limit_ms=limit_ms,
+        measured_latency_ms=verdict.latency_ms,
+        test_accuracy=retrained.test_accuracy,
+        parity=manifest.parity,
+        data=data.name,
+        device=target.target.device_model,
+        batch=target.target.batch,
+        onnx=run.onnx,
+        folder=run.folder,
+    )
+
+
+def _profiled(config: Config, space: SearchSpace, target: ReadyTarget, progress: Progress) -> LatencyTable:
+    progress.say("1 of 6: profile the choice blocks on this device")
+    return profile_if_missing(space, target, measurement_plan(config), config.profile.db, progress).table
+
+
+def _limit_ms(config: Config, space: SearchSpace, table: LatencyTable, progress: Progress) -> float:
+    limit_ms = middle_latency_ms(space, table, config.seed)
+    progress.say(f"budget: {limit_ms:.3f} ms, which about half of the architectures of the space are predicted to meet")
+    return limit_ms
+
+
+def _winner(
+    config: Config, space: SearchSpace, data: Data, run: Run, target: ReadyTarget, progress: Progress
+) -> tuple[Winner, Retrained]:
+    """Train the supernet, search it, and retrain the winner from scratch."""
+    plan = plan_search(config, space, target)
+    progress.say("2 of 6: train the supernet")
+    train_supernet(config, space, data, run, progress)
+    progress.say("3 of 6: search")
+    winner = search(config, space, plan, data, run, progress).best
+    progress.say("4 of 6: retrain the winner")
+    return winner, retrain(config, space, selected(winner, space).architecture, data, run, progress)
+
+
+def _require_passed(verdict: Verdict, progress: Progress) -> None:
+    """Refuse a failed check; report an inconclusive one."""
+    if verdict.outcome is Outcome.FAIL:
+        raise CheckFailed("; ".join(verdict.problems))
+    for problem in verdict.problems:
+        progress.say(problem)
