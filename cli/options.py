@@ -222,7 +222,6 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
         "bench": (
             Flag("check.confidence", "Confidence of the intervals, e.g. 99%."),
             DEVICE,
-            PRECISION,
             BATCH,
             THREADS,
             *SPACE,

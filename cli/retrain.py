@@ -44,8 +44,9 @@ def retrain(
         console.progress() as bars,
     ):
         result = run_retrain(settings, chosen_space, winner, images, folder, bars)
+    weights = folder.retrain(winner) / "best.pt"
     if json:
-        console.answer_json(result.model_dump(mode="json"))
+        console.answer_json(result.model_dump(mode="json") | {"weights": str(weights)})
         return
     console.answer_facts(
         "retrained",
@@ -54,7 +55,7 @@ def retrain(
             "data": images.name,
             "test accuracy": f"{result.test_accuracy:.2%}",
             "hold-out accuracy": f"{result.holdout_accuracy:.2%}",
-            "weights": folder.retrain(winner) / "best.pt",
+            "weights": weights,
         },
     )
     console.say(f"Next: {invocation.hint('export', *options.selected(arch, budget))}")

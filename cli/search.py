@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from cli import console, options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolchain.config import Config
     from toolchain.costs.core import TableCost
     from toolchain.runs import Run
@@ -48,7 +50,8 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
             )
     several = len(plan.budgets) > 1
     if json:
-        console.answer_json(_several_as_json(searched) if several else searched.best.model_dump(mode="json"))
+        winners = {name: _as_json(winner, folder.budget(name)) for name, winner in searched.winners.items()}
+        console.answer_json(_several_as_json(winners, searched) if several else winners[plan.budgets[0][0].name])
     elif several:
         _answer_winners(searched.winners, plan.varied)
     else:
@@ -74,10 +77,13 @@ def _require_limit(config: "Config") -> None:
         raise BadConfig("a search needs a limit. Give --latency, --macs, --params, --bitops or --weight-bits")
 
 
-def _several_as_json(searched: "SearchResult") -> dict[str, object]:
+def _as_json(winner: "Winner", folder: "Path") -> dict[str, object]:
+    return winner.model_dump(mode="json") | {"folder": str(folder)}
+
+
+def _several_as_json(winners: dict[str, dict[str, object]], searched: "SearchResult") -> dict[str, object]:
     return {
-        "schema_version": 1,
-        "winners": {name: winner.model_dump(mode="json") for name, winner in searched.winners.items()},
+        "winners": winners,
         "front": [entry.as_json() for entry in searched.front.front] if searched.front else [],
         "unmet": list(searched.unmet),
     }

@@ -49,28 +49,37 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
 
 
 def _show_blocks(found: "SpaceSummary") -> None:
-    """The blocks, those alike in one line, with how often their choices occur: among what fits, and at levels."""
+    """A row per choice: its share among the architectures that fit, and in constraint sampling.
+
+    Consecutive blocks with equal rows are shown once.
+    """
     rows: list[tuple[object, ...]] = []
     every = zip(found.space.blocks, *(f.marginals() for f in found.feasible), found.levels, strict=True)
-    for what, alike in groupby(enumerate(_block_row(block, marginals) for block, *marginals in every), itemgetter(1)):
+    numbered = enumerate(_choice_rows(block, marginals) for block, *marginals in every)
+    for choices, alike in groupby(numbered, itemgetter(1)):
         numbers = [number for number, _ in alike]
-        rows.append((_span(numbers[0], numbers[-1]), *what))
+        first, *others = choices
+        rows += [(_span(numbers[0], numbers[-1]), *first), *(("", "", *row[1:]) for row in others)]
     sets = [f"{f.budget}" for f in found.feasible]
-    columns = ("", "block", "choices", *(f"{name}, %" for name in sets), f"at levels of {found.histogram.cost.name}, %")
+    columns = (
+        "blocks",
+        "geometry",
+        "choice",
+        *(f"{name}, %" for name in sets),
+        f"at levels of {found.histogram.cost.name}, %",
+    )
     console.answer_table(f"{found.space.name}: choice blocks, and how often each choice occurs", columns, rows)
 
 
-def _block_row(block: "ChoiceBlock", marginals: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+def _choice_rows(block: "ChoiceBlock", marginals: Sequence[Mapping[str, float]]) -> list[tuple[str, ...]]:
+    """Geometry, choice and shares in percent; of many choices, only the rarest and the most frequent."""
     keys = [choice.key for choice in block.choices]
-    if len(keys) <= MOST_CHOICES_SHOWN:
-        shares = [" ".join(f"{100 * shares[key]:.1f}" for key in keys) for shares in marginals]
-        return (block.geometry, " ".join(keys), *shares)
-    ends = [(min(keys, key=shares.__getitem__), max(keys, key=shares.__getitem__)) for shares in marginals]
-    shares = [
-        " to ".join(f"{key} {100 * by_key[key]:.1f}" for key in pair)
-        for pair, by_key in zip(ends, marginals, strict=True)
-    ]
-    return (block.geometry, f"{len(keys)}, {keys[0]} to {keys[-1]}", *shares)
+    geometry = block.geometry
+    if len(keys) > MOST_CHOICES_SHOWN:
+        geometry = f"{geometry}, {len(keys)} choices"
+        ends = {end(keys, key=shares.__getitem__) for shares in marginals for end in (min, max)}
+        keys = [key for key in keys if key in ends]
+    return [(geometry, key, *(f"{100 * shares[key]:.1f}" for shares in marginals)) for key in keys]
 
 
 def _span(first: int, last: int) -> str:

@@ -259,7 +259,7 @@ def parse_config(
         raise BadConfig(f"{where} is not TOML: {problem}") from None
     except RecursionError:
         raise BadConfig(f"{where} is nested too deeply. Only sections with keys are read") from None
-    _rename_old_keys(content)
+    _rename_old_keys(content, where)
     for key, value in flags.items():
         *sections, name = key.split(".")
         _section(content, sections, where)[name] = value
@@ -269,14 +269,18 @@ def parse_config(
         raise BadConfig(_first_error(problem, flags, where, labels)) from None
 
 
-def _rename_old_keys(content: dict[str, Any]) -> None:
+def _rename_old_keys(content: dict[str, Any], where: str) -> None:
     for old, new in OLD_KEYS.items():
         *sections, name = old.split(".")
         section: Any = content
         for part in sections:
             section = section.get(part)
-        if isinstance(section, dict) and name in section:
-            section.setdefault(new.rpartition(".")[2], section.pop(name))
+        if not isinstance(section, dict) or name not in section:
+            continue
+        new_name = new.rpartition(".")[2]
+        if new_name in section:
+            raise BadConfig(f"{where}, {old}: it is now called {new}, which the file has too. Remove {old}")
+        section[new_name] = section.pop(name)
 
 
 def _section(content: dict[str, Any], names: Sequence[str], where: str) -> dict[str, Any]:

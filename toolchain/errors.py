@@ -164,7 +164,7 @@ def input_error(problem: Exception) -> str | None:
         action = "write" if problem.errno in _WRITES else "open"
         return os_error_text(action, _file_of(problem), problem)
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, of a GPU
-        return f"out of memory ({problem or 'the system gave no details'}). Use a smaller batch, space or file"
+        return f"out of memory ({str(problem) or 'the system gave no details'}). Use a smaller batch, space or file"
     if isinstance(problem, UnicodeEncodeError):
         return f"{problem.object!r} can't be encoded as {problem.encoding}. Rename the file, or correct the value"
     if isinstance(problem, RecursionError) and _raised_by_parser(problem):

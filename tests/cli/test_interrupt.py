@@ -32,3 +32,42 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Nothing is lost: run the same command again to continue" in stderr.decode()
     assert "Traceback" not in stderr.decode()
+
+
+TWO_INTERRUPTS = """
+import os, signal, time
+from contextlib import suppress
+from cli.interrupts import handled
+
+with handled(lambda: print("stopped", flush=True)):
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+"""
+
+
+def test_second_ctrl_c_ends_the_command_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_INTERRUPTS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "stopped\n", "")
+
+
+INTERRUPT_AFTER_THE_MESSAGE = """
+import os, signal
+from contextlib import suppress
+from cli.interrupts import end_silently, handled
+
+with handled(lambda: print("stopped")):
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    end_silently()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_after_the_message_prints_nothing_more() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPT_AFTER_THE_MESSAGE], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+
+from cli import console
 
 # Least MACs of the paper's space: exact sums over all 4^20, as in tests/golden/test_feasible_numbers.py.
 LEAST = "270,359,360"
+# Exact numbers of shufflenet_v2_quick, and the shares of the last block's choices in constraint sampling
+QUICK_NUMBERS = ("65,536", "976,728", "1,452,736", "1,256,062,976", "0.0305%", "25.1", "24.6", "25.8")
 
 
 def test_for_programs(nastool: Callable[..., Any], tmp_path: Path) -> None:
@@ -32,6 +37,17 @@ def test_for_people(nastool: Callable[..., Any], tmp_path: Path) -> None:
     for part in ("1,099,511,627,776", LEAST, "398,609,216", "58.9193%", "<- limit 330.00M", "64x56px->160s2", "█"):
         assert part in answer.stdout
     assert "latency_ms: the block variants are not measured" in answer.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_numbers_are_whole_on_a_narrow_terminal(
+    columns: int, nastool: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_out", Console(soft_wrap=True, width=columns))
+    answer = nastool("space", "--space", "shufflenet_v2_quick", cwd=tmp_path)
+    assert answer.code == 0
+    for number in QUICK_NUMBERS:
+        assert number in answer.stdout
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def test_winner_fits_the_limits(finished_job: Any) -> None:
     assert 0 < best["measured_latency_ms"] <= 100.0
     assert 0 < best["latency_ms"] <= 100.0
     assert 0 <= best["holdout_accuracy"] <= 1
-    assert best == {"schema_version": 1, **json.loads((finished_job.folder / "runs/r/search/best.json").read_text())}
+    written = json.loads((finished_job.folder / best["folder"] / "best.json").read_text())
+    assert best == {"schema_version": 1, **written, "folder": best["folder"]}
 
 
 def test_every_candidate_fits_the_limits(finished_job: Any, nastool: Nastool) -> None:
@@ -86,6 +88,11 @@ def test_pictures(name: str, finished_job: Any) -> None:
     assert 600 <= width <= 2000
     colors = np.unique((pixels[..., :3] * 255).astype(int).reshape(-1, 3), axis=0)
     assert len(colors) > 20, "nothing was drawn"
+
+
+def test_retrain_names_the_file_of_weights(finished_job: Any) -> None:
+    path = finished_job.folder / finished_job.answers["retrain"].json["weights"]
+    assert torch.load(path, weights_only=True)["model"].keys()
 
 
 def test_test_accuracy_is_that_of_the_winner(finished_job: Any) -> None:
@@ -222,6 +229,7 @@ def test_several_budgets_in_one_command(job: Any, nastool: Nastool) -> None:
     winners = answer.json["winners"].values()
     assert [best["limits"] for best in winners] == [{"macs": 31_000}, {"macs": 36_000}]
     assert all(best["macs"] <= best["limits"]["macs"] for best in winners)
+    assert [best["folder"] for best in winners] == ["runs/r/search/macs_31k", "runs/r/search/macs_36k"]
     assert answer.json["front"]
 
 
@@ -360,3 +368,16 @@ def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) ->
     shutil.move(job.folder / "nastool.toml", job.folder / "my settings.toml")
     answer = nastool("search", "--macs", "31k", "--config", "my settings.toml", "--data", "digits", cwd=job.folder)
     assert "Next: nastool retrain --config 'my settings.toml'\n" in answer.stderr
+
+
+def test_printed_hint_exports_the_winner_of_the_chosen_budget(job: Any, nastool: Nastool) -> None:
+    """`retrain --budget X` prints an export command for X, although another budget was searched last."""
+    searched = nastool("search", "--macs", "27k", "--macs", "36k", "--json", cwd=job.folder)
+    name, winner = next(iter(searched.json["winners"].items()))
+    last = searched.json["winners"][next(reversed(searched.json["winners"]))]
+    assert winner["architecture"] != last["architecture"]
+    retrained = nastool("retrain", "--budget", name, cwd=job.folder)
+    (hint,) = re.findall(r"^Next: nastool (.*)$", retrained.stderr, re.MULTILINE)
+    exported = nastool(*shlex.split(hint), "--json", cwd=job.folder)
+    assert exported.code == 0, exported.stderr
+    assert exported.json["architecture"] == winner["architecture"]

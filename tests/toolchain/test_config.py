@@ -109,3 +109,37 @@ def test_a_missing_data_set_and_an_unknown_preset_say_what_there_is() -> None:
         Config().data_name()
     with pytest.raises(BadConfig, match=r"unknown preset 'slow'\. Known presets: quick, imagenet"):
         preset_text("slow")
+
+
+OLD_FILE = """
+fix_ops = "fixed.json"
+[profile]
+stack = "0123abcd"
+[search]
+random_baseline = false
+[train]
+sampler = "levels"
+"""
+
+
+def test_keys_of_a_config_file_of_version_0_1_0_are_read() -> None:
+    config = parse_config(OLD_FILE, {}, "nastool.toml")
+    assert config.fixed_ops == "fixed.json"
+    assert config.profile.target == "0123abcd"
+    assert config.search.random_search is False
+    assert config.train.sampler == "constraint"
+    assert parse_config(config.as_toml(), {}, "config.toml") == config
+
+
+def test_an_empty_stack_of_version_0_1_0_is_no_target() -> None:
+    assert parse_config('[profile]\nstack = ""', {}, "config.toml").profile.target is None
+
+
+def test_a_flag_overrides_an_old_key() -> None:
+    config = parse_config(OLD_FILE, {"profile.target": "beef", "search.random_search": True}, "nastool.toml")
+    assert (config.profile.target, config.search.random_search) == ("beef", True)
+
+
+def test_an_old_key_beside_its_new_name_is_refused() -> None:
+    with pytest.raises(BadConfig, match=r"nastool\.toml, profile\.stack: it is now called profile\.target"):
+        parse_config('[profile]\nstack = "a"\ntarget = "b"', {}, "nastool.toml")

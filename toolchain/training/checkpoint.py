@@ -14,6 +14,7 @@ from toolchain.training.printable import printable
 from toolchain.training.sealed_file import REMEDY, load_sealed, save_sealed
 
 FORMAT = 2
+SAME_SAMPLER = ("levels", "constraint")  # the former and the present name
 NAMES = frozenset({"space", "data"})  # for messages: the digests beside them say what is the same
 
 
@@ -84,6 +85,8 @@ def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str
     for key in {**earlier, **now}:
         old, new = earlier.get(key), now.get(key)
         if not inside and key in NAMES:
+            continue
+        if key == "sampler" and old in SAME_SAMPLER and new in SAME_SAMPLER:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{inside}{key}.")

@@ -90,6 +90,15 @@ def test_wrong_fields_are_named(tmp_path: Path, content: Any, words: str) -> Non
         load(path, FINGERPRINT)
 
 
+@pytest.mark.parametrize(("stored", "now"), [("levels", "constraint"), ("constraint", "levels")])
+def test_both_names_of_the_constraint_sampler_are_the_same_setting(tmp_path: Path, stored: str, now: str) -> None:
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(7, {"sampler": stored}, {}, {}, {}).save(path)
+    assert load(path, {"sampler": now}).step == 7
+    with pytest.raises(BadCheckpoint, match=f"sampler was '{stored}' and is now 'uniform'"):
+        load(path, {"sampler": "uniform"})
+
+
 def test_another_programs_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(BadCheckpoint, match=r"has no digest: an older nastool wrote it\. Remove it to train again"):
