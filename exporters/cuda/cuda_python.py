@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class CudaPython:
     graphs = True
 
     def __init__(self, ordinal: int) -> None:
-        self._cuda: Any = import_module(RUNTIME)
+        self._cuda = import_module(RUNTIME)
         cuda = self._cuda
         self.ordinal = ordinal
         self._select()
@@ -39,7 +40,7 @@ class CudaPython:
     @staticmethod
     def bus_ids() -> tuple[str, ...]:
         """The PCI bus ids of the GPUs that CUDA sees, in its order."""
-        cuda: Any = import_module(RUNTIME)
+        cuda = import_module(RUNTIME)
         if cuda.cudaGetDeviceCount()[0] == cuda.cudaError_t.cudaErrorNoDevice:  # also if all are hidden
             cuda.cudaGetLastError()
             return ()
@@ -110,7 +111,7 @@ class CudaPython:
         self._call(self._cuda.cudaSetDevice, self.ordinal)
 
 
-def _value_of(cuda: Any, what: str, function: Callable[..., Sequence[Any]], *arguments: Any) -> Any:
+def _value_of(cuda: ModuleType, what: str, function: Callable[..., Sequence[Any]], *arguments: Any) -> Any:
     """The value of a CUDA call, which returns (error,) or (error, value)."""
     error, *values = function(*arguments)
     if error != cuda.cudaError_t.cudaSuccess:
@@ -122,11 +123,11 @@ def _value_of(cuda: Any, what: str, function: Callable[..., Sequence[Any]], *arg
     return values[0] if values else None
 
 
-def _bus_id(cuda: Any, ordinal: int) -> str:
+def _bus_id(cuda: ModuleType, ordinal: int) -> str:
     text = _value_of(cuda, f"GPU {ordinal}", cuda.cudaDeviceGetPCIBusId, 32, ordinal)
     return bytes(text).rstrip(b"\0").decode()
 
 
-def _error_name(cuda: Any, error: Any) -> str:
+def _error_name(cuda: ModuleType, error: Any) -> str:
     _, name = cuda.cudaGetErrorName(error)
     return bytes(name).decode()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pynvml
@@ -129,7 +129,7 @@ def _kept_open() -> bool:
 
 
 @contextmanager
-def _library() -> Iterator[Any]:
+def _library() -> Iterator[ModuleType | None]:
     """NVML, or None if it cannot be loaded."""
     try:
         pynvml.nvmlInit()
@@ -142,7 +142,7 @@ def _library() -> Iterator[Any]:
         pynvml.nvmlShutdown()
 
 
-def _describe(nvml: Any, index: int) -> Gpu:
+def _describe(nvml: ModuleType, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     capability = _optional(lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
     memory = _optional(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total)  # a Jetson shares the system's memory
@@ -167,7 +167,7 @@ def _optional(query: Callable[[], Any]) -> Any:
         return None
 
 
-def _state(nvml: Any, pci_bus_id: str) -> ClockState:
+def _state(nvml: ModuleType, pci_bus_id: str) -> ClockState:
     try:
         handle = nvml.nvmlDeviceGetHandleByPciBusId(pci_bus_id.encode())
         clock = int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))

@@ -16,7 +16,7 @@ class PyCuda:
     graphs = False
 
     def __init__(self, ordinal: int) -> None:
-        self._cuda: Any = import_module("pycuda.driver")
+        self._cuda = import_module("pycuda.driver")
         self._cuda.init()
         self.ordinal = ordinal
         self._device = self._cuda.Device(ordinal)
@@ -35,7 +35,7 @@ class PyCuda:
     @staticmethod
     def bus_ids() -> tuple[str, ...]:
         """The PCI bus ids of the GPUs that CUDA sees, in its order."""
-        cuda: Any = import_module("pycuda.driver")
+        cuda = import_module("pycuda.driver")
         cuda.init()
         return tuple(str(cuda.Device(ordinal).pci_bus_id()) for ordinal in range(cuda.Device.count()))
 

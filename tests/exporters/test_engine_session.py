@@ -1,6 +1,6 @@
-"""What is done with a loaded engine, on a stand-in for the GPU: memory is the host's, and a launch is a product.
+"""EngineSession on a fake engine: device memory is host memory, and the engine doubles its input.
 
-No engine can run without a GPU. The stand-in has the names of the binding that test_gpu_names.py holds to the real one.
+Running a real engine needs a GPU. test_gpu_bindings.py checks the attributes that the code uses on the real binding.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """The chosen GPU is used although NVML and CUDA count differently: two cards, on substitutes for both libraries.
 
-The substitutes know the bus ids and record the selected GPU; test_gpu_names.py checks their names on the real ones.
+The substitutes know the bus ids and record the selected GPU; test_gpu_bindings.py checks their names on the real ones.
 """
 
 # ruff: noqa: N802, N815 - the names are CUDA's
