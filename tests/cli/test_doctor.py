@@ -47,7 +47,7 @@ def test_tells_of_the_table(nastool: Callable[..., Any], tmp_path: Path) -> None
         (finding,) = (f for f in found if f["what"].startswith("latency table"))
         return dict(finding)
 
-    assert table()["detail"] == "nothing measured yet. Type nastool profile"
+    assert table()["detail"] == "nothing measured yet. Run nastool profile"
     assert not (tmp_path / "latency.sqlite").exists(), "looking makes no file"
     (tmp_path / "letter.sqlite").write_text("dear editor")
     wrong = table("--db", "letter.sqlite")

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 PRESSED_EVERY_S = 15  # Python takes seconds to end with torch loaded, and an interrupt then kills it without a word
 
 

@@ -106,7 +106,7 @@ BAD_COMMANDS = {
     ),
     "no search to retrain from": ("retrain --run other", ["best.json does not exist yet", "Run nastool search"]),
     "no export to check": ("check --run other", ["model.onnx does not exist yet", "Run nastool export --run other"]),
-    "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Type nastool export first"]),
+    "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Run nastool export first"]),
     "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is not a valid ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",
@@ -140,7 +140,7 @@ BAD_COMMANDS = {
     "a run's name with a slash": ("train --run a/b", ["run", "'a/b'"]),
     "not profiled at that batch": (
         "search --latency 1s --batch 3",
-        ["was not measured on", "batch 3", "Type nastool profile"],
+        ["was not measured on", "batch 3", "Run nastool profile"],
     ),
     "nastool.toml is there": ("init", ["nastool.toml exists", "Run nastool init --force"]),
     "no such configuration": ("train --config none.toml", ["none.toml does not exist", "Run nastool init"]),

@@ -90,7 +90,7 @@ def _describe(db: str) -> str:
 def _tried(what: str, describe: Callable[[], str | None]) -> Diagnosis:
     try:
         described = describe()
-        return Diagnosis(what, described is not None, described or "nothing measured yet. Type nastool profile")
+        return Diagnosis(what, described is not None, described or "nothing measured yet. Run nastool profile")
     except LatencyDbError as problem:
         return Diagnosis(what, False, str(problem))
 

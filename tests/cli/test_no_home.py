@@ -1,0 +1,32 @@
+"""Commands of a user without a home folder: no HOME and no passwd entry, as in some containers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+WITHOUT_PASSWD_ENTRY = """
+import pwd, sys
+
+def unknown(user):
+    raise KeyError(user)
+
+pwd.getpwuid = unknown
+from cli.main import app
+sys.argv[0] = "nastool"
+app()
+"""
+
+
+def test_doctor_works_without_a_home_folder(tmp_path: Path) -> None:
+    unset = ("HOME", "XDG_CACHE_HOME", "NASTOOL_CACHE")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PASSWD_ENTRY, "doctor", "--json"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name not in unset},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
