@@ -132,12 +132,12 @@ class Backend:
 
     def _described(self) -> nvml.Gpu | None:
         """What NVML knows of our GPU, whatever number it has there."""
-        found = nvml.gpus()
-        place = self.gpu
-        if not place and len(found) > 1:
-            with suppress(BackendUnavailable):  # without CUDA there is no first one
-                place = next(iter(memory.bus_ids()), "")
-        return nvml.at(place) if place else next(iter(found), None)
+        gpus = nvml.gpus()
+        visible: tuple[str, ...] = ()
+        if not self.gpu and len(gpus) > 1:
+            with suppress(BackendUnavailable):  # no library, or no driver
+                visible = memory.bus_ids()
+        return memory.gpu_at(self.gpu, visible, gpus)
 
     def _trt(self) -> ModuleType:
         return import_module(self.name)
@@ -200,7 +200,7 @@ class EngineSession:
         gpu = self._open()
         if self._timer is None:
             launch, trouble = self._launch(gpu)
-            self._timer = GpuTimer(gpu, launch, trouble=trouble)
+            self._timer = GpuTimer(gpu, launch, noise_reason=trouble)
         return self._timer.time(min_ms)
 
     def close(self) -> None:

@@ -70,6 +70,14 @@ def position_of(pci_bus_id: str, visible: Sequence[str]) -> int | None:
     return next((n for n, bus_id in enumerate(visible) if nvml.same_place(bus_id, pci_bus_id)), None)
 
 
+def gpu_at(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu]) -> nvml.Gpu | None:
+    """The GPU at a PCI bus id, or None; for "" the first GPU that CUDA sees, or the first of `gpus` if it sees none."""
+    bus_id = pci_bus_id or next(iter(visible), "")
+    if not bus_id:
+        return next(iter(gpus), None)
+    return next((gpu for gpu in gpus if nvml.same_place(gpu.pci_bus_id, bus_id)), None)
+
+
 def not_visible(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu], setting: str | None) -> str:
     """Why CUDA does not see a GPU, and what to do.
 

@@ -58,11 +58,6 @@ def gpus() -> tuple[Gpu, ...]:
         return tuple(_describe(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
 
 
-def at(pci_bus_id: str) -> Gpu | None:
-    """The GPU at a PCI bus id in NVML's or CUDA's notation; None if there is none."""
-    return next((gpu for gpu in gpus() if same_place(gpu.pci_bus_id, pci_bus_id)), None)
-
-
 def same_place(one: str, other: str) -> bool:
     """Whether two PCI bus ids are equal: NVML writes `00000000:0A:00.0`, CUDA `0000:0a:00.0`."""
     return one.lower().lstrip("0") == other.lower().lstrip("0")
