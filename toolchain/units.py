@@ -67,16 +67,16 @@ def parse_count(text: str, what: str = "count") -> int:
     return int(_above_zero(floor(number * COUNT_PER_UNIT[unit]), text, what, f"--{flag} 330M"))
 
 
-def parse_percent(text: str) -> float:
-    """`5%` as the fraction 0.05.
+def parse_percent(text: str, example: str = "5%") -> float:
+    """`5%` as the fraction 0.05. `example` is a valid percentage, for messages.
 
     Raises:
         BadUnit: without the percent sign, or not above 0.
     """
-    number, unit = _split(text.strip().removesuffix("%"), "percentage", "5%")
+    number, unit = _split(text.strip().removesuffix("%"), "percentage", example)
     if unit or not text.strip().endswith("%"):
-        raise BadUnit(f"percentage {text!r} can't be read. Write it as in 5%")
-    return _above_zero(float(number) / 100, text, "percentage", "5%")
+        raise BadUnit(f"percentage {text!r} can't be read. Write it as in {example}")
+    return _above_zero(float(number) / 100, text, "percentage", example)
 
 
 def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number, ...]:

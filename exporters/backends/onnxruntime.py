@@ -54,7 +54,7 @@ class Backend:
     def unavailable_reason(self) -> str | None:
         """Found out by trying: the list of providers only says what the wheel was built with."""
         if self.provider not in ort.get_available_providers():
-            return f"this build of onnxruntime has no {self.provider}. Type pip install onnxruntime-gpu"
+            return f"this build of onnxruntime has no {self.provider}. Run pip install onnxruntime-gpu"
         if self.provider == CPU:
             return None
         if not _has_nvidia_driver():

@@ -51,7 +51,7 @@ class Backend:
 
     def unavailable_reason(self) -> str | None:
         if self._rates is None:
-            return "it measures nothing: it estimates a device that isn't here. Type --device titanxp --estimate"
+            return "it measures nothing: it estimates a device that isn't here. Give --device titanxp --estimate"
         return None
 
     def version(self) -> str:

@@ -63,11 +63,11 @@ class Backend:
     def build_unavailable_reason(self) -> str | None:
         """Why no engine can be built here. TensorRT-RTX needs no GPU for it."""
         if find_spec(self.name) is None:
-            return f"{self.name} is not installed. Type {INSTALL[self.name]}"
+            return f"{self.name} is not installed. Run {INSTALL[self.name]}"
         try:
             import_module(self.name)
         except (ImportError, OSError, RuntimeError) as problem:
-            return f"{self.name} can't be loaded: {problem}. Type {INSTALL[self.name]} again"
+            return f"{self.name} can't be loaded: {problem}. Run {INSTALL[self.name]} again"
         return None if not is_classic(self._trt()) else self._why_no_gpu()
 
     def version(self) -> str:

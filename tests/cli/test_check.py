@@ -111,6 +111,8 @@ def test_a_missing_device_is_skipped(
 REFUSED = {
     "nothing to check against": ((), "nothing to check against"),
     "percentage without its sign": (("--latency", "1s", "--max-regression", "5"), "Write it as in 5%"),
+    "confidence without its sign": (("--latency", "1s", "--confidence", "99"), "Write it as in 99%"),
+    "confidence of zero": (("--latency", "1s", "--confidence", "0%"), "Write it as in 99%"),
     "confidence of certainty": (("--latency", "1s", "--confidence", "100%"), "Give one from 50% to 99.99%"),
     "no time": (("--latency", "1s", "--max-seconds", "0"), "--max-seconds"),
     "unknown word": (("--latency", "1s", "--on-inconclusive", "shrug"), "--on-inconclusive"),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.main import commands
 from exporters import backends
 
-NEXT_STEPS = ("Type ", "Use ", "Give ", "Put ", "Install ", "Name ")
+NEXT_STEPS = ("Run ", "Use ", "Give ", "Put ", "Install ", "Name ")
 
 
 @pytest.fixture(scope="module")

@@ -117,5 +117,5 @@ def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
 
 def test_a_provider_that_the_wheel_lacks_is_told() -> None:
     assert Backend("NoSuchProvider").unavailable_reason() == (
-        "this build of onnxruntime has no NoSuchProvider. Type pip install onnxruntime-gpu"
+        "this build of onnxruntime has no NoSuchProvider. Run pip install onnxruntime-gpu"
     )

@@ -69,7 +69,7 @@ def parse_confidence(text: str) -> float:
         BadUnit: the text is not a percentage.
         BadConfig: it is out of range.
     """
-    confidence = parse_percent(text)
+    confidence = parse_percent(text, "99%")
     if not 0.5 <= confidence <= 0.9999:
         raise BadConfig(f"a confidence of {text} is out of range. Give one from 50% to 99.99%, e.g. 99%")
     return confidence

@@ -164,5 +164,5 @@ def gpu_of(engine: EngineFile) -> Device:
     listed = ", ".join(f"{d.name} ({d.model}{f', {d.capability}' if d.capability else ''})" for d in here)
     raise DeviceMissing(
         f"{engine.path} was built by {engine.runtime} for {needed}, and runs on no other device. Here: {listed}. "
-        f"Type this where there is such a GPU, or name the ONNX file that it was built from"
+        f"Run the command on a machine with such a GPU, or name the ONNX file that it was built from"
     )

@@ -15,7 +15,7 @@ from toolchain.training.sealed_file import REMEDY, load_sealed, save_sealed
 
 FORMAT = 2
 SAME_SAMPLER = ("levels", "constraint")  # the former and the present name
-NAMES = frozenset({"space", "data"})  # for messages: the digests beside them say what is the same
+NAMES = {"space_digest": "space", "training_images": "data"}  # digest -> the field with the name of what it covers
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,26 @@ def _parsed(path: Path, content: object) -> Checkpoint:
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
     for key in {**earlier, **now}:
         old, new = earlier.get(key), now.get(key)
-        if not inside and key in NAMES:
+        if not inside and key in NAMES.values():
             continue
         if key == "sampler" and old in SAME_SAMPLER and new in SAME_SAMPLER:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{inside}{key}.")
         elif isinstance(old, Tensor) or old != new:
-            yield f"{printable(f'{inside}{key}')} was {old!r} and is now {new!r}"
+            named = None if inside else _named_difference(key, earlier, now)
+            yield named or f"{printable(f'{inside}{key}')} was {old!r} and is now {new!r}"
+
+
+def _named_difference(key: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """A difference between digests by the names beside them; None where there are no names."""
+    name = NAMES.get(key, "")
+    old, new = earlier.get(name), now.get(name)
+    if not (isinstance(old, str) and isinstance(new, str)):
+        return None
+    what = key.removesuffix("_digest").replace("_", " ")
+    same_name = f"{what} of {printable(new)} have changed" if name == "data" else f"{what} {printable(new)} has changed"
+    return same_name if old == new else f"{name} was {printable(old)!r} and is now {printable(new)!r}"
 
 
 def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -181,4 +181,4 @@ def test_the_classic_module_is_not_asked_for_another_gpu() -> None:
         pytest.skip("TensorRT is here")
     reason = Backend().build_unavailable_reason()
     assert reason is not None
-    assert reason.startswith(("tensorrt is not installed. Type pip install 'nastool[gpu]'", "there is no NVIDIA GPU"))
+    assert reason.startswith(("tensorrt is not installed. Run pip install 'nastool[gpu]'", "there is no NVIDIA GPU"))

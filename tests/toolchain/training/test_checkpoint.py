@@ -13,8 +13,10 @@ from toolchain.training.sealed_file import load_sealed, save_sealed
 from toolchain.training.state_check import load_state
 
 FINGERPRINT = {
+    "space": "quick",
     "space_digest": "abc",
     "data": "digits",
+    "training_images": "0123",
     "seed": 0,
     "recipe": {"lr": 0.1, "augmentation": {"flip": True}},
 }
@@ -52,7 +54,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"space_digest": "def"}, "space_digest was 'abc' and is now 'def'"),
+        ({"space": "quick:size_px=16", "space_digest": "def"}, "space was 'quick' and is now 'quick:size_px=16'."),
+        ({"space_digest": "def"}, "space quick has changed."),
+        ({"data": "folder:x", "training_images": "45"}, "data was 'digits' and is now 'folder:x'."),
+        ({"training_images": "45"}, "training images of digits have changed."),
         ({"seed": 1, "data": "folder:x"}, "seed was 0 and is now 1"),  # a name is no content
         ({"recipe": {"lr": 0.2}}, "recipe.lr was 0.1 and is now 0.2"),
         ({"architecture": ["choice_3"]}, "architecture was None and is now ['choice_3']"),

@@ -71,7 +71,7 @@ def test_a_repaired_training_image_is_other_data(
     status = path.stat()
     picture(path, 999)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    with pytest.raises(BadCheckpoint, match=r"training_images was '.*' and is now '"):
+    with pytest.raises(BadCheckpoint, match=r"settings: training images of folder:\S+ have changed\."):
         retrained(space, load_pair(two_classes), run)
 
 
