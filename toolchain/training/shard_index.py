@@ -93,10 +93,33 @@ def _members(path: Path) -> tuple[list[Member], int]:
             if member.ending == LABEL_ENDING and (file := tar.extractfile(info)):
                 member = Member(info.name, info.offset_data, info.size, file.read(LABEL_BYTES + 1))
             members.append(member)
-    if last is not None and last.offset_data + last.size > path.stat().st_size:
-        # tarfile takes the end of a torn file for the end of the archive
-        raise tarfile.ReadError(f"it ends in the middle of {last.name}")
+    if last is not None:
+        _require_complete(path, last)
     return members, helpers
+
+
+def _require_complete(path: Path, last: tarfile.TarInfo) -> None:
+    """Check that zeros follow the `last` member that tarfile finds, and nothing else.
+
+    tarfile takes the end of a truncated file for the end of the archive, and does not read on behind zeros.
+
+    Raises:
+        tarfile.ReadError: the shard is truncated, or another archive is appended to it.
+    """
+    end = last.offset_data + last.size
+    end += -end % tarfile.BLOCKSIZE
+    size = path.stat().st_size
+    if last.offset_data + last.size > size:
+        raise tarfile.ReadError(f"it ends in the middle of {last.name}")
+    if size - end < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"it is truncated after {last.name}: the zeros that end a tar file are missing")
+    with path.open("rb") as file:
+        file.seek(end)
+        while block := file.read(tarfile.RECORDSIZE):
+            if any(block):
+                raise tarfile.ReadError(
+                    f"data follow the end of the archive behind {last.name}, as of a second tar file"
+                )
 
 
 def _groups(url: str, members: list[Member]) -> Iterator[tuple[str, list[Member]]]:

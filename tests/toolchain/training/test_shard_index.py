@@ -38,6 +38,20 @@ def refused(path: Path, image_ending: str | None = None) -> str:
     return str(caught.value)
 
 
+def test_a_shard_that_is_truncated_between_two_members_is_refused(tmp_path: Path) -> None:
+    path = shard(tmp_path / "a.tar", ("a.png", png(0)), ("a.cls", b"0"), ("b.png", png(9)), ("b.cls", b"1"))
+    assert len(read_index("s.tar", path, None).samples) == 2
+    path.write_bytes(path.read_bytes()[:2048])  # two members of one block each, with a header of one block
+    assert "s.tar: it is truncated after a.cls: the zeros that end a tar file are missing" in refused(path)
+
+
+def test_shards_that_are_joined_are_refused(tmp_path: Path) -> None:
+    first = shard(tmp_path / "a.tar", ("a.png", png(0)), ("a.cls", b"0"))
+    second = shard(tmp_path / "b.tar", ("b.png", png(9)), ("b.cls", b"1"))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    assert "data follow the end of the archive behind a.cls, as of a second tar file" in refused(first)
+
+
 def test_two_images_of_a_sample_are_refused_unless_one_is_named(tmp_path: Path) -> None:
     path = shard(tmp_path / "s.tar", ("0.jpg", b"photo"), ("0.mask.png", b"?"), ("0.png", b"masks"), ("0.cls", b"1"))
     assert refused(path) == (
