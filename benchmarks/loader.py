@@ -51,7 +51,7 @@ def main() -> None:
             seed=args.seed,
             train={"changes": {"batch": args.batch, "augmentation": augmentation}},
         )
-        results = bench_data(config, space, Quiet())
+        results = bench_data(config, space, Quiet()).as_dict()
     print(f"{attached()[0].model}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
     kind = "with color jitter" if args.jitter else "without color jitter"
     print(f"{args.images} JPEGs of {mean(sizes) / 1000:.0f} KB, {args.size} px, batch {args.batch}, {kind}")

@@ -62,11 +62,11 @@ def bench(
             f"{DATA} can't be combined with files. Run nastool bench {DATA} alone, or write ./{DATA} for a file of "
             f"that name"
         )
-    found = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
+    result = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
     if json:
-        console.answer_json(found.as_dict())
+        console.answer_json(result.as_dict())
     else:
-        _answer(found)
+        _answer(result)
 
 
 def _bench_data(settings: "Config", json: bool) -> None:
@@ -76,11 +76,11 @@ def _bench_data(settings: "Config", json: bool) -> None:
 
     prepare_torch(settings)
     with console.progress() as bars:
-        found = bench_data(settings, load_checked_space(settings.space, settings.fixed_ops, settings.widths), bars)
+        rates = bench_data(settings, load_checked_space(settings.space, settings.fixed_ops, settings.widths), bars)
     if json:
-        console.answer_json(found)
+        console.answer_json(rates.as_dict())
     else:
-        shown = {key.replace("_", " "): _digits(value) for key, value in found.items()}
+        shown = {key.replace("_", " "): _digits(value) for key, value in rates.as_dict().items()}
         console.answer_facts("images a second", shown)
 
 
@@ -94,8 +94,8 @@ def _bench_files(
     settings: "Config", files: list[str], backends: list[str], rounds: int, accuracy: str | None, picture: Path | None
 ) -> "Bench":
     from toolchain.bench.accuracy import part_of, score
+    from toolchain.bench.run import BenchSettings, points_of
     from toolchain.bench.run import bench as run_bench
-    from toolchain.bench.run import points_of
     from toolchain.bench.subjects import find_subjects, places_of
     from toolchain.check.requirements import parse_confidence
     from toolchain.files import require_writable
@@ -105,7 +105,7 @@ def _bench_files(
     part = part_of(accuracy)
     if part:
         settings.data_name()  # what can be refused is, before anything is exported or timed
-    asked = parse_confidence(settings.check.confidence)
+    confidence = parse_confidence(settings.check.confidence)
     if picture:
         require_writable(picture, "--picture bench.png")
     profile = settings.profile
@@ -113,11 +113,12 @@ def _bench_files(
     with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
         subjects = find_subjects(files, places, settings.runs, Path(folder), bars)
         scores = score(subjects, part, partial(_data, settings), bars) if part else {}
-        found = run_bench(subjects, rounds, asked, profile.min_ms, settings.seed, profile.db, bars, scores)
+        bench_settings = BenchSettings(rounds, confidence, profile.min_ms, settings.seed, profile.db)
+        result = run_bench(subjects, bench_settings, scores, bars)
     if picture:
-        draw_bench(points_of(found), f"{settings.data}, {part}", settings.profile.batch, picture)
+        draw_bench(points_of(result), f"{settings.data}, {part}", settings.profile.batch, picture)
         console.say(f"picture: {picture}")
-    return found
+    return result
 
 
 def _data(settings: "Config", space: "SearchSpace") -> "Data":
@@ -126,10 +127,10 @@ def _data(settings: "Config", space: "SearchSpace") -> "Data":
     return load_data(settings.data_name(), space, settings.holdout_per_class, settings.seed)
 
 
-def _answer(found: "Bench") -> None:
+def _answer(result: "Bench") -> None:
     from toolchain.units import format_ms
 
-    where = ["backend"] if len(found.places) > 1 else []  # one needs no column
+    where = ["backend"] if len(result.places) > 1 else []  # one needs no column
 
     def row(entry: "Entry") -> tuple[str, ...]:
         ratio, accuracy = entry.ratio, entry.accuracy
@@ -144,13 +145,13 @@ def _answer(found: "Bench") -> None:
             f"{accuracy.share:.2%} of {accuracy.images}" if accuracy else "unknown" if entry.accuracy_note else "-",
         )
 
-    targets = [entry.target for entry in found.entries]
+    targets = [entry.target for entry in result.entries]
     named = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in targets)
     console.answer_table(
         f"{'; '.join(named)}, batch {targets[0].batch}, threads {targets[0].threads}; "
-        f"{found.rounds} rounds, {len(found.noisy_rounds)} noisy, intervals of {found.confidence * 100:.4g} %",
+        f"{result.rounds} rounds, {len(result.noisy_rounds)} noisy, intervals of {result.confidence * 100:.4g} %",
         ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
-        [row(entry) for entry in found.entries],
+        [row(entry) for entry in result.entries],
     )
-    for name, note in {entry.name: entry.accuracy_note for entry in found.entries if entry.accuracy_note}.items():
+    for name, note in {entry.name: entry.accuracy_note for entry in result.entries if entry.accuracy_note}.items():
         console.say(f"{name}: accuracy {note}")

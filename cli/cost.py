@@ -58,7 +58,7 @@ def cost(
     ]
     if json:
         head = {"space": chosen_space.name, "architecture": list(chosen.choices), **costs.of(chosen)}
-        conventions = {found.name: found.convention for found in costs.all}
+        conventions = {cost.name: cost.convention for cost in costs.all}
         body = {"fixed_macs": int(macs.fixed), "blocks": blocks, "conventions": conventions}
         figures = {"estimate": settings.profile.estimate, "estimated_latency_ms": estimated_ms}
         console.answer_json({**head, **body, **figures, "published": vars(known) if known else None})
@@ -70,11 +70,11 @@ def cost(
     if known:
         console.answer_facts("published", vars(known))
     if estimated_ms is not None:
-        told = rates_of(settings.profile.device)
+        rates = rates_of(settings.profile.device)
         batch_of = f"a batch of {settings.profile.batch}"
         console.answer_facts(
             "estimate, not measured",
-            {"latency": f"{estimated_ms:.2f} ms {batch_of} on {told.model}", "rates": told.source},
+            {"latency": f"{estimated_ms:.2f} ms {batch_of} on {rates.model}", "rates": rates.source},
         )
     elif costs.latency is None and not chosen_space.quantized:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")

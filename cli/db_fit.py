@@ -32,7 +32,8 @@ def fit(
     settings = invocation.config
     chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     fitted = fit_table(settings, chosen, csv)
-    found = fitted.fit
+    fit_result = fitted.fit
+    sharing = "one per position" if fit_result.by_position else "shared by blocks of the same geometry"
     if json:
         console.answer_json(
             {
@@ -40,17 +41,17 @@ def fit(
                 "db": shown(settings.profile.db),
                 "target": fitted.target.as_dict(),
                 "networks": fitted.networks,
-                "coefficients": found.coefficients,
-                "by_position": found.by_position,
-                "ridge": found.ridge,
-                "mape": found.mape,
-                "bias": found.bias,
-                "tau": found.tau,
-                "skill": found.skill,
-                "learning_curve": [{"networks": count, "mape": error} for count, error in found.curve],
+                "coefficients": fit_result.coefficients,
+                "by_position": fit_result.by_position,
+                "ridge": fit_result.ridge,
+                "mape": fit_result.mape,
+                "bias": fit_result.bias,
+                "tau": fit_result.tau,
+                "skill": fit_result.skill,
+                "learning_curve": [{"networks": count, "mape": error} for count, error in fit_result.curve],
                 "target_mape": TARGET,
-                "more_networks": found.more,
-                "rows": dict(found.rows),
+                "more_networks": fit_result.more,
+                "rows": dict(fit_result.rows),
             }
         )
         return
@@ -58,21 +59,21 @@ def fit(
         f"fitted, not measured here: {chosen.name} on {fitted.target.device_model}, batch {fitted.target.batch}",
         {
             "networks": fitted.networks,
-            "numbers": f"{found.coefficients}, {'one a position' if found.by_position else 'shared by parts alike'}",
-            "held-out error": f"{found.mape:.2%} ({found.bias:+.2%} bias)",
-            "rank correlation": f"tau {found.tau:.3f}",
-            "skill": f"{found.skill:.2f} of the error of always saying the median",
-            "by networks": ", ".join(f"{count}: {error:.2%}" for count, error in found.curve),
-            f"for an error of {TARGET:.0%}": _more(found),
+            "coefficients": f"{fit_result.coefficients}, {sharing}",
+            "held-out error": f"{fit_result.mape:.2%} ({fit_result.bias:+.2%} bias)",
+            "rank correlation": f"tau {fit_result.tau:.3f}",
+            "skill": f"{fit_result.skill:.2f} of the error of predicting the median",
+            "by networks": ", ".join(f"{count}: {error:.2%}" for count, error in fit_result.curve),
+            f"for an error of {TARGET:.0%}": _more(fit_result),
         },
     )
     console.say(
-        f"{len(found.rows)} records in {shown(settings.profile.db)}. "
+        f"{len(fit_result.rows)} records in {shown(settings.profile.db)}. "
         f"Next: {invocation.hint('search', *suggested_limit(settings, chosen))}"
     )
 
 
-def _more(found: "Fit") -> str:
-    if found.more is None:
+def _more(fit_result: "Fit") -> str:
+    if fit_result.more is None:
         return "more networks would hardly help: the error no longer falls"
-    return f"about {found.more} more networks" if found.more else "no more networks are needed"
+    return f"about {fit_result.more} more networks" if fit_result.more else "no more networks are needed"

@@ -36,30 +36,30 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
-    found = device_overview(invocation.config.profile.db)
+    overview = device_overview(invocation.config.profile.db)
     if json:
         console.answer_json(
             {
-                "attached": [asdict(device) for device in found.attached],
-                "measured": [{"id": c.id, "parts": parts, "target": c.as_dict()} for c, parts in found.measured],
-                "known": [asdict(device) for device in found.known],
+                "attached": [asdict(device) for device in overview.attached],
+                "measured": [{"id": c.id, "parts": parts, "target": c.as_dict()} for c, parts in overview.measured],
+                "known": [asdict(device) for device in overview.known],
             }
         )
         return
-    _show(found)
+    _show(overview)
 
 
-def _show(found: "DeviceOverview") -> None:
+def _show(overview: "DeviceOverview") -> None:
     console.answer_table(
         "attached to this machine",
         ("name", "also", "model", "capability", "driver", "memory GB"),
         [
             (d.name, " ".join(d.aliases), d.model, d.capability, d.driver, _in(d.memory_bytes or None, GIGA))
-            for d in found.attached
+            for d in overview.attached
         ],
     )
     console.answer_table(
-        f"measured, in {found.db}",
+        f"measured, in {overview.db}",
         ("device", "backend", "batch", "rows", "target"),
         [
             (
@@ -69,7 +69,7 @@ def _show(found: "DeviceOverview") -> None:
                 parts,
                 c.id[:8],
             )
-            for c, parts in found.measured
+            for c, parts in overview.measured
         ],
     )
     console.answer_table(
@@ -87,7 +87,7 @@ def _show(found: "DeviceOverview") -> None:
                 f"<= {d.last_tensorrt}" if d.last_tensorrt else "",
                 "fitted" if d.roofline else "rates" if d.can_be_estimated else "no",
             )
-            for d in found.known
+            for d in overview.known
         ],
     )
 

@@ -32,14 +32,14 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
     searched = table_target(settings.profile, need_latency=bool(settings.search.latency))
     goals, costs = named_budgets(settings.search, chosen, searched, settings.profile.db)
-    found = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
+    summary = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
     if json:
-        console.answer_json(found.as_dict())
+        console.answer_json(summary.as_dict())
         return
-    _show_blocks(found)
-    _show_costs(found)
-    _show_feasible(found)
-    _show_histogram(found)
+    _show_blocks(summary)
+    _show_costs(summary)
+    _show_feasible(summary)
+    _show_histogram(summary)
     if costs.latency is not None:
         console.say(f"latency_ms: {costs.latency.predicted.convention}")
         if any(limit.cost.name == "latency_ms" for goal in goals for limit in goal.budget.limits):
@@ -48,27 +48,27 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 
-def _show_blocks(found: "SpaceSummary") -> None:
+def _show_blocks(summary: "SpaceSummary") -> None:
     """A row per choice: its share among the architectures that fit, and in constraint sampling.
 
     Consecutive blocks with equal rows are shown once.
     """
     rows: list[tuple[object, ...]] = []
-    every = zip(found.space.blocks, *(f.marginals() for f in found.feasible), found.levels, strict=True)
+    every = zip(summary.space.blocks, *(f.marginals() for f in summary.feasible), summary.levels, strict=True)
     numbered = enumerate(_choice_rows(block, marginals) for block, *marginals in every)
     for choices, alike in groupby(numbered, itemgetter(1)):
         numbers = [number for number, _ in alike]
         first, *others = choices
         rows += [(_span(numbers[0], numbers[-1]), *first), *(("", "", *row[1:]) for row in others)]
-    sets = [f"{f.budget}" for f in found.feasible]
+    sets = [f"{f.budget}" for f in summary.feasible]
     columns = (
         "blocks",
         "geometry",
         "choice",
         *(f"{name}, %" for name in sets),
-        f"at levels of {found.histogram.cost.name}, %",
+        f"at levels of {summary.histogram.cost.name}, %",
     )
-    console.answer_table(f"{found.space.name}: choice blocks, and how often each choice occurs", columns, rows)
+    console.answer_table(f"{summary.space.name}: choice blocks, and how often each choice occurs", columns, rows)
 
 
 def _choice_rows(block: "ChoiceBlock", marginals: Sequence[Mapping[str, float]]) -> list[tuple[str, ...]]:
@@ -86,13 +86,13 @@ def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _show_costs(found: "SpaceSummary") -> None:
+def _show_costs(summary: "SpaceSummary") -> None:
     rows = []
-    for cost in found.costs:
-        reach = found.ranges[cost.name]
+    for cost in summary.costs:
+        reach = summary.ranges[cost.name]
         rows.append((cost.name, "least", cost.exact(reach.least), _runs(reach.cheapest.choices)))
         rows.append(("", "greatest", cost.exact(reach.greatest), _runs(reach.most_expensive.choices)))
-    console.answer_table(f"{_number(found.space.size)} architectures cost", ("cost", "", "", "architecture"), rows)
+    console.answer_table(f"{_number(summary.space.size)} architectures cost", ("cost", "", "", "architecture"), rows)
 
 
 def _runs(choices: Sequence[str]) -> str:
@@ -101,9 +101,9 @@ def _runs(choices: Sequence[str]) -> str:
     return ", ".join(key if times == 1 else f"{times} {key}" for key, times in runs)
 
 
-def _show_feasible(found: "SpaceSummary") -> None:
+def _show_feasible(summary: "SpaceSummary") -> None:
     rows = []
-    for feasible in found.feasible:
+    for feasible in summary.feasible:
         about = "" if feasible.exact else "at least "
         reaches = [
             f"{limit.cost.name} {limit.cost.format(reach.least)} to {limit.cost.format(reach.greatest)}"
@@ -113,7 +113,7 @@ def _show_feasible(found: "SpaceSummary") -> None:
         share = f"{about}{100 * feasible.share:.6g}%"
         rows.append((feasible.budget, f"{about}{_number(feasible.count)}", share, ", ".join(reaches)))
     console.answer_table("what fits", ("limits", "architectures", "share", "their costs"), rows)
-    for feasible in found.feasible:
+    for feasible in summary.feasible:
         if feasible.note:
             console.say(f"{feasible.budget}: {feasible.note}")
 
@@ -122,11 +122,11 @@ def _number(count: int) -> str:
     return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
 
 
-def _show_histogram(found: "SpaceSummary") -> None:
-    histogram, size = found.histogram, found.space.size
+def _show_histogram(summary: "SpaceSummary") -> None:
+    histogram, size = summary.histogram, summary.space.size
     most = max(histogram.counts)
     limits = [
-        limit.most for feasible in found.feasible for limit in feasible.budget.limits if limit.cost == histogram.cost
+        limit.most for feasible in summary.feasible for limit in feasible.budget.limits if limit.cost == histogram.cost
     ]
     rows = []
     for low, high, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False):

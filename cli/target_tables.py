@@ -61,13 +61,13 @@ def show_run(store: "Store", target: "Target", number: int, json: bool) -> None:
 
     Raises:
         UnknownTarget: there is no such run.
-        BadConfig: it belongs to another target.
+        BadConfig: it has another target.
     """
     from toolchain.errors import BadConfig
 
     run = store.run(number)
     if run.target_id != target.id:
-        raise BadConfig(f"run {number} belongs to the target {run.target_id}, not to {target.id}. Run nastool db list")
+        raise BadConfig(f"run {number} has the target {run.target_id}, not {target.id}. Run nastool db list")
     records = store.records(number)
     if json:
         console.answer_json({**asdict(run), "records": [asdict(record) for record in records]})

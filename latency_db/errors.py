@@ -27,7 +27,7 @@ class BadAddress(LatencyDbError):
 
 
 class NotADatabase(LatencyDbError):
-    """The file is not an SQLite database, or it belongs to another program."""
+    """The file is not an SQLite database, or another program wrote it."""
 
 
 class DatabaseDamaged(LatencyDbError):

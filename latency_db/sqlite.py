@@ -136,7 +136,7 @@ def _can_lock(path: Path) -> bool:
 
 
 def _reading_engine(path: Path) -> Engine:
-    """For a file that nobody can write: without locks. Writes fail with SQLite's error."""
+    """Open a read-only file, without locks. Writes fail with SQLite's error."""
     query = {"immutable": "1", "uri": "true"}
     return create_engine(URL.create("sqlite", database=path.absolute().as_uri(), query=query))
 

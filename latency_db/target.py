@@ -1,4 +1,4 @@
-"""The target that a latency belongs to. Two latencies are comparable only if all of its fields are equal."""
+"""The target of a latency. Two latencies are comparable only if all of its fields are equal."""
 
 import hashlib
 import json

@@ -154,7 +154,7 @@ def _require_consistent(export: Export) -> None:
     for exported in export.runs:
         run = exported.run
         if run.target_id not in export.targets:
-            raise ValueError(f"run {run.uid} belongs to the target {run.target_id}, which is not in the file")
+            raise ValueError(f"run {run.uid} has the target {run.target_id}, which is not in the file")
         if run.finished_at is None:
             raise ValueError(f"run {run.uid} is not finished")
         _require_unique([record.key for record in exported.records], f"run {run.uid}, record")

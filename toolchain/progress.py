@@ -1,4 +1,4 @@
-"""How long work tells that it goes on. The toolchain prints nothing; the command line hands in a `Progress`."""
+"""Progress of long work. The toolchain prints nothing; the command line passes a `Progress`."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ class Task(Protocol):
 
 
 class Progress(Protocol):
-    """Where work reports to."""
+    """Receives the progress of work."""
 
     def start(self, title: str, total: int, done: int = 0) -> Task:
         """Begin a task of `total` steps, `done` of them by an earlier, killed command."""

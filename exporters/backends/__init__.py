@@ -43,7 +43,7 @@ class Compiled(Protocol):
         """Warm up, then time calls on a batch of the spec's size for about `min_ms` milliseconds."""
 
     def close(self) -> None:
-        """Give memory back; nothing can be run after that."""
+        """Free its memory. It cannot be used afterwards."""
 
 
 class Backend(Protocol):
@@ -53,52 +53,52 @@ class Backend(Protocol):
 
     @property
     def provider(self) -> str:
-        """What of the runtime does the work; a part of the target that a latency belongs to."""
+        """The execution provider or device library, part of the target of a latency."""
 
     def unavailable_reason(self) -> str | None:
-        """Why it can't run here and what to do about it, or None if it can."""
+        """Why it cannot run here and what to do about it, or None if it can."""
 
     def version(self) -> str:
-        """Its full version."""
+        """The full version of the runtime."""
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> Compiled:
-        """Make an ONNX file ready to run; a `Model` that was parsed before is not parsed again.
+        """Compile an ONNX file; a `Model` that is already parsed is not parsed again.
 
         Raises:
-            NotOnnx: the file can't be read.
-            WrongPrecision: the file is of another precision than the spec says (`exporters.graph.precision`).
-            BackendUnavailable: the runtime can't run here, or not in this precision.
+            NotOnnx: the file cannot be read.
+            WrongPrecision: the precision of the file differs from that of the spec (`exporters.graph.precision`).
+            BackendUnavailable: the runtime cannot run here, or not in this precision.
         """
 
 
 @runtime_checkable
 class PicksGpu(Protocol):
-    """What a backend has as well that runs on NVIDIA GPUs."""
+    """A backend that runs on NVIDIA GPUs."""
 
     def on_gpu(self, pci_bus_id: str) -> Backend:
-        """The same, on the GPU in that place, as NVML writes it; without, a backend takes the one CUDA counts first."""
+        """The same backend on the GPU with this PCI bus id, in NVML's format. The default is the first GPU of CUDA."""
 
 
 @runtime_checkable
 class Simulated(Protocol):
-    """What a backend has as well whose device is simulated, with a clock of its own."""
+    """A backend with a simulated device and clock."""
 
     def restarted(self) -> Backend:
-        """The same device at the start of its clock. Each measurement begins there, whatever was timed before."""
+        """The same device with its clock reset. A measurement starts with it, independent of earlier ones."""
 
 
 def names() -> tuple[str, ...]:
-    """The backends there are."""
+    """The names of all backends."""
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 def load(text: str) -> Backend:
-    """The backend of that name, or of that name and settings: `fake:noise=0.02,drift=0.1`.
+    """Load a backend by its name, optionally with settings: `fake:noise=0.02,drift=0.1`.
 
     A backend with settings has a function `configured(settings)` in its module.
 
     Raises:
-        UnknownBackend: there is none, or it doesn't take these settings.
+        UnknownBackend: there is no such backend, or it does not accept these settings.
     """
     name, colon, settings = text.partition(":")
     if name not in names():

@@ -1,19 +1,19 @@
-"""A device whose latency is known: for trying a whole run without measuring, and for tests, yours too.
+"""A simulated device with known latencies, for tests and for trying a run without measuring.
 
-A call costs what its graph says: multiply-adds times a rate, plus something for each node. Dials make the device as
-bad as real ones are; each is zero or neutral at first:
+The latency of a call is computed from its graph: multiply-adds times a rate, plus a constant per node. Settings
+(dials) simulate the defects of real devices; all are off by default:
 
-    scale_whole     whole networks are slower than the sum of their parts (1.3: by 30 %)
-    noise           calls scatter above their latency (scale of a half-normal distribution, as a share of it)
-    drift           the device gets slower by up to this share and quicker again, over `DRIFT_PERIOD_MS`
-    burst           share of the time in which the device throttles, in runs of `BURST_MS`
-    burst_slower    how many times slower a throttled call is
-    burst_visible   1: the device says when it throttled, as a GPU does; 0: only the times tell
-    slowdown        this build is slower by this share (0.05: 5 %), whatever it is; for trying a gate
-    seed            of all that is drawn
+    scale_whole     factor on the latency of whole networks relative to the sum of their variants (1.3: 30 % slower)
+    noise           scale of half-normal noise that is added to each call, as a share of its latency
+    drift           maximum share by which the device slows down and recovers, with the period `DRIFT_PERIOD_MS`
+    burst           share of the time in which the device throttles, in intervals of `BURST_MS`
+    burst_slower    factor on the latency of a throttled call
+    burst_visible   1: the device reports throttling, as a GPU does; 0: it does not
+    slowdown        share by which every file is slower (0.05: 5 %), to try out nastool check
+    seed            seed of all random numbers
 
-Time passes on the device's own clock, and only when something is timed: a burst hits whatever is timed during it, and
-the same calls in the same order give the same figures. What it computes is real: outputs come from ONNX Runtime.
+The simulated clock only advances when something is timed, so a burst affects everything that is timed during it, and
+the same calls in the same order have the same latencies. Outputs are real: ONNX Runtime computes them.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -34,8 +34,8 @@ from exporters.timing import Timing
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
-ROUNDING = ("QuantizeLinear", "Clip", "DequantizeLinear")  # of weights: the codes, their bits, their values
-SAMPLES = 8  # of each timing; a sample is the mean of a group of calls, as `exporters.timing` takes them
+ROUNDING = ("QuantizeLinear", "Clip", "DequantizeLinear")  # the operators that store weights as integers
+SAMPLES = 8  # per timing; a sample is the mean of a group of calls, as in `exporters.timing`
 DRIFT_PERIOD_MS = 60_000.0
 BURST_MS = 250.0
 THROTTLED = "the device throttled"
@@ -43,7 +43,7 @@ THROTTLED = "the device throttled"
 
 @dataclass(frozen=True)
 class Dials:
-    """What is wrong with a device; the module's docstring says what each means."""
+    """The defects of a simulated device; see the module's docstring."""
 
     scale_whole: float = 1.0
     noise: float = 0.0
@@ -56,7 +56,7 @@ class Dials:
 
 
 class Backend:
-    """One device, with its own clock. Its arguments are the dials."""
+    """A simulated device with its own clock. Its arguments are the dials."""
 
     name = "fake"
     provider = "deterministic"
@@ -74,38 +74,38 @@ class Backend:
         slowdown: float = 0.0,
     ) -> None:
         self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, seed)
-        self._now_ms: float | None = None  # set by what is compiled first
+        self._now_ms: float | None = None  # set by the first compiled file
         self._rng = Random(f"noise {seed}")
 
     def restarted(self) -> "Backend":
-        """The same device before anything was timed on it."""
+        """The same device with its clock reset."""
         return Backend(**asdict(self.dials))
 
     def unavailable_reason(self) -> str | None:
         return None
 
     def version(self) -> str:
-        """What the device is. How it behaves today is no part of that: rows taken in a burst claim to be the same."""
+        """The version of the device model. Noise, drift and bursts are not part of its identity."""
         return "1" if self.dials.scale_whole == 1.0 else f"1 scale_whole={self.dials.scale_whole:g}"
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "FakeSession":
-        """What is first compiled sets the hour, so that not every measurement meets the same burst."""
+        """The first compiled file sets the clock, so that not every measurement has the same bursts."""
         return self.simulate(latency_ms(onnx, spec.batch, self.dials.scale_whole), onnx, spec)
 
     def simulate(
         self, call_ms: float, onnx: Path | Model | None = None, spec: CompileSpec | None = None
     ) -> "FakeSession":
-        """Something whose call takes `call_ms` on this device when all goes well; without a file it can't be run."""
+        """A session whose call takes `call_ms` without noise, drift and bursts. Without a file it can only be timed."""
         if self._now_ms is None:
             self._now_ms = Random(f"hour {self.dials.seed} {call_ms}").uniform(0.0, DRIFT_PERIOD_MS)
         return FakeSession(self, call_ms * (1 + self.dials.slowdown), onnx, spec)
 
     def take(self, call_ms: float, calls: int) -> tuple[float, bool]:
-        """Let `calls` calls pass on the device's clock: the mean time of one, and whether the device throttled."""
+        """Advance the clock by `calls` calls; returns the mean time of a call, and whether the device throttled."""
         assert self._now_ms is not None
         dials, now = self.dials, self._now_ms
         throttled = dials.burst > 0 and self._in_burst(now)
-        slower = 1 + dials.noise * abs(self._rng.gauss(0, 1))  # what disturbs a call only ever makes it slower
+        slower = 1 + dials.noise * abs(self._rng.gauss(0, 1))  # noise only makes a call slower
         slower *= 1 + dials.drift * (1 - sin(2 * pi * now / DRIFT_PERIOD_MS)) / 2
         if throttled:
             slower *= dials.burst_slower
@@ -117,7 +117,7 @@ class Backend:
 
 
 class FakeSession:
-    """A file that says how long a call takes. It is only loaded once it is to compute something."""
+    """A file with its simulated latency. It is loaded when it is first run."""
 
     def __init__(self, device: Backend, call_ms: float, onnx: Path | Model | None, spec: CompileSpec | None) -> None:
         self._device = device
@@ -133,7 +133,7 @@ class FakeSession:
             from exporters.backends.onnxruntime import Backend as OnnxRuntime
 
             if self._onnx is None or self._spec is None:
-                raise ValueError("this was simulated without a file, so there is nothing to run. Compile a file")
+                raise ValueError("this session was simulated without a file, so it cannot be run. Compile a file")
             self._session = OnnxRuntime().compile(self._onnx, self._spec)
         return self._session.run(feeds)
 
@@ -157,10 +157,10 @@ class FakeSession:
 
 
 def configured(text: str) -> Backend:
-    """The device with the dials in `text`, as "noise=0.02,drift=0.1".
+    """Parse the settings of the device, e.g. `noise=0.02,drift=0.1`.
 
     Raises:
-        UnknownBackend: a dial is unknown, or its value is no number that it takes.
+        UnknownBackend: a dial is unknown, or its value is invalid.
     """
     known = {field.name: field for field in fields(Dials)}
     dials: dict[str, float] = {}
@@ -173,21 +173,21 @@ def configured(text: str) -> Backend:
 
 
 def _number(dial: str, value: str) -> float:
-    wanted = "a whole number from 0" if dial == "seed" else "a number from 0, as 0.05"
+    expected = "a whole number from 0" if dial == "seed" else "a number from 0, as 0.05"
     try:
         number = int(value) if dial == "seed" else float(value)
     except ValueError:
         number = -1
     if number < 0 or not isfinite(number):
-        raise UnknownBackend(f"the dial {dial} of the backend fake must be {wanted} (given: {value!r})")
+        raise UnknownBackend(f"the dial {dial} of the backend fake must be {expected} (given: {value!r})")
     return number
 
 
 def latency_ms(file: Path | Model, batch: int, scale_whole: float = 1.0) -> float:
-    """What one call of the file on `batch` images costs on this device, in ms.
+    """The latency of one call of the file on `batch` images, in ms.
 
     Raises:
-        NotOnnx: the file can't be read, or doesn't say how large what it multiplies is.
+        NotOnnx: the file cannot be read, or a shape in it is unknown.
     """
     model = as_model(file)
     graph = onnx.shape_inference.infer_shapes(model.proto).graph
@@ -199,23 +199,23 @@ def latency_ms(file: Path | Model, batch: int, scale_whole: float = 1.0) -> floa
     stored = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
 
     def sizes(name: str) -> tuple[int, ...]:
-        """Of a tensor; what only rounds or dequantizes weights gives as many as it takes."""
+        """The shape of a tensor; quantization operators on weights do not change it."""
         while name not in stored and name in made_by and made_by[name].op_type in ROUNDING:
             name = made_by[name].input[0]
-        found = stored.get(name) or shapes.get(name)
-        if not found:
+        shape = stored.get(name) or shapes.get(name)
+        if not shape:
             raise NotOnnx(
-                f"{model.path} doesn't say what size {name} has, and the backend fake counts multiplications by sizes. "
+                f"the shape of {name} in {model.path} is unknown, and the backend fake needs it. "
                 f"Give --backend onnxruntime, or export the file with fixed sizes"
             )
-        return found
+        return shape
 
     macs, convolutions = 0, 0
     for node in graph.node:
         if node.op_type == "Conv":  # each output value sums over one filter
             convolutions += 1
             macs += batch * prod(sizes(node.output[0])[1:]) * prod(sizes(node.input[1])[1:])
-        elif node.op_type == "Gemm":  # each image meets every weight once
+        elif node.op_type == "Gemm":  # each image is multiplied by every weight once
             macs += batch * prod(sizes(node.input[1]))
     scale = scale_whole if convolutions >= WHOLE_NETWORK_CONVOLUTIONS else 1.0
     return scale * (macs * NS_PER_MAC + len(graph.node) * NS_PER_NODE) / 1e6

@@ -1,6 +1,6 @@
-"""ONNX Runtime: on the CPU, or through its CUDA or TensorRT provider where they are.
+"""ONNX Runtime on the CPU, or with its CUDA or TensorRT provider.
 
-On a GPU the host launches kernel by kernel: neither provider's CUDA graphs are on, so its launches count.
+On a GPU the host launches each kernel, since the CUDA graphs of both providers are off; latencies include the launches.
 """
 
 import ctypes
@@ -30,15 +30,15 @@ CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 NEEDED = {CUDA: "CUDA and cuDNN", TENSORRT: "CUDA, cuDNN and TensorRT"}
 
-WARNINGS, ERRORS, FATAL = 2, 3, 4  # ONNX Runtime's levels of logging
+WARNINGS, ERRORS, FATAL = 2, 3, 4  # log levels of ONNX Runtime
 
 
 class Backend:
-    """Sessions with all of ONNX Runtime's graph optimisations.
+    """Sessions with all graph optimizations of ONNX Runtime.
 
     Args:
-        provider: as ONNX Runtime names it.
-        gpu: its PCI bus id; "" for the one that CUDA counts first.
+        provider: the name of the execution provider.
+        gpu: the PCI bus id of the GPU; "" for the first GPU of CUDA.
     """
 
     name = "onnxruntime"
@@ -48,11 +48,11 @@ class Backend:
         self.gpu = gpu
 
     def on_gpu(self, pci_bus_id: str) -> "Backend":
-        """The same provider on that GPU; in the CPU's place the CUDA provider."""
+        """The same provider on this GPU; the CUDA provider instead of that of the CPU."""
         return Backend(CUDA if self.provider == CPU else self.provider, pci_bus_id)
 
     def unavailable_reason(self) -> str | None:
-        """Found out by trying: the list of providers only says what the wheel was built with."""
+        """Tries to load the provider: the list of providers only contains those that the wheel was built with."""
         if self.provider not in ort.get_available_providers():
             return f"this build of onnxruntime has no {self.provider}. Run pip install onnxruntime-gpu"
         if self.provider == CPU:
@@ -64,7 +64,7 @@ class Backend:
         if not _loads(self.provider, memory.ordinal_of(self.gpu)):
             needed = NEEDED.get(self.provider, "its")
             return (
-                f"onnxruntime {ort.__version__} can't load {self.provider}. Install {needed} libraries of "
+                f"onnxruntime {ort.__version__} cannot load {self.provider}. Install {needed} libraries of "
                 f"the versions on https://onnxruntime.ai/docs/execution-providers"
             )
         return memory.unavailable_reason()
@@ -76,9 +76,9 @@ class Backend:
         model = as_model(onnx)
         path = model.path
         if not path.exists():
-            raise NotOnnx(f"{path} is not there. Export it first, or name another file")
+            raise NotOnnx(f"{path} does not exist. Export it first, or name another file")
         if reason := self.unavailable_reason():  # ONNX Runtime would fall back to the CPU without an error
-            raise BackendUnavailable(f"{self.provider} can't run {path.name} here: {reason}")
+            raise BackendUnavailable(f"{self.provider} cannot run {path.name} here: {reason}")
         require_precision(model, spec.precision)
         _share_memory()
         gpu = None if self.provider == CPU else memory.open_memory(self.gpu)
@@ -86,15 +86,15 @@ class Backend:
             chosen = (self.provider, _provider_options(self.provider, gpu))
             session = ort.InferenceSession(str(path), _options(spec), providers=[chosen])
             return Session(session, spec.batch, spec.threads, gpu)
-        except Exception as problem:  # onnxruntime's errors share no base of their own
+        except Exception as problem:  # onnxruntime's errors have no common base class
             if gpu is not None:
                 gpu.close()
             reason = str(problem).splitlines()[0]
-            raise NotOnnx(f"onnxruntime can't run {path}: {reason}. Export it again") from None
+            raise NotOnnx(f"onnxruntime cannot run {path}: {reason}. Export it again") from None
 
 
 class Session:
-    """One loaded file, with a drawn batch of inputs, and its outputs' memory, in place on the device."""
+    """A loaded file, with a random input batch and output memory on the device."""
 
     def __init__(
         self, session: ort.InferenceSession, batch: int, threads: int = 1, gpu: DeviceMemory | None = None
@@ -103,14 +103,14 @@ class Session:
         self._gpu = gpu
         self._timer: GpuTimer | None = None
         self._binding, self._inputs = _bind(session, batch, gpu.ordinal if gpu else 0)
-        self._one_thread = threads == 1  # only then the CPU time of this thread is all there is
+        self._one_thread = threads == 1  # only then the CPU time of this thread is that of the call
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
         session = self._open()
         types = {entry.name: _numpy_type(entry) for entry in session.get_inputs()}
-        found = session.run(None, {name: values.astype(types[name], copy=False) for name, values in feeds.items()})
-        outputs = [entry.name for entry in session.get_outputs()]
-        return {name: values.astype(np.float32, copy=False) for name, values in zip(outputs, found, strict=True)}
+        outputs = session.run(None, {name: values.astype(types[name], copy=False) for name, values in feeds.items()})
+        names = [entry.name for entry in session.get_outputs()]
+        return {name: values.astype(np.float32, copy=False) for name, values in zip(names, outputs, strict=True)}
 
     def time(self, min_ms: float) -> Timing:
         session, binding = self._open(), self._binding
@@ -141,17 +141,17 @@ def _options(spec: CompileSpec) -> ort.SessionOptions:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = ERRORS
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # Waiting threads may spin during a call, as in production, but not on while another model is timed.
+    # Threads may spin during a call, as in production, but not while another model is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
 def _provider_options(provider: str, gpu: DeviceMemory | None) -> dict[str, str]:
-    """On a GPU the calls are put on our stream, so that events on it time them."""
+    """Run GPU calls on our stream, whose events time them."""
     if gpu is None:
         return {}
     options = {"device_id": str(gpu.ordinal), "user_compute_stream": str(gpu.stream)}
-    # on by default, and then float32 is computed with 10 bits of mantissa; TensorRT's provider has no such option
+    # TF32 (10 bits of mantissa) is on by default; the TensorRT provider has no such option
     return options | ({"use_tf32": "0"} if provider == CUDA else {})
 
 
@@ -159,26 +159,25 @@ def _provider_options(provider: str, gpu: DeviceMemory | None) -> dict[str, str]
 def _share_memory() -> None:
     """One memory arena for all sessions of the process.
 
-    Measured on the 34 parts of the paper's space at batch 32: with an arena for each session 3.0 GB; with
-    none 1.6 GB, but half as slow again, as each call gets fresh pages from the system; with one for all
-    1.2 GB.
+    Measured on the 34 variants of the paper's space at batch 32: 3.0 GB with an arena for each session; 1.6 GB with
+    none, but 1.5 times as slow, since each call allocates new pages; 1.2 GB with one for all.
     """
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(memory, None)
 
 
 def _bind(session: ort.InferenceSession, batch: int, ordinal: int) -> tuple[ort.IOBinding, list[ort.OrtValue]]:
-    """Inputs and outputs that stay on the device, so that a timed call copies nothing; and the inputs."""
+    """Bind inputs and outputs on the device, so that a timed call copies nothing; also returns the inputs."""
     device = "cpu" if session.get_providers()[0] == CPU else "cuda"
     binding = session.io_binding()
     inputs = []
     for entry in session.get_inputs():
         shape = tuple(size if isinstance(size, int) else batch for size in entry.shape)
-        inputs.append(_drawn_images(shape, _numpy_type(entry), device, ordinal))
+        inputs.append(_random_images(shape, _numpy_type(entry), device, ordinal))
         binding.bind_ortvalue_input(entry.name, inputs[-1])
     for entry in session.get_outputs():
         binding.bind_output(entry.name, device, ordinal)
-    session.run_with_iobinding(binding)  # a file need not tell the shapes of its outputs; a call does
+    session.run_with_iobinding(binding)  # a file may lack the shapes of its outputs; a call has them
     for entry, value in zip(session.get_outputs(), binding.get_outputs(), strict=True):
         binding.bind_ortvalue_output(entry.name, value)
     return binding, inputs
@@ -187,21 +186,21 @@ def _bind(session: ort.InferenceSession, batch: int, ordinal: int) -> tuple[ort.
 _IN_USE: WeakValueDictionary[tuple[Any, ...], ort.OrtValue] = WeakValueDictionary()
 
 
-def _drawn_images(shape: tuple[int, ...], kind: type[np.floating[Any]], device: str, ordinal: int) -> ort.OrtValue:
-    """Normally distributed images; zeros would be quicker than real ones.
+def _random_images(shape: tuple[int, ...], dtype: type[np.floating[Any]], device: str, ordinal: int) -> ort.OrtValue:
+    """Normally distributed images; zeros would be faster than real ones.
 
-    Sessions only read them, so all of one shape share one copy as long as a session holds it: half of what a network
-    of the paper's size takes at batch 32.
+    Sessions only read them, so those of one shape share one copy while a session holds it: half of the memory of a
+    network of the paper's size at batch 32.
     """
-    images = _IN_USE.get((shape, kind, device, ordinal))
+    images = _IN_USE.get((shape, dtype, device, ordinal))
     if images is None:
-        drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32).astype(kind)
-        images = _IN_USE[shape, kind, device, ordinal] = ort.OrtValue.ortvalue_from_numpy(drawn, device, ordinal)
+        drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32).astype(dtype)
+        images = _IN_USE[shape, dtype, device, ordinal] = ort.OrtValue.ortvalue_from_numpy(drawn, device, ordinal)
     return images
 
 
 def _numpy_type(entry: ort.NodeArg) -> type[np.floating[Any]]:
-    """Files with weights of 16 bits may take and give 16 bits as well."""
+    """Inputs and outputs of fp16 files may be float16 too."""
     return np.float16 if entry.type == "tensor(float16)" else np.float32
 
 
@@ -217,11 +216,11 @@ def _has_nvidia_driver() -> bool:
 
 @cache
 def _loads(provider: str, ordinal: int) -> bool:
-    """Does a session get this provider, or does ONNX Runtime fall back to the CPU?"""
+    """Whether a session uses this provider; ONNX Runtime falls back to the CPU silently."""
     images = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     logits = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "try", [images], [logits])
-    # versions that every ONNX Runtime of the last years reads
+    # versions that all recent releases of ONNX Runtime read
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with _silent():
         ort.preload_dlls()  # finds the libraries that torch's wheels brought
@@ -229,14 +228,14 @@ def _loads(provider: str, ordinal: int) -> bool:
             session = ort.InferenceSession(
                 model.SerializeToString(), providers=[(provider, {"device_id": str(ordinal)})]
             )
-        except Exception:  # onnxruntime's errors share no base of their own
+        except Exception:  # onnxruntime's errors have no common base class
             return False
     return bool(session.get_providers()[0] == provider)
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """ONNX Runtime tells of a provider that can't be loaded on stdout and stderr; our message says more."""
+    """Silence what ONNX Runtime prints if a provider cannot be loaded; our error message has the reason."""
     ort.set_default_logger_severity(FATAL)
     try:
         with redirect_stdout(StringIO()):

@@ -1,8 +1,8 @@
-"""An estimate without the device: each kernel takes flops / F + bytes / W.
+"""Latency estimates for a device that is not attached: each kernel takes flops / F + bytes / W.
 
-F and W are what a device reached on networks that were measured on it, not its peak rates; they come as arguments.
-The two times are added, which fits the paper's five networks of Table 5 better than the greater of the two (within
-6 % against 7 %). What a file computes is real: it is ONNX Runtime's, on this CPU.
+F and W are the rates that a device reached on measured networks, not its peak rates; they are arguments. The two times
+are added, which fits the five networks of the paper's Table 5 better than their maximum (within 6 % against 7 %).
+Outputs are real: ONNX Runtime computes them on this CPU.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from exporters.graph.kernels import kernels_of
 from exporters.graph.model import Model, as_model
 from exporters.timing import Timing
 
-LEAST_MS = 1e-6  # of a graph without kernels, as a skip: whoever divides by a latency must not meet a zero
-VERSION = "1"  # of the formula, and of the fusions that exporters/graph/kernels.py assumes
+LEAST_MS = 1e-6  # latency of a graph without kernels, e.g. a skip: callers divide by latencies
+VERSION = "1"  # version of the formula and of the fusions in exporters/graph/kernels.py
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device reaches in one precision: floating-point operations and bytes a second."""
+    """The rates of a device in one precision: floating-point operations and bytes per second."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -31,10 +31,10 @@ class Rates:
 
 
 class Backend:
-    """Latencies from the graph alone.
+    """Estimates latencies from the graph.
 
     Args:
-        rates: those of the device; without them nothing can be estimated.
+        rates: the rates of the device; None if there is no device to estimate.
     """
 
     name = "roofline"
@@ -44,14 +44,14 @@ class Backend:
 
     @property
     def provider(self) -> str:
-        """The rates: figures of other rates are another target's."""
+        """The rates; estimates with different rates have different targets."""
         if self._rates is None:
             return "no device"
         return f"estimate, {self._rates.flops_per_s:.4g} FLOP/s, {self._rates.bytes_per_s:.4g} B/s"
 
     def unavailable_reason(self) -> str | None:
         if self._rates is None:
-            return "it measures nothing: it estimates a device that isn't here. Give --device titanxp --estimate"
+            return "it estimates latency for a device that is not attached. Give --device titanxp --estimate"
         return None
 
     def version(self) -> str:
@@ -59,17 +59,19 @@ class Backend:
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "Estimate":
         if self._rates is None:
-            raise BackendUnavailable(f"roofline can't estimate {as_model(onnx).path.name}: {self.unavailable_reason()}")
+            raise BackendUnavailable(
+                f"roofline cannot estimate {as_model(onnx).path.name}: {self.unavailable_reason()}"
+            )
         if spec.precision != self._rates.precision:
             raise BackendUnavailable(
                 f"the rates of this device are known in {self._rates.precision}, not in {spec.precision}. "
-                f"Ask for --precision {self._rates.precision}"
+                f"Give --precision {self._rates.precision}"
             )
         return Estimate(onnx, spec, estimate_ms(onnx, spec.batch, self._rates))
 
 
 class Estimate:
-    """A file with its estimated latency. It is only loaded once it is to compute something."""
+    """A file with its estimated latency. It is loaded when it is first run."""
 
     def __init__(self, onnx: Path | Model, spec: CompileSpec, call_ms: float) -> None:
         self._onnx = onnx
@@ -88,7 +90,7 @@ class Estimate:
         return self._session.run(feeds)
 
     def time(self, min_ms: float) -> Timing:
-        """The estimate, at once: nothing is measured."""
+        """Return the estimate; nothing is measured."""
         ms = max(self._call_ms, LEAST_MS)
         return Timing(1, ms, ms, ms, ms, (ms,))
 
@@ -99,10 +101,10 @@ class Estimate:
 
 
 def estimate_ms(file: Path | Model, batch: int, rates: Rates) -> float:
-    """What a call of the file on `batch` images should take on a device of these rates, in ms.
+    """The estimated latency of a call of the file on `batch` images, in ms.
 
     Raises:
-        NotOnnx: the file can't be read, or a shape in it is not known.
+        NotOnnx: the file cannot be read, or a shape in it is unknown.
     """
     kernels = kernels_of(as_model(file).proto, batch)
     return sum(1e3 * (k.flops / rates.flops_per_s + k.n_bytes / rates.bytes_per_s) for k in kernels)

@@ -1,7 +1,7 @@
-"""Engines on an NVIDIA GPU: TensorRT 10 and 11, and TensorRT-RTX by the same code.
+"""Engines on an NVIDIA GPU: TensorRT 10 and 11, and TensorRT-RTX with the same code.
 
-What a call computes is what was built: a static batch, the types that the ONNX file has, one CUDA graph. Other
-batches are run in pieces of that size, filled up with zeros; images don't depend on each other.
+An engine has a static batch, the types of its ONNX file, and runs as one CUDA graph. Other batch sizes run in pieces of
+that size, padded with zeros; images are independent of each other.
 """
 
 import json
@@ -36,11 +36,11 @@ INSTALL = {"tensorrt": "pip install 'nastool[gpu]'", "tensorrt_rtx": "pip instal
 
 
 class Backend:
-    """TensorRT, or the module of the same API that is named.
+    """TensorRT, or another module with the same API.
 
     Args:
-        module: `tensorrt` or `tensorrt_rtx`; rows of the two are never mixed.
-        gpu: its PCI bus id; "" for the one that CUDA counts first.
+        module: `tensorrt` or `tensorrt_rtx`; their records are never mixed.
+        gpu: the PCI bus id of the GPU; "" for the first GPU of CUDA.
     """
 
     def __init__(self, module: str = "tensorrt", gpu: str = "") -> None:
@@ -48,12 +48,12 @@ class Backend:
         self.gpu = gpu
 
     def on_gpu(self, pci_bus_id: str) -> "Backend":
-        """The same module on that GPU."""
+        """The same module on this GPU."""
         return Backend(self.name, pci_bus_id)
 
     @property
     def provider(self) -> str:
-        """How calls are launched; through pycuda there are no graphs, and then the host's launches count."""
+        """How calls are launched. With pycuda there are no CUDA graphs, so latencies include the launches."""
         library = memory.available() or "no device memory"
         return f"CUDA graph, {library}" if library == memory.CUDA_PYTHON else f"stream, {library}"
 
@@ -61,30 +61,30 @@ class Backend:
         return self.build_unavailable_reason() or self._why_no_gpu()
 
     def build_unavailable_reason(self) -> str | None:
-        """Why no engine can be built here. TensorRT-RTX needs no GPU for it."""
+        """Why no engine can be built here, or None. TensorRT-RTX builds without a GPU."""
         if find_spec(self.name) is None:
             return f"{self.name} is not installed. Run {INSTALL[self.name]}"
         try:
             import_module(self.name)
         except (ImportError, OSError, RuntimeError) as problem:
-            return f"{self.name} can't be loaded: {problem}. Run {INSTALL[self.name]} again"
+            return f"{self.name} cannot be loaded: {problem}. Run {INSTALL[self.name]} again"
         return None if not is_classic(self._trt()) else self._why_no_gpu()
 
     def version(self) -> str:
         return str(self._trt().__version__)
 
     def build(self, onnx: Path | Model, spec: CompileSpec, capability: str = CURRENT) -> Engine:
-        """The engine of a file.
+        """Build the engine of a file.
 
         Raises:
-            NotOnnx: the file can't be read.
+            NotOnnx: the file cannot be read.
             EngineFailed: the parser or the builder refuses it.
-            BackendUnavailable: nothing can be built here.
-            WrongPrecision: the file is of another precision than the spec's.
+            BackendUnavailable: no engine can be built here.
+            WrongPrecision: the precision of the file differs from that of the spec.
         """
         model = as_model(onnx)
         if reason := self.build_unavailable_reason():
-            raise BackendUnavailable(f"{self.name} can't build {model.path.name} here: {reason}")
+            raise BackendUnavailable(f"{self.name} cannot build {model.path.name} here: {reason}")
         require_precision(model, spec.precision)
         batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
         with self._selected() if capability == CURRENT and nvml.gpus() else nullcontext():
@@ -92,10 +92,10 @@ class Backend:
         return replace(engine, capability=self._capability()) if capability == CURRENT else engine
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "EngineSession":
-        """Build a file, or take the engine that it is.
+        """Build the engine of an ONNX file, or load an engine.
 
         Raises:
-            EngineFailed: also where an engine is of another TensorRT or GPU.
+            EngineFailed: also if an engine was built by another TensorRT or for another GPU.
         """
         model = as_model(onnx)
         path, plan = model.path, b""
@@ -106,11 +106,11 @@ class Backend:
         else:
             _ = model.proto  # an invalid file is reported even if TensorRT is not available
         if reason := self.unavailable_reason():
-            raise BackendUnavailable(f"{self.name} can't run {path.name} here: {reason}")
+            raise BackendUnavailable(f"{self.name} cannot run {path.name} here: {reason}")
         return EngineSession(self._trt(), plan or self.build(model, spec).plan, spec, path.name, self.gpu)
 
     def _timing_cache(self) -> Path | None:
-        """One file a GPU and version: what was measured of tactics once is taken again, so engines stay alike."""
+        """The timing cache of this GPU model and version; with it, rebuilt engines use the same tactics."""
         if not is_classic(self._trt()):
             return None
         folder = cache_folder()
@@ -119,7 +119,7 @@ class Backend:
 
     @contextmanager
     def _selected(self) -> Iterator[None]:
-        """A builder times tactics on the GPU that is CUDA's current one; here it is ours."""
+        """Make our GPU the current one of CUDA, on which a builder times tactics."""
         gpu = memory.open_memory(self.gpu)
         try:
             yield
@@ -131,7 +131,7 @@ class Backend:
         return gpu.capability if gpu else CURRENT
 
     def _described(self) -> nvml.Gpu | None:
-        """What NVML knows of our GPU, whatever number it has there."""
+        """The description of our GPU in NVML, whose numbering differs from that of CUDA."""
         gpus = nvml.gpus()
         visible: tuple[str, ...] = ()
         if not self.gpu and len(gpus) > 1:
@@ -145,7 +145,7 @@ class Backend:
     def _why_no_gpu(self) -> str | None:
         gpu = self._described()
         if gpu is None:
-            return "there is no NVIDIA GPU with its driver on this machine. Use one that has it"
+            return "there is no NVIDIA GPU with its driver on this machine. Use a machine that has both"
         if gpu.sm < LEAST_SM[self.name]:
             last = LAST_TENSORRT.get(gpu.sm)
             ended = f"; the last TensorRT for it is {last}" if last else ""
@@ -157,7 +157,7 @@ class Backend:
 
 
 class EngineSession:
-    """A loaded engine with a drawn batch of inputs, in place on the GPU."""
+    """A loaded engine with a random input batch on the GPU."""
 
     def __init__(self, trt: ModuleType, plan: bytes, spec: CompileSpec, name: str, gpu: str = "") -> None:
         self._gpu: DeviceMemory | None = memory.open_memory(gpu)
@@ -168,9 +168,9 @@ class EngineSession:
         self._runtime = trt.Runtime(log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            reason = next(iter(log.errors), "it gave no reason")
+            reason = next(iter(log.errors), "no reason was given")
             raise EngineFailed(
-                f"{trt.__name__} {trt.__version__} can't load {name}: {reason}. An engine runs with the TensorRT "
+                f"{trt.__name__} {trt.__version__} cannot load {name}: {reason}. An engine runs with the TensorRT "
                 f"and on the kind of GPU that it was built for: build it again with nastool export --engine"
             )
         self._require_precision(spec.precision)
@@ -183,18 +183,18 @@ class EngineSession:
     def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
         gpu, size = self._open(), self._batch
         images = len(next(iter(feeds.values())))
-        pieces: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self._names(self._output)}
+        outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self._names(self._output)}
         for start in range(0, images, size):
             for name, array in feeds.items():
                 piece = array[start : start + size].astype(self._type(name))
                 filler = np.zeros((size - len(piece), *piece.shape[1:]), piece.dtype)
                 gpu.upload(self._pointers[name], np.ascontiguousarray(np.concatenate((piece, filler))))
             self._enqueue()
-            for name, found in pieces.items():
+            for name, pieces in outputs.items():
                 array = np.empty(self._shape(name), self._type(name))
                 gpu.download(array, self._pointers[name])
-                found.append(array[: images - start].astype(np.float32))
-        return {name: np.concatenate(found) for name, found in pieces.items()}
+                pieces.append(array[: images - start].astype(np.float32))
+        return {name: np.concatenate(pieces) for name, pieces in outputs.items()}
 
     def time(self, min_ms: float) -> Timing:
         gpu = self._open()
@@ -211,10 +211,10 @@ class EngineSession:
         for pointer in self._pointers.values():
             gpu.free(pointer)
         gpu.close()
-        del self._context, self._engine, self._runtime  # in this order: each holds on to the next
+        del self._context, self._engine, self._runtime  # in this order: each refers to the next
 
     def layers(self) -> str:
-        """What the engine inspector tells of each layer, as JSON."""
+        """The engine inspector's JSON description of all layers."""
         inspector = self._engine.create_engine_inspector()
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
@@ -224,11 +224,11 @@ class EngineSession:
         return self._gpu
 
     def _launch(self, gpu: DeviceMemory) -> tuple[Enqueue, str]:
-        """What is timed, and what is wrong with that."""
+        """The function to time, and why its latency is unreliable; empty if it is reliable."""
         try:
             return gpu.capture(self._enqueue), ""
         except CaptureFailed as problem:
-            return self._enqueue, f"{self._name} can't be captured as a CUDA graph ({problem})"
+            return self._enqueue, f"{self._name} cannot be captured as a CUDA graph ({problem})"
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(self._open().stream):
@@ -240,13 +240,13 @@ class EngineSession:
         if is_classic(self._trt):
             return self._engine.create_execution_context()
         runtime_config = self._engine.create_runtime_config()
-        # lazily, kernels would be replaced by quicker ones while the first calls are timed
+        # otherwise kernels are replaced by faster ones while the first calls are timed
         strategy = self._trt.DynamicShapesKernelSpecializationStrategy.EAGER
         runtime_config.dynamic_shapes_kernel_specialization_strategy = strategy
         return self._engine.create_execution_context(runtime_config)
 
     def _bind(self) -> None:
-        """Inputs of drawn images, since zeros would be quicker than real ones, and memory for the outputs."""
+        """Upload random inputs, since zeros would be faster than real images, and allocate the outputs."""
         gpu, rng = self._open(), np.random.default_rng(0)
         inputs = self._names(self._trt.TensorIOMode.INPUT)
         for name in inputs:
@@ -283,25 +283,25 @@ class EngineSession:
         kind: np.dtype[Any] = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
         return kind
 
-    def _require_precision(self, asked: str) -> None:
-        """An engine that was built elsewhere may compute in anything; its layers tell, where they tell at all."""
-        found = layer_types(self.layers())
-        wanted = {"fp16": "half", "int8": "int8"}.get(asked)
-        if found and wanted and not any(wanted in kind for kind in found):
-            raise EngineFailed(f"{self._name} has no layer in {asked}, only {', '.join(sorted(found))}. Build it again")
-        if asked == "fp32" and any(kind in found for kind in ("half", "int8", "bfloat16", "fp8")):
-            raise EngineFailed(f"{self._name} computes in {', '.join(sorted(found))}, not in fp32. Build it again")
+    def _require_precision(self, precision: str) -> None:
+        """Refuse an engine whose layers have other types, as far as the inspector lists them."""
+        types = layer_types(self.layers())
+        expected = {"fp16": "half", "int8": "int8"}.get(precision)
+        listed = ", ".join(sorted(types))
+        if types and expected and not any(expected in layer_type for layer_type in types):
+            raise EngineFailed(f"{self._name} has no layer in {precision}, only {listed}. Build it again")
+        if precision == "fp32" and types & {"half", "int8", "bfloat16", "fp8"}:
+            raise EngineFailed(f"{self._name} computes in {listed}, not in fp32. Build it again")
 
 
 def layer_types(information: str) -> set[str]:
-    """The data types that an engine inspector's JSON names, as `float`, `half`, `int8`.
+    """The data types in an engine inspector's JSON, e.g. `float`, `half`, `int8`.
 
-    TensorRT 10 writes `"Format/Datatype": "Row major linear FP32 format"`, TensorRT 11 a `"DataType": "Float"` of its
-    own; both are taken.
+    TensorRT 10 writes `"Format/Datatype": "Row major linear FP32 format"`, TensorRT 11 `"DataType": "Float"`.
     """
     words = {"fp32": "float", "fp16": "half", "float": "float", "half": "half", "int8": "int8", "fp8": "fp8"}
     words |= {"bf16": "bfloat16", "bfloat16": "bfloat16"}
-    found: set[str] = set()
+    types: set[str] = set()
 
     def walk(value: Any) -> None:
         if isinstance(value, list):
@@ -310,10 +310,10 @@ def layer_types(information: str) -> set[str]:
         elif isinstance(value, dict):
             for key, item in value.items():
                 if key.lower().endswith("datatype") and isinstance(item, str):
-                    found.update(words[word] for word in item.lower().split() if word in words)
+                    types.update(words[word] for word in item.lower().split() if word in words)
                 else:
                     walk(item)
 
-    with suppress(ValueError):  # without a driver, or without its layers kept, it tells no JSON
+    with suppress(ValueError):  # without a driver or detailed layers, the inspector returns no JSON
         walk(json.loads(information))
-    return found
+    return types

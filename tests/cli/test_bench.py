@@ -90,7 +90,7 @@ REFUSED = {
     "no ONNX": ("text.onnx", "text.onnx is not a valid ONNX file"),
     "no run of that name": ("run:nobody", "nobody/export/model.onnx does not exist yet. Run nastool export"),
     "no such network": ("torchvision:mobilenet_v9", "torchvision has no classifier 'mobilenet_v9'"),
-    "too few rounds": ("quick.onnx --rounds 3", "3 rounds bound nothing at 99 %. Give --rounds 8 or more"),
+    "too few rounds": ("quick.onnx --rounds 3", "3 rounds are too few for intervals of 99 %. Give --rounds 8 or more"),
     "unknown images": ("quick.onnx --accuracy train", "--accuracy train is not known"),
     "no data named": ("quick.onnx --accuracy test", "no data set is given"),
     "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),

@@ -102,7 +102,7 @@ def add_a_newer_run(path: Path) -> None:
     [
         ("db list --db nowhere.sqlite", ["the latency table nowhere.sqlite does not exist", "nastool profile"]),
         ("db show 77", ["no target begins with '77'", "nastool db list"]),
-        ("db show 9 --run 2", ["run 2 belongs to the target"]),
+        ("db show 9 --run 2", ["run 2 has the target"]),
         ("db show 9 --run 9", ["there is no run 9"]),
         ("db export latency.sqlite", ["exists already", "--force"]),
         ("db export new.json --target b", ["no finished run to export"]),

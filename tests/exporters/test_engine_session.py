@@ -198,7 +198,7 @@ def test_times_launches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_can_not_be_captured_is_timed_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _, _ = session(monkeypatch, captures=False)
     assert made.time(2.0).noise_reason == (
-        "model.engine can't be captured as a CUDA graph (cudaErrorStreamCaptureUnsupported)"
+        "model.engine cannot be captured as a CUDA graph (cudaErrorStreamCaptureUnsupported)"
     )
 
 

@@ -96,7 +96,7 @@ def without_driver(name: str) -> None:
 def test_no_gpu_is_no_silent_cpu(provider: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ort, "get_available_providers", lambda: [provider])
     monkeypatch.setattr(ctypes, "CDLL", without_driver)
-    with pytest.raises(BackendUnavailable, match=f"{provider} can't run .* no NVIDIA driver on this machine"):
+    with pytest.raises(BackendUnavailable, match=f"{provider} cannot run .* no NVIDIA driver on this machine"):
         Backend(provider).compile(file, CompileSpec(batch=1))
 
 
@@ -111,7 +111,7 @@ def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
     monkeypatch.setattr(ours, "_has_nvidia_driver", lambda: True)
     reason = Backend(provider).unavailable_reason()
     assert reason is not None
-    assert f"can't load {provider}. Install CUDA" in reason
+    assert f"cannot load {provider}. Install CUDA" in reason
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,4 +1,4 @@
-"""`nastool bench`: files side by side, of any origin.
+"""`nastool bench`: compare the latency and accuracy of files.
 
-`subjects` finds them, `run` times them, `accuracy` scores them.
+`subjects` resolves their names, `run` times them, `accuracy` evaluates them.
 """

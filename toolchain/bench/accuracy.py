@@ -1,10 +1,10 @@
-"""The accuracy of exported classifiers, computed by the runtime that is timed, on images whose classes are theirs."""
+"""Accuracy of exported classifiers on the data set that they were trained for, computed by the timed runtime."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -21,27 +21,27 @@ from toolchain.training.data import Data
 Part = Literal["holdout", "test"]
 LoadData = Callable[[SearchSpace], Data]
 PREFIX = "nastool."
-SAME_IMAGES = ("size_px", "mean", "std")  # of the preprocessing: what makes an input of an image
+SAME_IMAGES = ("size_px", "mean", "std")  # preprocessing fields that determine the network input
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of `images` whose highest logit is their label's, 0 to 1."""
+    """Top-1 accuracy on `images` images, 0 to 1."""
 
     share: float
     images: int
 
     @property
     def standard_error(self) -> float:
-        """Of the share, as that of a draw of so many images."""
+        """The binomial standard error of `share`."""
         return sqrt(self.share * (1 - self.share) / self.images)
 
 
 def part_of(text: str | None) -> Part | None:
-    """The images that were asked for.
+    """Parse --accuracy; None if it is not given.
 
     Raises:
-        BadConfig: neither holdout nor test.
+        BadConfig: it is neither holdout nor test.
     """
     if text is None:
         return None
@@ -52,37 +52,44 @@ def part_of(text: str | None) -> Part | None:
 
 
 def score(subjects: Sequence[Subject], part: Part, load: LoadData, progress: Progress) -> dict[Subject, Accuracy | str]:
-    """The accuracy of each file on the data, computed by the backend that it is timed on, or why it is unknown.
+    """The accuracy of each file, computed by the backend that it is timed on, or why it is unknown.
 
     Args:
-        load: loads the data as inputs of a space.
+        load: loads the data set with the image size and channels of a space.
     """
-    found: dict[Subject, Accuracy | str] = {}
-    loaded: dict[str, Data | str] = {}
+    accuracies: dict[Subject, Accuracy | str] = {}
+    data_of_space: dict[str, Data | str] = {}
     for subject in dict.fromkeys(subjects):
-        if subject.is_engine:
-            found[subject] = "unknown: of an engine nothing says which classes and images it is for"
+        info = "unknown: an engine has no classes and no preprocessing" if subject.is_engine else _info(subject.model)
+        if isinstance(info, str):
+            accuracies[subject] = info
             continue
-        about = _about(subject.model)
-        if about is None:
-            found[subject] = "unknown: the file says nothing of its classes"
-            continue
-        space_name = about["space"]
-        if space_name not in loaded:
-            loaded[space_name] = _data_for(space_name, load)
-        data = loaded[space_name]
-        found[subject] = data if isinstance(data, str) else _score(subject, part, data, about, progress)
-    return found
+        if info.space not in data_of_space:
+            data_of_space[info.space] = _data_for(info.space, load)
+        data = data_of_space[info.space]
+        accuracies[subject] = data if isinstance(data, str) else _score(subject, part, data, info, progress)
+    return accuracies
 
 
-def _about(model: Model) -> dict[str, Any] | None:
-    """What `nastool export` wrote into the file, or None if it is another's."""
-    told = {key.removeprefix(PREFIX): text for key, text in model.metadata.items() if key.startswith(PREFIX)}
+@dataclass(frozen=True)
+class _ClassifierInfo:
+    """The metadata that `nastool export` writes into a file."""
+
+    space: str
+    classes: tuple[str, ...]
+    preprocessing: Mapping[str, object]
+
+
+def _info(model: Model) -> _ClassifierInfo | str:
+    """The metadata of `model`, or why its accuracy is unknown."""
+    entries = {key.removeprefix(PREFIX): text for key, text in model.metadata.items() if key.startswith(PREFIX)}
     try:
-        about = {key: json.loads(told[key]) for key in ("space", "classes", "preprocessing")}
+        space, classes, preprocessing = (json.loads(entries[key]) for key in ("space", "classes", "preprocessing"))
     except (KeyError, ValueError):
-        return None
-    return about if isinstance(about["space"], str) and isinstance(about["preprocessing"], dict) else None
+        return "unknown: the file has no classes in its metadata"
+    if not (isinstance(space, str) and isinstance(classes, list) and isinstance(preprocessing, dict)):
+        return "unknown: the file has no classes in its metadata"
+    return _ClassifierInfo(space, tuple(classes), preprocessing)
 
 
 def _data_for(space_name: str, load: LoadData) -> Data | str:
@@ -92,24 +99,24 @@ def _data_for(space_name: str, load: LoadData) -> Data | str:
         return f"unknown: {problem}"
 
 
-def _score(subject: Subject, part: Part, data: Data, about: Mapping[str, Any], progress: Progress) -> Accuracy | str:
-    if tuple(about["classes"]) != data.classes:
+def _score(subject: Subject, part: Part, data: Data, info: _ClassifierInfo, progress: Progress) -> Accuracy | str:
+    if info.classes != data.classes:
         return f"unknown: its classes are not those of {data.name}"
-    ours = preprocessing_of(data)
-    if differing := [key for key in SAME_IMAGES if about["preprocessing"].get(key) != ours[key]]:
-        return f"unknown: its preprocessing has another {' and '.join(differing)} than {data.name}"
+    expected = preprocessing_of(data)
+    if differing := [key for key in SAME_IMAGES if info.preprocessing.get(key) != expected[key]]:
+        return f"unknown: its preprocessing differs from that of {data.name} in {' and '.join(differing)}"
     (input_,) = subject.model.inputs
     images, indices = (data.test, tuple(range(len(data.test.labels)))) if part == "test" else (data.train, data.holdout)
     spec = subject.target.compile_spec
     batch, compiled = spec.batch, subject.target.backend.compile(subject.model, spec)
-    task, right = progress.start(f"{part} images through {subject.name}", len(indices)), 0
+    task, correct = progress.start(f"{part} images through {subject.name}", len(indices)), 0
     try:
         for pixels, labels in fixed_batches(images, indices, batch):
             inputs = data.preprocessing(pixels).contiguous().numpy()
-            full = np.resize(inputs, (batch, *inputs.shape[1:]))  # a file may take nothing but whole batches
+            full = np.resize(inputs, (batch, *inputs.shape[1:]))  # the file may be static
             (logits,) = compiled.run({input_.name: full}).values()
-            right += int((logits[: len(labels)].argmax(1) == labels.numpy()).sum())
+            correct += int((logits[: len(labels)].argmax(1) == labels.numpy()).sum())
             task.advance(len(labels))
     finally:
         compiled.close()
-    return Accuracy(right / len(indices), len(indices))
+    return Accuracy(correct / len(indices), len(indices))

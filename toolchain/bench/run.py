@@ -1,4 +1,4 @@
-"""Files timed side by side, by the protocol of all timing here."""
+"""Time files side by side in common rounds, and compare each with the first."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporters.manifest import sha256
-from latency_db.table import summarize
+from latency_db.table import Sample, summarize
 from latency_db.target import Target
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
@@ -31,17 +31,35 @@ SCHEMA_VERSION = 2  # 1 had one target for all entries
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file's figures on one device and backend; latencies in ms a batch.
+class BenchSettings:
+    """How files are timed.
 
     Args:
-        backend: as it was typed, with its settings; what was taken where none was named.
-        graph_hash: None of an engine, which has no graph to read.
-        precision: the file's own; of an engine what the manifest beside it says, else `unknown`.
-        latency_ms: by the latency table's statistic, with its interval.
-        mad_ms: the median distance of the rounds' medians from `median_ms`, which tells how steady it was.
-        ratio: to the first entry, of the same rounds; 1 for the first itself.
-        accuracy: None where it was not asked for or can't be known; `accuracy_note` says why.
+        confidence: confidence level of the intervals, 0 to 1.
+        min_ms: minimum time per file and round.
+        seed: of the order of files within a round.
+        db: the latency table; a PostgreSQL server also holds the device lock.
+    """
+
+    rounds: int
+    confidence: float
+    min_ms: float
+    seed: int
+    db: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The results of one file on one device and backend; latencies in ms a batch.
+
+    Args:
+        backend: the backend as given on the command line, with its settings; the default one if none was given.
+        graph_hash: None for an engine, which has no graph.
+        precision: the precision of the file; for an engine that of its manifest, or `unknown`.
+        latency_ms: the statistic of the latency table, with its interval.
+        mad_ms: median absolute deviation of the rounds' medians from `median_ms`.
+        ratio: the latency divided by that of the first entry in the same rounds; 1 for the first entry.
+        accuracy: None if it was not requested or is unknown; `accuracy_note` has the reason.
     """
 
     name: str
@@ -62,11 +80,11 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """What it was timed on, as it is typed: `tensorrt@gpu0`."""
+        """The backend and device, as in `--backend tensorrt@gpu0`."""
         return f"{self.backend}@{self.device}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For --json; ends of intervals that are unknown are null."""
+        """The entry in --json; unknown bounds of intervals are null."""
         return {
             "name": self.name,
             "backend": self.backend,
@@ -91,7 +109,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Bench:
-    """All files in the order in which they were named, each on all backends in theirs."""
+    """All files in the order of the command line, each on all backends in their order."""
 
     entries: tuple[Entry, ...]
     rounds: int
@@ -100,10 +118,11 @@ class Bench:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """What was timed on."""
+        """All backends with their devices, without duplicates."""
         return tuple(dict.fromkeys(entry.place for entry in self.entries))
 
     def as_dict(self) -> dict[str, Any]:
+        """The content of --json."""
         return {
             "schema_version": SCHEMA_VERSION,
             "entries": [entry.as_dict() for entry in self.entries],
@@ -116,86 +135,105 @@ class Bench:
 
 def bench(
     subjects: Sequence[Subject],
-    rounds: int,
-    confidence: float,
-    min_ms: float,
-    seed: int,
-    db: str,
-    progress: Progress,
+    settings: BenchSettings,
     accuracies: Mapping[Subject, Accuracy | str],
+    progress: Progress,
 ) -> Bench:
     """Time all subjects in each round, in random order, and compare each with the first.
 
     Args:
-        confidence: of the intervals, 0 to 1.
-        accuracies: a figure, or why there is none.
+        accuracies: the accuracy of each subject, or why it is unknown.
 
     Raises:
-        BadConfig: rounds too few for an interval.
-        NotOnnx, EngineFailed, BackendUnavailable: a file can't be run.
-        Inconclusive: too few rounds were quiet.
+        BadConfig: there are too few rounds for an interval.
+        NotOnnx, EngineFailed, BackendUnavailable: a file cannot be run.
+        Inconclusive: too few rounds were free of noise.
     """
-    error = 1 - confidence
-    if rounds < min_rounds(error):
+    error = 1 - settings.confidence
+    if settings.rounds < min_rounds(error):
         raise BadConfig(
-            f"{rounds} rounds bound nothing at {confidence * 100:.4g} %. Give --rounds {min_rounds(error)} or more"
+            f"{settings.rounds} rounds are too few for intervals of {settings.confidence * 100:.4g} %. "
+            f"Give --rounds {min_rounds(error)} or more"
         )
-    keys = {str(number): subject for number, subject in enumerate(subjects)}  # a file may be named twice
-    files = {key: TimedFile(subject.model, subject.target) for key, subject in keys.items()}
-    plan = MeasurementPlan(rounds, min_ms, quiet_timeout_s=0.0, seed=seed)
-    counted: list[Round] = []
-    noisy_rounds: list[str] = []
-    with closing(time_rounds(files, plan, db, progress, "time files")) as timed:  # type: ignore[type-var]
+    rounds, noise_reasons = _time(subjects, settings, progress)
+    if len(rounds) < min_rounds(error):
+        raise Inconclusive(
+            f"{len(noise_reasons)} of {settings.rounds} rounds were noisy (the last: {noise_reasons[-1]}). "
+            f"Use an idle machine, or give more --rounds"
+        )
+    samples = [[round_[_key(number)] for round_ in rounds] for number in range(len(subjects))]
+    first = _round_latencies(subjects[0], samples[0])
+    entries = (
+        _entry(subject, of_subject, first, error, accuracies.get(subject, ""))
+        for subject, of_subject in zip(subjects, samples, strict=True)
+    )
+    return Bench(tuple(entries), len(rounds), tuple(noise_reasons), settings.confidence)
+
+
+def _key(number: int) -> str:
+    """The key of a subject in a round: not its file, which may be named twice."""
+    return str(number)
+
+
+def _time(subjects: Sequence[Subject], settings: BenchSettings, progress: Progress) -> tuple[list[Round], list[str]]:
+    """The rounds without noise, and the reason for each noisy one."""
+    files = {_key(number): TimedFile(subject.model, subject.target) for number, subject in enumerate(subjects)}
+    plan = MeasurementPlan(settings.rounds, settings.min_ms, quiet_timeout_s=0.0, seed=settings.seed)
+    rounds: list[Round] = []
+    noise_reasons: list[str] = []
+    with closing(time_rounds(files, plan, settings.db, progress, "time files")) as timed:  # type: ignore[type-var]
         for _, round_ in timed:
             if reason := noise_reason_of(round_):
-                noisy_rounds.append(reason)
+                noise_reasons.append(reason)
             else:
-                counted.append(round_)
-    if len(counted) < min_rounds(error):
-        raise Inconclusive(
-            f"{len(noisy_rounds)} of {rounds} rounds were noisy (the last: {noisy_rounds[-1]}). "
-            f"Find a quieter machine, or give more --rounds"
-        )
-    entries: list[Entry] = []
-    first: list[float] = []  # the first entry's figure in each round
-    for key, subject in keys.items():
-        spec, target = subject.target.spec, subject.target.target
-        threads = spec.threads
-        figure = latency_statistic(threads, target.device_kind)
-        samples = [round_[key] for round_ in counted]
-        figures = [figure([sample]) for sample in samples]
-        first = first or figures
-        summary, accuracy = summarize(samples, threads, target.device_kind), accuracies.get(subject, "")
-        entries.append(
-            Entry(
-                name=subject.name,
-                backend=target.backend if spec.backend == AUTO else spec.backend,
-                device=spec.device,
-                target=target,
-                file_hash=sha256(subject.file) if subject.is_engine else subject.model.sha256,
-                graph_hash=None if subject.is_engine else subject.model.graph_hash,
-                precision=target.precision,
-                file_bytes=subject.file.stat().st_size if subject.is_engine else subject.model.n_bytes,
-                latency_ms=latency_interval(samples, figure, error),
-                median_ms=summary.median_ms,
-                p90_ms=summary.p90_ms,
-                mad_ms=summary.mad_ms,
-                ratio=ratio_interval(figures, first, error),
-                accuracy=None if isinstance(accuracy, str) else accuracy,
-                accuracy_note=accuracy if isinstance(accuracy, str) else "",
-            )
-        )
-    return Bench(tuple(entries), len(counted), tuple(noisy_rounds), confidence)
+                rounds.append(round_)
+    return rounds, noise_reasons
 
 
-def points_of(found: Bench) -> list[Point]:
-    """What is drawn of it."""
+def _round_latencies(subject: Subject, samples: Sequence[Sample]) -> list[float]:
+    """The latency of `subject` in each round, in ms."""
+    statistic = latency_statistic(subject.target.spec.threads, subject.target.target.device_kind)
+    return [statistic([sample]) for sample in samples]
+
+
+def _entry(
+    subject: Subject, samples: Sequence[Sample], first: Sequence[float], error: float, accuracy: Accuracy | str
+) -> Entry:
+    """The results of one subject.
+
+    Args:
+        first: the latency of the first subject in each round, in ms.
+        error: the error probability of the intervals.
+    """
+    spec, target = subject.target.spec, subject.target.target
+    summary = summarize(samples, spec.threads, target.device_kind)
+    return Entry(
+        name=subject.name,
+        backend=target.backend if spec.backend == AUTO else spec.backend,
+        device=spec.device,
+        target=target,
+        file_hash=sha256(subject.file) if subject.is_engine else subject.model.sha256,
+        graph_hash=None if subject.is_engine else subject.model.graph_hash,
+        precision=target.precision,
+        file_bytes=subject.file.stat().st_size if subject.is_engine else subject.model.n_bytes,
+        latency_ms=latency_interval(samples, latency_statistic(spec.threads, target.device_kind), error),
+        median_ms=summary.median_ms,
+        p90_ms=summary.p90_ms,
+        mad_ms=summary.mad_ms,
+        ratio=ratio_interval(_round_latencies(subject, samples), first, error),
+        accuracy=None if isinstance(accuracy, str) else accuracy,
+        accuracy_note=accuracy if isinstance(accuracy, str) else "",
+    )
+
+
+def points_of(result: Bench) -> list[Point]:
+    """The points of the accuracy-latency plot."""
     return [
         Point(
-            f"{entry.name}, {entry.place}" if len(found.places) > 1 else entry.name,
+            f"{entry.name}, {entry.place}" if len(result.places) > 1 else entry.name,
             entry.latency_ms.middle,
             (entry.latency_ms.low, entry.latency_ms.high),
             None if entry.accuracy is None else (entry.accuracy.share, entry.accuracy.standard_error),
         )
-        for entry in found.entries
+        for entry in result.entries
     ]

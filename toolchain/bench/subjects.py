@@ -44,7 +44,7 @@ class Subject:
 
 
 def places_of(backends: Sequence[str], spec: TargetSpec) -> tuple[TargetSpec, ...]:
-    """What each ONNX file is timed on.
+    """The targets that each ONNX file is timed on.
 
     Args:
         backends: `tensorrt` uses the device of `spec`, `tensorrt@gpu0` that device. If empty, `spec` is used as it is.

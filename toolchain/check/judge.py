@@ -226,7 +226,7 @@ def _compare(
 def ratio_to_stored(rounds: StoredRounds, stored: StoredRounds, error: float, stored_error: float) -> Interval:
     """The ratio to an earlier measurement, each in units of the anchor network that was timed in the same rounds.
 
-    Half of each error probability belongs to the stored rounds, which are looked at once, half to the new ones.
+    Half of each error probability is spent on the stored rounds, which are evaluated once, half on the new ones.
 
     Raises:
         TargetMismatch: the anchor network was timed in only one of the two.

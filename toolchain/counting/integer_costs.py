@@ -1,4 +1,4 @@
-"""Costs as integers, so that equal sums can be found and counted.
+"""Costs as integers, so that equal sums can be detected and counted.
 
 For each block the smallest value of its row is subtracted and the rest divided by a tick, rounded down. Counts (MACs,
 parameters) have a tick that divides all of them, so nothing is rounded. A latency in floats has a tick of 2^-52 of its

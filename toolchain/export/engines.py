@@ -128,7 +128,7 @@ def read_engine(path: Path) -> EngineFile:
 
 
 def _manifest_beside(path: Path) -> EngineManifest | None:
-    """The manifest in the folder of `path`; None if there is none, or it belongs to another program."""
+    """The manifest in the folder of `path`; None if there is none, or another program wrote it."""
     try:
         return read_document(path.parent / MANIFEST, EngineManifest, REMEDY)
     except BadDocument:

@@ -43,10 +43,10 @@ class Timer:
 
 
 def require_search_target(chosen: SelectedArchitecture, target: Target, db: str) -> None:
-    """Check that a latency limit belongs to `target`: it proves nothing on another one.
+    """Check that a latency limit was set for `target`: it proves nothing on another one.
 
     Raises:
-        TargetMismatch: it belongs to another target; the fields that differ are named if the table knows it.
+        TargetMismatch: it was set for another target; the fields that differ are named if the table knows it.
     """
     if "latency_ms" not in chosen.limits or chosen.target in (None, target.id):
         return

@@ -63,7 +63,7 @@ def _torch_gpu() -> Diagnosis:
 
 def _data() -> list[Diagnosis]:
     folder = fashion_mnist.find()
-    remedy = "not found. Run apt-get install dataset-fashion-mnist (nastool quickstart tries it)"
+    remedy = "not available. Run apt-get install dataset-fashion-mnist (nastool quickstart tries it)"
     return [
         Diagnosis("data digits", True, "comes with scikit-learn"),
         Diagnosis("data fashion-mnist", folder is not None, str(folder or remedy)),

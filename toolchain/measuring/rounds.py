@@ -146,8 +146,8 @@ def _anchors(files: Mapping[str, TimedFile]) -> dict[str, _Anchor]:
         backend = file.target.backend
         if backend not in by_backend:
             name = f"{anchor.KEY} {len(by_backend)}" if by_backend else anchor.KEY
-            found = _Anchor(name, file.target.spec.threads, file.target.target.device_kind)
-            anchors[name] = by_backend[backend] = found
+            created = _Anchor(name, file.target.spec.threads, file.target.target.device_kind)
+            anchors[name] = by_backend[backend] = created
         anchors[key] = by_backend[backend]
     return anchors
 

@@ -258,8 +258,8 @@ def _on_gpu(backend: PicksGpu, device: Device) -> Backend:
     """NVML's places name a GPU for CUDA as well; its numbers do not."""
     if not device.pci_bus_id and len(nvml.gpus()) > 1:
         raise BackendUnavailable(
-            f"the driver does not tell the PCI bus id of {device.name}, so it can't be told from the other GPUs. Leave "
-            f"one GPU visible to the driver, as docker run --gpus device={device.uid} does"
+            f"the driver does not report the PCI bus id of {device.name}, so it cannot be distinguished from "
+            f"other GPUs. Leave one GPU visible to the driver, as docker run --gpus device={device.uid} does"
         )
     return backend.on_gpu(device.pci_bus_id)
 

@@ -32,7 +32,7 @@ HEAD_BYTES = 512
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The weights in `path` by parameter name.
 
-    A state_dict is also found inside a checkpoint under `state_dict`, `model` or `model_state_dict`, and the prefix
+    A state_dict is also read from a checkpoint under `state_dict`, `model` or `model_state_dict`, and the prefix
     `module.` (DistributedDataParallel) or `_orig_mod.` (torch.compile) is removed from the names.
 
     Raises:

@@ -45,9 +45,9 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
     profile = config.profile
     target = regression_target(profile.device, profile.precision, profile.batch)
     measured = read_networks(path, space)
-    found = fit(space, list(measured), list(measured.values()))
+    fitted = fit(space, list(measured), list(measured.values()))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    rows = {**found.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
+    rows = {**fitted.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
     with open_store(profile.db) as store:
         origin = f"{path.name}, SHA-256 {digest[:16]}"
         graphs = dict.fromkeys(rows, "")  # nothing was exported
@@ -56,7 +56,7 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
         )
         store.add_round(run_id, 0, {key: Sample(1, ms, ms, ms, ms) for key, ms in rows.items()})
         store.finish_run(run_id)
-    return Fitted(found, len(measured), target)
+    return Fitted(fitted, len(measured), target)
 
 
 def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
@@ -69,7 +69,7 @@ def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise BadData(
-            f"can't read {path}: {problem}. Give a CSV file with the columns architecture,latency_ms"
+            f"cannot read {path}: {problem}. Give a CSV file with the columns architecture,latency_ms"
         ) from None
     reader = csv.DictReader(StringIO(text))
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
@@ -105,8 +105,8 @@ def held_out(space: SearchSpace, model: LatencyModel) -> LatencyModel:
     """
     if model.target.backend != REGRESSION or len(model.measured_ms) < FEWEST:
         return model
-    found = fit(space, list(model.measured_ms), list(model.measured_ms.values()))
-    return replace(model, sums_ms=dict(zip(model.measured_ms, map(float, found.held_out_ms), strict=True)))
+    fitted = fit(space, list(model.measured_ms), list(model.measured_ms.values()))
+    return replace(model, sums_ms=dict(zip(model.measured_ms, map(float, fitted.held_out_ms), strict=True)))
 
 
 def _network(line: dict[str, str | None], space: SearchSpace) -> tuple[Architecture, float]:

@@ -87,7 +87,7 @@ def profile_space(
             of = f" of {plan.rounds}" if len(done) < plan.rounds else ""
             progress.say(f"resuming with round {len(done) + 1}{of}")
         for number, samples in time_until_stable(files, target, plan, db, progress, "time variants", done):
-            # the anchor network belongs to no space; its time is stored with every sample
+            # the anchor network is not part of a space; its time is stored with every sample
             store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)
         return Profiled(load_table(space, target.target, db), target.target, store.name)

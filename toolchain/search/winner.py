@@ -149,7 +149,7 @@ def read_winner(path: Path, space: SearchSpace) -> Winner:
 
     Raises:
         BadDocument: it is damaged; the field is named.
-        BadCheckpoint: it belongs to another space.
+        BadCheckpoint: it is from another space.
     """
     best = read_document(path, Winner, REMEDY)
     if best.space_digest != space.digest:
@@ -168,7 +168,7 @@ def select_architecture(named: str | None, budget: str | None, space: SearchSpac
 
     Raises:
         BadArchitecture: `named` is not an architecture of the space.
-        BadCheckpoint: the winner belongs to another space.
+        BadCheckpoint: the winner is from another space.
         BadDocument: best.json is damaged.
         MissingStage: no architecture is named and no search has finished.
     """

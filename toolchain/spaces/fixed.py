@@ -18,7 +18,7 @@ def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
 
     Args:
         source: an architecture's text, or the path of a search's best.json.
-        space: the space that the architecture belongs to.
+        space: the space of the architecture.
 
     Raises:
         BadArchitecture: the file contains no architecture, or it does not fit the blocks of `space`.

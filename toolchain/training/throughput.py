@@ -5,13 +5,12 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice, repeat
 from multiprocessing import get_context
 from random import Random
 from statistics import mean, median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,14 +45,50 @@ class Rate:
     def images_per_s(self) -> float:
         return 1 / self.wall_s
 
+    @property
+    def cpu_ms(self) -> float:
+        return 1e3 * self.cpu_s
 
-def bench_data(config: Config, space: SearchSpace, progress: Progress) -> dict[str, Any]:
-    """Measure decoding and augmentation, the loader, and the supernet's training step in turn, in images per second.
+
+@dataclass(frozen=True)
+class Throughput:
+    """Images per second of each part of training, and its CPU time per image in ms.
 
     `bare` is what one process decodes and augments, times the workers (at most the number of cores); `side_by_side` is
     the rate of that many processes at the same time that transfer nothing (less than `bare` where cores share caches
     or are two threads of one); `loader` is the rate at which batches reach the training loop. Rates are medians of
-    `ROUNDS` rounds. CPU times are those of all processes, in ms per image; other programs hardly change them.
+    `ROUNDS` rounds. CPU times are those of all processes; other programs hardly change them.
+
+    Args:
+        workers: processes that decode image files; 0 for data in memory.
+        waits: the slower of `loader` and `step`.
+    """
+
+    data: str
+    size_px: int
+    batch: int
+    workers: int
+    device: str
+    bare_one_process_images_per_s: float
+    bare_images_per_s: float
+    side_by_side_images_per_s: float
+    loader_images_per_s: float
+    loader_share_of_bare: float
+    loader_share_of_side_by_side: float
+    step_images_per_s: float
+    waits: str
+    bare_cpu_ms: float
+    side_by_side_cpu_ms: float
+    loader_cpu_ms: float
+    step_cpu_ms: float
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """The content of --json."""
+        return asdict(self)
+
+
+def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throughput:
+    """Measure decoding and augmentation, the loader, and the training step of the supernet in turn.
 
     Raises:
         BadConfig, BadData, NoDevice: see `load_recipe`, `load_data`, `compute_device`.
@@ -69,10 +104,10 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> dict[s
         sampler = StepSampler(data.fit, recipe.batch, config.seed, 0, steps, groups=data.train.groups)
         return training_batches(data.train, sampler, recipe.augmentation, workers, device)
 
-    bare = batches(0, device if in_memory else CPU)
+    bare_batches = batches(0, device if in_memory else CPU)
     steps = _steps(config, space, data, recipe, device, next(batches(0, device)))
     next(steps)  # allocates memory
-    measure_bare = partial(_rate, bare, recipe.batch, device)
+    measure_bare = partial(_rate, bare_batches, recipe.batch, device)
     rates = _median_rates(
         {
             "bare": lambda _: measure_bare(),
@@ -82,24 +117,27 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> dict[s
         },
         progress,
     )
-    images_per_s = {name: rate.images_per_s for name, rate in rates.items()}
-    bare_of_all = images_per_s["bare"] * processes
-    return {
-        "data": data.name,
-        "size_px": space.size_px,
-        "batch": recipe.batch,
-        "workers": workers,
-        "device": str(device),
-        "bare_one_process_images_per_s": images_per_s["bare"],
-        "bare_images_per_s": bare_of_all,
-        "side_by_side_images_per_s": images_per_s["side_by_side"],
-        "loader_images_per_s": images_per_s["loader"],
-        "loader_share_of_bare": images_per_s["loader"] / bare_of_all,
-        "loader_share_of_side_by_side": images_per_s["loader"] / images_per_s["side_by_side"],
-        "step_images_per_s": images_per_s["step"],
-        "waits": "loader" if images_per_s["loader"] > images_per_s["step"] else "step",
-        **{f"{name}_cpu_ms": 1e3 * rate.cpu_s for name, rate in rates.items()},
-    }
+    bare, side_by_side = rates["bare"].images_per_s, rates["side_by_side"].images_per_s
+    loader, step = rates["loader"].images_per_s, rates["step"].images_per_s
+    return Throughput(
+        data=data.name,
+        size_px=space.size_px,
+        batch=recipe.batch,
+        workers=workers,
+        device=str(device),
+        bare_one_process_images_per_s=bare,
+        bare_images_per_s=bare * processes,
+        side_by_side_images_per_s=side_by_side,
+        loader_images_per_s=loader,
+        loader_share_of_bare=loader / (bare * processes),
+        loader_share_of_side_by_side=loader / side_by_side,
+        step_images_per_s=step,
+        waits="loader" if loader > step else "step",
+        bare_cpu_ms=rates["bare"].cpu_ms,
+        side_by_side_cpu_ms=rates["side_by_side"].cpu_ms,
+        loader_cpu_ms=rates["loader"].cpu_ms,
+        step_cpu_ms=rates["step"].cpu_ms,
+    )
 
 
 def _median_rates(measurements: Mapping[str, Callable[[Rate], Rate]], progress: Progress) -> dict[str, Rate]:

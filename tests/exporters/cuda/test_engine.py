@@ -170,7 +170,7 @@ def test_without_a_gpu_nothing_runs_and_the_reason_is_told(file: Path, tmp_path:
     if backend.unavailable_reason() is None:
         pytest.skip("there is a GPU here")
     assert backend.build_unavailable_reason() is None
-    with pytest.raises(BackendUnavailable, match=r"can't run net.onnx here: there is no NVIDIA GPU with its driver"):
+    with pytest.raises(BackendUnavailable, match=r"cannot run net.onnx here: there is no NVIDIA GPU with its driver"):
         backend.compile(file, CompileSpec(batch=4))
     with pytest.raises(EngineFailed, match=r"gone.engine does not exist. Run nastool export --engine"):
         backend.compile(tmp_path / "gone.engine", CompileSpec(batch=4))

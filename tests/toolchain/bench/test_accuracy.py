@@ -63,23 +63,21 @@ def write(
 
 
 @pytest.mark.parametrize("part", ["holdout", "test"])
-def test_it_is_what_torch_finds(
+def test_accuracy_equals_that_of_torch(
     part: Any, net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
     subject = write(net, data, tiny_space, tmp_path / "model.onnx", ORT)
-    found = score([subject, subject], part, digits, Quiet())[subject]
+    result = score([subject, subject], part, digits, Quiet())[subject]
     images, indices = (data.train, data.holdout) if part == "holdout" else (data.test, range(len(data.test.labels)))
     expected = top1(net, fixed_batches(images, tuple(indices), 50), data.preprocessing)
-    assert isinstance(found, Accuracy)
-    assert found.images == len(indices)
-    assert found.share == pytest.approx(expected, abs=1 / len(indices))  # an image at the border may fall either way
-    assert found.share > 0.5
+    assert isinstance(result, Accuracy)
+    assert result.images == len(indices)
+    assert result.share == pytest.approx(expected, abs=1 / len(indices))  # an image at the border may fall either way
+    assert result.share > 0.5
 
 
-def test_a_file_of_whole_batches_alone(
-    net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
-) -> None:
-    """The last batch is filled up, and what fills it isn't counted."""
+def test_static_file(net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path) -> None:
+    """The last batch is padded, and the padding is not counted."""
     dynamic = write(net, data, tiny_space, tmp_path / "dynamic.onnx", ORT)
     model = onnx.load(dynamic.file)
     for value in (*model.graph.input, *model.graph.output):
@@ -87,20 +85,23 @@ def test_a_file_of_whole_batches_alone(
     onnx.save(model, tmp_path / "static.onnx")
     assert len(data.test.labels) % BATCH, "else there is nothing to fill up"
     static = Subject("static", Model(tmp_path / "static.onnx"), ORT)
-    found = score([dynamic, static], "test", digits, Quiet())
-    assert found[static] == found[dynamic]
+    result = score([dynamic, static], "test", digits, Quiet())
+    assert result[static] == result[dynamic]
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"classes": ["cat", "dog"]}, "unknown: its classes are not those of digits"),
-        ({"preprocessing": {"size_px": 8, "mean": [0.5], "std": [0.1]}}, "has another size_px and std than digits"),
+        (
+            {"preprocessing": {"size_px": 8, "mean": [0.5], "std": [0.1]}},
+            "differs from that of digits in size_px and std",
+        ),
         ({"space": "gone"}, "unknown: unknown space 'gone'"),
-        ({"space": 3}, "unknown: the file says nothing of its classes"),
+        ({"space": 3}, "unknown: the file has no classes in its metadata"),
     ],
 )
-def test_where_it_can_not_be_known_it_says_why(
+def test_unknown_accuracy_has_a_reason(
     changes: dict[str, Any],
     expected: str,
     net: nn.Module,
@@ -110,9 +111,9 @@ def test_where_it_can_not_be_known_it_says_why(
     tmp_path: Path,
 ) -> None:
     subject = write(net, data, tiny_space, tmp_path / "model.onnx", ORT, changes)
-    found = score([subject], "test", digits, Quiet())[subject]
-    assert isinstance(found, str)
-    assert expected in found
+    result = score([subject], "test", digits, Quiet())[subject]
+    assert isinstance(result, str)
+    assert expected in result
 
 
 def test_a_file_of_another_program(
@@ -120,25 +121,25 @@ def test_a_file_of_another_program(
 ) -> None:
     export_onnx(net, torch.zeros(2, *tiny_space.input_shape), tmp_path / "model.onnx")
     subject = Subject("x", Model(tmp_path / "model.onnx"), ORT)
-    found = score([subject], "test", digits, Quiet())
-    assert found == {subject: "unknown: the file says nothing of its classes"}
+    result = score([subject], "test", digits, Quiet())
+    assert result == {subject: "unknown: the file has no classes in its metadata"}
 
 
-def test_each_backend_computes_its_own(
+def test_accuracy_is_computed_by_each_backend(
     net: nn.Module, data: Data, tiny_space: SearchSpace, tiny_config: Config, tmp_path: Path
 ) -> None:
     places = [ready_target(TargetSpec(backend=name, batch=BATCH)) for name in ("onnxruntime", "fake")]
     subjects = [write(net, data, tiny_space, tmp_path / "model.onnx", place) for place in places]
-    found = score(subjects, "test", digits, Quiet())
-    assert list(found) == subjects
-    assert found[subjects[0]] == found[subjects[1]], "fake computes with ONNX Runtime"
+    result = score(subjects, "test", digits, Quiet())
+    assert list(result) == subjects
+    assert result[subjects[0]] == result[subjects[1]], "fake computes with ONNX Runtime"
 
 
 def test_of_an_engine_it_is_unknown(tiny_config: Config, tmp_path: Path) -> None:
     subject = Subject("model.sm86.engine", Model(tmp_path / "model.sm86.engine"), ORT)
-    found = score([subject], "test", digits, Quiet())[subject]
-    assert isinstance(found, str)
-    assert found.startswith("unknown: of an engine")
+    result = score([subject], "test", digits, Quiet())[subject]
+    assert isinstance(result, str)
+    assert result.startswith("unknown: an engine has no classes")
 
 
 def test_parts() -> None:

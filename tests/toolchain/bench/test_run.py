@@ -1,4 +1,4 @@
-"""Files side by side on the device whose latency is known."""
+"""`nastool bench` on the fake device, whose latency is known."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from exporters.manifest import sha256
 from latency_db.table import Sample
 from toolchain.bench import run
 from toolchain.bench.accuracy import Accuracy
-from toolchain.bench.run import Bench, bench, points_of
+from toolchain.bench.run import Bench, BenchSettings, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.measuring.rounds import TimedFile
@@ -39,9 +39,13 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ...]:
     return tuple(Subject(name, Model(folder / f"{name[0]}.onnx"), FAKE) for name in ("1", "3", "1"))
 
 
+def settings(rounds: int) -> BenchSettings:
+    return BenchSettings(rounds, confidence=0.99, min_ms=1.0, seed=0, db="latency.sqlite")
+
+
 def benched(subjects: Sequence[Subject], rounds: int = 9, **scores: Accuracy | str) -> Bench:
     by_subject = {subject: scores[subject.name] for subject in subjects if subject.name in scores}
-    return bench(subjects, rounds, 0.99, 1.0, 0, "latency.sqlite", Quiet(), by_subject)
+    return bench(subjects, settings(rounds), by_subject, Quiet())
 
 
 def on(subject: Subject, *targets: ReadyTarget) -> list[Subject]:
@@ -49,76 +53,76 @@ def on(subject: Subject, *targets: ReadyTarget) -> list[Subject]:
 
 
 def test_latencies_and_ratios_to_the_first(subjects: tuple[Subject, ...]) -> None:
-    found = benched(subjects)
+    result = benched(subjects)
     one, three = (latency_ms(subject.file, 8) for subject in subjects[:2])
-    assert [entry.latency_ms.middle for entry in found.entries] == [one, three, one]
-    assert [entry.ratio.middle for entry in found.entries] == pytest.approx([1.0, three / one, 1.0])
-    assert found.entries[1].ratio.low == pytest.approx(three / one)  # the device is steady
-    assert found.entries[1].mad_ms == 0.0
-    assert (found.rounds, found.noisy_rounds, found.entries[0].target.batch) == (9, (), 8)
+    assert [entry.latency_ms.middle for entry in result.entries] == [one, three, one]
+    assert [entry.ratio.middle for entry in result.entries] == pytest.approx([1.0, three / one, 1.0])
+    assert result.entries[1].ratio.low == pytest.approx(three / one)  # the device is steady
+    assert result.entries[1].mad_ms == 0.0
+    assert (result.rounds, result.noisy_rounds, result.entries[0].target.batch) == (9, (), 8)
 
 
 def test_each_backend_in_the_same_rounds(subjects: tuple[Subject, ...]) -> None:
-    """Of two devices whose latency is known, the one is slower by half; ONNX Runtime really runs beside them."""
+    """Two fake devices, one 1.5 times as slow, and the real ONNX Runtime."""
     one, three = subjects[:2]
-    found = benched([*on(one, FAKE, SLOWER, ORT), *on(three, FAKE, SLOWER, ORT)])
-    ms = {(entry.name, entry.backend): entry.latency_ms.middle for entry in found.entries}
+    result = benched([*on(one, FAKE, SLOWER, ORT), *on(three, FAKE, SLOWER, ORT)])
+    ms = {(entry.name, entry.backend): entry.latency_ms.middle for entry in result.entries}
     first = latency_ms(one.file, 8)
     assert ms[("1", "fake")] == first
     assert ms[("1", "fake:slowdown=0.5")] == pytest.approx(1.5 * first)
     assert ms[("3", "fake:slowdown=0.5")] == pytest.approx(1.5 * latency_ms(three.file, 8))
-    ratios = [entry.ratio.middle for entry in found.entries]
+    ratios = [entry.ratio.middle for entry in result.entries]
     assert ratios[1] == pytest.approx(1.5)
-    real = [entry for entry in found.entries if entry.backend == "onnxruntime"]
+    real = [entry for entry in result.entries if entry.backend == "onnxruntime"]
     assert [entry.target.backend for entry in real] == ["onnxruntime"] * 2
     assert all(entry.median_ms != latency_ms(subjects[0].file, 8) for entry in real)
-    assert found.places == ("fake@cpu", "fake:slowdown=0.5@cpu", "onnxruntime@cpu")
+    assert result.places == ("fake@cpu", "fake:slowdown=0.5@cpu", "onnxruntime@cpu")
 
 
 def test_points_and_json_name_the_backend(subjects: tuple[Subject, ...]) -> None:
-    found = benched(on(subjects[0], FAKE, SLOWER, ORT))
-    assert [point.name for point in points_of(found)] == [
+    result = benched(on(subjects[0], FAKE, SLOWER, ORT))
+    assert [point.name for point in points_of(result)] == [
         "1, fake@cpu",
         "1, fake:slowdown=0.5@cpu",
         "1, onnxruntime@cpu",
     ]
-    told = json.loads(json.dumps(found.as_dict()))
-    fake, slower, ort = told["entries"]
-    assert [entry["backend"] for entry in told["entries"]] == ["fake", "fake:slowdown=0.5", "onnxruntime"]
-    assert told["targets"][ort["target"]]["backend"] == "onnxruntime"
-    assert told["targets"][fake["target"]]["backend"] == "fake"
+    document = json.loads(json.dumps(result.as_dict()))
+    fake, slower, ort = document["entries"]
+    assert [entry["backend"] for entry in document["entries"]] == ["fake", "fake:slowdown=0.5", "onnxruntime"]
+    assert document["targets"][ort["target"]]["backend"] == "onnxruntime"
+    assert document["targets"][fake["target"]]["backend"] == "fake"
     assert (ort["device"], slower["device"]) == ("cpu", "cpu")
 
 
-def test_a_backend_that_was_not_named_is_told(subjects: tuple[Subject, ...]) -> None:
+def test_the_default_backend_is_named(subjects: tuple[Subject, ...]) -> None:
     (entry,) = benched(on(subjects[0], ready_target(TargetSpec(batch=8)))).entries
     assert entry.place == "onnxruntime@cpu"
 
 
-def test_an_accuracy_belongs_to_a_backend(subjects: tuple[Subject, ...]) -> None:
+def test_accuracy_is_per_backend(subjects: tuple[Subject, ...]) -> None:
     one, other = on(subjects[0], FAKE, ORT)
-    found = bench([one, other], 9, 0.99, 1.0, 0, "latency.sqlite", Quiet(), {other: Accuracy(0.5, 4)})
-    assert [entry.accuracy for entry in found.entries] == [None, Accuracy(0.5, 4)]
+    result = bench([one, other], settings(9), {other: Accuracy(0.5, 4)}, Quiet())
+    assert [entry.accuracy for entry in result.entries] == [None, Accuracy(0.5, 4)]
 
 
-def test_of_an_engine_the_file_is_hashed_and_no_graph(subjects: tuple[Subject, ...], tmp_path: Path) -> None:
-    """The device whose latency is known takes whatever the file is called."""
+def test_the_file_of_an_engine_is_hashed_instead_of_its_graph(subjects: tuple[Subject, ...], tmp_path: Path) -> None:
+    """The fake backend ignores the suffix."""
     file = tmp_path / "model.engine"
     file.write_bytes(subjects[0].file.read_bytes())
     (entry,) = benched([Subject("model.engine", Model(file), FAKE.for_precision("unknown"))]).entries
     assert (entry.graph_hash, entry.file_hash, entry.precision) == (None, sha256(file), "unknown")
 
 
-def test_the_answer_is_json_with_the_codes_words(subjects: tuple[Subject, ...]) -> None:
-    told = json.loads(json.dumps(benched(subjects, **{"3": Accuracy(0.75, 4), "1": "unknown: why"}).as_dict()))
-    assert told["schema_version"] == 2
-    one, three, _ = told["entries"]
+def test_json_of_accuracies_and_hashes(subjects: tuple[Subject, ...]) -> None:
+    document = json.loads(json.dumps(benched(subjects, **{"3": Accuracy(0.75, 4), "1": "unknown: why"}).as_dict()))
+    assert document["schema_version"] == 2
+    one, three, _ = document["entries"]
     assert (one["accuracy"], one["accuracy_note"]) == (None, "unknown: why")
     assert (three["accuracy"], three["accuracy_images"], three["accuracy_note"]) == (0.75, 4, "")
     assert one["graph_hash"] == graph_hash(subjects[0].file)
     assert one["file_hash"] == sha256(subjects[0].file)
     assert (one["backend"], one["device"]) == ("fake", "cpu")
-    assert list(told["targets"]) == [one["target"]]
+    assert list(document["targets"]) == [one["target"]]
     assert one["file_bytes"] == subjects[0].file.stat().st_size
 
 
@@ -129,8 +133,8 @@ def test_points_of_the_picture(subjects: tuple[Subject, ...]) -> None:
     assert three.ends_ms == (three.latency_ms, three.latency_ms)
 
 
-def test_too_few_rounds_bound_nothing(subjects: tuple[Subject, ...]) -> None:
-    with pytest.raises(BadConfig, match=r"7 rounds bound nothing at 99 %\. Give --rounds 8 or more"):
+def test_too_few_rounds_for_an_interval(subjects: tuple[Subject, ...]) -> None:
+    with pytest.raises(BadConfig, match=r"7 rounds are too few for intervals of 99 %\. Give --rounds 8 or more"):
         benched(subjects, rounds=7)
 
 
@@ -143,9 +147,9 @@ def test_noisy_rounds_do_not_count(subjects: tuple[Subject, ...], monkeypatch: p
             yield number, {key: Sample(1, slow, slow, slow, slow, (slow,), why) for key in files}
 
     monkeypatch.setattr(run, "time_rounds", time_rounds)
-    found = benched(subjects, rounds=30)
-    assert (found.rounds, len(found.noisy_rounds)) == (10, 20)
-    assert found.entries[0].latency_ms.middle == 1.0
+    result = benched(subjects, rounds=30)
+    assert (result.rounds, len(result.noisy_rounds)) == (10, 20)
+    assert result.entries[0].latency_ms.middle == 1.0
     monkeypatch.setattr(run, "time_rounds", lambda *given: (pair for pair in time_rounds(*given) if pair[0] < 9))
     with pytest.raises(Inconclusive, match=r"6 of 9 rounds were noisy \(the last: throttled\)"):
         benched(subjects, rounds=9)

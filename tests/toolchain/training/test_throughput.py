@@ -9,7 +9,7 @@ from toolchain.config import Config
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import throughput
-from toolchain.training.throughput import bench_data
+from toolchain.training.throughput import Throughput, bench_data
 
 
 @pytest.fixture(autouse=True)
@@ -18,22 +18,21 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "ROUND_S", 0.05)
 
 
-def check(found: dict[str, object], workers: int) -> None:
-    rates = {key: value for key, value in found.items() if key.endswith(("images_per_s", "cpu_ms"))}
+def check(throughput: Throughput, workers: int) -> None:
+    rates = {key: value for key, value in throughput.as_dict().items() if key.endswith(("images_per_s", "cpu_ms"))}
     assert len(rates) == 9
     assert all(isinstance(value, float) and value > 0 for value in rates.values())
-    assert found["workers"] == workers
-    assert found["loader_share_of_bare"] == found["loader_images_per_s"] / found["bare_images_per_s"]  # type: ignore[operator]
-    waits = "loader" if found["loader_images_per_s"] > found["step_images_per_s"] else "step"  # type: ignore[operator]
-    assert found["waits"] == waits
+    assert throughput.workers == workers
+    assert throughput.loader_share_of_bare == throughput.loader_images_per_s / throughput.bare_images_per_s
+    assert throughput.waits == ("loader" if throughput.loader_images_per_s > throughput.step_images_per_s else "step")
 
 
 def test_data_in_memory(tiny_config: Config, tiny_space: SearchSpace) -> None:
-    found = bench_data(tiny_config, tiny_space, Quiet())
-    check(found, workers=0)
-    assert found["bare_one_process_images_per_s"] == found["bare_images_per_s"]
+    measured = bench_data(tiny_config, tiny_space, Quiet())
+    check(measured, workers=0)
+    assert measured.bare_one_process_images_per_s == measured.bare_images_per_s
     # a step computes a network, forward and back; fetching 32 rows of a tensor is less on any machine
-    assert found["step_cpu_ms"] > found["bare_cpu_ms"]
+    assert measured.step_cpu_ms > measured.bare_cpu_ms
 
 
 def test_files(tiny_config: Config, tiny_space: SearchSpace, tmp_path: Path) -> None:
