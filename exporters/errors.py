@@ -3,14 +3,14 @@
 Exception
 `-- ExporterError            base; ends a command with exit code 2
     |-- UnknownBackend       no back end has that name
-    |-- BackendUnavailable   exit code 5: a back end can't run on this machine
+    |-- BackendUnavailable   exit code 5: a back end cannot run on this machine
     |   `-- OtherPrecision   it would compute in another precision than requested
     |-- UnknownDevice        no device has that name
     |-- DeviceMissing        exit code 5: a known device is not attached to this machine
     |-- WrongPrecision       a file computes in another precision than requested
     |-- NotOnnx              a file is missing, truncated, or not an ONNX model that can be used
-    |-- ExportFailed         a module can't be exported or quantized as it is
-    |-- EngineFailed         an engine can't be built, loaded or run
+    |-- ExportFailed         a module cannot be exported or quantized as it is
+    |-- EngineFailed         an engine cannot be built, loaded or run
     `-- ParityFailed         exit code 1: a file does not compute what its module computes
 
 Every message says what is wrong, for which input, and what to do next.
@@ -28,7 +28,7 @@ class UnknownBackend(ExporterError):
 
 
 class BackendUnavailable(ExporterError):
-    """A back end can't run on this machine; the message has the reason and the remedy."""
+    """A back end cannot run on this machine; the message has the reason and the remedy."""
 
     exit_code = 5
 
@@ -60,11 +60,11 @@ class NotOnnx(ExporterError):
 
 
 class ExportFailed(ExporterError):
-    """The module can't be exported or quantized as it is."""
+    """The module cannot be exported or quantized as it is."""
 
 
 class EngineFailed(ExporterError):
-    """An engine can't be built, loaded or run; the message has the node, if known, and the remedy."""
+    """An engine cannot be built, loaded or run; the message has the node, if known, and the remedy."""
 
 
 class ParityFailed(ExporterError):

@@ -9,7 +9,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Replace the file at `path` atomically: write a temporary file, flush it to the disk, rename it.
 
     Raises:
-        OSError: the file can't be written; the old content stays.
+        OSError: the file cannot be written; the old content stays.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:

@@ -10,7 +10,7 @@ def sha256(path: Path) -> str:
     """The digest of a file, 64 hex digits.
 
     Raises:
-        OSError: the file can't be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

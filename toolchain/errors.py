@@ -9,7 +9,7 @@
     |   |   |-- BadDocument                a JSON file of a run, or a line of a journal, is damaged
     |   |   |-- BadLaunch                  the environment variables of a distributed launch are wrong
     |   |   |-- MissingStage               the output of an earlier command is missing
-    |   |   `-- RunFolderError             the run folder can't be written, is in use, or the disk is full
+    |   |   `-- RunFolderError             the run folder cannot be written, is in use, or the disk is full
     |   |-- CheckFailed                    exit 1: the command completed, and the check failed
     |   |-- TrainingDiverged               exit 1: the loss is not finite; the last good checkpoint stays
     |   `-- Inconclusive                   exit 3: the command completed, and the machine was too noisy to decide
@@ -63,7 +63,7 @@ class BudgetInfeasible(UserError):
 
 
 class BadCheckpoint(UserError):
-    """A checkpoint can't be read, or was made for another space or recipe."""
+    """A checkpoint cannot be read, or was made for another space or recipe."""
 
 
 class BadDocument(UserError):
@@ -71,7 +71,7 @@ class BadDocument(UserError):
 
 
 class BadModel(UserError):
-    """A model file can't be timed or evaluated as requested."""
+    """A model file cannot be timed or evaluated as requested."""
 
 
 class MissingStage(UserError):
@@ -79,7 +79,7 @@ class MissingStage(UserError):
 
 
 class RunFolderError(UserError):
-    """The run folder can't be written, is in use by another command, or the disk is full."""
+    """The run folder cannot be written, is in use by another command, or the disk is full."""
 
 
 class NoDevice(UserError):
@@ -93,7 +93,7 @@ class BadLaunch(UserError):
 
 
 class RankLost(NastoolError):
-    """Another process of the same command has ended or can't be reached."""
+    """Another process of the same command has ended or cannot be reached."""
 
 
 class RankFailed(NastoolError):
@@ -143,7 +143,7 @@ def exit_code(error: Exception) -> int:
 
 
 def os_error_text(action: str, path: object, problem: OSError) -> str:
-    """`can't write model.onnx: No space left on device. Free some space and run the command again`.
+    """`cannot write model.onnx: No space left on device. Free some space and run the command again`.
 
     Args:
         action: what failed: read, write, make, ...

@@ -34,7 +34,7 @@ AnyDocument = TypeVar("AnyDocument", bound=Document)
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-# A file name that is not UTF-8 has surrogates in Python, which JSON can't hold.
+# A file name that is not UTF-8 has surrogates in Python, which JSON cannot hold.
 Text = Annotated[
     str,
     BeforeValidator(lambda text: text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text),
@@ -50,7 +50,7 @@ def read_document(
         remedy: what to do if the file is damaged: `Remove it and run nastool search`.
 
     Raises:
-        error: the file can't be read, is not JSON, or a field is missing or has a wrong type or value.
+        error: the file cannot be read, is not JSON, or a field is missing or has a wrong type or value.
     """
     try:
         content = path.read_bytes()
@@ -97,7 +97,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of `path` atomically: after a kill it holds either the old content or the new.
 
     Raises:
-        RunFolderError: the folder can't be written or the disk is full; the old content stays.
+        RunFolderError: the folder cannot be written or the disk is full; the old content stays.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def require_writable(path: Path, flag: str) -> None:
 
     Raises:
         BadConfig: `path` is a folder.
-        RunFolderError: its folder can't be created.
+        RunFolderError: its folder cannot be created.
     """
     if path.is_dir():
         raise BadConfig(f"{path} is a folder. Name a file, as {flag}")

@@ -111,7 +111,7 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
 
     Raises:
         MissingStage: the run does not exist yet.
-        RunFolderError: its folder can't be written, or another command uses it.
+        RunFolderError: its folder cannot be written, or another command uses it.
     """
     run = run_of(config)
     if rank() > 0:

@@ -44,7 +44,7 @@ class DeviceMemory(Protocol):
         """A function that launches the same work again, as one CUDA graph if the library has graphs.
 
         Raises:
-            CaptureFailed: the work can't be captured.
+            CaptureFailed: the work cannot be captured.
         """
 
     def close(self) -> None:
@@ -52,4 +52,4 @@ class DeviceMemory(Protocol):
 
 
 class CaptureFailed(Exception):
-    """Work can't be captured as a CUDA graph. Callers in this package handle it."""
+    """Work cannot be captured as a CUDA graph. Callers in this package handle it."""

@@ -74,7 +74,7 @@ class Engine:
         """Write the plan atomically.
 
         Raises:
-            OSError: it can't be written.
+            OSError: it cannot be written.
         """
         write_whole(path, self.plan)
 
@@ -116,9 +116,9 @@ def build_engine(
         detailed: keep the details of each layer for the engine inspector.
 
     Raises:
-        NotOnnx: the file can't be read.
+        NotOnnx: the file cannot be read.
         EngineFailed: the parser or the builder refuses the file; the message has the node and a remedy.
-        OSError: the timing cache can't be read or written.
+        OSError: the timing cache cannot be read or written.
     """
     log = logger_of(trt)
     log.clear()
@@ -145,7 +145,7 @@ def builder_config(trt: ModuleType, builder: Any, capability: str) -> Any:
     """The options of a build for a compute capability.
 
     Raises:
-        EngineFailed: the module can't build for it.
+        EngineFailed: the module cannot build for it.
     """
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would be computed with 10 bits of mantissa

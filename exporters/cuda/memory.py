@@ -22,7 +22,7 @@ PYCUDA, CUDA_PYTHON = PyCuda.name, CudaPython.name
 
 
 def unavailable_reason(pci_bus_id: str = "") -> str | None:
-    """Why the memory of the GPU at `pci_bus_id` can't be used, or None; "" means the first GPU of CUDA."""
+    """Why the memory of the GPU at `pci_bus_id` cannot be used, or None; "" means the first GPU of CUDA."""
     if available() is None:
         return "neither pycuda nor cuda-python is installed. Run pip install cuda-bindings"
     try:

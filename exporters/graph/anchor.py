@@ -32,7 +32,7 @@ def write_anchor(path: Path) -> None:
     """Write the network; the bytes are always the same.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file cannot be written.
     """
     rng = np.random.default_rng(0)
     nodes: list[onnx.NodeProto] = []

@@ -16,7 +16,7 @@ def graph_hash(path: Path) -> str:
     """`model_hash` of the model in a file.
 
     Raises:
-        NotOnnx: the file can't be read.
+        NotOnnx: the file cannot be read.
     """
     return model_hash(load_model(path))
 

@@ -34,7 +34,7 @@ def kernels_of(model: onnx.ModelProto, batch: int) -> tuple[Kernel, ...]:
     assumed to be in the cache.
 
     Raises:
-        NotOnnx: the shape of a tensor can't be inferred, or the model has branches or loops.
+        NotOnnx: the shape of a tensor cannot be inferred, or the model has branches or loops.
     """
     model = without_functions(model)
     _require_straight_line(model)

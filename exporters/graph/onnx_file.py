@@ -40,7 +40,7 @@ class OnnxFile:
         """The digest of the file, or of the digests of all files if external data holds weights.
 
         Raises:
-            OSError: a file can't be read.
+            OSError: a file cannot be read.
         """
         digests = [sha256(file) for file in self.files]
         return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -100,7 +100,7 @@ def write_model(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str] 
 
     Raises:
         ExportFailed: the model is not valid ONNX.
-        OSError: the file can't be written; the previous content stays.
+        OSError: the file cannot be written; the previous content stays.
     """
     kept = [entry for entry in model.metadata_props if entry.key not in metadata]
     del model.metadata_props[:]

@@ -19,7 +19,7 @@ def optimized(path: Path) -> onnx.ModelProto:
     """The graph that a CPU session of ONNX Runtime runs, after all optimizations.
 
     Raises:
-        NotOnnx: ONNX Runtime can't load the file.
+        NotOnnx: ONNX Runtime cannot load the file.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -38,7 +38,7 @@ def convolutions(path: Path) -> dict[str, int]:
     """How many convolutions ONNX Runtime runs in fp32, fp16 and int8: `{"int8": 19, "fp32": 1}`.
 
     Raises:
-        NotOnnx: ONNX Runtime can't load the file.
+        NotOnnx: ONNX Runtime cannot load the file.
     """
     graphs = list(graphs_of(optimized(path).graph))
     types = {tensor.name: tensor.data_type for graph in graphs for tensor in graph.initializer}

@@ -20,7 +20,7 @@ def precision_of(path: Path) -> str:
     """`model_precision` of the model in a file.
 
     Raises:
-        NotOnnx: the file can't be read.
+        NotOnnx: the file cannot be read.
     """
     return model_precision(load_model(path))
 
@@ -45,7 +45,7 @@ def check_precision(path: Path, expected: str) -> None:
 
     Raises:
         WrongPrecision: it computes in another precision.
-        NotOnnx: the file can't be read.
+        NotOnnx: the file cannot be read.
     """
     check_model_precision(load_model(path), path, expected)
 

@@ -36,8 +36,8 @@ def export_onnx(
         precision: of weights and sums; images and logits are float32 in any.
 
     Raises:
-        ExportFailed: the module can't be exported.
-        OSError: the file can't be written; what was there stays.
+        ExportFailed: the module cannot be exported.
+        OSError: the file cannot be written; what was there stays.
     """
     folded = fold_batch_norm(module)
     write_model(_to_model(Half(folded) if precision == "fp16" else folded, example), path, metadata)

@@ -5,7 +5,7 @@ fuses this piece to one integer kernel as it does in the whole file. Its output 
 are computed here, in integers, from its input codes. So an error in one layer is neither hidden nor amplified by the
 next: in a network of few bits one wrong code changes many further on.
 
-The codes can't be read from the whole file: ONNX Runtime does not fuse a tensor that is an output, so another kernel
+The codes cannot be read from the whole file: ONNX Runtime does not fuse a tensor that is an output, so another kernel
 would be checked.
 """
 

@@ -113,7 +113,7 @@ def _completions(rows: Sequence[Ints], upper: Ints) -> list[CanComplete]:
         if not len(front):
             raise NothingFits
         if len(front) > MOST_FRONT:
-            front = np.zeros((1, 2), dtype=np.int64)  # keeps states that can't be completed, which only costs time
+            front = np.zeros((1, 2), dtype=np.int64)  # keeps states that cannot be completed, which only costs time
         completions.append(partial(_fits_front, front, upper))
     return completions
 

@@ -41,7 +41,7 @@ def write_companions(folder: Path, data: Data) -> tuple[Path, ...]:
     """Write them into `folder`; gives their paths.
 
     Raises:
-        OSError: they can't be written.
+        OSError: they cannot be written.
     """
     contents = {
         PREPROCESSING: json.dumps(preprocessing_of(data), indent=2) + "\n",

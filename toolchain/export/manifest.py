@@ -161,7 +161,7 @@ def file_records(files: Iterable[Path]) -> dict[str, FileRecord]:
     """The records of `files` by name.
 
     Raises:
-        OSError: a file can't be read.
+        OSError: a file cannot be read.
     """
     return {file.name: FileRecord(sha256=sha256(file), bytes=file.stat().st_size) for file in files}
 
@@ -193,7 +193,7 @@ def require_digest(file: Path, manifest: Manifest) -> None:
     """Check that `file` is the exported one, byte for byte.
 
     Raises:
-        BadDocument: its digest is another one, or it can't be read.
+        BadDocument: its digest is another one, or it cannot be read.
     """
     try:
         same = file.name in manifest.files and sha256(file) == manifest.files[file.name].sha256

@@ -81,7 +81,7 @@ def export(
     Raises:
         MissingStage, BadCheckpoint, BadDocument: nothing was retrained, or for another space.
         BadConfig: the network has no such precision.
-        EngineFailed, BackendUnavailable: an engine can't be built here.
+        EngineFailed, BackendUnavailable: an engine cannot be built here.
         TargetMismatch: the winner's latency limit is for another target.
         ParityFailed: a file and torch differ on real images; nothing is written.
         CheckFailed: the file measures over the winner's budget; nothing is written.

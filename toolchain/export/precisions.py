@@ -76,8 +76,8 @@ def write_models(
         batch: images that the files take at once; None for any number.
 
     Raises:
-        ExportFailed: the network can't be exported as it is.
-        OSError: a file can't be written.
+        ExportFailed: the network cannot be exported as it is.
+        OSError: a file cannot be written.
     """
     example, floats_file = torch.from_numpy(images[:1]), folder / "floats.onnx"
     layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}

@@ -29,7 +29,7 @@ def load_checked_space(text: str, fixed_ops: str | None = None, widths: str | No
     """`load_space`, and for a user's file also a check of its modules. Arguments are those of `load_space`.
 
     Raises:
-        UnknownSpace, BadArchitecture: see `load_space`; or a module can't be built, or gives another shape than the
+        UnknownSpace, BadArchitecture: see `load_space`; or a module cannot be built, or gives another shape than the
             space says.
     """
     space = load_space(text, fixed_ops, widths)

@@ -50,7 +50,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _other_format(path: Path, head: bytes) -> str:
-    """What a file is that can't be PyTorch weights; empty if it may be."""
+    """What a file is that cannot be PyTorch weights; empty if it may be."""
     if not head:
         return "is empty. Copy or download the weights again"
     for signature, text in SIGNATURES.items():

@@ -28,7 +28,7 @@ def joined(device: torch.device) -> Iterator[None]:
     The group uses gloo on CPUs and NCCL on GPUs. A single process joins no group.
 
     Raises:
-        RankLost: the other ranks can't be reached.
+        RankLost: the other ranks cannot be reached.
         BadLaunch: the environment is not the one that torchrun sets.
     """
     if world() == 1:

@@ -29,7 +29,7 @@ def launch(words: Sequence[str], nproc: int) -> None:
     """Run `nastool WORDS` in `nproc` processes, and wait until all of them succeed.
 
     Raises:
-        RankFailed: a process failed and the others were ended, or the processes can't be started. It has the message
+        RankFailed: a process failed and the others were ended, or the processes cannot be started. It has the message
             and the exit code of the first error.
         KeyboardInterrupt: the user pressed Ctrl-C.
     """
@@ -104,7 +104,7 @@ def _first_failure(failures: "Sequence[ProcessFailure]", nproc: int) -> RankFail
 
 
 def _not_started(problem: BaseException, nproc: int) -> RankFailed:
-    """The launcher can't listen on a port or start a process; the innermost error has the reason."""
+    """The launcher cannot listen on a port or start a process; the innermost error has the reason."""
     while (cause := problem.__cause__ or problem.__context__) is not None:
         problem = cause
     text = str(problem) or type(problem).__name__

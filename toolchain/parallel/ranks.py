@@ -95,7 +95,7 @@ def exit_rank() -> None:
     """End this process at once with exit code 0 if it is one of several ranks; its files are closed.
 
     At a normal exit, threads of torch.distributed race with the end of Python, and about one in twenty processes
-    aborts. Output that can't be written does not make finished work fail.
+    aborts. Output that cannot be written does not make finished work fail.
     """
     if world() > 1:
         for stream in (sys.stdout, sys.stderr):

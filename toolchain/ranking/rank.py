@@ -120,7 +120,7 @@ def _train(
 ) -> dict[Architecture, list[TrainedLine]]:
     """The trainings of each network.
 
-    They don't depend on the supernet, so another supernet in the same run is compared with the same networks. If a
+    They do not depend on the supernet, so another supernet in the same run is compared with the same networks. If a
     training was killed, its seconds count from where it resumed.
     """
     journal = _open_journal(config, space, data, run)

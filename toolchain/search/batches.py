@@ -44,7 +44,7 @@ class Batches(Dataset[Batch | BadData]):
         """All batches but the first `done`.
 
         Raises:
-            BadData: an image can't be read; it is named.
+            BadData: an image cannot be read; it is named.
         """
         if self._kept is None and self._fits:
             self._kept = list(self._read(0))

@@ -137,7 +137,7 @@ class Evaluator:
             advance: called with the number of candidates whose work is done.
 
         Raises:
-            BadData: an image can't be read.
+            BadData: an image cannot be read.
         """
         if not archs:
             return []
@@ -224,7 +224,7 @@ class DistributedEvaluator:
         """The score of each of `archs`, in all processes.
 
         Raises:
-            BadData: an image can't be read.
+            BadData: an image cannot be read.
         """
         parts = subtrees(archs, world())
         own = [archs[number] for number in parts[rank()]]

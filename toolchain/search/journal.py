@@ -77,7 +77,7 @@ class Journal(Generic[Line]):
         Raises:
             BadCheckpoint: the journal has another fingerprint; the fields that differ are named.
             BadDocument: a line is damaged.
-            RunFolderError: the file can't be written.
+            RunFolderError: the file cannot be written.
         """
         self.path = path
         self._writes = writes

@@ -80,7 +80,7 @@ class Search:
         return self._evolve(continuation.feasible, range(first, first + more), continuation.earlier)
 
     def _evolve(self, feasible: FeasibleSet, generations: range, earlier: Sequence[Scored]) -> tuple[Scored, ...]:
-        """The candidates with a complete score; one that a race stopped can't win."""
+        """The candidates with a complete score; one that a race stopped cannot win."""
         settings = self.settings
         strategy = Evolution(feasible, settings.population, settings.top_k, settings.mutation)
         return complete(run_strategy(strategy, generations, self.scoring, earlier))

@@ -103,7 +103,7 @@ def write_winner(run: Run, space: SearchSpace, plan: SearchPlan, result: BudgetR
     """Write best.json and the pictures of one budget; search/best.json is the winner of the last budget.
 
     Raises:
-        RunFolderError: they can't be written.
+        RunFolderError: they cannot be written.
     """
     write_document(run.budget(result.named.name) / "best.json", winner)
     write_document(run.best, winner)
@@ -153,7 +153,7 @@ def write_front(run: Run, front: Front, cost: TableCost, scored: Sequence[Scored
     """Write front.json and its picture.
 
     Raises:
-        RunFolderError: they can't be written.
+        RunFolderError: they cannot be written.
     """
     write_document(run.front, front)
     draw_front(

@@ -5,7 +5,7 @@ their choices, and each batch of images passes through it depth-first. Every lay
 candidate ran alone, so the scores are exact (docs/decisions/0021-prefix-trie-evaluation.md).
 
 On a CPU, the candidates are divided into one trie for each thread: layers on small images are too short to be split
-between threads (docs/decisions/0031-one-candidate-per-thread.md). Scores don't depend on the number of threads.
+between threads (docs/decisions/0031-one-candidate-per-thread.md). Scores do not depend on the number of threads.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

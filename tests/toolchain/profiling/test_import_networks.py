@@ -141,7 +141,7 @@ def test_columns_and_counts(space: SearchSpace, lines: list[str], tmp_path: Path
         read_networks(write(tmp_path / "nets.csv", lines, header="architecture,ms"), space)
     with pytest.raises(BadData, match=r"has 3 different networks; a fit needs at least 10.*run the same command again"):
         read_networks(write(tmp_path / "nets.csv", lines[:3]), space)
-    with pytest.raises(BadData, match="can't read"):
+    with pytest.raises(BadData, match="cannot read"):
         read_networks(tmp_path / "nowhere.csv", space)
     more = read_networks(
         write(tmp_path / "nets.csv", [f"{line},GPU" for line in lines], "architecture,latency_ms,where"), space
