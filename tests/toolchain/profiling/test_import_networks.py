@@ -165,7 +165,10 @@ def test_the_command(nastool: Callable[..., Any], lines: list[str], tmp_path: Pa
     assert {"mape", "tau", "skill", "more_networks", "learning_curve"} <= set(answer.json)
     people = nastool(*words, cwd=tmp_path)
     assert "fitted, not measured here" in people.stdout
-    assert "nastool search --device titanxp --backend regression" in people.stderr
+    next_command = (
+        r"Next: nastool search --latency \S+ms --space shufflenet_v2_quick --device titanxp --backend regression"
+    )
+    assert re.search(next_command, people.stderr)
     flags = ("--space", SPACE, "--device", "titanxp", "--backend", "regression")
     space = nastool("space", *flags, "--latency", "7.5ms", "--json", cwd=tmp_path)
     assert space.code == 0, space.stderr
