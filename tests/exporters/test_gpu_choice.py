@@ -188,7 +188,7 @@ def test_memory_is_released_if_onnxruntime_rejects_the_model(
     monkeypatch.setattr(gpu, "close", lambda: closed.append(gpu.stream))
     monkeypatch.setattr(memory, "open_memory", lambda pci_bus_id: gpu)
     monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)
-    with pytest.raises(NotOnnx, match="onnxruntime can't run"):
+    with pytest.raises(NotOnnx, match="onnxruntime cannot run"):
         onnxruntime.Backend(onnxruntime.CUDA, "0000:01:00.0").compile(tmp_path / "net.onnx", CompileSpec(batch=1))
     assert closed == [41]
 
@@ -196,6 +196,6 @@ def test_memory_is_released_if_onnxruntime_rejects_the_model(
 def test_input_images_are_shared_only_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     create = ort.OrtValue.ortvalue_from_numpy
     monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", lambda array, device, ordinal: create(array, "cpu", 0))
-    first, second, again = (onnxruntime._drawn_images((2, 3), np.float32, "cuda", ordinal) for ordinal in (0, 1, 0))
+    first, second, again = (onnxruntime._random_images((2, 3), np.float32, "cuda", ordinal) for ordinal in (0, 1, 0))
     assert first is again
     assert first is not second
