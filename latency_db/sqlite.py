@@ -69,7 +69,7 @@ def explain(path: Path, problem: BaseException) -> LatencyDbError:
 def _damage(path: Path) -> str:
     """What SQLite's own check of the file reports first; empty if it finds nothing."""
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{_reading_mode(path)}", uri=True)
         try:
             (report,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         finally:
@@ -147,6 +147,11 @@ def _has_log(path: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
+def _reading_mode(path: Path) -> str:
+    """Reading a WAL file creates two files beside it unless it is opened as immutable, which is safe without a log."""
+    return "mode=ro" if _has_log(path) else "immutable=1"
+
+
 def _inspect(path: Path) -> str | None:
     """The revision of the file's tables, None if there are none yet. The file is not changed.
 
@@ -161,8 +166,7 @@ def _inspect(path: Path) -> str | None:
             raise NotADatabase(f"cannot open the latency table {path}: it is {what}. Name a file with --db")
         if path.stat().st_size == 0:
             return None
-        # Reading a WAL file creates two files beside it unless it is opened as immutable, which is safe without a log.
-        mode = "mode=ro" if _has_log(path) else "immutable=1"
+        mode = _reading_mode(path)
     except OSError as problem:
         raise DatabaseUnwritable(
             f"cannot open the latency table {path}: {problem.strerror}. Name another file with --db"

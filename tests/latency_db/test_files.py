@@ -113,6 +113,16 @@ def test_damaged_file_is_named(tmp_path: Path, target: Target) -> None:
         s.targets()
 
 
+def test_reading_a_damaged_file_leaves_no_file_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "latency.sqlite"
+    open_store(path).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(DatabaseDamaged, match=r"latency\.sqlite is damaged"):
+        open_store(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["latency.sqlite"]
+
+
 def test_path_below_a_file_names_operation_and_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
