@@ -58,7 +58,9 @@ def read_onnx(path: Path) -> OnnxFile:
         raise NotOnnx(f"{path} is not there. Export it first, or name another file")
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
-    except Exception as problem:  # protobuf and the file system each have errors of their own
+    except OSError as problem:
+        raise NotOnnx(f"can't read {path}: {problem.strerror}. Make it readable, or name an ONNX file") from None
+    except Exception as problem:  # protobuf documents no set of errors
         raise _invalid(path, problem) from None
     try:
         data_files = _load_external_data(model, path)

@@ -67,7 +67,12 @@ def read_index(url: str, path: Path, image_ending: str | None) -> ShardIndex:
     """
     try:
         members, helpers = _members(path)
-    except (tarfile.TarError, EOFError, OSError) as problem:
+    except OSError as problem:
+        raise BadData(
+            f"cannot read the shard {url}: {problem.strerror or problem}. "
+            f"Make it readable, or remove it from the pattern"
+        ) from None
+    except (tarfile.TarError, EOFError) as problem:
         raise BadData(
             f"cannot read the shard {url}: {problem}. It must be a tar file without compression. "
             f"Repair it, or remove it from the pattern"

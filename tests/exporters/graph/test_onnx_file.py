@@ -120,17 +120,19 @@ def test_what_the_checker_refuses_is_quoted(tmp_path: Path) -> None:
         load_model(tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a network", b"<html>", "truncated", "folder"])
+@pytest.mark.parametrize("content", [b"", b"not a network", b"<html>", "truncated"])
 def test_other_files_are_refused(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "bad.onnx"
-    if content == "folder":
-        path.mkdir()
-    else:
-        whole = model(output_shape=["n", 4]).SerializeToString()
-        path.write_bytes(content if isinstance(content, bytes) else whole[:-30])
+    whole = model(output_shape=["n", 4]).SerializeToString()
+    path.write_bytes(content if isinstance(content, bytes) else whole[:-30])
     for read in (read_metadata, graph_hash, precision_of):
         with pytest.raises(NotOnnx, match=r"bad\.onnx is not a valid ONNX file: .*Export it again, or name another"):
             read(path)
+
+
+def test_a_folder_is_not_called_an_invalid_model(tmp_path: Path) -> None:
+    with pytest.raises(NotOnnx, match=r"^can't read \S+: Is a directory\. Make it readable, or name an ONNX file$"):
+        read_onnx(tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def test_a_shard_that_is_truncated_between_two_members_is_refused(tmp_path: Path
     assert "s.tar: it is truncated after a.cls: the zeros that end a tar file are missing" in refused(path)
 
 
+def test_a_folder_is_not_called_a_damaged_shard(tmp_path: Path) -> None:
+    assert refused(tmp_path) == (
+        "cannot read the shard s.tar: Is a directory. Make it readable, or remove it from the pattern"
+    )
+
+
 def test_shards_that_are_joined_are_refused(tmp_path: Path) -> None:
     first = shard(tmp_path / "a.tar", ("a.png", png(0)), ("a.cls", b"0"))
     second = shard(tmp_path / "b.tar", ("b.png", png(9)), ("b.cls", b"1"))
