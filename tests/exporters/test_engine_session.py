@@ -23,7 +23,7 @@ from exporters.errors import BackendUnavailable, EngineFailed
 
 
 class HostMemory:
-    """DeviceMemory on the host; work is done when it is put on the stream."""
+    """DeviceMemory on the host; enqueued work runs at once."""
 
     name, graphs, stream, ordinal = "host", True, 7, 0
 
@@ -44,7 +44,7 @@ class HostMemory:
         del self.buffers[pointer]
 
     def upload(self, pointer: int, array: NDArray[Any]) -> None:
-        assert array.nbytes == len(self.buffers[pointer]), "an upload fills what was claimed"
+        assert array.nbytes == len(self.buffers[pointer]), "an upload fills the allocation"
         ctypes.memmove(pointer, array.ctypes.data, array.nbytes)
 
     def download(self, array: NDArray[Any], pointer: int) -> None:
@@ -63,7 +63,7 @@ class HostMemory:
         return enqueue
 
     def close(self) -> None:
-        assert not self.buffers, "all that was claimed was given back"
+        assert not self.buffers, "all memory is freed"
         self.closed = True
 
 
@@ -72,18 +72,18 @@ class Mode(Enum):
     OUTPUT = 1
 
 
-class Doubles:
+class DoublingEngine:
     """An engine and its context: logits = 2 x images, both (batch, 3)."""
 
     num_io_tensors = 2
-    most = 8  # of a dynamic batch
+    max_batch = 8  # of a dynamic engine
 
-    def __init__(self, batch: int, kind: type[np.generic], layers: str) -> None:
-        self.batch, self.kind, self.layers = batch, kind, layers
+    def __init__(self, batch: int, dtype: type[np.generic], layers: str) -> None:
+        self.batch, self.dtype, self.layers = batch, dtype, layers
         self.addresses: dict[str, int] = {}
         self.fails = False
 
-    def create_execution_context(self) -> "Doubles":
+    def create_execution_context(self) -> "DoublingEngine":
         return self
 
     def create_engine_inspector(self) -> Any:
@@ -96,13 +96,13 @@ class Doubles:
         return Mode.INPUT if name == "images" else Mode.OUTPUT
 
     def get_tensor_dtype(self, name: str) -> type[np.generic]:
-        return self.kind
+        return self.dtype
 
     def get_tensor_shape(self, name: str) -> tuple[int, int]:
         return (self.batch, 3)
 
     def set_input_shape(self, name: str, shape: tuple[int, int]) -> bool:
-        if shape[0] > self.most:
+        if shape[0] > self.max_batch:
             return False
         self.batch = shape[0]
         return True
@@ -114,7 +114,7 @@ class Doubles:
         assert stream == HostMemory.stream
         size = self.batch * 3
         images, logits = (
-            np.frombuffer((ctypes.c_char * (size * np.dtype(self.kind).itemsize)).from_address(at), self.kind)
+            np.frombuffer((ctypes.c_char * (size * np.dtype(self.dtype).itemsize)).from_address(at), self.dtype)
             for at in (self.addresses["images"], self.addresses["logits"])
         )
         logits[:] = 2 * images
@@ -131,9 +131,9 @@ def session(
     precision: str = "fp32",
     layers: str = FLOAT_LAYERS,
     captures: bool = True,
-) -> tuple[EngineSession, HostMemory, Doubles]:
+) -> tuple[EngineSession, HostMemory, DoublingEngine]:
     gpu = HostMemory(captures)
-    engine = Doubles(built_for, np.float16 if precision == "fp16" else np.float32, layers)
+    engine = DoublingEngine(built_for, np.float16 if precision == "fp16" else np.float32, layers)
     monkeypatch.setattr(memory, "open_memory", lambda device: gpu)
     trt = ModuleType("tensorrt")
     vars(trt).update(
@@ -142,78 +142,80 @@ def session(
         Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
         TensorIOMode=Mode,
         LayerInformationFormat=SimpleNamespace(JSON="json"),
-        nptype=lambda kind: kind,
+        nptype=lambda dtype: dtype,
     )
     return EngineSession(trt, b"plan", CompileSpec(batch, precision=precision), "model.engine"), gpu, engine
 
 
 @pytest.mark.parametrize("images", [1, 4, 9])
-def test_any_number_of_images_in_pieces_of_the_batch(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _ = session(monkeypatch)
+def test_images_are_split_into_batches(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, _, _ = session(monkeypatch)
     x = np.random.default_rng(images).standard_normal((images, 3), dtype=np.float32)
-    found = made.run({"images": x})
-    np.testing.assert_array_equal(found["logits"], 2 * x)
-    assert found["logits"].dtype == np.float32
+    outputs = engine_session.run({"images": x})
+    np.testing.assert_array_equal(outputs["logits"], 2 * x)
+    assert outputs["logits"].dtype == np.float32
 
 
-def test_half_goes_in_and_out_as_float(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_and_outputs_of_fp16_are_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = json.dumps({"Layers": [{"Outputs": [{"Format": "Linear", "DataType": "Half"}]}]})
-    made, _, _ = session(monkeypatch, precision="fp16", layers=layers)
+    engine_session, _, _ = session(monkeypatch, precision="fp16", layers=layers)
     x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
-    np.testing.assert_allclose(made.run({"images": x})["logits"], 2 * x, atol=1e-3)  # 11 bits of mantissa
+    np.testing.assert_allclose(engine_session.run({"images": x})["logits"], 2 * x, atol=1e-3)  # 11 bits of mantissa
 
 
-def test_a_dynamic_engine_takes_the_batch_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _ = session(monkeypatch, batch=2, built_for=-1)
-    assert made.run({"images": np.ones((2, 3), np.float32)})["logits"].shape == (2, 3)
+def test_dynamic_engine_uses_the_batch_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, _, _ = session(monkeypatch, batch=2, built_for=-1)
+    assert engine_session.run({"images": np.ones((2, 3), np.float32)})["logits"].shape == (2, 3)
 
 
-def test_another_batch_than_it_was_built_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_of_a_static_engine_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineFailed, match=r"model.engine was built for a batch of 4, not 8. Give --batch 4"):
         session(monkeypatch, batch=8)
 
 
-def test_a_batch_outside_of_a_dynamic_engines_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_outside_the_range_of_a_dynamic_engine_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineFailed, match=r"model.engine was not built for a batch of 9. Give another --batch"):
         session(monkeypatch, batch=9, built_for=-1)
 
 
-def test_all_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, gpu, _ = session(monkeypatch)
-    made.close()
-    made.close()
+def test_close_frees_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, gpu, _ = session(monkeypatch)
+    engine_session.close()
+    engine_session.close()
     assert gpu.closed
-    for use in (lambda: made.time(1.0), lambda: made.run({"images": np.ones((1, 3), np.float32)})):
+    for use in (lambda: engine_session.time(1.0), lambda: engine_session.run({"images": np.ones((1, 3), np.float32)})):
         with pytest.raises(ValueError, match="this engine was closed"):
             use()
 
 
-def test_times_launches(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _ = session(monkeypatch)
-    timing = made.time(2.0)
+def test_time_measures_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, _, _ = session(monkeypatch)
+    timing = engine_session.time(2.0)
     assert timing.busy_ms_median == pytest.approx(1.0 / round(1.0 / timing.busy_ms_median))
     assert timing.noise_reason == ""
 
 
-def test_what_can_not_be_captured_is_timed_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, _ = session(monkeypatch, captures=False)
-    assert made.time(2.0).noise_reason == (
+def test_timing_without_a_cuda_graph_has_a_noise_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, _, _ = session(monkeypatch, captures=False)
+    assert engine_session.time(2.0).noise_reason == (
         "model.engine cannot be captured as a CUDA graph (cudaErrorStreamCaptureUnsupported)"
     )
 
 
-def test_a_failed_launch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _, engine = session(monkeypatch)
+def test_failed_launch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine_session, _, engine = session(monkeypatch)
     engine.fails = True
     with pytest.raises(EngineFailed, match=r"model.engine failed on the GPU"):
-        made.run({"images": np.ones((1, 3), np.float32)})
+        engine_session.run({"images": np.ones((1, 3), np.float32)})
 
 
-@pytest.mark.parametrize(("asked", "kind"), [("fp32", "Half"), ("fp16", "Float"), ("int8", "Half")])
-def test_an_engine_of_another_precision_is_refused(asked: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = json.dumps({"Layers": [{"Inputs": [], "Outputs": [{"Format": "Linear", "DataType": kind}]}]})
+@pytest.mark.parametrize(("precision", "layer_type"), [("fp32", "Half"), ("fp16", "Float"), ("int8", "Half")])
+def test_engine_of_a_different_precision_is_an_error(
+    precision: str, layer_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = json.dumps({"Layers": [{"Inputs": [], "Outputs": [{"Format": "Linear", "DataType": layer_type}]}]})
     with pytest.raises(EngineFailed, match=r"model.engine (has no layer in|computes in)"):
-        session(monkeypatch, precision=asked, layers=layers)
+        session(monkeypatch, precision=precision, layers=layers)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_an_engine_of_another_precision_is_refused(asked: str, kind: str, monkey
     [
         (FLOAT_LAYERS, {"float"}),
         (json.dumps({"Layers": [{"Outputs": [{"Format/Datatype": "Channel major FP16 format"}]}]}), {"half"}),
-        (json.dumps({"Layers": ["conv + relu"]}), set()),  # names only: it was built without details
+        (json.dumps({"Layers": ["conv + relu"]}), set()),  # an engine without layer details has only names
         ("", set()),
     ],
 )
@@ -234,10 +236,10 @@ def test_data_types_of_layers(information: str, types: set[str]) -> None:
     [
         ("NVIDIA TITAN Xp", "6.1", "; the last TensorRT for it is 8.6"),
         ("Tesla V100-SXM2-16GB", "7.0", "; the last TensorRT for it is 10.4"),
-        ("GeForce GTX 780", "3.5", ""),  # before those that people still ask for
+        ("GeForce GTX 780", "3.5", ""),  # not in the table
     ],
 )
-def test_an_old_gpu_is_told_which_tensorrt_was_its_last(
+def test_old_gpu_error_names_the_last_tensorrt_for_it(
     name: str, capability: str, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = nvml.Gpu(0, name, "GPU-1", "0000:01:00.0", capability, "580.65, CUDA 12.9", 12 << 30)
@@ -248,9 +250,9 @@ def test_an_old_gpu_is_told_which_tensorrt_was_its_last(
     assert "--backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12" in reason
 
 
-def test_no_gpu_is_told_by_every_door(tmp_path: Path) -> None:
+def test_no_gpu_on_this_machine(tmp_path: Path) -> None:
     if nvml.gpus():
-        pytest.skip("there is a GPU here")
+        pytest.skip("this machine has a GPU")
     assert nvml.clocks_of("0000:01:00.0") == "unknown"
     if memory.unavailable_reason() is None:
         with pytest.raises(BackendUnavailable, match=r"GPU 0: cuda|GPU 0 can't be used"):
