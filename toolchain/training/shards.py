@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
+from math import prod
 
 import torch
 from PIL import Image
@@ -28,6 +29,8 @@ from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_files import ShardFile, cached_index, keep_index
 from toolchain.training.shard_index import Sample, ShardIndex, read_index
 
+MAX_SHARDS = 100_000
+RANGE_DIGITS = 12
 SHARDS_OPEN = 8  # shards mixed at a time in the order of images
 
 
@@ -197,18 +200,34 @@ def _require_classes(names: ShardedData, train: CheckedShards, test: CheckedShar
 
 
 def expand(pattern: str) -> tuple[str, ...]:
-    """The names that a pattern with braces expands to, as in a shell: `a-{000..146}.tar`, `{x,y}-{0..3}.tar`."""
+    """The names that a pattern with braces expands to, as in a shell: `a-{000..146}.tar`, `{x,y}-{0..3}.tar`.
+
+    Raises:
+        BadData: a range counts down, or the names are too many.
+    """
     pieces = re.split(r"\{([^{}]*)\}", pattern)
     options: list[Sequence[str]] = []
     for position, piece in enumerate(pieces):
         if position % 2 == 0:
             options.append((piece,))
         elif match := re.fullmatch(r"(\d+)\.\.(\d+)", piece):
-            first, last = match.groups()
-            options.append([str(n).zfill(len(first)) for n in range(int(first), int(last) + 1)])
+            options.append(_range(pattern, *match.groups()))
         else:
             options.append(piece.split(","))
+    if prod(map(len, options)) > MAX_SHARDS:
+        raise BadData(f"{pattern} names more than {MAX_SHARDS:,} shards. Name fewer, or pack more images in each")
     return tuple(map("".join, product(*options)))
+
+
+def _range(pattern: str, first: str, last: str) -> Sequence[str]:
+    if max(len(first), len(last)) > RANGE_DIGITS:
+        raise BadData(f"{pattern} has a range with more than {RANGE_DIGITS} digits. Write a shorter one")
+    numbers = range(int(first), int(last) + 1)
+    if not numbers:
+        raise BadData(f"{pattern} has a range that counts down: {first}..{last}. Write {{{last}..{first}}}")
+    if len(numbers) > MAX_SHARDS:
+        raise BadData(f"{pattern} names more than {MAX_SHARDS:,} shards. Name fewer, or pack more images in each")
+    return [str(number).zfill(len(first)) for number in numbers]
 
 
 def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progress) -> CheckedShards:

@@ -1,6 +1,7 @@
 """Real shards, written from real images, here and behind a web server."""
 
 import io
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -75,6 +76,20 @@ def test_braces_stand_for_names_as_in_a_shell() -> None:
     assert expand("a.tar") == ("a.tar",)
     assert expand("a-{08..11}.tar") == ("a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar")
     assert expand("{x,y}/{0..1}") == ("x/0", "x/1", "y/0", "y/1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("a-{3..1}.tar", "a-{3..1}.tar has a range that counts down: 3..1. Write {1..3}"),
+        ("a-{1..99999999999}.tar", "a-{1..99999999999}.tar names more than 100,000 shards"),
+        ("{0..999}/{0..999}.tar", "{0..999}/{0..999}.tar names more than 100,000 shards"),
+        ("a-{0.." + "9" * 5000 + "}.tar", "has a range with more than 12 digits. Write a shorter one"),
+    ],
+)
+def test_a_range_that_names_no_shards_or_too_many_is_refused(pattern: str, problem: str) -> None:
+    with pytest.raises(BadData, match=re.escape(problem)):
+        expand(pattern)
 
 
 def test_what_is_read_is_what_was_written(shards: Data, digits: Data, folder: Path) -> None:
