@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 # Two OpenMP threads that spin for each other are many times slower than one on a busy machine. Must be set
 # before torch loads the library.
@@ -30,7 +31,7 @@ from cli import (
     train,
 )
 from cli.arguments import Command
-from toolchain.errors import ON_PURPOSE, RankLost, exit_code, input_error
+from toolchain.errors import ON_PURPOSE, RankLost, RunFolderError, exit_code, input_error
 from toolchain.parallel.launcher import report_failure
 from toolchain.parallel.ranks import exit_rank, exit_with_launcher, require_valid_environment
 
@@ -73,6 +74,7 @@ def app() -> None:
 
 def _run() -> int:
     try:
+        _require_working_directory()
         require_valid_environment()
         exit_with_launcher()
         code = _run_command()
@@ -89,6 +91,15 @@ def _run() -> int:
             return _fail(text, USER_ERROR)
         problem.add_note(REPORT)
         raise
+
+
+def _require_working_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as problem:
+        raise RunFolderError(
+            f"can't use the working directory: {problem.strerror}. Change to a folder that exists (cd)"
+        ) from None
 
 
 def _run_command() -> int:

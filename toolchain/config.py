@@ -1,5 +1,6 @@
 """The configuration of a command: defaults < nastool.toml < flags, checked before any work starts."""
 
+import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -287,7 +288,7 @@ def _section(content: dict[str, Any], names: Sequence[str], where: str) -> dict[
     for name in names:
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
-            raise BadConfig(f"{where}, {name}: it must be a section with keys (given: {content!r})")
+            raise BadConfig(f"{where}, {name}: it must be a section with keys (given: {_shortened(content)})")
     return content
 
 
@@ -303,5 +304,5 @@ def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str,
 
 
 def _shortened(value: object) -> str:
-    text = repr(value)
+    text = reprlib.repr(value) if isinstance(value, dict | list) else repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

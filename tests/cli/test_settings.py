@@ -1,6 +1,9 @@
 """Where a setting comes from: defaults < nastool.toml < flags; and that a run's own config.toml can be fed back."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,3 +74,23 @@ def test_environment_is_noted(nastool: Callable[..., Any], folder: Path) -> None
     noted = json.loads((folder / "runs/from-file/env.json").read_text())
     assert {"nastool", "torch", "onnx", "sqlalchemy"} <= noted["packages"].keys()
     assert noted["python"].count(".") == 2
+
+
+@pytest.mark.parametrize("command", ["doctor", "init", "space"])
+def test_deleted_working_directory_is_named(command: str, tmp_path: Path) -> None:
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    script = f"import os; os.rmdir({str(folder)!r}); from cli.main import app; app()"
+    path = Path(__file__).parents[2]
+    finished = subprocess.run(
+        [sys.executable, "-c", script, command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        "error: can't use the working directory: No such file or directory. Change to a folder that exists (cd)\n"
+    )

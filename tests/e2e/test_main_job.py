@@ -370,6 +370,15 @@ def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) ->
     assert "Next: nastool retrain --config 'my settings.toml'\n" in answer.stderr
 
 
+def test_train_succeeds_if_the_table_has_only_another_target(job: Any, nastool: Nastool) -> None:
+    """The hint suggests a limit on MACs; the records are of batch 8, the target is batch 7."""
+    settings = job.folder / "nastool.toml"
+    settings.write_text(settings.read_text().replace("batch = 8", "batch = 7"))
+    answer = nastool("train", cwd=job.folder)
+    assert answer.code == 0, answer.stderr
+    assert "Next: nastool search --macs 35400\n" in answer.stderr
+
+
 def test_printed_hint_exports_the_winner_of_the_chosen_budget(job: Any, nastool: Nastool) -> None:
     """`retrain --budget X` prints an export command for X, although another budget was searched last."""
     searched = nastool("search", "--macs", "27k", "--macs", "36k", "--json", cwd=job.folder)

@@ -143,3 +143,9 @@ def test_a_flag_overrides_an_old_key() -> None:
 def test_an_old_key_beside_its_new_name_is_refused() -> None:
     with pytest.raises(BadConfig, match=r"nastool\.toml, profile\.stack: it is now called profile\.target"):
         parse_config('[profile]\nstack = "a"\ntarget = "b"', {}, "nastool.toml")
+
+
+@pytest.mark.parametrize("text", ["search.latency" + ".a" * 3000 + " = 1", "runs" + ".a" * 3000 + " = 1"])
+def test_a_deeply_nested_value_is_shown_in_short(text: str) -> None:
+    with pytest.raises(BadConfig, match=r"\(given: \{'a': .*\{\.\.\.\}"):
+        parse_config(text, {}, "nastool.toml")
