@@ -45,6 +45,11 @@ COLUMNS = {
 }
 
 
+def seeds(count: int, quick: int) -> list[Any]:
+    """The first seeds run in `make test`, all of them in `make test-long`."""
+    return [seed if seed < quick else pytest.param(seed, marks=pytest.mark.long) for seed in range(count)]
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, nastool: Nastool) -> Path:
     """A folder with a table (one finished run of an estimate) and its export."""
@@ -81,7 +86,7 @@ def target(base: Path) -> str:
     return str(name)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(6, quick=2))
 def test_flipped_bytes(nastool: Nastool, folder: Path, target: str, seed: int) -> None:
     rng, path = Random(seed), folder / "latency.sqlite"
     content = bytearray(path.read_bytes())
@@ -91,7 +96,7 @@ def test_flipped_bytes(nastool: Nastool, folder: Path, target: str, seed: int) -
     run_all(nastool, folder, target, ("profile", *TITAN), ("db", "prune", "--yes"))
 
 
-@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("seed", seeds(14, quick=4))
 def test_changed_values(nastool: Nastool, folder: Path, target: str, seed: int) -> None:
     """Values that the CHECK constraints would refuse, as a damaged or edited file can have them."""
     rng = Random(seed)
@@ -115,7 +120,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, inner in items for place in places(inner, (*path, key)))]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40, quick=8))
 def test_changed_exports_with_a_valid_digest_are_refused(nastool: Nastool, folder: Path, seed: int) -> None:
     rng, path = Random(seed), folder / "table.json"
     content = json.loads(path.read_text())
