@@ -1,4 +1,4 @@
-"""Several real processes over gloo: sums, and a training that is the same as in one process."""
+"""Collectives and training in several real processes over gloo, compared with one process."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,53 +33,53 @@ from toolchain.training.recipe import Recipe
 InRanks = Callable[..., list[Any]]
 SEED = 3
 STEPS = {"supernet": 50, "network": 20}
-BELONGS = {"what": "test"}
+FINGERPRINT = {"what": "test"}
 
 
 def long(*values: Any) -> ParameterSet:
-    """Parameters of a case that starts more processes and checks the same code as the quick one."""
+    """Mark a case as long: it checks the same code as the quick case with more processes."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 
-def test_alone_nothing_is_sent_and_nothing_changes() -> None:
+def test_collectives_in_one_process_return_their_input() -> None:
     tensor = torch.arange(3.0)
     sum_over_ranks([tensor])
     wait_for_all()
     assert (rank(), world(), local_rank()) == (0, 1, 0)
     assert tensor.tolist() == [0, 1, 2]
     assert gather_over_ranks(tensor).tolist() == [[0, 1, 2]]
-    assert from_first(lambda: "made") == "made"
+    assert from_first(lambda: "value") == "value"
 
 
-def exchange() -> dict[str, Any]:
-    mine = float(rank() + 1)
-    layouts = torch.full((2, 3, 4, 5), mine).to(memory_format=torch.channels_last)
+def run_collectives() -> dict[str, Any]:
+    value = float(rank() + 1)
+    layouts = torch.full((2, 3, 4, 5), value).to(memory_format=torch.channels_last)
     part = torch.zeros(4, 4)
-    part[:2, :2] = mine
-    tensors = [torch.tensor([mine]), torch.tensor(mine).double(), layouts, part[:2, :2], torch.arange(7.0) * mine]
+    part[:2, :2] = value
+    tensors = [torch.tensor([value]), torch.tensor(value).double(), layouts, part[:2, :2], torch.arange(7.0) * value]
     sum_over_ranks(tensors)
     return {
-        "told": (rank(), world(), local_rank()),
+        "ranks": (rank(), world(), local_rank()),
         "summed": [tensor.unique().tolist() for tensor in tensors[:3]] + [part.tolist(), tensors[4].tolist()],
-        "gathered": gather_over_ranks(torch.tensor([mine, 7.0])).tolist(),
-        "first's": from_first(lambda: f"made by {rank()}"),
+        "gathered": gather_over_ranks(torch.tensor([value, 7.0])).tolist(),
+        "first": from_first(lambda: f"from rank {rank()}"),
     }
 
 
 @pytest.mark.parametrize("bucket_bytes", [long(1), 100, long(2**20)])
-def test_what_processes_tell_each_other(in_ranks: InRanks, monkeypatch: pytest.MonkeyPatch, bucket_bytes: int) -> None:
+def test_collectives_of_three_processes(in_ranks: InRanks, monkeypatch: pytest.MonkeyPatch, bucket_bytes: int) -> None:
     monkeypatch.setattr("toolchain.parallel.collectives.BUCKET_BYTES", bucket_bytes)
-    found = in_ranks(exchange, 3)
-    assert [one.pop("told") for one in found] == [(0, 3, 0), (1, 3, 1), (2, 3, 2)]
-    assert found[0] == found[1] == found[2]
+    results = in_ranks(run_collectives, 3)
+    assert [result.pop("ranks") for result in results] == [(0, 3, 0), (1, 3, 1), (2, 3, 2)]
+    assert results[0] == results[1] == results[2]
     corner = [[6.0, 6.0, 0.0, 0.0]] * 2 + [[0.0] * 4] * 2
-    assert found[0]["summed"] == [[6], [6], [6], corner, [6.0 * n for n in range(7)]]
-    assert found[0]["gathered"] == [[1, 7], [2, 7], [3, 7]]
-    assert found[0]["first's"] == "made by 0"
+    assert results[0]["summed"] == [[6], [6], [6], corner, [6.0 * n for n in range(7)]]
+    assert results[0]["gathered"] == [[1, 7], [2, 7], [3, 7]]
+    assert results[0]["first"] == "from rank 0"
 
 
 def normalize(norm: Norm, momentum: float | None, x: Tensor, g: Tensor) -> dict[str, Tensor]:
-    """Two batches through a layer and back; of several processes, each with its part."""
+    """Forward and backward of two batches through a layer; each process has its part of each batch."""
     layer = norm.layer(5)
     layer.momentum = momentum
     if norm.affine:
@@ -91,35 +91,35 @@ def normalize(norm: Norm, momentum: float | None, x: Tensor, g: Tensor) -> dict[
     outputs = torch.stack([layer(batch) for batch in inputs])
     outputs.backward(g[:, mine])
     assert inputs.grad is not None
-    found = {"y": outputs.detach(), "x": inputs.grad}
+    results = {"y": outputs.detach(), "x": inputs.grad}
     kept = dict(layer.state_dict())
     if norm.affine:
         kept |= {f"{name} gradient": p.grad for name, p in layer.named_parameters() if p.grad is not None}
-    return found | {name: value.detach().clone() for name, value in kept.items()}
+    return results | {name: value.detach().clone() for name, value in kept.items()}
 
 
 @pytest.mark.parametrize(
     ("norm", "momentum"), [(SUPERNET, 0.1), long(SUPERNET, None), long(STANDALONE, 0.1), long(STANDALONE, None)]
 )
-def test_statistics_of_a_spread_batch(norm: Norm, momentum: float | None, in_ranks: InRanks) -> None:
+def test_normalization_of_a_batch_split_over_processes(norm: Norm, momentum: float | None, in_ranks: InRanks) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 8, 5, 3, 3, generator=generator) * 2 + 50  # far from 0: sums of squares would cancel
     g = torch.randn(x.shape, generator=generator)
-    whole = normalize(norm, momentum, x, g)
+    complete = normalize(norm, momentum, x, g)
     parts = in_ranks(normalize, 2, shared_by(norm, 2), momentum, x, g)
     # normalizing 50 +- 2 in float32 loses five bits of 24: 2e-6 a value; a gradient sums 72 of them
     close = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)
     for name in ("y", "x"):
-        close(torch.cat([part.pop(name) for part in parts], dim=1), whole.pop(name))
-    for name, expected in whole.items():
-        one, other = (part[name] for part in parts)
-        if name.endswith("gradient"):  # each process has that of its own images; the loop adds them up
-            one, other = one + other, one + other
-        close(one, expected)
-        assert torch.equal(one, other)
+        close(torch.cat([part.pop(name) for part in parts], dim=1), complete.pop(name))
+    for name, expected in complete.items():
+        first, second = (part[name] for part in parts)
+        if name.endswith("gradient"):  # each process has the gradient of its own images; the training loop sums them
+            first, second = first + second, first + second
+        close(first, expected)
+        assert torch.equal(first, second)
 
 
-def test_a_layer_alone_is_plain_and_so_is_one_in_eval_mode() -> None:
+def test_shared_norm_in_one_process_equals_batch_norm() -> None:
     x = torch.randn(4, 5, 3, 3)
     shared, plain = SharedBatchNorm2d(5), torch.nn.BatchNorm2d(5)
     torch.testing.assert_close(shared(x), plain(x))
@@ -128,8 +128,8 @@ def test_a_layer_alone_is_plain_and_so_is_one_in_eval_mode() -> None:
     assert type(shared_by(STANDALONE, 1).layer(3)) is torch.nn.BatchNorm2d
 
 
-class Losses(Quiet):
-    """What the bar says of each step."""
+class RecordedNotes(Quiet):
+    """Progress that records the note of each step."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -155,9 +155,9 @@ def train_steps(
     batch: int = 32,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A training on any number of processes: this rank's weights at the end, and the losses of the first one.
+    """Train in the current processes; returns the weights of this rank, and the losses in the first rank.
 
-    `losses` are those that the bar prints, `curve` the same in float32, from TensorBoard's file.
+    `losses` are the printed ones, `curve` the same in float32 from the TensorBoard file.
     """
     model: torch.nn.Module
     if kind == "supernet":
@@ -169,22 +169,22 @@ def train_steps(
 
     def forward(images: Tensor, step: int) -> Any:
         if step == kill_at:
-            wait_for_all()  # the first process must have written its checkpoint
+            wait_for_all()  # until the first process has written its checkpoint
             raise Killed
         if isinstance(model, Supernet):
             path = space.draw(Random(mix(SEED, step)))
             return model(images, path), model.slices(path)
         return model(images), {}
 
-    notes = Losses()
+    progress = RecordedNotes()
     how: dict[str, Any] = {"lr": 0.02, "weight_decay": 1e-2, "warmup_steps": 4}
     recipe = Recipe(epochs=steps * batch / len(data.fit), batch=batch, **how | changes)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
     with suppress(Killed), pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
-        train(model, forward, data, recipe, schedule, BELONGS, notes, "train")
-    losses = [float(note.split()[1]) for note in notes.notes]
+        train(model, forward, data, recipe, schedule, FINGERPRINT, progress, "train")
+    losses = [float(note.split()[1]) for note in progress.notes]
     curve = curve_in(folder / "tb") if rank() == 0 else []
     return {"before": before, "model": model.state_dict(), "losses": losses, "curve": curve}
 
@@ -194,66 +194,66 @@ def curve_in(folder: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["supernet", long("network")])
-def test_a_step_of_twice_64_images_is_that_of_128(
+def test_one_step_of_two_processes_with_64_images_equals_one_with_128(
     kind: str, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
-    """The one loss and the weights after it: normalization, gradients and loss are those of all 128 images."""
+    """The loss and the updated weights are equal: normalization, gradients and loss use all 128 images."""
     step = partial(train_steps, tiny_space, digits, steps=1, kind=kind, batch=128, lr=1.0, warmup_steps=0)
-    alone = step(tmp_path / "alone")
+    single = step(tmp_path / "single")
     first, second = in_ranks(partial(step, tmp_path / "both"), 2)
     assert len(first["curve"]) == 1
-    assert first["curve"] == pytest.approx(alone["curve"], rel=1e-5)
+    assert first["curve"] == pytest.approx(single["curve"], rel=1e-5)
     torch.testing.assert_close(second["model"], first["model"], atol=0, rtol=0)
-    torch.testing.assert_close(dict(first["model"]), dict(alone["model"]), atol=1e-5, rtol=1e-5)
-    weights = [name for name in alone["model"] if name.endswith("weight")]
-    moved = max(float((alone["model"][name] - alone["before"][name]).abs().max()) for name in weights)
-    assert moved > 1e-2  # a thousand times what they may differ
+    torch.testing.assert_close(dict(first["model"]), dict(single["model"]), atol=1e-5, rtol=1e-5)
+    weights = [name for name in single["model"] if name.endswith("weight")]
+    moved = max(float((single["model"][name] - single["before"][name]).abs().max()) for name in weights)
+    assert moved > 1e-2  # 1000 times the tolerance
 
 
 @pytest.mark.parametrize("kind", [long("supernet"), "network"])
-def test_two_processes_train_as_one(
+def test_training_in_two_processes_equals_one(
     kind: str, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
-    alone = train_steps(tiny_space, digits, tmp_path / "alone", STEPS[kind], kind)
+    single = train_steps(tiny_space, digits, tmp_path / "single", STEPS[kind], kind)
     first, second = in_ranks(train_steps, 2, tiny_space, digits, tmp_path / "both", STEPS[kind], kind)
-    assert first["model"].keys() == second["model"].keys() == alone["model"].keys()
+    assert first["model"].keys() == second["model"].keys() == single["model"].keys()
     for name, value in first["model"].items():
         assert torch.equal(value, second["model"][name]), name
     assert len(first["losses"]) == STEPS[kind]
-    assert second["losses"] == []  # the first alone tells
-    # printed with three digits; sums in another order move later steps more than earlier ones
-    assert first["losses"][:10] == pytest.approx(alone["losses"][:10], abs=0.0021)
-    assert first["losses"] == pytest.approx(alone["losses"], abs=0.1)
+    assert second["losses"] == []  # only the first process reports
+    # printed with three digits; the order of summation changes later steps more than earlier ones
+    assert first["losses"][:10] == pytest.approx(single["losses"][:10], abs=0.0021)
+    assert first["losses"] == pytest.approx(single["losses"], abs=0.1)
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), long(1, 2)])
-def test_a_run_goes_on_with_another_number_of_processes(
+def test_resume_with_a_different_number_of_processes(
     before: int, after: int, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
     steps, killed_at = 10, 4
-    whole = train_steps(tiny_space, digits, tmp_path / "whole", steps)
+    complete = train_steps(tiny_space, digits, tmp_path / "complete", steps)
     for ranks, kill_at in ((before, killed_at), (after, None)):
         work = partial(train_steps, tiny_space, digits, tmp_path / "changed", steps, kill_at=kill_at)
-        found = work() if ranks == 1 else in_ranks(work, ranks)[0]
+        results = work() if ranks == 1 else in_ranks(work, ranks)[0]
         if kill_at:
-            assert load(tmp_path / "changed" / "checkpoint.pt", BELONGS).step == killed_at
-    assert len(found["losses"]) == steps - killed_at
-    assert found["losses"] == pytest.approx(whole["losses"][killed_at:], abs=0.0021)
+            assert load(tmp_path / "changed" / "checkpoint.pt", FINGERPRINT).step == killed_at
+    assert len(results["losses"]) == steps - killed_at
+    assert results["losses"] == pytest.approx(complete["losses"][killed_at:], abs=0.0021)
 
 
-def refused(data: Data, folder: Path, model: torch.nn.Module) -> str:
+def train_error(data: Data, folder: Path, model: torch.nn.Module) -> str:
     recipe = Recipe(epochs=1, batch=33, lr=0.1)
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
     with pytest.raises(BadConfig) as problem:
-        train(model, lambda images, step: (model(images), {}), data, recipe, schedule, BELONGS, Quiet(), "train")
+        train(model, lambda images, step: (model(images), {}), data, recipe, schedule, FINGERPRINT, Quiet(), "train")
     return str(problem.value)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(
+def test_batch_not_divisible_by_the_processes_is_an_error(
     in_ranks: InRanks, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
     net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
-    texts = in_ranks(refused, 2, digits, tmp_path, net)
+    texts = in_ranks(train_error, 2, digits, tmp_path, net)
     assert "a batch of 33 images can't be shared equally by 2 processes. Give a batch that can, as in" in texts[0]
     assert not (tmp_path / "checkpoint.pt").exists()
 
@@ -266,18 +266,18 @@ def recalibrated(space: SearchSpace, data: Data) -> tuple[dict[str, Tensor], flo
     return net.state_dict(), accuracy_over_ranks(net, data.train, data.holdout, 64, data.preprocessing)
 
 
-@pytest.mark.parametrize("ranks", [long(1), long(2), 3])  # five batches, so not all ranks have as many
-def test_recalibration_and_accuracy_are_those_of_all_batches(
+@pytest.mark.parametrize("ranks", [long(1), long(2), 3])  # five batches: ranks have different numbers of batches
+def test_recalibration_and_accuracy_equal_those_of_one_process(
     ranks: int, in_ranks: InRanks, tiny_space: SearchSpace, digits: Data
 ) -> None:
     plain = Network(tiny_space, tiny_space.all_same("choice_5"), STANDALONE)
     initialize(plain, torch.Generator().manual_seed(0))
     recalibrate(plain, recalibration_batches(digits, 320, 64, seed=1), digits.preprocessing)
-    found = in_ranks(recalibrated, ranks, tiny_space, digits)
-    for state, accuracy in found:
-        assert accuracy == found[0][1]
-        assert all(torch.equal(value, found[0][0][name]) for name, value in state.items())
+    results = in_ranks(recalibrated, ranks, tiny_space, digits)
+    for state, accuracy in results:
+        assert accuracy == results[0][1]
+        assert all(torch.equal(value, results[0][0][name]) for name, value in state.items())
     for name, value in plain.state_dict().items():
-        torch.testing.assert_close(found[0][0][name], value, atol=1e-6, rtol=1e-5)  # five float32 sums
+        torch.testing.assert_close(results[0][0][name], value, atol=1e-6, rtol=1e-5)  # five float32 sums
     expected = top1(plain, fixed_batches(digits.train, digits.holdout, 64), digits.preprocessing)
-    assert found[0][1] == pytest.approx(expected, abs=1 / len(digits.holdout))  # one near tie may turn
+    assert results[0][1] == pytest.approx(expected, abs=1 / len(digits.holdout))  # one near tie may differ
