@@ -18,7 +18,7 @@ def test_winner_of_an_estimate_is_labeled(finished_job: Any, nastool: Callable[.
     assert nastool("profile", *TITAN, cwd=folder).code == 0
     search = nastool("search", *TITAN, "--latency", "100ms", "--json", cwd=folder)
     assert search.code == 0, search.stderr
-    assert "ESTIMATE: no winner is measured: NVIDIA TITAN Xp is not here" in search.stderr
+    assert "ESTIMATE: no winner is measured: NVIDIA TITAN Xp is not attached" in search.stderr
     best = json.loads((folder / "runs/r/search/best.json").read_text())
     assert (best["estimate"], best["measured_latency_ms"], best["passed_over"]) == (True, None, [])
     assert 0 < best["latency_ms"] < 100

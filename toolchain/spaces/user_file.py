@@ -92,7 +92,7 @@ def _execute(path: Path, text: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up
     try:
         with redirect_stdout(sys.stderr):  # stdout is for the command's own result
-            spec.loader.exec_module(module)
+            exec(compile(path.read_bytes(), str(path.absolute()), "exec"), vars(module))  # leaves no __pycache__
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # whatever the user's code raises, exit() included

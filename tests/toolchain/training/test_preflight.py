@@ -18,7 +18,7 @@ ARCH = "0 1 2 3"
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--seed", "18446744073709551616"], "seed: Input should be less than 4611686018427387904"),
+        (["--seed", "18446744073709551616"], "seed: Input should be less than or equal to 4611686018427387904"),
         (["--epochs", "1e300"], "epochs: Input should be less than or equal to 1000000"),
         (["--from", "GARBAGE"], "is not a file of PyTorch weights"),
     ],
