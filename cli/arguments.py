@@ -6,7 +6,6 @@ from typing import Any
 from typer.core import TyperArgument, TyperCommand
 
 from toolchain.errors import BadConfig
-from toolchain.files import expand_home
 
 # Flags of nastool 0.1.0 -> today's; they are accepted where a command has the new flag and not the old one.
 OLD_FLAGS = {
@@ -56,6 +55,8 @@ def _require_text(label: str, value: str) -> None:
 
 
 def _expanded(value: Any) -> Any:
+    from toolchain.files import expand_home  # brings pydantic, which --help does not need
+
     if isinstance(value, list):
         return [_expanded(item) for item in value]
     if isinstance(value, str):

@@ -331,7 +331,7 @@ def configured(command: str, preset: str | None = None) -> Callable[[Callable[..
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         keywords.sort(key=lambda parameter: parameter.name in LAST)
         first = sum(parameter.name not in LAST for parameter in keywords)
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads the flags from
             [*keywords[:first], *parameters, *keywords[first:]]
         )
         run.__doc__, run.__name__ = function.__doc__, function.__name__

@@ -71,3 +71,8 @@ class ParityFailed(ExporterError):
     """The exported file does not compute what the module computes."""
 
     exit_code = 1
+
+
+def first_line(problem: Exception) -> str:
+    """The first line of a library's error, or the type of one without a text."""
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__

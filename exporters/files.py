@@ -23,11 +23,22 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def cache_folder() -> Path:
-    """nastool's folder in the user's cache; below the temporary folder for a user without a home."""
+def home_folder() -> Path | None:
+    """The user's home folder; None where neither HOME nor a passwd entry names one, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def user_cache() -> Path | None:
+    """nastool's folder in the user's cache; None for a user without a home folder."""
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named) / "nastool"
-    try:
-        return Path.home() / ".cache" / "nastool"
-    except RuntimeError:  # a container's user that no account describes
-        return Path(tempfile.gettempdir()) / "nastool"
+    home = home_folder()
+    return home / ".cache" / "nastool" if home else None
+
+
+def cache_folder() -> Path:
+    """`user_cache`, or a folder below the temporary folder for a user without a home."""
+    return user_cache() or Path(tempfile.gettempdir()) / "nastool"

@@ -1,6 +1,5 @@
 """Runs that no read uses any more."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from latency_db.runs import ProfileRun
@@ -15,12 +14,7 @@ def superseded(store: Store, now: datetime) -> tuple[ProfileRun, ...]:
     Newer means inserted later (`ProfileRun.precedence`); clock times can be wrong. An unfinished run is included if it
     was started more than a day before `now` (UTC).
     """
-    return _superseded(store.runs(), store.keys_by_run(), now)
-
-
-def _superseded(
-    runs: tuple[ProfileRun, ...], keys: Mapping[int, frozenset[str]], now: datetime
-) -> tuple[ProfileRun, ...]:
+    runs, keys = store.runs(), store.keys_by_run()
     oldest = (False, 0)
     newest: dict[tuple[str, str], tuple[bool, int]] = {}
     for run in runs:

@@ -23,7 +23,7 @@ TARGET_CHECKS = {
     "cores_not_negative": "device_cores >= 0",
 }
 RUN_CHECKS = {
-    "kind_known": "kind IN ('profile', 'verify', 'fit', 'import', 'estimate')",
+    "kind_known": f"kind IN {KINDS}",
     "planned_rounds_not_negative": "planned_rounds >= 0",
 }
 SAMPLE_CHECKS = {

@@ -21,7 +21,7 @@ from latency_db.errors import LatencyDbError, UnknownTarget
 from latency_db.fields import first_problem
 from latency_db.postgres import explain as explain_server
 from latency_db.postgres import open_server
-from latency_db.runs import ProfileRun, RunRecord, TimedSample
+from latency_db.runs import ProfileRun, RunRecord, RunSamples, TimedSample
 from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, new_uid, utc_now
 from latency_db.sqlite import explain as explain_file
 from latency_db.sqlite import open_file
@@ -213,13 +213,7 @@ class Store:
         """
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = [
-                run
-                for start in range(0, len(names), KEYS_PER_QUERY)
-                for run in queries.finished_samples(
-                    session, target, RecordRow.key.in_(names[start : start + KEYS_PER_QUERY])
-                )
-            ]
+            runs = _finished_samples(session, target, names)
             present = {key for run in runs for key in run.samples}
             elsewhere = self._elsewhere(session, target, [key for key in names if key not in present])
         return LatencyTable(target, newest_records(runs, target), elsewhere)
@@ -239,13 +233,7 @@ class Store:
         """All finished records of these keys on this target, oldest first, each with its run and anchor time."""
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = [
-                run
-                for start in range(0, len(names), KEYS_PER_QUERY)
-                for run in queries.finished_samples(
-                    session, target, RecordRow.key.in_(names[start : start + KEYS_PER_QUERY]), newest_only=False
-                )
-            ]
+            runs = _finished_samples(session, target, names, newest_only=False)
             rows = session.scalars(select(RunRow).where(RunRow.target_id == target.id))
             order = {row.id: queries.run_of(row).precedence for row in rows}
         records: dict[str, list[Record]] = defaultdict(list)
@@ -339,8 +327,8 @@ class Store:
     def _elsewhere(self, session: Session, target: Target, keys: Sequence[str]) -> dict[str, Target]:
         """For each key the target that has it and differs in the fewest fields, those of the same device first."""
         targets: dict[str, list[Target]] = defaultdict(list)
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            for key, row in session.execute(queries.targets_with(keys[start : start + KEYS_PER_QUERY])):
+        for chunk in _chunks(keys):
+            for key, row in session.execute(queries.targets_with(chunk)):
                 targets[key].append(queries.target_of(row))
         return {key: min(of_key, key=lambda other: _distance(target, other)) for key, of_key in targets.items()}
 
@@ -377,6 +365,23 @@ class Store:
             raise self._explain(ValueError(first_problem(problem))) from None
         except (*UNREADABLE, DBAPIError, sqlite3.DatabaseError) as problem:  # PRAGMAs raise the driver's own errors
             raise self._explain(problem) from None
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in pieces that fit into one query."""
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        yield keys[start : start + KEYS_PER_QUERY]
+
+
+def _finished_samples(
+    session: Session, target: Target, keys: Sequence[str], newest_only: bool = True
+) -> list[RunSamples]:
+    """`queries.finished_samples` of any number of keys."""
+    return [
+        run
+        for chunk in _chunks(keys)
+        for run in queries.finished_samples(session, target, RecordRow.key.in_(chunk), newest_only=newest_only)
+    ]
 
 
 def _begins(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:

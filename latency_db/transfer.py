@@ -98,7 +98,8 @@ def import_file(store: Store, path: Path) -> Imported:
         BadTransfer: as `read_export`; nothing was copied.
     """
     export = read_export(path)
-    measured_here = {name: _measured_here(store, target) for name, target in export.targets.items()}
+    keys = store.keys_by_run()
+    measured_here = {name: _measured_here(store, target, keys) for name, target in export.targets.items()}
     name = path.name.encode(errors="replace").decode()
     added = hidden = 0
     for exported in export.runs:
@@ -113,10 +114,9 @@ def import_file(store: Store, path: Path) -> Imported:
     return Imported(added, len(export.runs) - added, hidden)
 
 
-def _measured_here(store: Store, target: Target) -> frozenset[str]:
-    keys = store.keys_by_run()
+def _measured_here(store: Store, target: Target, keys: Mapping[int, frozenset[str]]) -> frozenset[str]:
     runs = [run for run in store.runs(target) if run.finished_at is not None and run.kind != "import"]
-    return frozenset(key for run in runs for key in keys[run.id])
+    return frozenset(key for run in runs for key in keys.get(run.id, ()))
 
 
 def _export(content: Any, path: Path) -> Export:

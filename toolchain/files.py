@@ -28,16 +28,18 @@ def _without_surrogates(text: Any) -> Any:
     return text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text
 
 
+def _zero_is_unknown(given: Any) -> Any:
+    return None if isinstance(given, int | float) and given == 0 else given
+
+
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 # A file name that is not UTF-8 has surrogates in Python, which JSON cannot hold.
-Text = Annotated[
-    str,
-    BeforeValidator(lambda text: text.encode(errors="backslashreplace").decode() if isinstance(text, str) else text),
-]
+Text = Annotated[str, BeforeValidator(_without_surrogates)]
+AnchorMs = Annotated[Milliseconds | None, BeforeValidator(_zero_is_unknown)]  # nastool 0.1.0 wrote 0 for unknown
 
 
 def read_document(

@@ -153,3 +153,9 @@ def _above_zero(value: float, text: str, what: str, example: str) -> float:
     if value > MOST:
         raise BadUnit(f"{what} {text!r} is more than anything here can cost. Write a smaller one")
     return value
+
+
+def first_of(names: Sequence[str], shown: int = 3) -> str:
+    """The first names of a list for a message: `a, b, c and 5 more`."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.errors import NotOnnx, UnknownBackend
 from exporters.graph.model import Model, as_model
+from exporters.graph.operators import ROUNDING_OPS
 from exporters.timing import Timing
 
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
-ROUNDING = ("QuantizeLinear", "Clip", "DequantizeLinear")  # the operators that store weights as integers
 SAMPLES = 8  # per timing; a sample is the mean of a group of calls, as in `exporters.timing`
 DRIFT_PERIOD_MS = 60_000.0
 BURST_MS = 250.0
@@ -200,7 +200,7 @@ def latency_ms(file: Path | Model, batch: int, scale_whole: float = 1.0) -> floa
 
     def sizes(name: str) -> tuple[int, ...]:
         """The shape of a tensor; quantization operators on weights do not change it."""
-        while name not in stored and name in made_by and made_by[name].op_type in ROUNDING:
+        while name not in stored and name in made_by and made_by[name].op_type in ROUNDING_OPS:
             name = made_by[name].input[0]
         shape = stored.get(name) or shapes.get(name)
         if not shape:

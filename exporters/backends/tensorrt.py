@@ -58,17 +58,20 @@ class Backend:
         return f"CUDA graph, {library}" if library == memory.CUDA_PYTHON else f"stream, {library}"
 
     def unavailable_reason(self) -> str | None:
-        return self.build_unavailable_reason() or self._why_no_gpu()
+        return self._why_not_loaded() or self._why_no_gpu()
 
     def build_unavailable_reason(self) -> str | None:
         """Why no engine can be built here, or None. TensorRT-RTX builds without a GPU."""
+        return self._why_not_loaded() or (self._why_no_gpu() if is_classic(self._trt()) else None)
+
+    def _why_not_loaded(self) -> str | None:
         if find_spec(self.name) is None:
             return f"{self.name} is not installed. Run {INSTALL[self.name]}"
         try:
             import_module(self.name)
         except (ImportError, OSError, RuntimeError) as problem:
             return f"{self.name} cannot be loaded: {problem}. Run {INSTALL[self.name]} again"
-        return None if not is_classic(self._trt()) else self._why_no_gpu()
+        return None
 
     def version(self) -> str:
         return str(self._trt().__version__)

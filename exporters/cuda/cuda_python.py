@@ -17,7 +17,6 @@ class CudaPython:
     """Device memory through `cuda.bindings.runtime`, which NVIDIA maintains and torch's CUDA build installs."""
 
     name = "cuda-python"
-    graphs = True
 
     def __init__(self, ordinal: int) -> None:
         self._cuda = import_module(RUNTIME)

@@ -12,7 +12,6 @@ class DeviceMemory(Protocol):
     """One GPU and one stream on it. Pointers are addresses, sizes are bytes."""
 
     name: str
-    graphs: bool  # whether `capture` gives one CUDA graph
     ordinal: int  # the number of the GPU in CUDA, in this process
 
     @property

@@ -86,14 +86,9 @@ def not_visible(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu
         gpus: the GPUs of the machine, by NVML.
         setting: the value of CUDA_VISIBLE_DEVICES, or None if it is not set.
     """
-    hidden_gpu = next((gpu for gpu in gpus if nvml.same_place(gpu.pci_bus_id, pci_bus_id)), None)
+    hidden_gpu = gpu_at(pci_bus_id, (), gpus)
     named = f"{hidden_gpu.name} at {pci_bus_id} (gpu{hidden_gpu.index})" if hidden_gpu else f"GPU at {pci_bus_id}"
-    others = [
-        f"--device gpu{gpu.index} for the {gpu.name}"
-        for bus_id in visible
-        for gpu in gpus
-        if nvml.same_place(gpu.pci_bus_id, bus_id)
-    ]
+    others = [f"--device gpu{gpu.index} for the {gpu.name}" for bus_id in visible if (gpu := gpu_at(bus_id, (), gpus))]
     if setting is None:
         hidden, remedy = "", "Check that nvidia-smi lists it and that this user may use it"
     else:

@@ -13,7 +13,6 @@ class PyCuda:
     """Device memory through pycuda, which has no CUDA graphs: the host launches each kernel."""
 
     name = "pycuda"
-    graphs = False
 
     def __init__(self, ordinal: int) -> None:
         self._cuda = import_module("pycuda.driver")

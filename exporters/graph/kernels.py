@@ -14,7 +14,7 @@ from onnx import helper
 
 from exporters.errors import NotOnnx
 from exporters.graph.operators import CONTROL_FLOW_OPS, ELEMENTWISE_OPS, PRODUCT_OPS, SELECTION_OPS, VIEW_OPS
-from exporters.graph.walker import without_functions
+from exporters.graph.walker import int_attribute, without_functions
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _flops(node: onnx.NodeProto, tensors: "_Tensors") -> int:
         return 2 * prod(out) * prod(weight[1:])
     if node.op_type == "ConvTranspose":  # each input value is multiplied with every filter once
         return 2 * prod(tensors.shape(node.input[0])) * prod(weight[1:])
-    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    transposed = int_attribute(node, "transB", 0)
     return 2 * prod(out) * (weight[-1] if transposed else weight[-2])
 
 

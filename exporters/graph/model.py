@@ -7,10 +7,11 @@ from pathlib import Path
 
 import onnx
 
+from exporters.errors import WrongPrecision
 from exporters.graph.graph_hash import model_hash
 from exporters.graph.inputs import Input, inputs_of
 from exporters.graph.onnx_file import OnnxFile, metadata_of, read_onnx
-from exporters.graph.precision import check_model_precision, model_precision
+from exporters.graph.precision import model_precision
 
 
 @dataclass(frozen=True)
@@ -80,4 +81,7 @@ def require_precision(model: Model, expected: str) -> None:
         NotOnnx: the file cannot be read.
     """
     if model.precision != expected:
-        check_model_precision(model.proto, model.path, expected)
+        raise WrongPrecision(
+            f"{model.path} computes in {model.precision}, not in {expected}, and a runtime doesn't change that. "
+            f"Use --precision {model.precision}, or export the file in {expected}"
+        )

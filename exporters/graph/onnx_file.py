@@ -9,7 +9,7 @@ from types import MappingProxyType
 import onnx
 from onnx import TensorProto
 
-from exporters.errors import ExportFailed, NotOnnx
+from exporters.errors import ExportFailed, NotOnnx, first_line
 from exporters.files import write_whole
 from exporters.graph.walker import tensors_of
 from exporters.manifest import sha256
@@ -184,5 +184,5 @@ def _loads_in_onnxruntime(path: Path) -> bool:
 
 
 def _invalid(path: Path, problem: Exception) -> NotOnnx:
-    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    reason = first_line(problem)
     return NotOnnx(f"{path} is not a valid ONNX file: {reason.rstrip('.')}. Export it again, or name another file")

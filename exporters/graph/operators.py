@@ -20,6 +20,8 @@ SELECTION_OPS = frozenset({"Slice", "Split", "Gather"})
 # Hold graphs: branches and loop bodies.
 CONTROL_FLOW_OPS = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
+# Store weights as integers, in this order.
+ROUNDING_OPS = ("QuantizeLinear", "Clip", "DequantizeLinear")
 # Quantized as layers: their weight is a constant of shape (c_out, ...).
 QUANTIZED_PRODUCT_OPS = frozenset({"Conv", "Gemm"})
 # Only move values, so input and output can share one scale and nothing is rounded again.

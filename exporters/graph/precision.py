@@ -6,7 +6,6 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
-from exporters.errors import WrongPrecision
 from exporters.graph.onnx_file import load_model
 from exporters.graph.operators import INTEGER_PRODUCT_OPS, PRODUCT_OPS
 from exporters.graph.walker import subgraphs_of, without_functions
@@ -38,29 +37,6 @@ def model_precision(model: onnx.ModelProto) -> str:
         first = graph.input[0].type.tensor_type.elem_type if graph.input else TensorProto.FLOAT
         precisions = {FLOATS.get(first, MIXED)}
     return precisions.pop() if len(precisions) == 1 else MIXED
-
-
-def check_precision(path: Path, expected: str) -> None:
-    """Check that a file computes in the precision `expected`.
-
-    Raises:
-        WrongPrecision: it computes in another precision.
-        NotOnnx: the file cannot be read.
-    """
-    check_model_precision(load_model(path), path, expected)
-
-
-def check_model_precision(model: onnx.ModelProto, path: Path, expected: str) -> None:
-    """Check that `model`, which was read from `path`, computes in the precision `expected`.
-
-    Raises:
-        WrongPrecision: it computes in another precision.
-    """
-    if (actual := model_precision(model)) != expected:
-        raise WrongPrecision(
-            f"{path} computes in {actual}, not in {expected}, and a runtime doesn't change that. "
-            f"Use --precision {actual}, or export the file in {expected}"
-        )
 
 
 def _product_precisions(

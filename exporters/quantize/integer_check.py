@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch.nn import functional as F
 
+from exporters.graph.operators import ROUNDING_OPS
 from exporters.graph.walker import GraphWalker, int_attribute
 
 CODE_RANGES = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
-ROUNDING_OPS = ("QuantizeLinear", "Clip", "DequantizeLinear")
 
 Values = Mapping[str, NDArray[np.float32]]
 Codes = NDArray[np.int64]

@@ -206,7 +206,7 @@ def test_checkpoint_of_another_space(job: Any, nastool: Nastool) -> None:
     toml = job.folder / "nastool.toml"
     toml.write_text(toml.read_text().replace("stage_widths=16-24", "stage_widths=16-26"))
     refused(nastool, job.folder, "train", "supernet/checkpoint.pt was made with other settings", "space was")
-    refused(nastool, job.folder, "search --macs 50k", "supernet/checkpoint.pt was made with other", "space_digest was")
+    refused(nastool, job.folder, "search --macs 50k", "supernet/checkpoint.pt was made with other", "space was")
     refused(
         nastool, job.folder, "export", "best.json is a winner of the space", "stage_widths=16-24", "Give its --space"
     )

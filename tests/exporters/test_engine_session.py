@@ -25,7 +25,7 @@ from exporters.errors import BackendUnavailable, EngineFailed
 class HostMemory:
     """DeviceMemory on the host; enqueued work runs at once."""
 
-    name, graphs, stream, ordinal = "host", True, 7, 0
+    name, stream, ordinal = "host", 7, 0
 
     def __init__(self, captures: bool = True) -> None:
         self.buffers: dict[int, Any] = {}

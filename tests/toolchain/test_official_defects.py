@@ -20,7 +20,7 @@ from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, builder_of, initialize
-from toolchain.nets.supernet import Supernet
+from toolchain.nets.supernet import Slices, Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.generations import Scoring, run_strategy
@@ -31,7 +31,6 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimizer import Slices
 from toolchain.training.recipe import Recipe
 
 

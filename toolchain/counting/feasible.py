@@ -12,7 +12,6 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import mul
 from random import Random
-from typing import Protocol
 
 import numpy as np
 
@@ -27,13 +26,6 @@ from toolchain.spaces.core import Architecture, SearchSpace
 ESTIMATION_DRAWS = 1000
 MOST_TRIES = 20_000  # draws on a coarse grid before the set is reported as too small to draw from
 NO_SUM = -(2**62)
-
-
-class Sampler(Protocol):
-    """Draws architectures: a space (uniformly), a FeasibleSet, or CostLevels."""
-
-    def draw(self, rng: Random) -> Architecture:
-        """One architecture; all random numbers come from `rng`."""
 
 
 @dataclass(frozen=True)

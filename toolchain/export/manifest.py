@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field
 
 from exporters.manifest import sha256
 from toolchain.errors import BadDocument
-from toolchain.files import Count, Document, Milliseconds, Share, Text, read_document
+from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text, read_document
 from toolchain.measuring.target_record import TargetRecord
 from toolchain.runs import Environment, Run
 
@@ -139,7 +139,7 @@ class Manifest(ModelInfo):
     test_accuracy: Share
     holdout_accuracy: Share
     limits: dict[str, float]
-    measured_anchor_ms: Milliseconds | None = Field(
+    measured_anchor_ms: AnchorMs = Field(
         None, validation_alias=AliasChoices("measured_anchor_ms", "measured_reference_ms")
     )
     measured_latency_ms: Milliseconds | None
@@ -150,11 +150,6 @@ class Manifest(ModelInfo):
     models: dict[str, ModelRecord]
     engines: dict[str, EngineRecord]
     files: dict[str, FileRecord]
-
-    @field_validator("measured_anchor_ms", mode="before")
-    @classmethod
-    def _zero_is_unknown(cls, given: object) -> object:
-        return None if isinstance(given, int | float) and given == 0 else given
 
 
 def file_records(files: Iterable[Path]) -> dict[str, FileRecord]:

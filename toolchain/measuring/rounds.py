@@ -18,11 +18,11 @@ from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.target import ReadyTarget
 from toolchain.progress import Progress, Task
+from toolchain.units import first_of
 
 Files = Mapping[str, Path | Model]
 Round = dict[str, Sample]
 NO_ROUNDS: Mapping[int, Round] = MappingProxyType({})
-MOST_NAMED = 3  # files in a message
 
 
 @dataclass(frozen=True)
@@ -214,9 +214,7 @@ def _unstable(files: Files, target: ReadyTarget, rounds: Mapping[int, Round]) ->
 
 
 def _listed(unstable: Mapping[str, str]) -> str:
-    shown = [f"{key} ({reason})" for key, reason in list(unstable.items())[:MOST_NAMED]]
-    rest = len(unstable) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+    return first_of([f"{key} ({reason})" for key, reason in unstable.items()])
 
 
 def _least_anchor_ms(rounds: Mapping[int, Round]) -> float:

@@ -5,12 +5,12 @@ target is `regression`: no variant was measured, and nothing was measured here.
 """
 
 import csv
-import hashlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
+from exporters.manifest import sha256
 from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -46,7 +46,7 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
     target = regression_target(profile.device, profile.precision, profile.batch)
     measured = read_networks(path, space)
     fitted = fit(space, list(measured), list(measured.values()))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256(path)
     rows = {**fitted.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
     with open_store(profile.db) as store:
         origin = f"{path.name}, SHA-256 {digest[:16]}"

@@ -41,10 +41,13 @@ class Costs:
         """The cost that a limit on `name` applies to: for a latency, its upper bound."""
         return self.latency.upper if self.latency and name == "latency_ms" else self.named(name)
 
+    def counts(self, arch: Architecture) -> dict[str, int]:
+        """The counted costs of one architecture by name."""
+        return {cost.name: int(cost.cost(arch)) for cost in self.counted}
+
     def of(self, arch: Architecture) -> dict[str, float | int | None]:
         """All costs of one architecture by name; `latency_ms` is None where it was not measured."""
-        counts = {cost.name: int(cost.cost(arch)) for cost in self.counted}
-        return {**counts, "latency_ms": self.latency.predicted.cost(arch) if self.latency else None}
+        return {**self.counts(arch), "latency_ms": self.latency.predicted.cost(arch) if self.latency else None}
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def journal_candidates(journal: Journal[CandidateLine], space: SearchSpace) -> t
     """All candidates of a journal with a complete score, each once."""
     first: dict[tuple[str, ...], CandidateLine] = {}
     for line in journal.lines:
-        if line.score.complete:
+        if line.images is None:  # scored on the whole hold-out
             first.setdefault(line.architecture, line)
     return tuple(
         Scored(architecture_of(line, space), line.accuracy, line.generation, line.origin, strategy=line.strategy)

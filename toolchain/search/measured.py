@@ -1,8 +1,8 @@
 """The journal of whole networks that searches have measured."""
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field
 
-from toolchain.files import Count, Milliseconds
+from toolchain.files import AnchorMs, Count, Milliseconds
 from toolchain.search.journal import JournalLine
 
 
@@ -22,10 +22,5 @@ class MeasuredLine(JournalLine):
     latency_ms: Milliseconds
     upper_ms: Milliseconds | None = None
     unstable: str = ""
-    anchor_ms: Milliseconds | None = Field(None, validation_alias=AliasChoices("anchor_ms", "reference_ms"))
+    anchor_ms: AnchorMs = Field(None, validation_alias=AliasChoices("anchor_ms", "reference_ms"))
     target: str = Field(validation_alias=AliasChoices("target", "context"))
-
-    @field_validator("anchor_ms", mode="before")
-    @classmethod
-    def _zero_is_unknown(cls, given: object) -> object:
-        return None if isinstance(given, int | float) and given == 0 else given

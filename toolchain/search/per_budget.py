@@ -97,7 +97,8 @@ def search_budgets(search: Search, plan: SearchPlan, measure: Measure | None) ->
     """
     results = _run_strategies(search, plan)
     if measure is None:
-        return tuple(_predicted(search, plan, result) for result in results)
+        earlier = _evolved_before(search)
+        return tuple(_predicted(plan, result, earlier) for result in results)
     verification = _Verification(search, plan.costs.latency, measure)
     return verification.improved(verification.verified(results))
 
@@ -115,9 +116,9 @@ def _run_strategies(search: Search, plan: SearchPlan) -> list[BudgetResult]:
     ]
 
 
-def _predicted(search: Search, plan: SearchPlan, result: BudgetResult) -> BudgetResult:
-    """The winner of one budget by its prediction."""
-    pool = _unique(result.evolution, _evolved_before(search))
+def _predicted(plan: SearchPlan, result: BudgetResult, earlier: Sequence[Scored]) -> BudgetResult:
+    """The winner of one budget by its prediction, among its candidates and those of `earlier` commands."""
+    pool = _unique(result.evolution, earlier)
     best = fitting(result.named.budget, pool)[0]
     verified = Verified(candidate(best, plan.costs.latency, None), (), pool)
     return BudgetResult(result.named, result.evolution, result.random_search, verified)
@@ -164,18 +165,18 @@ class _Verification:
 
     def improved(self, results: Sequence[BudgetResult]) -> tuple[BudgetResult, ...]:
         """Each result with a better winner from the journal, if there is one."""
-        return tuple(map(self._improved, results))
+        earlier = _evolved_before(self.search)
+        return tuple(self._improved(result, earlier) for result in results)
 
     def _winner(self, named: NamedBudget, pool: tuple[Scored, ...]) -> Verified:
         if latency_limit(named.budget) is None:  # the best is only measured, so the journal can take part at once
             pool = _unique(pool, _evolved_before(self.search))
         return self._verifier.winner(named.budget, pool, self._model)
 
-    def _improved(self, result: BudgetResult) -> BudgetResult:
+    def _improved(self, result: BudgetResult, earlier: Sequence[Scored]) -> BudgetResult:
         model = self._model
         if model is None or latency_limit(result.named.budget) is None:
             return result
-        earlier = _evolved_before(self.search)
         verified = self._verifier.improve(result.named.budget, result.verified, earlier, model)
         if verified is None:
             return result

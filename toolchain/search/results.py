@@ -48,7 +48,7 @@ def winner_of(space: SearchSpace, plan: SearchPlan, data: Data, result: BudgetRe
     assert result.verified is not None
     winner, budget = result.verified.winner, result.named.budget
     arch, calibration = winner.scored.architecture, winner.calibration
-    counts = {cost.name: int(cost.cost(arch)) for cost in plan.costs.counted}
+    counts = plan.costs.counts(arch)
     return Winner(
         **_latencies(winner).model_dump(),
         macs=counts["macs"],

@@ -36,8 +36,7 @@ from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
 from toolchain.training.stages import load_supernet, scoring_threads
-
-MOST_NAMED = 3  # unstable records in one message
+from toolchain.units import first_of
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ def _warn(plan: SearchPlan, progress: Progress) -> None:
         label = "ESTIMATE: " if plan.target.estimate else ""
         progress.say(f"{label}no winner is measured: {plan.unmeasured}")
     if unstable := latency.unstable:
-        more = len(unstable) - MOST_NAMED
-        named = ", ".join(unstable[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        named = first_of(unstable)
         progress.say(f"{len(unstable)} records of the latency table are unstable, run nastool profile again: {named}")
 
 

@@ -6,7 +6,7 @@ candidates remain, the search continues under the corrected limit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from toolchain.costs.calibration import Calibration
 from toolchain.costs.core import Budget, Limit
@@ -131,7 +131,7 @@ class Verifier:
         if limit is None or model is None:
             best = fitting(budget, scored)[0]
             return Verified(candidate(best, model, self.measure(best.architecture, 0)), (), tuple(scored))
-        return _Verification(self, budget, limit, model, list(scored), []).run()
+        return _Verification(self, budget, limit, model, list(scored)).run()
 
     def improve(
         self, budget: Budget, verified: Verified | None, scored: Sequence[Scored], model: LatencyModel
@@ -144,7 +144,7 @@ class Verifier:
         added = [candidate for candidate in scored if candidate.architecture not in architectures]
         least = -1.0 if verified is None else verified.winner.scored.accuracy
         better = [candidate for candidate in added if candidate.accuracy > least]
-        attempt = _Verification(self, budget, limit, model, better, [])
+        attempt = _Verification(self, budget, limit, model, better)
         winner = attempt.try_remaining()
         if winner is None and verified is None:
             return None
@@ -165,7 +165,7 @@ class _Verification:
     limit: Limit
     model: LatencyModel
     pool: list[Scored]
-    missed: list[Candidate]
+    missed: list[Candidate] = field(default_factory=list)
     searches: int = 0
     searched: int = 0  # candidates that fitted when the search ended or last continued
 

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, field_validator
 
 from toolchain.costs.calibration import Calibration
 from toolchain.errors import BadArchitecture, BadCheckpoint, BadDocument, MissingStage
-from toolchain.files import Count, Document, Milliseconds, Share, Text, read_document
+from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text, read_document
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.fixed import named_architecture
@@ -30,14 +30,9 @@ class Latencies(Document):
     measured_latency_ms: Milliseconds | None = None
     measured_upper_ms: Milliseconds | None = None
     measured_unstable: str = ""
-    measured_anchor_ms: Milliseconds | None = Field(
+    measured_anchor_ms: AnchorMs = Field(
         None, validation_alias=AliasChoices("measured_anchor_ms", "measured_reference_ms")
     )
-
-    @field_validator("measured_anchor_ms", mode="before")
-    @classmethod
-    def _zero_is_unknown(cls, given: object) -> object:
-        return None if isinstance(given, int | float) and given == 0 else given
 
 
 class PassedOver(Latencies):

@@ -78,7 +78,7 @@ def _words(problem: BaseException) -> str:
     """The first line of an exception's text, escaped; an exception may even fail to give one."""
     try:
         text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
-    except Exception:
+    except Exception:  # the user's own __str__ runs here
         return ""
     first = (text.strip().splitlines() or [""])[0]
     return first if first.isprintable() else ascii(first)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from exporters.errors import first_line
 from exporters.manifest import sha256
 from toolchain.errors import BadCheckpoint
 from toolchain.training.printable import printable
@@ -44,8 +45,12 @@ def load(path: Path, fingerprint: Mapping[str, Any], only: Collection[str] = ())
         BadCheckpoint: damaged, or made from another space, data set, recipe or seed; the field is named.
     """
     checkpoint = _parsed(path, load_sealed(path))
-    fields = {key: value for key, value in checkpoint.fingerprint.items() if not only or key in only}
-    require_same(path, fields, fingerprint)
+    compared = {*only, *(NAMES[key] for key in only if key in NAMES)}  # the names explain a difference of digests
+    earlier, now = (
+        {key: value for key, value in fields.items() if not only or key in compared}
+        for fields in (checkpoint.fingerprint, fingerprint)
+    )
+    require_same(path, earlier, now)
     return checkpoint
 
 
@@ -130,8 +135,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except BadCheckpoint:
         raise
-    except Exception as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    except Exception as problem:  # pickled content of any type meets torch and pydantic
+        reason = first_line(problem)
         raise BadCheckpoint(f"cannot use {printable(path)}: {reason}. {REMEDY}") from None
 
 

@@ -80,9 +80,13 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
         )
     progress = progress if rank() == 0 else QUIET
 
-    def cut(classes: Sequence[str], labels: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    fit: tuple[int, ...] = ()
+    holdout: tuple[int, ...] = ()
+
+    def cut(classes: Sequence[str], labels: Tensor) -> None:
+        nonlocal fit, holdout
         _require_classes(name, classes, space)
-        return split_holdout(labels, holdout_per_class, seed, name, classes)
+        fit, holdout = split_holdout(labels, holdout_per_class, seed, name, classes)
 
     classes: tuple[str, ...]
     train: Images
@@ -98,7 +102,8 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
         classes, train, test = load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
     else:
         raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
-    fit, holdout = cut(classes, train.labels)
+    if isinstance(train, MemoryImages):  # the loaders of files cut before they decode
+        cut(classes, train.labels)
     gray = space.in_channels == 1
     preprocessing = Preprocessing(
         space.size_px, GRAY_MEAN if gray else IMAGENET_MEAN, GRAY_STD if gray else IMAGENET_STD

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from exporters.errors import first_line
 from toolchain.errors import BadData
 from toolchain.training.printable import printable
 
@@ -48,7 +49,7 @@ def opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(BytesIO(content)) as image:
             return use(image)
-    except Exception as problem:
+    except Exception as problem:  # see Raises
         raise unreadable(name, problem) from None
 
 
@@ -101,5 +102,5 @@ def unreadable(name: str, problem: Exception) -> BadData:
 
 def reason(problem: Exception) -> str:
     """The first line of a library's error, or its type where it says nothing; without the address of a buffer."""
-    text = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    text = first_line(problem)
     return "not an image that Pillow knows" if "cannot identify image file" in text else text

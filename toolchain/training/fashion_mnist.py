@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exporters.files import home_folder
 from toolchain.errors import BadData
-from toolchain.training.cache_folder import home_folder
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolchain.errors import TrainingDiverged
+from toolchain.nets.supernet import Slices
 from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
 from toolchain.parallel.ranks import rank, world
 from toolchain.progress import Progress
@@ -19,7 +20,7 @@ from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load, reading
 from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
-from toolchain.training.optimizer import Slices, Update, moved, set_learning_rate, sgd
+from toolchain.training.optimizer import Update, moved, set_learning_rate, sgd
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
@@ -128,13 +129,15 @@ def train(
     batches = training_batches(data.train, sampler_of(start), recipe.augmentation, schedule.workers, device)
     for step, (pixels, labels) in enumerate(batches, start):
         torch.manual_seed(mix(schedule.seed, step) + rank())  # dropout draws from the global state
-        set_learning_rate(optimizer, learning_rate(recipe, step, steps))
+        lr = learning_rate(recipe, step, steps)
+        set_learning_rate(optimizer, lr)
         meter.add(stepper(pixels, labels, step), recipe.batch)
         if curves and (meter.due() or step + 1 == steps):
             require_finite(step + 1)
-            lr = learning_rate(recipe, step, steps)
-            task.advance(step + 1 - meter.logged_step, meter.note(lr))
-            meter.log(curves, step + 1, lr)
+            values = meter.values(lr)
+            task.advance(step + 1 - meter.logged_step, _note(values))
+            curves.add(step + 1, values)
+            meter.restart(step + 1)
         if time.monotonic() - kept_at > schedule.checkpoint_every_s and step + 1 < steps:
             keep(step + 1)
             kept_at = time.monotonic()
@@ -226,11 +229,12 @@ class _Meter:
             "learning_rate": lr,
         }
 
-    def note(self, lr: float) -> str:
-        v = self.values(lr)
-        return f"loss {v['loss']:.3f}  top-1 {v['accuracy']:.1%}  {v['images_per_s']:.0f} images/s  lr {lr:.3g}"
-
-    def log(self, curves: Curves, step: int, lr: float) -> None:
-        curves.add(step, self.values(lr))
+    def restart(self, step: int) -> None:
+        """Begin a new average after `step` was logged."""
         self.logged_step = step
         self._restart()
+
+
+def _note(values: Mapping[str, float]) -> str:
+    loss, accuracy, speed = values["loss"], values["accuracy"], values["images_per_s"]
+    return f"loss {loss:.3f}  top-1 {accuracy:.1%}  {speed:.0f} images/s  lr {values['learning_rate']:.3g}"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd as update
 
+from toolchain.nets.supernet import Slices
 from toolchain.training.recipe import Recipe
 
-Slices = tuple[slice, ...]
 CLIP = "alpha_"  # names of PACT's clipping levels (toolchain/nets/quantizers.py) begin so
 
 

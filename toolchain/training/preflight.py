@@ -1,5 +1,7 @@
 """Refuse settings that cannot work before a run folder is made and anything is trained."""
 
+import torch
+
 from toolchain.config import Config, TrainConfig
 from toolchain.errors import BadConfig
 from toolchain.nets.pretrained import load_float
@@ -20,7 +22,10 @@ def check_train(config: Config, space: SearchSpace) -> None:
     """
     _check_recipe(config.train, "supernet", space)
     if config.train.start_from is not None:
-        load_float(read_weights(config.train.start_from), Supernet(space))
+        weights = read_weights(config.train.start_from)
+        with torch.device("meta"):  # names and shapes are checked, and no values are kept
+            supernet = Supernet(space)
+        load_float(weights, supernet)
 
 
 def check_retrain(config: Config, space: SearchSpace) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from exporters.errors import first_line
 from toolchain.errors import BadCheckpoint
 from toolchain.files import write_bytes
 from toolchain.training.printable import printable
@@ -50,7 +51,7 @@ def load_sealed(path: Path) -> Any:
     except BadCheckpoint:
         raise
     except Exception as problem:  # torch documents no set of errors for a damaged file
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        reason = first_line(problem)
         if isinstance(problem, OSError) and problem.strerror:
             reason = problem.strerror
         raise BadCheckpoint(f"cannot read {printable(path)}: {reason}. {REMEDY}") from None

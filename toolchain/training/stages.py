@@ -17,7 +17,7 @@ from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.pretrained import load_float
-from toolchain.nets.supernet import Supernet
+from toolchain.nets.supernet import Slices, Supernet
 from toolchain.nets.weight_files import read_weights
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import local_world, rank, world
@@ -29,7 +29,6 @@ from toolchain.training.batches import mix
 from toolchain.training.checkpoint import file_hash, load, reading, require_fields, require_same
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimizer import Slices
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.preflight import require_normalizable
@@ -99,7 +98,7 @@ def load_supernet(config: Config, space: SearchSpace, data: Data, run: Run, prog
     run.require(run.supernet, "train")
     require_normalizable(config.search.batch, space, "search")
     fingerprint = supernet_fingerprint(config, space, data)
-    checkpoint = load(run.supernet, {key: fingerprint[key] for key in SCORED_ON}, only=SCORED_ON)
+    checkpoint = load(run.supernet, fingerprint, only=SCORED_ON)
     with reading(run.supernet):
         steps = Recipe(**checkpoint.fingerprint["recipe"]).steps(len(data.fit))
     if checkpoint.step < steps:

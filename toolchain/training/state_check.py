@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from toolchain.errors import BadCheckpoint
 from toolchain.training.printable import printable
-
-REMEDY = "Remove it to train again, or restore a copy"
+from toolchain.training.sealed_file import REMEDY
 
 
 def load_state(path: Path, model: nn.Module, state: Mapping[str, Any]) -> None:

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from toolchain.config import Config
 from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Supernet
+from toolchain.nets.supernet import Slices, Supernet
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
 from toolchain.training.data import Data, load_data
 from toolchain.training.images import MemoryImages
 from toolchain.training.loop import Stepper
-from toolchain.training.optimizer import Slices, sgd
+from toolchain.training.optimizer import sgd
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
 

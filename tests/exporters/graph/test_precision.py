@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.helper import make_node as node
 
 from exporters.errors import NotOnnx, WrongPrecision
-from exporters.graph.precision import check_precision, precision_of
+from exporters.graph.model import Model, require_precision
+from exporters.graph.precision import precision_of
 
 FLOAT, HALF, INT8, UINT8, INT16 = (
     TensorProto.FLOAT,
@@ -108,14 +109,14 @@ def test_products_in_branches_count(inside: str, tmp_path: Path) -> None:
     ]
     path = save(tmp_path / "f.onnx", nodes, weights={} if own else {"w": HALF})
     with pytest.raises(WrongPrecision, match=r"computes in fp16, not in fp32"):
-        check_precision(path, "fp32")
+        require_precision(Model(path), "fp32")
 
 
 def test_a_file_of_another_precision_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], weights={"w": FLOAT})
-    check_precision(path, "fp32")
+    require_precision(Model(path), "fp32")
     with pytest.raises(WrongPrecision) as caught:
-        check_precision(path, "fp16")
+        require_precision(Model(path), "fp16")
     assert str(caught.value) == (
         f"{path} computes in fp32, not in fp16, and a runtime doesn't change that. "
         f"Use --precision fp32, or export the file in fp16"

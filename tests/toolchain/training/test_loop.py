@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toolchain.errors import BadCheckpoint, TrainingDiverged
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
-from toolchain.nets.supernet import Supernet
+from toolchain.nets.supernet import Slices, Supernet
 from toolchain.progress import Quiet, Task
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
@@ -22,7 +22,7 @@ from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Forward, Schedule, learning_rate, train
-from toolchain.training.optimizer import Slices, sgd
+from toolchain.training.optimizer import sgd
 from toolchain.training.recipe import Recipe
 
 STEPS = 10

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from toolchain.errors import BadConfig, NoDevice
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
+from toolchain.nets.supernet import Slices
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
-from toolchain.training.optimizer import Slices
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import Recipe
 
