@@ -55,6 +55,7 @@ def test_two_processes_answer_once(nastool: Nastool, tmp_path: Path) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
+@pytest.mark.long
 def test_what_is_refused_is_said_once(nastool: Nastool, tmp_path: Path) -> None:
     settle(tmp_path, 0.3)
     answer = nastool("train", "--nproc", "3", cwd=tmp_path)

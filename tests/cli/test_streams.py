@@ -53,6 +53,7 @@ def test_full_device_on_stderr_keeps_the_exit_code(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.long
 def test_profile_with_a_closed_stderr_finishes(tmp_path: Path) -> None:
     """The table's file must not be opened as descriptor 2, where messages would be written into it."""
     (tmp_path / "nastool.toml").write_text(TINY)

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cli.suggested_limit import suggested_limit
 from toolchain.config import Config
 from toolchain.spaces import load_space
 
 
+@pytest.mark.long
 def test_macs_are_suggested_where_the_head_is_not_measured(
     tiny_config: Config, nastool: Callable[..., Any], tmp_path: Path
 ) -> None:

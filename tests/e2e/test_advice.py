@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
+
 Nastool = Callable[..., Any]
 # Command line -> the part of its error message that is run instead, or that replaces the last words of the command.
 ADVICE = {

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
+
 BACKEND = ("--backend", "fake:scale_whole=1.3,noise=0.01")
 
 

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
+
 TITAN = ("--device", "titanxp", "--estimate")
 
 

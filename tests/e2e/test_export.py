@@ -271,6 +271,7 @@ def low_bit(nastool: Nastool, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder, answer.json
 
 
+@pytest.mark.long
 def test_low_bit_network_is_exported_in_two_profiles(low_bit: Any) -> None:
     _, manifest = low_bit
     models = manifest["models"]
@@ -289,6 +290,7 @@ def test_low_bit_network_is_exported_in_two_profiles(low_bit: Any) -> None:
     assert manifest["costs"]["bitops"] > 0
 
 
+@pytest.mark.long
 def test_low_bit_export_reports_four_costs_and_no_speedup(low_bit: Any, nastool: Nastool) -> None:
     folder, _ = low_bit
     answer = nastool("export", "--arch", "basic:w4a4 basic@1.5:w2a4", cwd=folder)
@@ -298,6 +300,7 @@ def test_low_bit_export_reports_four_costs_and_no_speedup(low_bit: Any, nastool:
         assert words in said
 
 
+@pytest.mark.long
 def test_low_bit_network_has_no_fp16(low_bit: Any, nastool: Nastool) -> None:
     folder, _ = low_bit
     answer = nastool("export", "--arch", "basic:w4a4 basic@1.5:w2a4", "--precision", "fp16", cwd=folder)

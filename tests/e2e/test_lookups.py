@@ -55,7 +55,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     return counts
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [pytest.param("profile", marks=pytest.mark.long), *list(COMMANDS)[1:]])
 def test_device_target_and_files_are_looked_up_once(command: str, job: Any, nastool: Nastool, counts: Counts) -> None:
     answer = nastool(*COMMANDS[command].split(), cwd=job.folder)
     assert answer.code == 0, answer.stderr

@@ -282,6 +282,7 @@ def test_output_without_json_is_a_table(finished_job: Any, nastool: Nastool) -> 
     assert "100.0 ms" in answer.stdout
 
 
+@pytest.mark.long
 def test_separate_processes(job: Any) -> None:
     """Each command in a separate process, with stdout in a pipe."""
     process = subprocess.run(
@@ -296,6 +297,7 @@ def test_separate_processes(job: Any) -> None:
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.long
 def test_own_images(settings: str, nastool: Nastool, tmp_path: Path) -> None:
     """A folder of image files of several sizes and formats, from training to a checked file."""
     draw_classes(tmp_path / "images", "train", 24)

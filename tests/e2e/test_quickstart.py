@@ -11,6 +11,8 @@ from toolchain import config
 from toolchain.measuring import from_config
 from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
 
+pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
+
 
 def test_quickstart_runs_all_stages_on_one_target(
     settings: str, nastool: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

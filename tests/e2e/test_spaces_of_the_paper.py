@@ -12,6 +12,8 @@ from toolchain.costs.counters import bitops_cost
 from toolchain.spaces import load_space
 from toolchain.training import fashion_mnist
 
+pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
+
 Nastool = Callable[..., Any]
 
 RESNET = (

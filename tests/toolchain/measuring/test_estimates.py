@@ -62,6 +62,7 @@ def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -
         check(config, file, 17.0, None, Quiet())
 
 
+@pytest.mark.long
 def test_commands_say_estimate(nastool: Callable[..., Any], tmp_path: Path) -> None:
     small = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=1,head_channels=32"
     titan = ("--device", "titanxp", "--estimate", "--batch", "8", "--space", small)

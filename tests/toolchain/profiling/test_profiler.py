@@ -178,6 +178,7 @@ def test_a_profile_that_was_killed_goes_on_with_its_round(
 BUSY = "fake:burst=0.97,burst_slower=3,seed=1"  # throttles nearly all the time
 
 
+@pytest.mark.long
 def test_what_cannot_be_trusted_is_measured_again_and_then_marked_also_after_a_kill(
     config: Config, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

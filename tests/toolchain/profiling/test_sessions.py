@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from latency_db.table import Record, Summary
 from toolchain.costs.latency import stem_key
 from toolchain.measuring.plan import MeasurementPlan
@@ -61,6 +63,7 @@ def test_without_an_anchor_the_latency_stays_as_it_is() -> None:
     assert chosen(variants, [record("n", 2, 4.0)])["a"] == (1, 1.1)
 
 
+@pytest.mark.long
 def test_profiling_another_space_on_a_slower_device_leaves_the_calibration(tmp_path: Path) -> None:
     """The spaces share the stem; the device is slower by a half when the second one is profiled."""
     tiny = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths={},stage_repeats=1,head_channels=32"
