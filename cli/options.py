@@ -178,6 +178,10 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 names="--random-search/--no-random-search",
             ),
             Flag(
+                "search.score",
+                "What ranks candidates on the hold-out: accuracy (the paper's) or loss (mean cross-entropy).",
+            ),
+            Flag(
                 "search.race",
                 "Stop scoring candidates early that are clearly worse (error rate: search.race_error).",
                 bool,

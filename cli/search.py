@@ -100,6 +100,7 @@ def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run") -> None:
         {
             "architecture": arch,
             "hold-out accuracy": f"{winner.holdout_accuracy:.2%} (inherited weights)",
+            **({} if winner.holdout_loss is None else {"hold-out loss": f"{winner.holdout_loss:.4f}"}),
             **counts,
             f"latency, {'estimate' if winner.estimate else 'predicted'}": _predicted(winner),
             "latency, measured": _measured(winner),

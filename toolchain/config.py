@@ -157,8 +157,18 @@ class SearchConfig(_Section):
     batch: Batch = 250
     threads: Threads = 2
     random_search: bool = True
+    score: Literal["accuracy", "loss"] = "accuracy"
     race: bool = False
     race_error: float = Field(0.05, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _race_by_accuracy(self) -> Self:
+        if self.race and self.score != "accuracy":
+            raise ValueError(
+                f'a race compares which images are classified correctly, so it needs score = "accuracy" (given: '
+                f"{self.score!r}). Leave out the race or the score"
+            )
+        return self
 
 
 class ExportConfig(_Section):

@@ -9,8 +9,8 @@ from typing import Protocol
 from toolchain.progress import Progress, Task
 from toolchain.search.journal import Journal, architecture_of
 from toolchain.search.race import kth_best
-from toolchain.search.scores import CandidateLine, RaceThreshold, Score, ScoreCache
-from toolchain.search.strategies import Proposal, Scored, Strategy
+from toolchain.search.scores import CandidateLine, RaceThreshold, Score, ScoreCache, ScoreName
+from toolchain.search.strategies import Proposal, Scored, Strategy, best_first, complete
 from toolchain.spaces.core import Architecture, SearchSpace
 
 
@@ -29,6 +29,7 @@ class Scoring:
 
     Args:
         race_top: race each generation against the candidate of this rank; None: no race.
+        score: what candidates are ranked by.
     """
 
     seed: int
@@ -36,6 +37,7 @@ class Scoring:
     evaluate: Evaluate
     progress: Progress
     race_top: int | None = None
+    score: ScoreName = "accuracy"
 
 
 def run_strategy(
@@ -47,7 +49,7 @@ def run_strategy(
         generations: their numbers, from which their random numbers are drawn.
         earlier: candidates of an earlier search; the first generation can select parents from them.
     """
-    cache = ScoreCache(scoring.journal)
+    cache = ScoreCache(scoring.journal, scoring.score)
     scored = list(earlier)
     task: Task | None = None
     for generation in generations:
@@ -64,14 +66,23 @@ def run_strategy(
     return tuple(scored)
 
 
-def journal_candidates(journal: Journal[CandidateLine], space: SearchSpace) -> tuple[Scored, ...]:
-    """All candidates of a journal with a complete score, each once."""
+def journal_candidates(
+    journal: Journal[CandidateLine], space: SearchSpace, score: ScoreName = "accuracy"
+) -> tuple[Scored, ...]:
+    """All candidates of a journal with a complete score, each once; `score` is what they are ranked by."""
     first: dict[tuple[str, ...], CandidateLine] = {}
     for line in journal.lines:
-        if line.images is None:  # scored on the whole hold-out
+        if line.images is None and line.ranks_by(score):  # scored on the whole hold-out
             first.setdefault(line.architecture, line)
     return tuple(
-        Scored(architecture_of(line, space), line.accuracy, line.generation, line.origin, strategy=line.strategy)
+        Scored(
+            architecture=architecture_of(line, space),
+            accuracy=line.accuracy,
+            generation=line.generation,
+            origin=line.origin,
+            strategy=line.strategy,
+            loss=line.loss if score == "loss" else None,
+        )
         for line in first.values()
     )
 
@@ -89,12 +100,20 @@ def _scored(
 ) -> Scored:
     score = cache.find(proposal.architecture, threshold)
     assert score is not None
-    return Scored(proposal.architecture, score.accuracy, generation, proposal.origin, score.complete, strategy)
+    return Scored(
+        architecture=proposal.architecture,
+        accuracy=score.accuracy,
+        generation=generation,
+        origin=proposal.origin,
+        complete=score.complete,
+        strategy=strategy,
+        loss=score.loss,
+    )
 
 
 def _note(generation: int, scored: Sequence[Scored]) -> str:
-    best = max((candidate.accuracy for candidate in scored if candidate.complete), default=None)
-    return f"generation {generation + 1}" + (f"  best {best:.2%}" if best is not None else "")
+    best = next(iter(best_first(complete(scored))), None)
+    return f"generation {generation + 1}" + (f"  best {best.score_text}" if best is not None else "")
 
 
 def _advance(task: Task, note: str, steps: int) -> None:
@@ -104,11 +123,11 @@ def _advance(task: Task, note: str, steps: int) -> None:
 
 def _threshold(scored: Sequence[Scored], cache: ScoreCache, rank: int) -> RaceThreshold | None:
     """The candidate of rank `rank` among those with a complete score; None if there are fewer."""
-    complete = [candidate for candidate in scored if candidate.complete]
-    number = kth_best([candidate.accuracy for candidate in complete], rank)
+    whole = complete(scored)
+    number = kth_best([candidate.accuracy for candidate in whole], rank)
     if number is None:
         return None
-    score = cache.find(complete[number].architecture, None)
+    score = cache.find(whole[number].architecture, None)
     assert score is not None
     assert score.correct is not None, "a race keeps the flags of each candidate"
     return RaceThreshold(score.accuracy, score.correct)

@@ -27,6 +27,7 @@ class PartialState:
     Args:
         statistics: BN statistics of the candidates that are not stopped.
         correct: bool (candidates, hold-out images).
+        losses: float64 (candidates,), sums of the cross-entropy over the images so far.
         stopped: the images that each candidate had seen when a race stopped it.
     """
 
@@ -34,13 +35,13 @@ class PartialState:
     scored: int
     statistics: list[Tensor]
     correct: Tensor
+    losses: Tensor
     stopped: dict[int, int]
 
-    def fits(self, statistics: Sequence[Tensor], correct: Tensor) -> bool:
+    def fits(self, statistics: Sequence[Tensor], correct: Tensor, losses: Tensor) -> bool:
         """Whether all shapes and types are those of these tensors."""
-        return _form(self.correct) == _form(correct) and list(map(_form, self.statistics)) == list(
-            map(_form, statistics)
-        )
+        own, others = (self.correct, self.losses, *self.statistics), (correct, losses, *statistics)
+        return list(map(_form, own)) == list(map(_form, others))
 
 
 def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:

@@ -126,7 +126,7 @@ def _predicted(plan: SearchPlan, result: BudgetResult, earlier: Sequence[Scored]
 
 def _evolved_before(search: Search) -> tuple[Scored, ...]:
     """The candidates of evolution in the journal, also those of earlier commands."""
-    candidates = journal_candidates(search.scoring.journal, search.space)
+    candidates = journal_candidates(search.scoring.journal, search.space, search.scoring.score)
     return tuple(scored for scored in candidates if scored.strategy == EVOLUTION)
 
 

@@ -60,6 +60,7 @@ def winner_of(space: SearchSpace, plan: SearchPlan, data: Data, result: BudgetRe
         space_digest=space.digest,
         strategy=winner.scored.strategy,
         holdout_accuracy=winner.scored.accuracy,
+        holdout_loss=winner.scored.loss,
         calibration=None if calibration is None else summarize_calibration(calibration),
         estimate=plan.target.estimate,
         not_measured=plan.unmeasured,
@@ -83,6 +84,7 @@ def _passed_over(candidate: Candidate) -> PassedOver:
         **_latencies(candidate).model_dump(),
         architecture=candidate.scored.architecture.choices,
         holdout_accuracy=candidate.scored.accuracy,
+        holdout_loss=candidate.scored.loss,
     )
 
 

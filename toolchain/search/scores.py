@@ -3,8 +3,8 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,21 @@ from toolchain.search.strategies import Proposal
 from toolchain.spaces.core import Architecture
 
 Flags = NDArray[np.bool_]
+ScoreName = Literal["accuracy", "loss"]  # what candidates are ranked by
 
 
 @dataclass(frozen=True)
 class Score:
     """Top-1 accuracy, 0 to 1: on the whole hold-out, or on its first `images` if a race stopped the candidate.
 
-    In a race, `correct` says for each image whether it was classified correctly.
+    In a race, `correct` says for each image whether it was classified correctly. `loss` is the mean cross-entropy in
+    nats on the whole hold-out, without label smoothing; None if it is unknown.
     """
 
     accuracy: float
     images: int | None = None
     correct: Flags | None = None
+    loss: float | None = None
 
     @property
     def complete(self) -> bool:
@@ -78,6 +81,7 @@ class CandidateLine(JournalLine):
         images: how many images the candidate had seen when a race stopped it.
         against: the accuracy of the candidate that it was compared with.
         correct: packed flags, of candidates that a race did not stop; nastool 0.1.0 called it `right`.
+        loss: mean cross-entropy on the hold-out, in a search that ranks by it.
     """
 
     accuracy: Share
@@ -89,6 +93,7 @@ class CandidateLine(JournalLine):
     correct: Annotated[str, AfterValidator(_packed_flags)] | None = Field(
         None, validation_alias=AliasChoices("correct", "right")
     )
+    loss: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _stopped_by_a_race(self) -> "CandidateLine":
@@ -98,7 +103,11 @@ class CandidateLine(JournalLine):
 
     @property
     def score(self) -> Score:
-        return Score(self.accuracy, self.images, None if self.correct is None else unpack(self.correct))
+        return Score(self.accuracy, self.images, None if self.correct is None else unpack(self.correct), self.loss)
+
+    def ranks_by(self, score: ScoreName) -> bool:
+        """Whether the line has the value that candidates are ranked by."""
+        return score == "accuracy" or self.loss is not None
 
 
 def require_flags(journal: Journal[CandidateLine], images: int) -> None:
@@ -121,8 +130,10 @@ def require_flags(journal: Journal[CandidateLine], images: int) -> None:
 class ScoreCache:
     """The scores in a journal, and a method to add some."""
 
-    def __init__(self, journal: Journal[CandidateLine]) -> None:
+    def __init__(self, journal: Journal[CandidateLine], score: ScoreName = "accuracy") -> None:
+        """`score`: lines without this value are not used, and only this value is written."""
         self._journal = journal
+        self._score = score
         self._lines: dict[tuple[str, ...], list[CandidateLine]] = {}
         for line in journal.lines:
             self._lines.setdefault(line.architecture, []).append(line)
@@ -134,8 +145,10 @@ class ScoreCache:
         that stopped it. The first valid line counts, so that a replay reads what the search read.
         """
         for line in self._lines.get(arch.choices, ()):
+            if not line.ranks_by(self._score):
+                continue
             if line.against is None or (threshold is not None and line.against <= threshold.accuracy):
-                return line.score
+                return line.score if self._score == "loss" else replace(line.score, loss=None)
         return None
 
     def add(
@@ -157,6 +170,7 @@ class ScoreCache:
                 images=score.images,
                 against=None if score.complete or threshold is None else threshold.accuracy,
                 correct=pack(score.correct) if score.complete and score.correct is not None else None,
+                loss=score.loss if self._score == "loss" else None,
             )
             for proposal, score in zip(proposals, scores, strict=True)
         ]

@@ -73,6 +73,7 @@ def search(
         evaluate=DistributedEvaluator(_evaluator(config, supernet, data, partial_scores)),
         progress=progress,
         race_top=config.search.top_k if config.search.race else None,
+        score=config.search.score,
     )
     results = search_budgets(
         Search(space, _settings(config), scoring),
@@ -80,7 +81,7 @@ def search(
         _measure(measurement_plan(config), config.profile.db, space, plan, run, progress),
     )
     partial_scores.remove()
-    return _finish(space, plan, data, run, results, journal_candidates(journal, space), progress)
+    return _finish(space, plan, data, run, results, journal_candidates(journal, space, config.search.score), progress)
 
 
 def _fingerprint(config: Config, data: Data, run: Run) -> dict[str, Any]:
@@ -191,10 +192,10 @@ def _finish(
 def _compare_with_random_search(result: BudgetResult, progress: Progress) -> None:
     """Say if random search scored a better candidate than the winner, which always comes from evolution."""
     assert result.verified is not None
-    accuracy = result.verified.winner.scored.accuracy
+    winner = result.verified.winner.scored
     best = next(iter(fitting(result.named.budget, result.random_search)), None)
-    if best is not None and best.accuracy > accuracy:
+    if best is not None and best.score > winner.score:
         progress.say(
-            f"random search scored {best.accuracy:.2%} under {result.named.budget}, more than the winner of evolution "
-            f"({accuracy:.2%}): {best.architecture}. Increase --generations, or retrain it with --arch"
+            f"random search scored {best.score_text} under {result.named.budget}, better than the winner of evolution "
+            f"({winner.score_text}): {best.architecture}. Increase --generations, or retrain it with --arch"
         )

@@ -24,6 +24,7 @@ class Scored:
         origin: crossover, mutation or random.
         complete: False if a race stopped it, so that the accuracy covers only a part of the hold-out.
         strategy: the name of the strategy that proposed it.
+        loss: mean cross-entropy on the hold-out, if candidates are ranked by it; otherwise None.
     """
 
     architecture: Architecture
@@ -32,6 +33,17 @@ class Scored:
     origin: str
     complete: bool = True
     strategy: str = EVOLUTION
+    loss: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What candidates are ranked by, higher is better: the accuracy, or the negative loss."""
+        return self.accuracy if self.loss is None else -self.loss
+
+    @property
+    def score_text(self) -> str:
+        """The score for messages: `91.20%` or `loss 0.2871`."""
+        return f"{self.accuracy:.2%}" if self.loss is None else f"loss {self.loss:.4f}"
 
 
 @dataclass(frozen=True)
@@ -108,8 +120,8 @@ class Evolution:
 
 
 def best_first(scored: Sequence[Scored]) -> list[Scored]:
-    """Sorted by accuracy, equal ones by the order of scoring; those that a race stopped come last."""
-    return sorted(scored, key=lambda s: (not s.complete, -s.accuracy))
+    """Sorted by score, equal ones by the order of scoring; those that a race stopped come last."""
+    return sorted(scored, key=lambda s: (not s.complete, -s.score))
 
 
 def complete(scored: Sequence[Scored]) -> tuple[Scored, ...]:

@@ -5,6 +5,7 @@ miss corrects the calibration, which then excludes the candidates that would mis
 candidates remain, the search continues under the corrected limit.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -136,14 +137,15 @@ class Verifier:
     def improve(
         self, budget: Budget, verified: Verified | None, scored: Sequence[Scored], model: LatencyModel
     ) -> Verified | None:
-        """`verified`, or the best of `scored` if it is more accurate and measures within `budget`; scores nothing."""
+        """`verified`, or the best of `scored` if its score is higher and it measures within `budget`; scores
+        nothing."""
         limit = latency_limit(budget)
         assert limit is not None
         known = () if verified is None else verified.scored
         architectures = {candidate.architecture for candidate in known}
         added = [candidate for candidate in scored if candidate.architecture not in architectures]
-        least = -1.0 if verified is None else verified.winner.scored.accuracy
-        better = [candidate for candidate in added if candidate.accuracy > least]
+        least = -math.inf if verified is None else verified.winner.scored.score
+        better = [candidate for candidate in added if candidate.score > least]
         attempt = _Verification(self, budget, limit, model, better)
         winner = attempt.try_remaining()
         if winner is None and verified is None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, field_validator
 
@@ -13,6 +13,8 @@ from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text
 from toolchain.runs import Run
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.fixed import named_architecture
+
+Loss = Annotated[float, Field(ge=0)]
 
 REMEDY = "Remove it and run nastool search"
 
@@ -36,10 +38,11 @@ class Latencies(Document):
 
 
 class PassedOver(Latencies):
-    """A candidate with a higher inherited accuracy than the winner that measured over the limit."""
+    """A candidate with a better score than the winner that measured over the limit."""
 
     architecture: tuple[str, ...]
     holdout_accuracy: Share
+    holdout_loss: Loss | None = None
 
 
 class CalibrationSummary(Document):
@@ -69,6 +72,8 @@ class Winner(Latencies):
 
     Args:
         strategy: the search strategy that proposed the winner; None in files of nastool 0.1.0.
+        holdout_loss: mean cross-entropy of the search's hold-out with inherited weights; None if candidates were
+            ranked by accuracy.
         estimate: latencies are computed from a device's peak rates.
         not_measured: why no network was measured; empty if the winner was.
         limits: the maximum of each limited cost, in the cost's unit.
@@ -82,6 +87,7 @@ class Winner(Latencies):
     space_digest: str
     strategy: str | None = None
     holdout_accuracy: Share
+    holdout_loss: Loss | None = None
     macs: Count | None = None
     params: Count | None = None
     bitops: Count | None = None
