@@ -44,9 +44,12 @@ from toolchain.search.strategies import Evolution, Proposal, Scored, Strategy, b
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
-from toolchain.training.data import Data, load_data
+from toolchain.training.data import Data, configured_data
+from toolchain.training.job import Job
 from toolchain.training.recalibrate import recalibrate
-from toolchain.training.stages import load_supernet, prepare_torch, train_supernet
+from toolchain.training.supernet_training import train_supernet
+from toolchain.training.torch_setup import prepare_torch
+from toolchain.training.trained_supernet import load_supernet
 
 POPULATION, TOP_K, MUTATION = 50, 10, 0.1  # the paper's
 
@@ -71,17 +74,17 @@ def search_the_quick_preset(args: argparse.Namespace) -> None:
     config = parse_config(preset_text("quick"), {"data": args.data, **changes}, "benchmark")
     prepare_torch(config)
     space = load_space(config.space)
-    data = load_data(args.data, space, config.holdout_per_class, config.seed)
+    data = configured_data(config, space)
     macs = macs_cost(space)
     feasible = FeasibleSet(space, Budget((Limit(macs, (macs.least + macs.greatest) / 2),)))
     bn_images, batch = config.search.bn_images, config.search.batch
     with TemporaryDirectory() as folder:
-        run = Run(Path(folder))
+        job = Job(config, space, data, Run(Path(folder)), Quiet())
         began = time.perf_counter()
-        train_supernet(config, space, data, run, Quiet())
+        train_supernet(job)
         train_s = time.perf_counter() - began
         print(f"supernet of {space.name} on {data.name} trained: {train_s:.1f} s")
-        supernet = load_supernet(config, space, data, run, Quiet())
+        supernet = load_supernet(job)
 
         plain = Plain(supernet, data, bn_images, batch)
         published = Published(Evolution(feasible, POPULATION, TOP_K, MUTATION))

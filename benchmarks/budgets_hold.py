@@ -39,7 +39,7 @@ from toolchain.search.strategies import best_first
 from toolchain.search.verify import cached
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.stages import prepare_torch
+from toolchain.training.torch_setup import prepare_torch
 
 
 class SyntheticScores:

@@ -27,8 +27,11 @@ from toolchain.search.scores import CandidateLine
 from toolchain.search.strategies import Evolution, RandomSearch, Scored, Strategy, best_first
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.data import Data, load_data
-from toolchain.training.stages import load_supernet, prepare_torch, train_supernet
+from toolchain.training.data import Data, configured_data
+from toolchain.training.job import Job
+from toolchain.training.supernet_training import train_supernet
+from toolchain.training.torch_setup import prepare_torch
+from toolchain.training.trained_supernet import load_supernet
 
 SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6"
 JUDGE_PER_CLASS = 500
@@ -46,16 +49,22 @@ def main() -> None:
     args = parser.parse_args()
     config = parse_config(
         preset_text("quick"),
-        {"space": args.space, "train.changes": {"epochs": args.epochs}, "holdout_per_class": args.holdout_per_class},
+        {
+            "space": args.space,
+            "data": "fashion-mnist",
+            "train.changes": {"epochs": args.epochs},
+            "holdout_per_class": args.holdout_per_class,
+        },
         "the benchmark",
     )
     prepare_torch(config)
     space = load_space(config.space)
-    data, judged = set_apart(load_data("fashion-mnist", space, config.holdout_per_class, config.seed))
+    data, judged = set_apart(configured_data(config, space))
     with TemporaryDirectory() as folder:
         run = Run(Path(folder))
-        train_supernet(config, space, data, run, Quiet())
-        supernet = load_supernet(config, space, data, run, Quiet())
+        job = Job(config, space, data, run, Quiet())
+        train_supernet(job)
+        supernet = load_supernet(job)
         macs = macs_cost(space)
         budget = Budget((Limit(macs, int(macs.least + args.share * (macs.greatest - macs.least))),))
         settings = ScoringSettings(config.search.bn_images, config.search.batch, config.seed)

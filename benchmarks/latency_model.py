@@ -35,7 +35,7 @@ from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.stages import prepare_torch
+from toolchain.training.torch_setup import prepare_torch
 
 Latencies = Mapping[Architecture, float]
 DRAWS = 500

@@ -29,8 +29,8 @@ from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.training.optimizer import sgd, step
+from toolchain.training.precision import compute_device
 from toolchain.training.recipe import load_recipe
-from toolchain.training.stages import compute_device
 
 LEARNING_RATE = 1e-3  # small, since random images carry no signal
 

@@ -42,8 +42,8 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.images import MemoryImages
+from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import recalibrate
-from toolchain.training.stages import compute_device
 
 
 def main() -> None:

@@ -70,13 +70,13 @@ def bench(
 
 
 def _bench_data(settings: "Config", json: bool) -> None:
-    from toolchain.nets.checked_space import load_checked_space
-    from toolchain.training.stages import prepare_torch
+    from toolchain.nets.checked_space import configured_space
     from toolchain.training.throughput import bench_data
+    from toolchain.training.torch_setup import prepare_torch
 
     prepare_torch(settings)
     with console.progress() as bars:
-        rates = bench_data(settings, load_checked_space(settings.space, settings.fixed_ops, settings.widths), bars)
+        rates = bench_data(settings, configured_space(settings), bars)
     if json:
         console.answer_json(rates.as_dict())
     else:
@@ -122,9 +122,9 @@ def _bench_files(
 
 
 def _data(settings: "Config", space: "SearchSpace") -> "Data":
-    from toolchain.training.data import load_data
+    from toolchain.training.data import configured_data
 
-    return load_data(settings.data_name(), space, settings.holdout_per_class, settings.seed)
+    return configured_data(settings, space)
 
 
 def _answer(result: "Bench") -> None:

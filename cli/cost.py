@@ -26,7 +26,7 @@ def cost(
     from toolchain.measuring.estimates import estimate_network
     from toolchain.measuring.from_config import table_target
     from toolchain.measuring.rates import rates_of
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space, load_checked_space
     from toolchain.nets.published import published as published_network
     from toolchain.runs import run_of
     from toolchain.search.budget import load_costs
@@ -37,11 +37,7 @@ def cost(
     if published is not None and (arch is not None or budget is not None or invocation.gives_space):
         raise BadConfig("--published names a space and an architecture. Leave out --arch, --budget and the space flags")
     known = None if published is None else published_network(published)
-    chosen_space = (
-        load_checked_space(known.space)
-        if known
-        else load_checked_space(settings.space, settings.fixed_ops, settings.widths)
-    )
+    chosen_space = load_checked_space(known.space) if known else configured_space(settings)
     if known:
         chosen = chosen_space.architecture(known.architecture)
     else:

@@ -24,13 +24,13 @@ def fit(
     """
     from latency_db.where import shown
     from toolchain.costs.latency import REGRESSION
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.import_networks import fit_table
     from toolchain.profiling.regression import TARGET
 
     invocation = invocation.with_backend(REGRESSION)
     settings = invocation.config
-    chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = configured_space(settings)
     fitted = fit_table(settings, chosen, csv)
     fit_result = fitted.fit
     sharing = "one per position" if fit_result.by_position else "shared by blocks of the same geometry"

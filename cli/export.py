@@ -26,23 +26,24 @@ def export(
     written.
     """
     from toolchain.export.pipeline import export as run_export
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.runs import open_run, run_of
     from toolchain.search.winner import select_architecture
-    from toolchain.training.data import load_data
-    from toolchain.training.stages import prepare_torch
+    from toolchain.training.data import configured_data
+    from toolchain.training.job import Job
+    from toolchain.training.torch_setup import prepare_torch
     from toolchain.units import format_ms
 
     options.require_one(arch, budget)
     settings = invocation.config
     prepare_torch(settings)
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     with console.progress() as bars:
-        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
+        images = configured_data(settings, chosen_space, bars)
     chosen.require_data(images.name, images.digest)
     with open_run(settings) as folder, console.progress() as bars:
-        manifest = run_export(settings, chosen_space, chosen, images, folder, bars)
+        manifest = run_export(Job(settings, chosen_space, images, folder, bars), chosen)
     if json:
         console.answer_json(manifest.model_dump(mode="json"))
         return

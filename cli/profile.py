@@ -13,12 +13,12 @@ def profile(invocation: options.Invocation, json: options.Json = False) -> None:
     """
     from toolchain.costs.latency import latency_model, network_prefix
     from toolchain.measuring.rates import rates_of
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.profiler import profile as run_profile
     from toolchain.search.budget import middle_latency_ms
 
     settings = invocation.config
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
     calibration = latency_model(chosen_space, profiled.table).calibration

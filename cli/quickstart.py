@@ -7,6 +7,8 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.quickstart.pipeline import QuickstartResult
 
+VERDICTS = {"pass": "passed", "fail": "failed", "inconclusive": "inconclusive"}
+
 
 @options.configured("quickstart", preset="quick")
 def quickstart(invocation: options.Invocation, json: options.Json = False) -> None:
@@ -34,6 +36,7 @@ def _show(result: "QuickstartResult") -> None:
             "latency, predicted": f"{winner.latency_ms:.3f} ms a batch of {result.batch}",
             "latency, measured": f"{result.measured_latency_ms:.3f} ms",
             "budget": f"{result.limit_ms:.3f} ms",
+            "check": VERDICTS[result.verdict.value],
             "hold-out accuracy": f"{winner.holdout_accuracy:.2%} (inherited weights)",
             "test accuracy": f"{result.test_accuracy:.2%} (retrained)",
             "ONNX file": result.onnx,

@@ -22,23 +22,24 @@ def rank(
 
     Resumes from its last checkpoint when rerun.
     """
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.ranking.rank import check_request
     from toolchain.ranking.rank import rank as run_rank
     from toolchain.runs import open_run
-    from toolchain.training.data import load_data
+    from toolchain.training.data import configured_data
+    from toolchain.training.job import Job
     from toolchain.training.recipe import load_recipe
-    from toolchain.training.stages import prepare_torch
+    from toolchain.training.torch_setup import prepare_torch
 
     settings = invocation.with_profile_of_run().config
     prepare_torch(settings)
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     check_request(networks, repeats, chosen_space)
     load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
     with console.progress() as bars:
-        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
+        images = configured_data(settings, chosen_space, bars)
     with open_run(settings) as folder, console.progress() as bars:
-        ranked = run_rank(settings, chosen_space, networks, repeats, images, folder, bars)
+        ranked = run_rank(Job(settings, chosen_space, images, folder, bars), networks, repeats)
     if json:
         console.answer_json(ranked.as_json())
         return

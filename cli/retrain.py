@@ -15,15 +15,16 @@ def retrain(
 
     Resumes from its last checkpoint when rerun.
     """
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run, run_of
     from toolchain.search.winner import select_architecture
-    from toolchain.training.data import load_data
+    from toolchain.training.data import configured_data
+    from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
     from toolchain.training.preflight import check_retrain
-    from toolchain.training.stages import prepare_torch
-    from toolchain.training.stages import retrain as run_retrain
+    from toolchain.training.retraining import retrain as run_retrain
+    from toolchain.training.torch_setup import prepare_torch
 
     options.require_one(arch, budget)
     invocation = invocation.with_profile_of_run()
@@ -31,11 +32,11 @@ def retrain(
     if options.in_processes(nproc):
         return
     prepare_torch(settings)
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
     winner = chosen.architecture
     with console.progress() as bars:
-        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
+        images = configured_data(settings, chosen_space, bars)
     chosen.require_data(images.name, images.digest)
     check_retrain(settings, chosen_space)
     with (
@@ -43,7 +44,7 @@ def retrain(
         open_run(settings, make=arch is not None) as folder,
         console.progress() as bars,
     ):
-        result = run_retrain(settings, chosen_space, winner, images, folder, bars)
+        result = run_retrain(Job(settings, chosen_space, images, folder, bars), winner)
     weights = folder.retrain(winner) / "best.pt"
     if json:
         console.answer_json(result.model_dump(mode="json") | {"weights": str(weights)})

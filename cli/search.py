@@ -22,24 +22,24 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
     The winner is compiled and measured as a whole. Resumes from its journal when rerun, with the same result.
     """
     from toolchain.errors import BudgetInfeasible
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
     from toolchain.search.plan import plan_search
     from toolchain.search.search import search as run_search
-    from toolchain.training.data import load_data
+    from toolchain.training.data import configured_data
     from toolchain.training.precision import compute_device
-    from toolchain.training.stages import prepare_torch
+    from toolchain.training.torch_setup import prepare_torch
 
     settings = invocation.config
     _require_limit(settings)
     if options.in_processes(nproc):
         return
     prepare_torch(settings)
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     plan = plan_search(settings, chosen_space)
     with console.progress() as bars:
-        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
+        images = configured_data(settings, chosen_space, bars)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
         searched = run_search(settings, chosen_space, plan, images, folder, bars)
     for name, winner in searched.winners.items():

@@ -25,11 +25,11 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     """
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.search.budget import named_budgets
 
     settings = invocation.config
-    chosen = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen = configured_space(settings)
     searched = table_target(settings.profile, need_latency=bool(settings.search.latency))
     goals, costs = named_budgets(settings.search, chosen, searched, settings.profile.db)
     summary = summarize_space(chosen, costs.all, [goal.budget for goal in goals])

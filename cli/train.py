@@ -12,28 +12,30 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
 
     Resumes from its last checkpoint when rerun.
     """
-    from toolchain.nets.checked_space import load_checked_space
+    from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
-    from toolchain.training.data import load_data
+    from toolchain.training.data import configured_data
+    from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
     from toolchain.training.preflight import check_train
-    from toolchain.training.stages import prepare_torch, train_supernet
+    from toolchain.training.supernet_training import train_supernet
+    from toolchain.training.torch_setup import prepare_torch
 
     settings = invocation.config
     if options.in_processes(nproc):
         return
     prepare_torch(settings)
-    chosen_space = load_checked_space(settings.space, settings.fixed_ops, settings.widths)
+    chosen_space = configured_space(settings)
     with console.progress() as bars:
-        images = load_data(settings.data_name(), chosen_space, settings.holdout_per_class, settings.seed, bars)
+        images = configured_data(settings, chosen_space, bars)
     check_train(settings, chosen_space)
     with (
         joined(compute_device(settings.train.device)),
         open_run(settings, make=True) as folder,
         console.progress() as bars,
     ):
-        trained = train_supernet(settings, chosen_space, images, folder, bars)
+        trained = train_supernet(Job(settings, chosen_space, images, folder, bars))
     if len(images.holdout) > len(images.fit):
         console.say(
             f"warning: {len(images.holdout)} images are held out for the search, and only {len(images.fit)} are used "

@@ -16,7 +16,7 @@ from toolchain.spaces import load_space
 from toolchain.training import fashion_mnist
 from toolchain.training.data import load_data
 from toolchain.training.images import FolderImages
-from toolchain.training.stages import load_retrained
+from toolchain.training.retrained import load_retrained
 
 SPACE, ARCH = "shufflenet_v2_quick", "0 1 2 3 0 1 2 3"
 NEEDED = ("onnxruntime", "numpy", "pillow")

@@ -25,14 +25,13 @@ from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import Network
-from toolchain.progress import Progress
 from toolchain.runs import Run, environment
 from toolchain.search.budget import load_costs
 from toolchain.search.winner import SelectedArchitecture
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data
-from toolchain.training.retrained import Retrained, read_retrained
-from toolchain.training.stages import load_retrained
+from toolchain.training.job import Job
+from toolchain.training.retrained import Retrained, load_retrained, read_retrained
 
 
 @dataclass(frozen=True)
@@ -61,15 +60,7 @@ class _Request:
         return self.batches[0] if self.static else None
 
 
-def export(
-    config: Config,
-    space: SearchSpace,
-    chosen: SelectedArchitecture,
-    data: Data,
-    run: Run,
-    progress: Progress,
-    target: ReadyTarget | None = None,
-) -> Manifest:
+def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = None) -> Manifest:
     """Write the export of a run: the network in each requested precision, verified and within its budget.
 
     Args:
@@ -86,7 +77,7 @@ def export(
         ParityFailed: a file and torch differ on real images; nothing is written.
         CheckFailed: the file measures over the winner's budget; nothing is written.
     """
-    arch = chosen.architecture
+    config, space, data, run, arch = job.config, job.space, job.data, job.run, chosen.architecture
     request = _Request(
         precisions_of(space, arch, config.profile.precision, config.export.precision),
         engine_targets(config.export.sm, config.export.engine),
@@ -96,7 +87,7 @@ def export(
     net = load_retrained(space, arch, data, run)
     run.require(run.retrain(arch) / "result.json", "retrain")
     retrained = read_retrained(run.retrain(arch) / "result.json")
-    timer = Timer(target or require_target(config.profile), measurement_plan(config), config.profile.db, progress)
+    timer = Timer(target or require_target(config.profile), measurement_plan(config), config.profile.db, job.progress)
     require_search_target(chosen, timer.target.target, timer.db)
     costs = load_costs(space, timer.target.target, timer.db, need_latency=False).of(arch)
     source = _Source(chosen, net, retrained, _info(space, chosen, costs, data), data)

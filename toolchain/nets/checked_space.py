@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from toolchain.config import Config
 from toolchain.errors import NastoolError, UnknownSpace
 from toolchain.nets.blocks import STANDALONE, SUPERNET
 from toolchain.nets.network import Builder, builder_of
@@ -37,6 +38,15 @@ def load_checked_space(text: str, fixed_ops: str | None = None, widths: str | No
     if name.endswith(".py"):
         check_modules(space, Path(name))
     return space
+
+
+def configured_space(config: Config) -> SearchSpace:
+    """The space that the configuration names, checked.
+
+    Raises:
+        UnknownSpace, BadArchitecture: see `load_checked_space`.
+    """
+    return load_checked_space(config.space, config.fixed_ops, config.widths)
 
 
 @cache

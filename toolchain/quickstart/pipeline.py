@@ -12,19 +12,22 @@ from toolchain.export.manifest import ParityRecord
 from toolchain.export.pipeline import export
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.target import ReadyTarget
-from toolchain.nets.checked_space import load_checked_space
+from toolchain.nets.checked_space import configured_space
 from toolchain.profiling.profiler import profile_if_missing
 from toolchain.progress import Progress
-from toolchain.runs import Run, open_run
+from toolchain.runs import open_run
 from toolchain.search.budget import middle_latency_ms
 from toolchain.search.plan import plan_search
 from toolchain.search.search import search
 from toolchain.search.winner import Winner, selected
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import fashion_mnist
-from toolchain.training.data import Data, load_data
+from toolchain.training.data import configured_data
+from toolchain.training.job import Job
 from toolchain.training.retrained import Retrained
-from toolchain.training.stages import prepare_torch, retrain, train_supernet
+from toolchain.training.retraining import retrain
+from toolchain.training.supernet_training import train_supernet
+from toolchain.training.torch_setup import prepare_torch
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class QuickstartResult:
 
     Args:
         limit_ms: the budget, in ms a batch.
+        verdict: of the check; a failed check raises an error instead.
         device: the model name of the device.
         onnx: the exported file.
         folder: the folder of the run.
@@ -41,6 +45,7 @@ class QuickstartResult:
     winner: Winner
     limit_ms: float
     measured_latency_ms: float
+    verdict: Outcome
     test_accuracy: float
     parity: ParityRecord
     data: str
@@ -56,6 +61,7 @@ class QuickstartResult:
             **self.winner.model_dump(mode="json", include=winner_fields),
             "measured_latency_ms": self.measured_latency_ms,
             "limit_ms": self.limit_ms,
+            "verdict": self.verdict.value,
             "test_accuracy": self.test_accuracy,
             "parity": self.parity.model_dump(mode="json"),
             "data": self.data,
@@ -87,16 +93,17 @@ def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
         UserError: see the stages.
     """
     prepare_torch(config)
-    space = load_checked_space(config.space)
-    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed)
+    space = configured_space(config)
+    data = configured_data(config, space)
     target = require_target(config.profile)
     limit_ms = _limit_ms(config, space, _profiled(config, space, target, progress), progress)
     limited = config.search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",)})
     config = config.model_copy(update={"search": limited})
     with open_run(config, make=True) as run:
-        winner, retrained = _winner(config, space, data, run, target, progress)
+        job = Job(config, space, data, run, progress)
+        winner, retrained = _winner(job, target)
         progress.say("5 of 6: export")
-        manifest = export(config, space, selected(winner, space), data, run, progress, target)
+        manifest = export(job, selected(winner, space), target)
         progress.say("6 of 6: check")
         verdict = check(config, run.onnx, limit_ms, None, progress, winner.measured_anchor_ms, target)
     _require_passed(verdict, progress)
@@ -104,6 +111,7 @@ def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
         winner=winner,
         limit_ms=limit_ms,
         measured_latency_ms=verdict.latency_ms,
+        verdict=verdict.outcome,
         test_accuracy=retrained.test_accuracy,
         parity=manifest.parity,
         data=data.name,
@@ -125,17 +133,15 @@ def _limit_ms(config: Config, space: SearchSpace, table: LatencyTable, progress:
     return limit_ms
 
 
-def _winner(
-    config: Config, space: SearchSpace, data: Data, run: Run, target: ReadyTarget, progress: Progress
-) -> tuple[Winner, Retrained]:
+def _winner(job: Job, target: ReadyTarget) -> tuple[Winner, Retrained]:
     """Train the supernet, search it, and retrain the winner from scratch."""
-    plan = plan_search(config, space, target)
-    progress.say("2 of 6: train the supernet")
-    train_supernet(config, space, data, run, progress)
-    progress.say("3 of 6: search")
-    winner = search(config, space, plan, data, run, progress).best
-    progress.say("4 of 6: retrain the winner")
-    return winner, retrain(config, space, selected(winner, space).architecture, data, run, progress)
+    plan = plan_search(job.config, job.space, target)
+    job.progress.say("2 of 6: train the supernet")
+    train_supernet(job)
+    job.progress.say("3 of 6: search")
+    winner = search(job.config, job.space, plan, job.data, job.run, job.progress).best
+    job.progress.say("4 of 6: retrain the winner")
+    return winner, retrain(job, selected(winner, job.space).architecture)
 
 
 def _require_passed(verdict: Verdict, progress: Progress) -> None:

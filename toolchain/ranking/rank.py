@@ -12,23 +12,22 @@ from random import Random
 from statistics import mean
 from typing import Any
 
-from toolchain.config import Config
 from toolchain.costs.core import TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost
 from toolchain.counting.levels import CostLevels
 from toolchain.errors import BadConfig
 from toolchain.nets.supernet import Supernet
-from toolchain.progress import Progress
 from toolchain.ranking.agreement import Agreement, agreement
 from toolchain.ranking.batch_statistics import SharedStatistics, accuracies
 from toolchain.ranking.results import Durations, RankedNetwork, RankResult, TrainedLine, spread_of
-from toolchain.runs import Run
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.journal import Journal
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.data import Data
+from toolchain.training.job import Job
 from toolchain.training.recipe import load_recipe
-from toolchain.training.stages import load_supernet, retrain, scoring_threads
+from toolchain.training.retraining import retrain
+from toolchain.training.torch_setup import scoring_threads
+from toolchain.training.trained_supernet import load_supernet
 
 LEAST_NETWORKS = 4  # an order of fewer networks is meaningless
 TRIES = 1000  # draws for each network
@@ -58,21 +57,19 @@ def check_request(networks: int, repeats: int, space: SearchSpace) -> None:
         raise BadConfig(f"--repeats {repeats} trains nothing. Write --repeats 1 or more")
 
 
-def rank(
-    config: Config, space: SearchSpace, networks: int, repeats: int, data: Data, run: Run, progress: Progress
-) -> RankResult:
+def rank(job: Job, networks: int, repeats: int) -> RankResult:
     """Score `networks` networks, and train each `repeats` times with different seeds.
 
     Raises:
         MissingStage, BadCheckpoint: there is no supernet, or an earlier ranking has other settings.
-        BadData, RunFolderError, CheckFailed: see `stages.retrain`.
+        BadData, RunFolderError, CheckFailed: see `retraining.retrain`.
     """
-    supernet = load_supernet(config, space, data, run, progress)
-    cost = bitops_cost(space) if space.quantized else macs_cost(space)
-    archs = sample(space, cost, networks, config.seed)
-    inherited = _inherited(config, supernet, archs, data)
-    trained = _train(config, space, archs, repeats, data, run, progress)
-    return _result(config.seed, space, data, cost, inherited, trained)
+    supernet = load_supernet(job)
+    cost = bitops_cost(job.space) if job.space.quantized else macs_cost(job.space)
+    archs = sample(job.space, cost, networks, job.config.seed)
+    inherited = _inherited(job, supernet, archs)
+    trained = _train(job, archs, repeats)
+    return _result(job, cost, inherited, trained)
 
 
 def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> list[Architecture]:
@@ -97,10 +94,10 @@ def sample(space: SearchSpace, cost: TableCost, networks: int, seed: int) -> lis
     return sorted(drawn, key=lambda arch: (cost.cost(arch), str(arch)))
 
 
-def _inherited(config: Config, supernet: Supernet, archs: list[Architecture], data: Data) -> Inherited:
-    search = config.search
+def _inherited(job: Job, supernet: Supernet, archs: list[Architecture]) -> Inherited:
+    config, search = job.config, job.config.search
     settings = ScoringSettings(search.bn_images, search.batch, config.seed, config.workers, scoring_threads(config))
-    evaluator = Evaluator(supernet, data, settings)
+    evaluator = Evaluator(supernet, job.data, settings)
     began = time.monotonic()
     recalibrated = [score.accuracy for score in evaluator.many(archs)]
     between = time.monotonic()
@@ -109,36 +106,29 @@ def _inherited(config: Config, supernet: Supernet, archs: list[Architecture], da
     return Inherited(recalibrated, batch_statistics, between - began, time.monotonic() - between)
 
 
-def _train(
-    config: Config,
-    space: SearchSpace,
-    archs: list[Architecture],
-    repeats: int,
-    data: Data,
-    run: Run,
-    progress: Progress,
-) -> dict[Architecture, list[TrainedLine]]:
+def _train(job: Job, archs: list[Architecture], repeats: int) -> dict[Architecture, list[TrainedLine]]:
     """The trainings of each network.
 
     They do not depend on the supernet, so another supernet in the same run is compared with the same networks. If a
     training was killed, its seconds count from where it resumed.
     """
-    journal = _open_journal(config, space, data, run)
+    journal = _open_journal(job)
     known = {(line.architecture, line.repeat): line for line in journal.lines}
-    task = progress.start("rank: networks trained", len(archs) * repeats)
+    task = job.progress.start("rank: networks trained", len(archs) * repeats)
     trained: dict[Architecture, list[TrainedLine]] = {arch: [] for arch in archs}
     for arch in archs:
         for repeat in range(repeats):
             line = known.get((arch.choices, repeat))
             if line is None:
-                line = _train_once(config, space, arch, repeat, data, run, progress)
+                line = _train_once(job, arch, repeat)
                 journal.append(line)
             trained[arch].append(line)
             task.advance(note=f"test accuracy {line.accuracy:.2%}")
     return trained
 
 
-def _open_journal(config: Config, space: SearchSpace, data: Data, run: Run) -> Journal[TrainedLine]:
+def _open_journal(job: Job) -> Journal[TrainedLine]:
+    config, space, data, run = job.config, job.space, job.data, job.run
     fingerprint: dict[str, Any] = {
         "space_digest": space.digest,
         "data_digest": data.digest,
@@ -154,32 +144,24 @@ def _open_journal(config: Config, space: SearchSpace, data: Data, run: Run) -> J
     return journal
 
 
-def _train_once(
-    config: Config, space: SearchSpace, arch: Architecture, repeat: int, data: Data, run: Run, progress: Progress
-) -> TrainedLine:
+def _train_once(job: Job, arch: Architecture, repeat: int) -> TrainedLine:
     began = time.monotonic()
-    seeded = config.model_copy(update={"seed": config.seed + repeat})
-    accuracy = retrain(seeded, space, arch, data, run.repeat(repeat), progress).test_accuracy
+    accuracy = retrain(job.of_repeat(repeat), arch).test_accuracy
     seconds = round(time.monotonic() - began, 3)
     return TrainedLine(architecture=arch.choices, repeat=repeat, accuracy=accuracy, seconds=seconds)
 
 
 def _result(
-    seed: int,
-    space: SearchSpace,
-    data: Data,
-    cost: TableCost,
-    inherited: Inherited,
-    trained: dict[Architecture, list[TrainedLine]],
+    job: Job, cost: TableCost, inherited: Inherited, trained: dict[Architecture, list[TrainedLine]]
 ) -> RankResult:
     repeats = [[line.accuracy for line in lines] for lines in trained.values()]
     standalone = [mean(accuracies) for accuracies in repeats]
     costs = [int(cost.cost(arch)) for arch in trained]
     return RankResult(
-        space=space.name,
-        data=data.name,
+        space=job.space.name,
+        data=job.data.name,
         cost=cost.name,
-        tau=_correlations(seed, cost, costs, inherited, repeats),
+        tau=_correlations(job.config.seed, cost, costs, inherited, repeats),
         spread={"inherited": spread_of(inherited.recalibrated), "standalone": spread_of(standalone)},
         seconds=Durations(
             inherited=inherited.recalibrated_s,

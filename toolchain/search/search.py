@@ -35,7 +35,9 @@ from toolchain.search.verify import Measure, cached, fitting
 from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data
-from toolchain.training.stages import load_supernet, scoring_threads
+from toolchain.training.job import Job
+from toolchain.training.torch_setup import scoring_threads
+from toolchain.training.trained_supernet import load_supernet
 from toolchain.units import first_of
 
 
@@ -62,7 +64,7 @@ def search(
         MissingStage, BadCheckpoint, BadDocument: the run has no supernet or no journal that fits the configuration.
         BudgetInfeasible: no candidate measures within the latency limit of any budget.
     """
-    supernet = load_supernet(config, space, data, run, progress)
+    supernet = load_supernet(Job(config, space, data, run, progress))
     _warn(plan, progress)
     fingerprint = _fingerprint(config, data, run)
     journal = _open_candidates(config, space, data, run, fingerprint)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from toolchain.config import Config
 from toolchain.errors import BadData
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress, Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import fashion_mnist
 from toolchain.training.cache_folder import expanded
+from toolchain.training.digests import DataDigests, digests_of
 from toolchain.training.duplicates import holdout_notes
-from toolchain.training.fingerprint import DataDigests, digests_of
 from toolchain.training.folder_data import load_folder
 from toolchain.training.images import FolderImages, Images, MemoryImages
 from toolchain.training.shards import ShardImages, load_shards
@@ -65,6 +66,16 @@ class Data:
     def digest(self) -> str:
         """Of the images that a search depends on: training and hold-out."""
         return self.digests.searched
+
+
+def configured_data(config: Config, space: SearchSpace, progress: Progress = QUIET) -> Data:
+    """The data set that the configuration names, resized for `space`.
+
+    Raises:
+        BadConfig: it names none.
+        BadData: see `load_data`.
+    """
+    return load_data(config.data_name(), space, config.holdout_per_class, config.seed, progress)
 
 
 def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, progress: Progress = QUIET) -> Data:

@@ -1,38 +1,48 @@
-"""Digests of the images that a result depends on: content, order and classes, but not where the files lie."""
+"""What the weights of a training depend on. Training continues, and weights are used, only where it is the same."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from toolchain.training.decode import DECODING
-from toolchain.training.images import Images
+from toolchain.config import TrainConfig
+from toolchain.spaces.core import Architecture
+from toolchain.training.checkpoint import file_hash
+from toolchain.training.job import Job
+from toolchain.training.recipe import Stage, load_recipe
 
-
-@dataclass(frozen=True)
-class DataDigests:
-    """16 hex digits each. A changed test image costs the evaluation only, a changed hold-out image the search."""
-
-    training: str
-    holdout: str
-    test: str
-
-    @property
-    def searched(self) -> str:
-        """Of training and hold-out images together."""
-        return hashlib.sha256(f"{self.training} {self.holdout}".encode()).hexdigest()[:16]
+SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
+SAMPLERS_OF_0_1_0 = {"constraint": "levels"}  # the fingerprints of checkpoints keep the older name
 
 
-def digests_of(train: Images, fit: Sequence[int], holdout: Sequence[int], test: Images) -> DataDigests:
-    """The digests of a data set that is cut into training, hold-out and test images."""
-    whole_test = range(len(test.labels))
-    return DataDigests(_digest(train, fit), _digest(train, holdout), _digest(test, whole_test))
+def supernet_fingerprint(job: Job) -> dict[str, Any]:
+    """What the weights of a supernet depend on.
+
+    Raises:
+        BadCheckpoint: the weights to start from cannot be read.
+        BadConfig: see `load_recipe`.
+    """
+    training = job.config.train
+    return training_fingerprint(job, training, "supernet") | {
+        "sampler": SAMPLERS_OF_0_1_0.get(training.sampler, training.sampler),
+        "start_from": None if training.start_from is None else file_hash(training.start_from),
+    }
 
 
-def _digest(images: Images, indices: Sequence[int]) -> str:
-    chosen = list(indices)
-    digest = hashlib.sha256(f"decoding {DECODING}\n".encode())
-    digest.update(images.labels[chosen].numpy().tobytes())
-    if images.groups is not None:  # the order of training depends on them
-        digest.update(images.groups[chosen].numpy().tobytes())
-    digest.update(images.identity(chosen))
-    return digest.hexdigest()[:16]
+def retrain_fingerprint(job: Job, arch: Architecture) -> dict[str, Any]:
+    """What the weights of `arch`, trained alone, depend on.
+
+    Raises:
+        BadConfig: see `load_recipe`.
+    """
+    return training_fingerprint(job, job.config.retrain, "retrain") | {"architecture": list(arch.choices)}
+
+
+def training_fingerprint(job: Job, training: TrainConfig, stage: Stage) -> dict[str, Any]:
+    """The part that both have: space, images, seed and recipe."""
+    return {
+        "space": job.space.name,
+        "space_digest": job.space.digest,
+        "data": job.data.name,
+        "training_images": job.data.digests.training,
+        "holdout_per_class": job.config.holdout_per_class,
+        "seed": job.config.seed,
+        "recipe": load_recipe(training.recipe, stage, training.changes).model_dump(),
+    }

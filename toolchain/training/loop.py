@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from toolchain.config import TrainConfig
 from toolchain.errors import TrainingDiverged
 from toolchain.nets.supernet import Slices
 from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
@@ -20,8 +21,9 @@ from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load, reading
 from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
+from toolchain.training.job import Job
 from toolchain.training.optimizer import Update, moved, set_learning_rate, sgd
-from toolchain.training.precision import FP32, Precision
+from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
@@ -44,6 +46,24 @@ class Schedule:
     seed: int
     precision: Precision = FP32
     changes: str = "train.changes"  # the table of nastool.toml with the learning rate
+
+    @classmethod
+    def of(cls, job: Job, training: TrainConfig, checkpoint: Path, tensorboard: Path) -> "Schedule":
+        """The schedule of one of the trainings in the configuration.
+
+        Raises:
+            BadConfig, NoDevice: see `precision_of` and `compute_device`.
+        """
+        config = job.config
+        return cls(
+            checkpoint=checkpoint,
+            tensorboard=tensorboard,
+            checkpoint_every_s=training.checkpoint_every_s,
+            workers=config.workers,
+            seed=config.seed,
+            precision=precision_of(training.precision, compute_device(training.device), job.space.quantized),
+            changes="retrain.changes" if training is config.retrain else "train.changes",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
-"""`result.json`: what `nastool retrain` writes beside the weights of one architecture."""
+"""What `nastool retrain` writes for one architecture: `result.json` with its accuracies, and its weights."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field
 
+from toolchain.errors import BadCheckpoint
 from toolchain.files import Count, Document, Share, read_document
+from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.network import Network
+from toolchain.runs import Run
+from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.checkpoint import require_fields
+from toolchain.training.data import Data
+from toolchain.training.printable import printable
+from toolchain.training.sealed_file import load_sealed
+from toolchain.training.state_check import load_state
 
 REMEDY = "Remove it and run nastool retrain"
 
@@ -35,3 +45,27 @@ def read_retrained(path: Path) -> Retrained:
         BadDocument: it is damaged; the field is named.
     """
     return read_document(path, Retrained, REMEDY)
+
+
+def load_retrained(space: SearchSpace, arch: Architecture, data: Data, run: Run) -> Network:
+    """The retrained `arch`, in eval mode.
+
+    Raises:
+        MissingStage: it was not retrained.
+        BadCheckpoint: the file is damaged, or of another space or data set.
+    """
+    path = run.retrain(arch) / "best.pt"
+    run.require(path, "retrain")
+    content = require_fields(path, load_sealed(path), {"fingerprint": dict, "model": dict})
+    fingerprint = content["fingerprint"]
+    if fingerprint.get("space_digest") != space.digest:
+        named = printable(str(fingerprint.get("space")))
+        raise BadCheckpoint(f"{path} is a network of the space {named}, not of {space.name}. Give --space {named}")
+    if fingerprint.get("training_images") != data.digests.training:
+        named = printable(str(fingerprint.get("data")))
+        raise BadCheckpoint(
+            f"{path} was trained on {named}; {data.name} has other training images. Give --data {named}, or retrain"
+        )
+    net = Network(space, arch, STANDALONE)
+    load_state(path, net, content["model"])
+    return net.eval()

@@ -21,12 +21,13 @@ from toolchain.nets.supernet import Slices, Supernet
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
-from toolchain.training.data import Data, load_data
+from toolchain.training.data import Data, configured_data
 from toolchain.training.images import MemoryImages
 from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
+from toolchain.training.torch_setup import place
 
 ROUNDS = 5
 ROUND_S = 2.0  # per measurement
@@ -93,7 +94,7 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throug
     Raises:
         BadConfig, BadData, NoDevice: see `load_recipe`, `load_data`, `compute_device`.
     """
-    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed, progress)
+    data = configured_data(config, space, progress)
     recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
     device = compute_device(config.train.device)
     in_memory = isinstance(data.train, MemoryImages)
@@ -163,7 +164,7 @@ def _steps(
     """Train a supernet on one batch without end; yields after each step."""
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(config.seed))
-    supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    place(supernet, device).train()
     precision = precision_of(config.train.precision, device, space.quantized)
     optimizer = sgd(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
 

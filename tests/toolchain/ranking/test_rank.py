@@ -15,10 +15,11 @@ from toolchain.ranking import rank as module
 from toolchain.ranking.rank import check_request, rank, sample
 from toolchain.runs import Run, open_run
 from toolchain.spaces import load_space
-from toolchain.spaces.core import SearchSpace
+from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
+from toolchain.training.job import Job
 from toolchain.training.retrained import Retrained
-from toolchain.training.stages import train_supernet
+from toolchain.training.supernet_training import train_supernet
 
 SPACE = (
     "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
@@ -59,7 +60,7 @@ def data(space: SearchSpace) -> Data:
 @pytest.fixture(scope="module")
 def run(config: Config, space: SearchSpace, data: Data) -> Run:
     with open_run(config, make=True) as folder:
-        train_supernet(config, space, data, folder, Quiet())
+        train_supernet(Job(config, space, data, folder, Quiet()))
     return folder
 
 
@@ -85,17 +86,17 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
     trained: list[tuple[str, int]] = []
     retrain = module.retrain
 
-    def counted(config: Config, space: SearchSpace, arch: Any, *rest: Any) -> Retrained:
+    def counted(job: Job, arch: Architecture) -> Retrained:
         if len(trained) == 3:
             raise Killed
-        trained.append((str(arch), config.seed))
-        return retrain(config, space, arch, *rest)
+        trained.append((str(arch), job.config.seed))
+        return retrain(job, arch)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "retrain", counted)
         with pytest.raises(Killed):
-            rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
-    answer = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
+            rank(Job(config, space, data, run, Quiet()), NETWORKS, REPEATS)
+    answer = rank(Job(config, space, data, run, Quiet()), NETWORKS, REPEATS)
     archs = [str(arch) for arch in sample(space, macs_cost(space), NETWORKS, config.seed)]
     assert trained == [(arch, seed) for arch in archs for seed in range(REPEATS)][:3]
     assert [" ".join(network.architecture) for network in answer.networks] == archs
@@ -113,7 +114,7 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "retrain", lambda *_: pytest.fail("this was trained before"))
-        again = rank(config, space, NETWORKS, REPEATS, data, run, Quiet())
+        again = rank(Job(config, space, data, run, Quiet()), NETWORKS, REPEATS)
     assert (again.networks, again.tau) == (answer.networks, answer.tau)
     assert again.seconds.standalone == answer.seconds.standalone
 
@@ -121,7 +122,7 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
         update={"search": config.search, "retrain": config.retrain.model_copy(update={"changes": {"epochs": 2}})}
     )
     with pytest.raises(BadCheckpoint, match="epochs"):
-        rank(other, space, NETWORKS, REPEATS, data, run, Quiet())
+        rank(Job(other, space, data, run, Quiet()), NETWORKS, REPEATS)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +153,11 @@ def test_a_ranking_that_trained_nothing_does_not_block_other_settings(
 ) -> None:
     """It was killed in its first training, whose checkpoint has the same settings."""
     run = Run(tmp_path / "r")
-    module._open_journal(config, space, data, run)
+    module._open_journal(Job(config, space, data, run, Quiet()))
     checkpoint = run.repeat(0).retrain(space.all_same("choice_3@0.6")) / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    module._open_journal(config, space, data, run)
+    module._open_journal(Job(config, space, data, run, Quiet()))
     assert checkpoint.exists()
-    module._open_journal(config.model_copy(update={"seed": 1}), space, data, run)
+    module._open_journal(Job(config.model_copy(update={"seed": 1}), space, data, run, Quiet()))
     assert not checkpoint.exists()

@@ -14,8 +14,12 @@ from toolchain.runs import Run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data
+from toolchain.training.job import Job
+from toolchain.training.retrained import load_retrained
+from toolchain.training.retraining import retrain
 from toolchain.training.sealed_file import load_sealed, save_sealed
-from toolchain.training.stages import load_retrained, load_supernet, retrain, train_supernet
+from toolchain.training.supernet_training import train_supernet
+from toolchain.training.trained_supernet import load_supernet
 
 PAIR = "shufflenet_v2_quick:size_px=16,in_channels=3,classes=2,stem_channels=8,stage_widths=16-24,stage_repeats=2-2"
 FEW_STEPS = {"epochs": 1, "batch": 2, "lr": 0.01}
@@ -37,7 +41,7 @@ def settings(**flags: Any) -> Config:
 
 
 def retrained(space: SearchSpace, data: Data, run: Run, notes: Any = None) -> Any:
-    return retrain(settings(), space, space.all_same("choice_3"), data, run, notes or Quiet())
+    return retrain(Job(settings(), space, data, run, notes or Quiet()), space.all_same("choice_3"))
 
 
 def states(run: Run, *names: str) -> list[tuple[int, int]]:
@@ -78,12 +82,12 @@ def test_a_repaired_training_image_is_other_data(
 def test_a_supernet_is_found_again_when_its_data_moved(
     two_classes: Path, load_pair: Any, space: SearchSpace, run: Run, tmp_path: Path
 ) -> None:
-    train_supernet(settings(), space, load_pair(two_classes), run, Quiet())
+    train_supernet(Job(settings(), space, load_pair(two_classes), run, Quiet()))
     two_classes.rename(tmp_path / "moved")
     moved = load_pair(tmp_path / "moved")
-    load_supernet(settings(), space, moved, run, Quiet())
+    load_supernet(Job(settings(), space, moved, run, Quiet()))
     state = run.supernet.stat().st_mtime_ns
-    train_supernet(settings(), space, moved, run, Quiet())
+    train_supernet(Job(settings(), space, moved, run, Quiet()))
     assert run.supernet.stat().st_mtime_ns == state
 
 
@@ -97,10 +101,10 @@ def test_weights_that_are_not_finite_are_refused(
     two_classes: Path, load_pair: Any, space: SearchSpace, run: Run
 ) -> None:
     data = load_pair(two_classes)
-    train_supernet(settings(), space, data, run, Quiet())
+    train_supernet(Job(settings(), space, data, run, Quiet()))
     rewritten(run.supernet, lambda content: next(iter(content["model"].values())).fill_(torch.inf))
     with pytest.raises(BadCheckpoint, match="weights that are not finite"):
-        load_supernet(settings(), space, data, run, Quiet())
+        load_supernet(Job(settings(), space, data, run, Quiet()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""What the stages of a run work with: the configuration, the space, the images, the run folder, the progress."""
+
+from dataclasses import dataclass, replace
+
+from toolchain.config import Config
+from toolchain.progress import Progress
+from toolchain.runs import Run
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.data import Data
+
+
+@dataclass(frozen=True)
+class Job:
+    """The inputs of training, ranking and export. `space` and `data` are those that `config` names, loaded."""
+
+    config: Config
+    space: SearchSpace
+    data: Data
+    run: Run
+    progress: Progress
+
+    def of_repeat(self, number: int) -> "Job":
+        """The same with the seed and the folder of repeat `number` of a ranking."""
+        config = self.config.model_copy(update={"seed": self.config.seed + number})
+        return replace(self, config=config, run=self.run.repeat(number))
