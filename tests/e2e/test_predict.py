@@ -128,6 +128,9 @@ def test_predict_prepares_files_like_training(channels: int, tmp_path: Path) -> 
     expected = data.preprocessing(data.test.fetch(range(len(data.test.paths)))).numpy()
     for path, prepared in zip(data.test.paths, expected, strict=True):
         np.testing.assert_allclose(example["prepare"](path), prepared, atol=1e-6, err_msg=path.name)  # float32 rounding
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    with pytest.raises(ValueError, match="pixel values below 0, not finite, or with 0 as white"):
+        example["prepare"](tmp_path / "nan.tif")
 
 
 def _run(folder: Path) -> Any:

@@ -11,29 +11,31 @@ import torch
 from torch import Tensor
 
 from toolchain.errors import BadCheckpoint
+from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.spaces.user_file import shown
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which training programs keep the weights
-PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+# Keys under which training programs keep the weights, and then those of their moving average.
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
+AVERAGED = ("state_dict_ema", "model_ema", "ema", "params_ema")
+# Of DistributedDataParallel, torch.compile, and the attributes that hold a network in Lightning and similar programs.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
 HOW_TO_SAVE = "Save the weights with torch.save(model.state_dict(), 'weights.pt') and give that file"
 SIGNATURES = {  # first bytes of a file -> what it is and what to do
-    b"version https://git-lfs": "is a Git LFS pointer, not the weights themselves. Run git lfs pull in its repository",
     b"\x89HDF": f"is an HDF5 file, not PyTorch weights. {HOW_TO_SAVE}",
     b"\x1f\x8b": "is a gzip archive. Unpack it and give the file of weights inside",
     b"BZh": "is a bzip2 archive. Unpack it and give the file of weights inside",
     b"\xfd7zXZ": "is an xz archive. Unpack it and give the file of weights inside",
     b"\x93NUMPY": f"is a NumPy array, not PyTorch weights. {HOW_TO_SAVE}",
+    b"{": "is a JSON file, not weights. Give the file of weights itself; merge the files that an index lists",
     b"GGUF": f"is a GGUF file, not PyTorch weights. {HOW_TO_SAVE}",
 }
-MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
-HEAD_BYTES = 512
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """The weights in `path` by parameter name.
 
-    A state_dict is also read from a checkpoint under `state_dict`, `model` or `model_state_dict`, and the prefix
-    `module.` (DistributedDataParallel) or `_orig_mod.` (torch.compile) is removed from the names.
+    A state_dict is also read from a checkpoint under one of the keys `WRAPPERS`, or `AVERAGED` where there is none of
+    those, and the `PREFIXES` that all names share are removed.
 
     Raises:
         BadCheckpoint: the file is missing, damaged or of another format, or it contains no state_dict.
@@ -56,8 +58,8 @@ def _other_format(path: Path, head: bytes) -> str:
     for signature, text in SIGNATURES.items():
         if head.startswith(signature):
             return text
-    if head.lstrip().lower().startswith(MARKUP):
-        return "is a web page (HTML), not weights: the download gave a page. Download the file itself"
+    if text := placeholder(head, "weights"):
+        return text
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return (
             "is a safetensors file. Convert it with torch.save(safetensors.torch.load_file(FILE), 'weights.pt') "
@@ -108,7 +110,7 @@ def _state_dict(path: Path, content: object) -> Mapping[str, Tensor]:
     while isinstance(content, Mapping):
         if content and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
             return content
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        inner = next((content[key] for key in (*WRAPPERS, *AVERAGED) if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             break
         content = inner
@@ -121,7 +123,7 @@ def _state_dict(path: Path, content: object) -> Mapping[str, Tensor]:
 
 
 def _without_prefix(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    """The weights without the prefixes that all names share, in any order of nesting."""
+    while shared := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in weights)), None):
+        weights = {name.removeprefix(shared): value for name, value in weights.items()}
     return weights

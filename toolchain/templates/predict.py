@@ -15,9 +15,12 @@ LABELS = (HERE / "labels.txt").read_text(encoding="utf-8").splitlines()
 
 def shown(image):
     """The image as a viewer shows it: upright, 8 bits, transparent pixels on white."""
+    inverted = getattr(image, "tag_v2", {}).get(262) == 0  # TIFF; Pillow inverts 8 bits only
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":
         levels = np.asarray(image, np.float64) * (255 / HOW["white"][image.mode[0]])
+        if not np.isfinite(levels).all() or levels.min() < 0 or inverted:
+            raise ValueError("pixel values below 0, not finite, or with 0 as white. Save it with 8 or 16 bits")
         return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

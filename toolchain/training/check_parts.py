@@ -9,7 +9,7 @@ from toolchain.progress import Progress
 from toolchain.training.decode import WhiteLevels
 from toolchain.training.duplicates import duplicate_notes
 from toolchain.training.image_cache import ImageFacts
-from toolchain.training.image_check import brightness_notes, white_levels
+from toolchain.training.image_check import brightness_notes, require_full_range, white_levels
 
 Cut = Callable[[Sequence[str], Tensor], object]  # (class names, labels): divide the training images, or refuse them
 
@@ -25,9 +25,14 @@ class CheckedPart:
 
 
 def report_images(parts: tuple[CheckedPart, CheckedPart], classes: tuple[str, ...], progress: Progress) -> WhiteLevels:
-    """Say what looks wrong with the images; gives the white levels, which are those of the training images."""
+    """Say what looks wrong with the images; gives the white levels, which are those of the training images.
+
+    Raises:
+        BadData: images would be read as nearly black.
+    """
     white = white_levels(parts[0].facts)
     for part in parts:
+        require_full_range(part.title, part.facts)
         for note in brightness_notes(part.title, part.facts, white):
             progress.say(note)
     for note in duplicate_notes(*parts, classes):

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from exporters.errors import first_line
 from toolchain.errors import BadData
+from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.training.printable import printable
 
 DECODING = 1  # part of the data's fingerprint: raise it when the same files give other pixels
@@ -28,6 +29,7 @@ class WhiteLevels:
 
 
 DEFAULT_WHITE = WhiteLevels()
+TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 T = TypeVar("T")
 
 
@@ -46,8 +48,11 @@ def opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
     Raises:
         BadData: it is damaged or no image. Pillow documents no set of errors for damaged files.
     """
+    if text := placeholder(content[:HEAD_BYTES], "an image"):
+        raise BadData(f"cannot read the image {printable(name)}: it {text}")
     try:
         with Image.open(BytesIO(content)) as image:
+            _require_black_is_zero(image)
             return use(image)
     except Exception as problem:  # see Raises
         raise unreadable(name, problem) from None
@@ -69,6 +74,11 @@ def shown(image: Image.Image, white: WhiteLevels) -> Image.Image:
     return image
 
 
+def is_deep_color(image: Image.Image) -> bool:
+    """Whether a color image, as opened, has 16 bits in its file, of which Pillow keeps the upper 8."""
+    return not is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether its pixels have more than 8 bits: modes I, I;16, I;16B, F."""
     return image.mode[0] in "IF"
@@ -88,6 +98,16 @@ def deep_values(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.f
     return values
 
 
+def _require_black_is_zero(image: Image.Image) -> None:
+    """Refuse inverted pixels that Pillow does not invert.
+
+    Raises:
+        ValueError: a TIFF file of more than 8 bits in which 0 is white.
+    """
+    if is_deep(image) and getattr(image, "tag_v2", {}).get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
+        raise ValueError("0 is white in it (TIFF WhiteIsZero), which is read for 8 bits only. Save it as BlackIsZero")
+
+
 def white_level(highest: float, mode: str) -> float:
     """The white level of images whose largest pixel value is `highest`: 1, or the largest of a number of bits."""
     if mode == "F" and highest <= 1:
@@ -102,5 +122,7 @@ def unreadable(name: str, problem: Exception) -> BadData:
 
 def reason(problem: Exception) -> str:
     """The first line of a library's error, or its type where it says nothing; without the address of a buffer."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
     text = first_line(problem)
     return "not an image that Pillow knows" if "cannot identify image file" in text else text

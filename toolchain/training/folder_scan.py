@@ -1,8 +1,9 @@
 """Image files of a folder with one subfolder per class."""
 
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class FolderScan:
     files: tuple[ImageFile, ...]
     helpers: tuple[Path, ...]
     other_suffixes: Mapping[str, int]
+    outside: tuple[Path, ...]  # images beside the class folders
     repeated: tuple[tuple[ImageFile, ImageFile], ...]  # (left out, kept): two names of one file
 
     def notes(self) -> Iterator[str]:
@@ -45,6 +47,10 @@ class FolderScan:
         if self.other_suffixes:
             skipped = _count(sum(self.other_suffixes.values()), "file", "", "s")
             yield f"{name}: skipped {skipped} that Pillow does not read: {_suffixes(self.other_suffixes)}"
+        if self.outside:
+            outside = _count(len(self.outside), "image", "", "s")
+            yield f"{name}: skipped {outside} outside the class folders, e.g. {printable(self.outside[0].name)}"
+        yield from self._names_alike()
         within = [pair for pair in self.repeated if pair[0].label == pair[1].label]
         across = [pair for pair in self.repeated if pair[0].label != pair[1].label]
         if within:
@@ -56,6 +62,17 @@ class FolderScan:
                 f"{name}: {_count(len(across), 'file', '', 's')} in two classes, each counted in one of them, "
                 f"e.g. {names}. Remove the link from the wrong class"
             )
+
+    def _names_alike(self) -> Iterator[str]:
+        """Classes that a file system without upper and lower case could not tell apart."""
+        first: dict[str, str] = {}
+        for name in self.classes:
+            other = first.setdefault(_plain(name), name)
+            if other != name:
+                yield (
+                    f"warning: {printable(self.folder)}: the names of the classes {printable(other)} and "
+                    f"{printable(name)} differ in case or Unicode form only. If they are one class, merge the folders"
+                )
 
     def _pair(self, pair: tuple[ImageFile, ImageFile]) -> str:
         left_out, kept = (printable(file.path.relative_to(self.folder)) for file in pair)
@@ -69,7 +86,7 @@ def scan_folder(folder: Path) -> FolderScan:
     count once.
 
     Raises:
-        BadData: the folder is missing or unreadable, or a class has no images.
+        BadData: the folder is missing or unreadable, or a class has no images of its own.
     """
     if not folder.is_dir():
         raise BadData(
@@ -79,6 +96,9 @@ def scan_folder(folder: Path) -> FolderScan:
     other_suffixes: Counter[str] = Counter()
     entries = _entries(folder, helpers)
     class_folders = [entry for entry in entries if _is_folder(entry)]
+    beside = [Path(entry.path) for entry in entries if entry.is_file()]
+    outside = tuple(path for path in beside if path.suffix.lower() in image_suffixes())
+    other_suffixes.update(path.suffix.lower() for path in beside if path not in outside)
     files: list[ImageFile] = []
     for label, entry in enumerate(class_folders):
         entries_of_class = [ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers)]
@@ -93,14 +113,9 @@ def scan_folder(folder: Path) -> FolderScan:
     if not class_folders:
         raise BadData(f"{printable(folder)} has no class folders. Put images into {printable(folder)}/CLASS/")
     kept, repeated = _each_file_once(files)
-    return FolderScan(
-        folder,
-        tuple(entry.name for entry in class_folders),
-        kept,
-        tuple(helpers),
-        other_suffixes,
-        repeated,
-    )
+    classes = tuple(entry.name for entry in class_folders)
+    _require_own_images(folder, classes, kept, repeated)
+    return FolderScan(folder, classes, kept, tuple(helpers), other_suffixes, outside, repeated)
 
 
 def _entries(folder: Path | str, helpers: list[Path]) -> list[os.DirEntry[str]]:
@@ -164,6 +179,22 @@ def _each_file_once(
         repeated += [(file, first) for file in same if file is not first]
     order = {id(file): position for position, file in enumerate(files)}
     return tuple(sorted(kept, key=lambda file: order[id(file)])), tuple(repeated)
+
+
+def _require_own_images(
+    folder: Path, classes: Sequence[str], kept: Iterable[ImageFile], repeated: Iterable[tuple[ImageFile, ImageFile]]
+) -> None:
+    labels = {file.label for file in kept}
+    for left_out, first in repeated:
+        if left_out.label not in labels:
+            raise BadData(
+                f"the class folder {printable(folder / classes[left_out.label])} has only links to images of the class "
+                f"{printable(classes[first.label])}. Put images into each class folder, or remove it"
+            )
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _no_images(folder: Path, others: Mapping[str, int]) -> str:

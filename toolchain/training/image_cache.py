@@ -13,7 +13,8 @@ from toolchain.parallel.ranks import local_world
 from toolchain.training.cache_folder import cache_folder
 from toolchain.training.decode import DECODING
 
-FILE = f"images-{DECODING}.sqlite"
+FACTS = 2  # raise it when other facts are recorded
+FILE = f"images-{DECODING}-{FACTS}.sqlite"
 KEYS_PER_QUERY = 500
 WAIT_S = 10.0  # for another process that writes
 
@@ -38,12 +39,12 @@ class ImageFacts:
     """What a decoded image file is known by. `high` and `deviation` are in the file's own pixel values."""
 
     digest: bytes  # 16 bytes, of the file's content
-    mode: str  # I or F for images of more than 8 bits, otherwise L
+    mode: str  # I or F for images of more than 8 bits, C for colors of 16 bits that are read as 8, otherwise L
     high: float
     deviation: float  # standard deviation of the gray values
 
     def well_formed(self) -> bool:
-        return isinstance(self.digest, bytes) and len(self.digest) == 16 and self.mode in {"I", "F", "L"}
+        return isinstance(self.digest, bytes) and len(self.digest) == 16 and self.mode in {"C", "I", "F", "L"}
 
 
 def content_digest(content: bytes) -> bytes:

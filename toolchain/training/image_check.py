@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from PIL import Image, ImageStat
 
 from toolchain.errors import BadData
 from toolchain.progress import Progress
-from toolchain.training.decode import WhiteLevels, deep_values, is_deep, opened, shown, white_level
+from toolchain.training.decode import WhiteLevels, deep_values, is_deep, is_deep_color, opened, shown, white_level
 from toolchain.training.image_cache import ImageCache, ImageFacts, content_digest, one_process_at_a_time
 
 CHUNK = 256  # images between two updates of progress and cache
-BAD_SHOWN = 10
 LOW_CONTRAST = 3.0  # standard deviation in levels of 255: 12 bits read as 16 have 2 to 4, photos 30 and more
 LOW_CONTRAST_SHARE = 0.05
 
@@ -88,10 +88,9 @@ def require_readable(name: str, images: int, problems: Sequence[str]) -> None:
         return
     if len(problems) == 1:
         raise BadData(problems[0])
-    listed = "\n".join(f"  {problem.removesuffix('. Repair or remove that file')}" for problem in problems[:BAD_SHOWN])
-    more = f"\n  and {len(problems) - BAD_SHOWN:,} more" if len(problems) > BAD_SHOWN else ""
+    listed = "\n".join(f"  {problem.removesuffix('. Repair or remove that file')}" for problem in problems)
     raise BadData(
-        f"{name}: {len(problems):,} of {images:,} images cannot be read. Repair or remove these files:\n{listed}{more}"
+        f"{name}: {len(problems):,} of {images:,} images cannot be read. Repair or remove these files:\n{listed}"
     )
 
 
@@ -119,9 +118,25 @@ def brightness_notes(name: str, facts: Sequence[ImageFacts], white: WhiteLevels)
         )
 
 
+def require_full_range(name: str, facts: Sequence[ImageFacts]) -> None:
+    """Refuse color images of 16 bits that use the lower bits only: Pillow keeps the upper 8, so they would be dark.
+
+    Raises:
+        BadData: no value of these images is in the upper half of the range.
+    """
+    highest = max((fact.high for fact in facts if fact.mode == "C"), default=255.0)
+    if highest < 128:
+        deep = sum(fact.mode == "C" for fact in facts)
+        raise BadData(
+            f"{name}: {deep:,} of {len(facts):,} images have 16 bits per color, and all values in them are below "
+            f"{(int(highest) + 1) * 256:,}: they would be read as nearly black. Scale them to the whole range, or save "
+            f"them with 8 bits"
+        )
+
+
 def _levels(fact: ImageFacts, white: WhiteLevels) -> float:
     """The deviation of an image's gray values, in levels of 255."""
-    return fact.deviation if fact.mode == "L" else fact.deviation * 255 / white.of(fact.mode)
+    return fact.deviation if fact.mode in "LC" else fact.deviation * 255 / white.of(fact.mode)
 
 
 def _key(files: ImageFiles, index: int) -> bytes | None:
@@ -145,6 +160,9 @@ def _measure(image: Image.Image) -> tuple[str, float, float]:
     if is_deep(image):
         values = deep_values(image)
         return image.mode[0], float(values.max()), float(values.std())
+    if is_deep_color(image):
+        pixels = np.asarray(shown(image, WhiteLevels()))
+        return "C", float(pixels.max()), float(pixels.std())
     image.draft("L", (1, 1))  # JPEG: an eighth of the size, which reads the whole file in half the time
     gray = shown(image, WhiteLevels()).convert("L")
     return "L", 255.0, ImageStat.Stat(gray).stddev[0]

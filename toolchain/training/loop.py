@@ -185,7 +185,7 @@ def _diverged(title: str, step: int, recipe: Recipe, schedule: Schedule) -> Trai
     kept = f", and remove {schedule.checkpoint} or use another --run NAME" if schedule.checkpoint.exists() else ""
     return TrainingDiverged(
         f"{title}: training diverged before step {step}: the loss or the weights are not finite. Lower the learning "
-        f"rate, such as lr = {recipe.lr / 10:.1g} in [{schedule.changes}]{kept}"
+        f"rate, such as lr = {min(recipe.lr / 10, LARGE_LR):.1g} in [{schedule.changes}]{kept}"
     )
 
 

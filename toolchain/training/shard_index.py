@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import BadData
+from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.training.helper_entries import is_helper_path
 from toolchain.training.image_suffixes import image_suffixes
 from toolchain.training.printable import printable
@@ -20,11 +21,12 @@ LABEL_BYTES = 20  # of a class number
 
 @dataclass(frozen=True)
 class Sample:
-    """Where an image begins in the shard, its bytes, and its class."""
+    """Where an image begins in the shard, its bytes, its class, and its member's name."""
 
     offset: int
     size: int
     label: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,19 @@ def read_index(url: str, path: Path, image_ending: str | None) -> ShardIndex:
             f"Make it readable, or remove it from the pattern"
         ) from None
     except (tarfile.TarError, EOFError) as problem:
+        if text := placeholder(_head(path), "a tar file"):
+            raise BadData(f"the shard {url} {text}") from None
         raise BadData(
             f"cannot read the shard {url}: {problem}. It must be a tar file without compression. "
             f"Repair it, or remove it from the pattern"
         ) from None
     samples = tuple(_sample(url, key, members, image_ending) for key, members in _groups(url, members))
     return ShardIndex(samples, helpers)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _members(path: Path) -> tuple[list[Member], int]:
@@ -157,7 +166,7 @@ def _sample(url: str, key: str, members: list[Member], image_ending: str | None)
         )
     if len(labels) > 1:
         raise BadData(_several(url, key, "classes", labels, members))
-    return Sample(image.offset, image.size, _label(url, labels[0]))
+    return Sample(image.offset, image.size, _label(url, labels[0]), _named(image.name))
 
 
 def _image(url: str, key: str, members: list[Member], image_ending: str | None) -> Member:

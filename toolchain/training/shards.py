@@ -80,7 +80,7 @@ class SamplesOfShard:
         return len(self.samples)
 
     def name(self, index: int) -> str:
-        return f"at byte {self.samples[index].offset} of {self.shard.url}"
+        return f"{self.samples[index].name} in the shard {self.shard.url}"
 
     def key(self, index: int) -> bytes:
         sample = self.samples[index]
@@ -114,7 +114,7 @@ class CheckedShards:
         return ShardImages(self.shards, groups, offsets, sizes, labels, channels, size_px, white, digests)
 
     def _name(self, index: int) -> str:
-        return f"byte {self.samples[index].offset} of {self.shards[self.groups[index]].url}"
+        return f"{self.samples[index].name} in {self.shards[self.groups[index]].url}"
 
 
 class Ahead:
@@ -234,7 +234,7 @@ def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progr
     """Index each shard and decode its images once, one shard after the other: a remote one is fetched once.
 
     Raises:
-        BadData: a shard is missing or damaged, or there is no image.
+        BadData: a shard is missing, damaged or named twice, or there is no image.
     """
     shards = tuple(map(ShardFile, urls))
     groups: list[int] = []
@@ -243,6 +243,7 @@ def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progr
     problems: list[str] = []
     helpers = 0
     task = progress.start(f"check {urls[0]} ...", len(shards))
+    _require_distinct(shards)
     for number, shard in enumerate(shards):
         index = _index(shard, image_ending)
         checked = check_images(SamplesOfShard(shard, shard.state(), index.samples), shard.name, Quiet())
@@ -257,6 +258,17 @@ def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progr
     if helpers:
         progress.say(f"{urls[0]} ...: skipped {helpers:,} hidden or helper members")
     return CheckedShards(shards, tuple(groups), tuple(samples), tuple(facts), tuple(problems))
+
+
+def _require_distinct(shards: Sequence[ShardFile]) -> None:
+    first: dict[str, ShardFile] = {}
+    for shard in shards:
+        earlier = first.setdefault(shard.state(), shard)
+        if earlier is not shard:
+            raise BadData(
+                f"the pattern names the shard {shard.url} twice"
+                f"{f', also as {earlier.url}' if earlier.url != shard.url else ''}. Name each shard once"
+            )
 
 
 def _index(shard: ShardFile, image_ending: str | None) -> ShardIndex:

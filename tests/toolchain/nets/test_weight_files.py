@@ -32,6 +32,10 @@ def prefixed(prefix: str) -> dict[str, Tensor]:
         prefixed("module."),
         {"state_dict": prefixed("module.")},
         prefixed("_orig_mod."),
+        prefixed("_orig_mod.module."),
+        {"state_dict": prefixed("model."), "pytorch-lightning_version": "2.4"},
+        {"state_dict_ema": WEIGHTS},
+        {"net": prefixed("backbone."), "ema": {name: value * 0 for name, value in WEIGHTS.items()}},
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
@@ -63,6 +67,7 @@ def zip_of(name: str) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (b"\n<!DOCTYPE html>\n<html>", "is a web page (HTML)"),
         (b"\x10\0\0\0\0\0\0\0" + b'{"a": {"b": 1}} ' + bytes(8), "is a safetensors file"),
+        (b'{"weight_map": {}}', "is a JSON file, not weights"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (b"\x1f\x8b\x08\x00", "is a gzip archive"),
         (zip_of("readme.txt"), "is a ZIP archive without PyTorch weights"),

@@ -1,5 +1,7 @@
 """Image files become 8-bit pixels as a viewer shows them, in training and in the shipped example alike."""
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ def test_pixel_values_without_a_scale_are_refused(values: Any, words: str) -> No
 
 def test_a_file_that_is_no_image_is_refused_in_plain_words() -> None:
     with pytest.raises(BadData, match=r"cannot read the image a\.png: not an image that Pillow knows\. Repair or"):
-        decode(b"<html>404", "a.png", 3, DEFAULT_WHITE)
+        decode(b"404 not found", "a.png", 3, DEFAULT_WHITE)
 
 
 def test_a_data_set_of_12_bits_is_not_black(two_classes: Path, load_pair: Any, notes: Any) -> None:
@@ -129,3 +131,51 @@ def test_images_with_almost_no_contrast_are_reported(two_classes: Path, load_pai
     load_pair(two_classes)
     (line,) = notes.lines
     assert line.startswith(f"warning: {two_classes}/train: 4 of 8 images have almost no contrast")
+
+
+def png_of_16_bits(values: Any) -> bytes:
+    """RGB with 16 bits per color, which Pillow reads and does not write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colors_of_12_bits_in_16_are_refused(two_classes: Path, load_pair: Any, bits: int) -> None:
+    for number, path in enumerate(sorted(two_classes.rglob("*.png"))):
+        values = np.random.default_rng(number).integers(0, 2**bits, (20, 20, 3))
+        path.write_bytes(png_of_16_bits(values))
+    if bits == 16:
+        assert load_pair(two_classes).train.fetch([0]).float().mean() == pytest.approx(127.5, rel=0.1)
+        return
+    with pytest.raises(
+        BadData, match=r"train: 8 of 8 images have 16 bits per color, and all values in them are below 4,096: they"
+    ):
+        load_pair(two_classes)
+
+
+def test_a_deep_tiff_file_in_which_0_is_white_is_refused() -> None:
+    deep = Image.fromarray(np.arange(16, dtype=np.uint16).reshape(4, 4) * 4000)
+    content = file_of(deep, "TIFF", tiffinfo={262: 0})
+    with pytest.raises(BadData, match=r"0 is white in it \(TIFF WhiteIsZero\)"):
+        pixels(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            r"it is a Git LFS pointer, not an image\. Run git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html>", r"it is a web page \(HTML\), not an image: the download gave a page"),
+    ],
+)
+def test_what_stands_in_for_an_image_is_named(content: bytes, words: str) -> None:
+    with pytest.raises(BadData, match=rf"cannot read the image a\.png: {words}"):
+        decode(content, "a.png", 3, DEFAULT_WHITE)

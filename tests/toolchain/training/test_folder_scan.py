@@ -13,8 +13,9 @@ from toolchain.training.folder_scan import scan_folder
 HELPER_FOLDERS = [
     ".ipynb_checkpoints", ".AppleDouble", ".git", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found",
     "System Volume Information", "@Recycle", ".@__thumb", "@__thumb", "__pycache__",
+    "RECYCLED", "found.001", "@SynoFinder-log", "~snapshot",
 ]  # fmt: skip
-HELPER_FILES = ["._0.png", ".DS_Store", ".hidden.png", "Thumbs.db", "desktop.ini", "0.png@SynoEAStream"]
+HELPER_FILES = ["._0.png", ".DS_Store", ".hidden.png", "Thumbs.db", "desktop.ini", "0.png@SynoEAStream", "~$letter.png"]
 
 
 @pytest.mark.parametrize("name", HELPER_FOLDERS)
@@ -124,3 +125,35 @@ def test_names_that_are_not_utf_8_can_be_printed(two_classes: Path, load_pair: A
         load_pair(two_classes)
     assert "caf\\xe9/\\xfc.png: not an image that Pillow knows" in str(caught.value)
     str(caught.value).encode()
+
+
+def test_images_outside_the_class_folders_are_counted(
+    two_classes: Path, load_pair: Any, notes: Any, picture: Any
+) -> None:
+    for number in range(3):
+        picture(two_classes / "train" / f"{number}.png", 700 + number)
+    (two_classes / "train" / "labels.csv").write_text("no image")
+    load_pair(two_classes)
+    assert notes.lines == [
+        f"{two_classes}/train: skipped 1 file that Pillow does not read: 1 .csv",
+        f"{two_classes}/train: skipped 3 images outside the class folders, e.g. 0.png",
+    ]
+
+
+def test_a_class_that_only_has_links_to_another_is_refused(two_classes: Path) -> None:
+    (two_classes / "train" / "c").symlink_to("a")
+    with pytest.raises(BadData, match=r"the class folder .*/c has only links to images of the class a\. Put images"):
+        scan_folder(two_classes / "train")
+
+
+@pytest.mark.parametrize(("first", "second"), [("Cat", "cat"), ("caf\u00e9", "cafe\u0301")])
+def test_classes_whose_names_are_alike_are_reported(
+    tmp_path: Path, picture: Any, load_pair: Any, notes: Any, first: str, second: str
+) -> None:
+    for part, seed in (("train", 0), ("val", 50)):
+        for number in range(4):
+            picture(tmp_path / part / (first, second)[number % 2] / f"{number}.png", seed + number)
+    load_pair(tmp_path)
+    assert len(notes.lines) == 2
+    assert notes.lines[0].startswith(f"warning: {tmp_path}/train: the names of the classes ")
+    assert "differ in case or Unicode form only. If they are one class, merge the folders" in notes.lines[0]

@@ -209,6 +209,10 @@ def test_shards_that_are_not_there_or_damaged_are_named(
     (folder / "cut.tar").write_bytes(whole[:9_999])
     refused(f"wds:{folder}/cut.tar;{test}", tiny_space, "cannot read the shard", "cut.tar", "Repair it")
     (folder / "text.tar").write_text("no tar at all\n" * 99)
+    (folder / "pointer.tar").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    refused(f"wds:{folder}/pointer.tar;{test}", tiny_space, "is a Git LFS pointer, not a tar file. Run git lfs pull")
+    twice = f"{folder}/{{train-000,../{folder.name}/train-000}}.tar"
+    refused(f"wds:{twice};{test}", tiny_space, "names the shard", "twice, also as", "Name each shard once")
     refused(f"wds:{folder}/text.tar;{test}", tiny_space, "text.tar", "It must be a tar file without compression")
     with tarfile.open(folder / "odd.tar", "w") as tar:
         add(tar, "a.png", b"...")
@@ -225,5 +229,7 @@ def test_an_image_that_cannot_be_decoded_is_named(folder: Path, tiny_space: Sear
     with tarfile.open(folder / "train-000.tar", "a") as tar:
         add(tar, "bad.png", b"no image")
         add(tar, "bad.cls", b"3")
-    with pytest.raises(BadData, match=r"cannot read the image at byte \d+ of .*train-000\.tar: .* Repair or remove"):
+    with pytest.raises(
+        BadData, match=r"cannot read the image .*\.png in the shard .*train-000\.tar: .* Repair or remove"
+    ):
         load(folder, tiny_space)
