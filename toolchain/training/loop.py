@@ -33,6 +33,7 @@ Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
 OVERFLOWS = 16  # steps in fp16 that overflow one after the other before training counts as diverged
 LOG_EVERY_S = 2.0  # interval of updates of the bar and TensorBoard
+LARGE_LR = 0.1  # learning rate advised after divergence at most; the quick recipe has it
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_good_checkpoint(
         run(model_of(space, kind), space, digits, tmp_path, recipe=absurd)
     assert caught.value.exit_code == 1
     assert (
-        "the loss or the weights are not finite. Lower the learning rate, such as lr = 1e+29 in [train.changes]"
+        "the loss or the weights are not finite. Lower the learning rate, such as lr = 0.1 in [train.changes]"
         in str(caught.value)
     )
     path = tmp_path / "checkpoint.pt"
