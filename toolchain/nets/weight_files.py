@@ -58,8 +58,8 @@ def _other_format(path: Path, head: bytes) -> str:
     for signature, text in SIGNATURES.items():
         if head.startswith(signature):
             return text
-    if text := placeholder(head, "weights"):
-        return text
+    if stand_in := placeholder(head, "weights"):
+        return stand_in
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return (
             "is a safetensors file. Convert it with torch.save(safetensors.torch.load_file(FILE), 'weights.pt') "
