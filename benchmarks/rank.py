@@ -33,9 +33,15 @@ def main() -> None:
         results = json.loads(nastool(folder, "rank", *of, *sizes))
     print(f"{SPACE}: {args.networks} networks, trained {args.repeats} times for {args.epochs:g} epochs")
     print()
-    print(f"{'':<32}{'tau':>6}   95 % interval")
-    for name, tau in results["tau"].items():
-        print(f"{name.replace('_', ' '):<32}{tau['tau']:>6.3f}   {tau['low']:.3f} to {tau['high']:.3f}")
+    within = results["within"]
+    for title, taus in {"all pairs": results["tau"]} | {
+        f"within {band}": within[band]["tau"] for band in within
+    }.items():
+        print(f"{title.replace('_', ' '):<32}{'tau':>6}   95 % interval")
+        for name, tau in taus.items():
+            interval = "none" if tau["tau"] is None else f"{tau['tau']:>6.3f}   {tau['low']:.3f} to {tau['high']:.3f}"
+            print(f"{name.replace('_', ' '):<32}{interval}")
+        print()
     print()
     for name, spread in results["spread"].items():
         print(f"{name}: {spread['least']:.2%} to {spread['greatest']:.2%}, {results['seconds'][name]:.0f} s")

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from toolchain.ranking.agreement import Agreement
     from toolchain.ranking.results import RankResult
 
+LABELS = {
+    "batch_statistics_and_standalone": "not recalibrated",
+    "inherited_and_batch_statistics": "inherited and not recalibrated",
+    "first_and_second_repeat": "first and second repeat",
+}
+
 
 @options.configured("rank")
 def rank(
@@ -44,10 +50,7 @@ def rank(
         console.answer_json(ranked.as_json())
         return
     _answer_networks(ranked)
-    console.answer_facts(
-        f"rank correlation (Kendall's tau, 95% interval) of {len(ranked.networks)} networks",
-        {name.replace("_", " "): _tau(agreement) for name, agreement in ranked.tau.items()},
-    )
+    _answer_correlations(ranked)
     seconds = {"inherited": ranked.seconds.inherited, "standalone": ranked.seconds.standalone}
     for name, spread in ranked.spread.items():
         console.say(
@@ -62,18 +65,39 @@ def _answer_networks(ranked: "RankResult") -> None:
     rows = [
         (
             " ".join(network.architecture),
-            f"{network.macs if network.macs is not None else network.bitops:,}",
+            f"{network.macs if ranked.cost == 'macs' else network.bitops:,}",
             f"{network.inherited:.2%}",
+            f"{network.loss:.4f}",
             f"{network.batch_statistics:.2%}",
             " ".join(f"{accuracy:.2%}" for accuracy in network.standalone),
         )
         for network in ranked.networks
     ]
-    columns = ("architecture", ranked.cost, "inherited", "not recalibrated", "stand-alone (test)")
+    columns = ("architecture", ranked.cost, "inherited", "loss", "not recalibrated", "stand-alone (test)")
     console.answer_table(f"networks of {ranked.space} on {ranked.data}", columns, rows)
+
+
+def _answer_correlations(ranked: "RankResult") -> None:
+    third, close = ranked.within["third"], ranked.within["10_percent"]
+    rows = [
+        (
+            LABELS.get(name) or name.removesuffix("_and_standalone"),
+            *map(_tau, (agreement, third.tau[name], close.tau[name])),
+        )
+        for name, agreement in ranked.tau.items()
+    ]
+    count = len(ranked.networks)
+    columns = (
+        "score",
+        f"all {count * (count - 1) // 2} pairs",
+        f"{third.pairs} pairs within thirds of {ranked.cost}",
+        f"{close.pairs} pairs within 10% of {ranked.cost}",
+    )
+    title = f"rank correlation with stand-alone accuracy (Kendall's tau, 95% interval) of {count} networks"
+    console.answer_table(title, columns, rows)
 
 
 def _tau(agreement: "Agreement") -> str:
     if agreement.tau is None:
-        return "none: a score is the same for all networks"
-    return f"{agreement.tau:.3f} ({agreement.low:.3f} to {agreement.high:.3f})"
+        return "none"  # a score is the same for all networks, or there is no pair
+    return f"{agreement.tau:.2f} ({agreement.low:.2f} to {agreement.high:.2f})"

@@ -6,19 +6,18 @@ killed command resumes, and more networks can be added later.
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import mean
 from typing import Any
 
 from toolchain.costs.core import TableCost
-from toolchain.costs.counters import bitops_cost, macs_cost
+from toolchain.costs.counters import bitops_cost, macs_cost, params_cost
 from toolchain.counting.levels import CostLevels
 from toolchain.errors import BadConfig
 from toolchain.nets.supernet import Supernet
-from toolchain.ranking.agreement import Agreement, agreement
 from toolchain.ranking.batch_statistics import SharedStatistics, accuracies
+from toolchain.ranking.correlations import ScoreTable, band_correlations, correlations
 from toolchain.ranking.results import Durations, RankedNetwork, RankResult, TrainedLine, spread_of
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.journal import Journal
@@ -35,9 +34,10 @@ TRIES = 1000  # draws for each network
 
 @dataclass(frozen=True)
 class Inherited:
-    """Accuracies with the weights of the supernet, and the seconds for all networks together."""
+    """Scores with the weights of the supernet, and the seconds for all networks together."""
 
     recalibrated: list[float]
+    losses: list[float]
     batch_statistics: list[float]
     recalibrated_s: float
     batch_statistics_s: float
@@ -99,11 +99,13 @@ def _inherited(job: Job, supernet: Supernet, archs: list[Architecture]) -> Inher
     settings = ScoringSettings(search.bn_images, search.batch, config.seed, config.workers, scoring_threads(config))
     evaluator = Evaluator(supernet, job.data, settings)
     began = time.monotonic()
-    recalibrated = [score.accuracy for score in evaluator.many(archs)]
+    scores = evaluator.many(archs)
     between = time.monotonic()
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), config.seed)
     batch_statistics = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
-    return Inherited(recalibrated, batch_statistics, between - began, time.monotonic() - between)
+    recalibrated = [score.accuracy for score in scores]
+    losses = [score.loss for score in scores if score.loss is not None]
+    return Inherited(recalibrated, losses, batch_statistics, between - began, time.monotonic() - between)
 
 
 def _train(job: Job, archs: list[Architecture], repeats: int) -> dict[Architecture, list[TrainedLine]]:
@@ -154,14 +156,21 @@ def _train_once(job: Job, arch: Architecture, repeat: int) -> TrainedLine:
 def _result(
     job: Job, cost: TableCost, inherited: Inherited, trained: dict[Architecture, list[TrainedLine]]
 ) -> RankResult:
-    repeats = [[line.accuracy for line in lines] for lines in trained.values()]
-    standalone = [mean(accuracies) for accuracies in repeats]
-    costs = [int(cost.cost(arch)) for arch in trained]
+    costs = {each.name: [int(each.cost(arch)) for arch in trained] for each in _costs(job.space)}
+    table = ScoreTable(
+        inherited.recalibrated,
+        inherited.losses,
+        inherited.batch_statistics,
+        costs,
+        [[line.accuracy for line in lines] for lines in trained.values()],
+    )
+    standalone = [mean(accuracies) for accuracies in table.standalone]
     return RankResult(
         space=job.space.name,
         data=job.data.name,
         cost=cost.name,
-        tau=_correlations(job.config.seed, cost, costs, inherited, repeats),
+        tau=correlations(table, job.config.seed),
+        within=band_correlations(table, cost.name, job.config.seed),
         spread={"inherited": spread_of(inherited.recalibrated), "standalone": spread_of(standalone)},
         seconds=Durations(
             inherited=inherited.recalibrated_s,
@@ -171,27 +180,18 @@ def _result(
         networks=tuple(
             RankedNetwork(
                 architecture=arch.choices,
-                **{cost.name: costs[number]},
+                **{name: values[number] for name, values in costs.items()},
                 inherited=inherited.recalibrated[number],
+                loss=inherited.losses[number],
                 batch_statistics=inherited.batch_statistics[number],
-                standalone=tuple(repeats[number]),
+                standalone=tuple(table.standalone[number]),
             )
             for number, arch in enumerate(trained)
         ),
     )
 
 
-def _correlations(
-    seed: int, cost: TableCost, costs: Sequence[float], inherited: Inherited, repeats: list[list[float]]
-) -> dict[str, Agreement]:
-    """The rank correlation of each pair of scores, by the names of both."""
-    standalone = [mean(accuracies) for accuracies in repeats]
-    pairs: dict[str, tuple[Sequence[float], Sequence[float]]] = {
-        "inherited_and_standalone": (inherited.recalibrated, standalone),
-        "batch_statistics_and_standalone": (inherited.batch_statistics, standalone),
-        "inherited_and_batch_statistics": (inherited.recalibrated, inherited.batch_statistics),
-        f"{cost.name}_and_standalone": (costs, standalone),
-    }
-    if len(repeats[0]) > 1:
-        pairs["first_and_second_repeat"] = ([each[0] for each in repeats], [each[1] for each in repeats])
-    return {name: agreement(*pair, seed) for name, pair in pairs.items()}
+def _costs(space: SearchSpace) -> tuple[TableCost, ...]:
+    """The costs that are compared with stand-alone accuracy."""
+    counted = (macs_cost(space), params_cost(space))
+    return (*counted, bitops_cost(space)) if space.quantized else counted

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from toolchain.files import Count, Document, Share
 from toolchain.ranking.agreement import Agreement
+from toolchain.ranking.correlations import BandAgreement
 from toolchain.search.journal import JournalLine
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -22,16 +23,19 @@ class TrainedLine(JournalLine):
 
 
 class RankedNetwork(Document):
-    """The scores of one network: its cost, its inherited accuracies, and its test accuracies after each training.
+    """The scores of one network: its costs, its inherited scores, and its test accuracies after each training.
 
     Args:
+        loss: mean cross-entropy on the hold-out with inherited weights and recalibrated statistics, in nats.
         batch_statistics: inherited accuracy without recalibration, with statistics that all paths share.
     """
 
     architecture: tuple[str, ...]
-    macs: Count | None = None
+    macs: Count
+    params: Count
     bitops: Count | None = None
     inherited: Share
+    loss: Annotated[float, Field(ge=0)]
     batch_statistics: Share
     standalone: tuple[Share, ...]
 
@@ -57,6 +61,9 @@ class RankResult(Document):
 
     Args:
         cost: the cost that networks are drawn by: macs or bitops.
+        tau: by the names of both scores; that of the loss is of its negative.
+        within: the same over pairs of networks of similar cost: in the same `third` of the networks by cost, and with
+            costs that differ by at most `10_percent`.
         spread: of the inherited and of the stand-alone accuracies.
     """
 
@@ -65,12 +72,13 @@ class RankResult(Document):
     data: str
     cost: str
     tau: dict[str, Agreement]
+    within: dict[str, BandAgreement]
     spread: dict[str, Spread]
     seconds: Durations
     networks: tuple[RankedNetwork, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For --json; a network has only the cost that is used."""
+        """For --json; a network of a space without bit widths has no BitOps."""
         networks = [network.model_dump(mode="json", exclude_none=True) for network in self.networks]
         return self.model_dump(mode="json") | {"networks": networks}
 

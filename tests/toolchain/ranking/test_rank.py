@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toolchain.config import Config, parse_config, preset_text
-from toolchain.costs.counters import macs_cost
+from toolchain.costs.counters import macs_cost, params_cost
 from toolchain.errors import BadCheckpoint, BadConfig
 from toolchain.progress import Quiet
 from toolchain.ranking import rank as module
@@ -105,12 +105,26 @@ def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
         "inherited_and_standalone",
         "batch_statistics_and_standalone",
         "inherited_and_batch_statistics",
+        "loss_and_standalone",
         "macs_and_standalone",
+        "params_and_standalone",
         "first_and_second_repeat",
     }
     for network in answer.networks:
         assert len({network.inherited, *network.standalone}) > 1
     assert answer.seconds.standalone > 0
+    assert {name: set(band.tau) for name, band in answer.within.items()} == {
+        "third": set(answer.tau),
+        "10_percent": set(answer.tau),
+    }
+    assert answer.within["third"].pairs == 1  # of four networks, two are in the first third
+    losses = [network.loss for network in answer.networks]
+    assert len(set(losses)) == NETWORKS
+    assert all(0 < loss < 10 for loss in losses)
+    params = params_cost(space)
+    assert [network.params for network in answer.networks] == [
+        int(params.cost(space.architecture(network.architecture))) for network in answer.networks
+    ]
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "retrain", lambda *_: pytest.fail("this was trained before"))
@@ -141,7 +155,8 @@ def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_
     assert told.code == 0, told.stderr
     assert told.json["cost"] == "macs"
     shown = nastool("rank", "--networks", "4", "--repeats", "2", cwd=tmp_path)
-    assert "inherited and standalone" in shown.stdout
+    for words in ("inherited", "loss", "params", "thirds", "10%"):
+        assert words in shown.stdout
     assert "standard deviation" in shown.stderr
     refused = nastool("rank", "--networks", "2", cwd=tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
