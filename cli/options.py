@@ -187,6 +187,17 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 bool,
                 names="--race/--no-race",
             ),
+            Flag(
+                "search.finalists",
+                "Train this many of the best candidates alone, and choose the winner by that; 0: as in the paper.",
+                int,
+            ),
+            Flag("search.finalist_epochs", "Epochs of each training of a finalist. Default: those of retrain.", float),
+            Flag(
+                "search.finalist_time_s",
+                "Time limit of all trainings of finalists, e.g. 10min.",
+                names="--finalist-time",
+            ),
             *SPACE,
             *DATA,
             *SUPERNET,

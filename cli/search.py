@@ -28,6 +28,7 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
     from toolchain.search.plan import plan_search
     from toolchain.search.search import search as run_search
     from toolchain.training.data import configured_data
+    from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
     from toolchain.training.torch_setup import prepare_torch
 
@@ -41,7 +42,7 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
     with console.progress() as bars:
         images = configured_data(settings, chosen_space, bars)
     with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
-        searched = run_search(settings, chosen_space, plan, images, folder, bars)
+        searched = run_search(Job(settings, chosen_space, images, folder, bars), plan)
     for name, winner in searched.winners.items():
         for candidate in winner.passed_over:
             console.say(
@@ -56,6 +57,9 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
         _answer_winners(searched.winners, plan.varied)
     else:
         _answer_winner(searched.best, plan, folder)
+    if not json:
+        for name, winner in searched.winners.items():
+            _answer_finalists(winner, f" of {name}" if several else "")
     if searched.front:
         entries = searched.front.front
         console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
@@ -132,6 +136,32 @@ def _answer_winners(winners: "dict[str, Winner]", varied: "TableCost") -> None:
     console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
     architectures = {name: " ".join(winner.architecture) for name, winner in winners.items()}
     console.answer_facts("their architectures", architectures)
+
+
+def _answer_finalists(winner: "Winner", of_budget: str) -> None:
+    """The finalists as a table, and the statement about the winner."""
+    report = winner.finalists
+    if report is None:
+        return
+    rows = [
+        (
+            str(number),
+            finalist.outcome,
+            f"{finalist.trained_accuracy:.2%}",
+            str(finalist.trainings),
+            f"{finalist.inherited_accuracy:.2%}",
+            _ms(finalist.latency_ms),
+            finalist.strategy,
+        )
+        for number, finalist in enumerate(report.finalists, 1)
+    ]
+    columns = ("", "outcome", "alone", "trainings", "inherited", "latency", "proposed by")
+    console.answer_table(f"finalists{of_budget}, trained alone for {report.epochs:g} epochs", columns, rows)
+    architectures = {str(number): " ".join(each.architecture) for number, each in enumerate(report.finalists, 1)}
+    console.answer_facts("their architectures", architectures)
+    console.say(report.statement)
+    if report.out_of_time:
+        console.say("the time limit ended the trainings; increase --finalist-time for a surer choice")
 
 
 def _predicted(winner: "Winner") -> str:

@@ -36,6 +36,7 @@ LARGEST_SEED = 2**62  # torch takes seeds of 63 bits, and repeats add to it
 LARGEST_BATCH = 2**20
 MOST_THREADS = 4096
 MOST_COUNT = 10**9
+MOST_FINALISTS = 1000
 LONGEST_SHOWN = 120  # characters of a wrong value in a message
 
 # Text that is not empty; None means "not given".
@@ -47,6 +48,17 @@ Count = Annotated[int, Field(gt=0, le=MOST_COUNT)]
 Threads = Annotated[int, Field(gt=0, le=MOST_THREADS)]
 Batch = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+Epochs = Annotated[float, Field(gt=0, le=1e6)]
+
+
+def _none_or_several(count: int) -> int:
+    if count == 1:
+        raise ValueError("a single finalist has no rival. Give 0 for none, or at least 2")
+    return count
+
+
+Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_or_several)]
 
 # "17ms", or several of them: ["13ms", "17ms"]
 Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
@@ -160,6 +172,9 @@ class SearchConfig(_Section):
     score: Literal["accuracy", "loss"] = "accuracy"
     race: bool = False
     race_error: float = Field(0.05, gt=0, lt=1)
+    finalists: Finalists = 0  # networks to train alone before the winner is chosen; 0: none, as in the paper
+    finalist_epochs: Epochs | None = None  # of each such training; None: those of retrain
+    finalist_time_s: Seconds = 3600.0  # time limit of all of them together
 
     @model_validator(mode="after")
     def _race_by_accuracy(self) -> Self:

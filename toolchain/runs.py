@@ -51,6 +51,11 @@ class Run:
         return self.folder / "search" / f"partial_scores_{rank}.pt"
 
     @property
+    def finalists(self) -> Path:
+        """The trainings of finalists: a folder for each setting, with a journal."""
+        return self.folder / "search" / "finalists"
+
+    @property
     def measured(self) -> Path:
         return self.folder / "search" / "measured.jsonl"
 

@@ -4,13 +4,14 @@ Each command is killed (SIGKILL) at three moments, identified by the files writt
 The reference is one run of all commands that nobody killed.
 """
 
+import json
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,14 @@ COMMANDS = ("profile", "train", "search", "retrain")
 PATIENCE_S = 120
 
 
-def start(command: str, folder: Path) -> subprocess.Popen[bytes]:
+def start(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-m", "cli.main", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
 
 
-def finish(command: str, folder: Path) -> None:
-    process = start(command, folder)
+def finish(words: Sequence[str], folder: Path) -> None:
+    process = start(words, folder)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, stderr.decode()
 
@@ -109,7 +110,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
     (folder / "nastool.toml").write_text(SETTINGS)
     for command in COMMANDS:
-        finish(command, folder)
+        finish([command], folder)
         shutil.copytree(folder, folder.parent / f"before-{COMMANDS.index(command) + 1}", dirs_exist_ok=True)
     return folder
 
@@ -125,7 +126,7 @@ def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tm
         folder.mkdir()
         (folder / "nastool.toml").write_text(SETTINGS)
 
-    process = start(command, folder)
+    process = start([command], folder)
     progress = progress_of(command)
     deadline = time.monotonic() + PATIENCE_S
     while progress(folder) < moment and process.poll() is None and time.monotonic() < deadline:
@@ -134,10 +135,40 @@ def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tm
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
-    finish(command, folder)
+    finish([command], folder)
     {"profile": same_profile, "train": same_supernet, "search": same_search, "retrain": same_weights}[command](
         folder, reference
     )
+
+
+FINALISTS = ("search", "--finalists", "3", "--finalist-epochs", "6")
+
+
+@pytest.mark.parametrize("moment", [1, 2, 4])
+def test_same_finalists_after_a_kill(moment: int, reference: Path, tmp_path: Path) -> None:
+    """Killed in the first training, the second and the fourth. Latencies differ from run to run, trainings do not."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        shutil.copytree(reference, folder)
+    finish(FINALISTS, whole)
+    process = start(FINALISTS, killed)
+    deadline = time.monotonic() + PATIENCE_S
+    progress = checkpoints_seen("runs/r/search/finalists/*/repeat_*/retrain/*/checkpoint.pt")
+    while progress(killed) < 3 * moment and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert process.poll() is None, "the search ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    finish(FINALISTS, killed)
+    assert trainings_of(killed) == trainings_of(whole)
+    assert len(trainings_of(whole)) >= 5
+
+
+def trainings_of(folder: Path) -> list[tuple[object, ...]]:
+    """Architecture, repeat and flags of each training of a finalist."""
+    (journal,) = (folder / "runs/r/search/finalists").glob("*/trainings.jsonl")
+    _, *lines = map(json.loads, journal.read_text().splitlines())
+    return [(line["architecture"], line["repeat"], line["correct"]) for line in lines]
 
 
 # only of the profile: the later search stores its measured networks too

@@ -139,7 +139,7 @@ def _winner(job: Job, target: ReadyTarget) -> tuple[Winner, Retrained]:
     job.progress.say("2 of 6: train the supernet")
     train_supernet(job)
     job.progress.say("3 of 6: search")
-    winner = search(job.config, job.space, plan, job.data, job.run, job.progress).best
+    winner = search(job, plan).best
     job.progress.say("4 of 6: retrain the winner")
     return winner, retrain(job, selected(winner, job.space).architecture)
 

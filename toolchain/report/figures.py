@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from toolchain.files import write_bytes
 
-COLOURS = {"evolution": "#0b6e99", "random search": "#b0b0b0"}
+COLOURS = {"evolution": "#0b6e99", "random search": "#b0b0b0", "simple networks": "#edae49"}
 AXES = {
     "latency_ms": ("predicted latency (ms)", 1.0),
     "macs": ("MACs (M)", 1e6),

@@ -12,6 +12,7 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
 from toolchain.search.budget import NamedBudget
+from toolchain.search.finalists.report import FinalistsReport
 from toolchain.search.generations import Scoring, journal_candidates, run_strategy
 from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import EVOLUTION, Evolution, RandomSearch, Scored, complete
@@ -40,13 +41,20 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class BudgetResult:
-    """The candidates of one budget by strategy, and the winner or why there is none."""
+    """The candidates of one budget by strategy, and the winner or why there is none.
+
+    Args:
+        simple: the networks that a user would choose by hand, where finalists were trained.
+        finalists: what their trainings showed.
+    """
 
     named: NamedBudget
     evolution: tuple[Scored, ...]
     random_search: tuple[Scored, ...]
     verified: Verified | None
     unmet: str = ""
+    simple: tuple[Scored, ...] = ()
+    finalists: FinalistsReport | None = None
 
 
 @dataclass(frozen=True)

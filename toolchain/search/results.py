@@ -71,6 +71,7 @@ def winner_of(space: SearchSpace, plan: SearchPlan, data: Data, result: BudgetRe
         evaluations=evaluations,
         data=data.name,
         data_digest=data.digest,
+        finalists=result.finalists,
     )
 
 
@@ -119,10 +120,11 @@ def _draw(run: Run, space: SearchSpace, costs: Costs, result: BudgetResult, winn
     if result.random_search:
         histories["random search"] = result.random_search
     draw_generations({label: _by_generation(scored) for label, scored in histories.items()}, folder / "generations.png")
+    drawn = histories | ({"simple networks": result.simple} if result.simple else {})
     for limit in budget.limits or (_no_limit(costs),):
         cost = costs.named(limit.cost.name)
         draw_cost(
-            {label: _points(cost, scored) for label, scored in reversed(histories.items())},
+            {label: _points(cost, scored) for label, scored in reversed(drawn.items())},
             (cost.cost(space.architecture(winner.architecture)), winner.holdout_accuracy),
             cost.name,
             limit.most if budget.limits else None,

@@ -14,13 +14,13 @@ from toolchain.config import Config
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.from_config import measurement_plan
 from toolchain.measuring.network import Measurement, measure_network
-from toolchain.measuring.plan import MeasurementPlan
 from toolchain.nets.supernet import Supernet
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
+from toolchain.search.finalists.decide import decide, selector
 from toolchain.search.generations import Scoring, journal_candidates
 from toolchain.search.journal import Journal, architecture_of, open_journal
 from toolchain.search.measured import MeasuredLine
@@ -33,7 +33,7 @@ from toolchain.search.scores import CandidateLine, require_flags
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Measure, cached, fitting
 from toolchain.search.winner import Winner
-from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.spaces.core import Architecture
 from toolchain.training.data import Data
 from toolchain.training.job import Job
 from toolchain.training.torch_setup import scoring_threads
@@ -55,35 +55,33 @@ class SearchResult:
         return next(reversed(self.winners.values()))
 
 
-def search(
-    config: Config, space: SearchSpace, plan: SearchPlan, data: Data, run: Run, progress: Progress
-) -> SearchResult:
-    """Search `space` on the supernet of the run, for one budget after the other.
+def search(job: Job, plan: SearchPlan) -> SearchResult:
+    """Search the space on the supernet of the run, for one budget after the other.
 
     Raises:
         MissingStage, BadCheckpoint, BadDocument: the run has no supernet or no journal that fits the configuration.
         BudgetInfeasible: no candidate measures within the latency limit of any budget.
     """
-    supernet = load_supernet(Job(config, space, data, run, progress))
-    _warn(plan, progress)
-    fingerprint = _fingerprint(config, data, run)
-    journal = _open_candidates(config, space, data, run, fingerprint)
+    config, run = job.config, job.run
+    supernet = load_supernet(job)
+    _warn(plan, job.progress)
+    fingerprint = _fingerprint(config, job.data, run)
+    journal = _open_candidates(job, fingerprint)
     partial_scores = PartialScores(run.partial_scores(rank()), fingerprint | {"threads": scoring_threads(config)})
     scoring = Scoring(
         seed=config.seed,
         journal=journal,
-        evaluate=DistributedEvaluator(_evaluator(config, supernet, data, partial_scores)),
-        progress=progress,
+        evaluate=DistributedEvaluator(_evaluator(config, supernet, job.data, partial_scores)),
+        progress=job.progress,
         race_top=config.search.top_k if config.search.race else None,
         score=config.search.score,
     )
-    results = search_budgets(
-        Search(space, _settings(config), scoring),
-        plan,
-        _measure(measurement_plan(config), config.profile.db, space, plan, run, progress),
-    )
+    measure = _measure(job, plan)
+    results: Sequence[BudgetResult] = search_budgets(Search(job.space, _settings(config), scoring), plan, measure)
+    if config.search.finalists:
+        results = decide(results, selector(job, plan, scoring), measure)
     partial_scores.remove()
-    return _finish(space, plan, data, run, results, journal_candidates(journal, space, config.search.score), progress)
+    return _finish(job, plan, results, journal_candidates(journal, job.space, config.search.score))
 
 
 def _fingerprint(config: Config, data: Data, run: Run) -> dict[str, Any]:
@@ -100,13 +98,11 @@ def _fingerprint(config: Config, data: Data, run: Run) -> dict[str, Any]:
     return fingerprint | ({"race_error": settings.race_error} if settings.race else {})
 
 
-def _open_candidates(
-    config: Config, space: SearchSpace, data: Data, run: Run, fingerprint: dict[str, Any]
-) -> Journal[CandidateLine]:
-    if not config.search.race:
-        return open_journal(run.candidates, fingerprint, CandidateLine, space)
-    journal = open_journal(run.raced, fingerprint, CandidateLine, space)
-    require_flags(journal, len(data.holdout))
+def _open_candidates(job: Job, fingerprint: dict[str, Any]) -> Journal[CandidateLine]:
+    if not job.config.search.race:
+        return open_journal(job.run.candidates, fingerprint, CandidateLine, job.space)
+    journal = open_journal(job.run.raced, fingerprint, CandidateLine, job.space)
+    require_flags(journal, len(job.data.holdout))
     return journal
 
 
@@ -134,14 +130,13 @@ def _warn(plan: SearchPlan, progress: Progress) -> None:
         progress.say(f"{len(unstable)} records of the latency table are unstable, run nastool profile again: {named}")
 
 
-def _measure(
-    timing: MeasurementPlan, db: str, space: SearchSpace, plan: SearchPlan, run: Run, progress: Progress
-) -> Measure | None:
+def _measure(job: Job, plan: SearchPlan) -> Measure | None:
     """Times whole networks; those measured on this target before are not measured again. None if `plan` says why."""
-    target = plan.measures
+    target, space = plan.measures, job.space
     if plan.unmeasured or target is None:
         return None
-    journal = open_journal(run.measured, {"space_digest": space.digest}, MeasuredLine, space)
+    timing = measurement_plan(job.config)
+    journal = open_journal(job.run.measured, {"space_digest": space.digest}, MeasuredLine, space)
     known = {
         (architecture_of(line, space), line.time): Measurement(
             line.latency_ms, line.upper_ms, line.unstable, line.anchor_ms
@@ -153,7 +148,7 @@ def _measure(
     def measure(arch: Architecture, time: int) -> Measurement:
         # only the first of several processes measures, while the others wait
         again = replace(timing, seed=timing.seed + time)
-        return from_first(lambda: measure_network(space, arch, target, again, db, progress))
+        return from_first(lambda: measure_network(space, arch, target, again, job.config.profile.db, job.progress))
 
     def keep(arch: Architecture, time: int, measurement: Measurement) -> None:
         journal.append(MeasuredLine(architecture=arch.choices, time=time, **vars(measurement), target=plan.target.id))
@@ -161,25 +156,17 @@ def _measure(
     return cached(known, measure, keep)
 
 
-def _finish(
-    space: SearchSpace,
-    plan: SearchPlan,
-    data: Data,
-    run: Run,
-    results: Sequence[BudgetResult],
-    scored: Sequence[Scored],
-    progress: Progress,
-) -> SearchResult:
+def _finish(job: Job, plan: SearchPlan, results: Sequence[BudgetResult], scored: Sequence[Scored]) -> SearchResult:
     """Write the files of all winners."""
     winners: dict[str, Winner] = {}
     for result in results:
         if result.verified is None:
             continue
-        winner = winner_of(space, plan, data, result, count_evaluations(result.named, scored))
+        winner = winner_of(job.space, plan, job.data, result, count_evaluations(result.named, scored))
         winners[result.named.name] = winner
-        _compare_with_random_search(result, progress)
+        _compare_with_random_search(result, job.progress)
         if rank() == 0:
-            write_winner(run, space, plan, result, winner)
+            write_winner(job.run, job.space, plan, result, winner)
     unmet = tuple(result.unmet for result in results if result.verified is None)
     if not winners:
         raise BudgetInfeasible("; ".join(unmet))
@@ -187,7 +174,7 @@ def _finish(
         return SearchResult(winners, None, unmet)
     front = find_front(plan.varied, scored, winners)
     if rank() == 0:
-        write_front(run, front, plan.varied, scored)
+        write_front(job.run, front, plan.varied, scored)
     return SearchResult(winners, front, unmet)
 
 

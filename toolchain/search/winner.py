@@ -11,6 +11,7 @@ from toolchain.costs.calibration import Calibration
 from toolchain.errors import BadArchitecture, BadCheckpoint, BadDocument, MissingStage
 from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text, read_document
 from toolchain.runs import Run
+from toolchain.search.finalists.report import FinalistsReport
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.fixed import named_architecture
 
@@ -79,6 +80,7 @@ class Winner(Latencies):
         limits: the maximum of each limited cost, in the cost's unit.
         target: id of the target of all latencies.
         evaluations: scored candidates within the budget.
+        finalists: the trainings that decided; None where the inherited accuracy did.
     """
 
     schema_version: Literal[1] = 1
@@ -102,6 +104,7 @@ class Winner(Latencies):
     evaluations: Count = 0
     data: Text | None = None
     data_digest: str | None = None
+    finalists: FinalistsReport | None = None
 
     @field_validator("limits")
     @classmethod

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator
 from random import Random
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from toolchain.parallel.collectives import sum_over_ranks
+from toolchain.parallel.collectives import gather_objects, sum_over_ranks
 from toolchain.parallel.ranks import rank, world
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.images import Images
@@ -74,3 +76,22 @@ def count_correct(net: nn.Module, batches: Iterable[Batch], preprocessing: Prepr
         correct += int((logits.argmax(1).cpu() == labels).sum())
         images += len(labels)
     return correct, images
+
+
+@torch.no_grad()
+def flags_over_ranks(
+    net: nn.Module, images: Images, indices: tuple[int, ...], batch: int, preprocessing: Preprocessing
+) -> NDArray[np.bool_]:
+    """Whether each image is classified correctly, (N,), computed by all processes together."""
+    net.eval()
+    device = next(net.parameters()).device
+    places = batches_of_rank(tuple(range(len(indices))), batch)
+    mine = tuple(indices[place] for place in places)
+    parts = [
+        (net(preprocessing(pixels.to(device))).argmax(1).cpu() == labels).numpy()
+        for pixels, labels in fixed_batches(images, mine, batch)
+    ]
+    flags = np.zeros(len(indices), dtype=np.bool_)
+    for chosen, correct in gather_objects((places, parts)):
+        flags[list(chosen)] = np.concatenate(correct) if correct else []
+    return flags

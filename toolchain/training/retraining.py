@@ -47,7 +47,7 @@ def retrain(job: Job, arch: Architecture) -> Retrained:
     if earlier is not None and earlier.evaluated_on == _evaluated_on(job):
         return earlier
     if earlier is None:
-        net, steps = _train_alone(job, arch, fingerprint)
+        net, steps = train_alone(job, arch, fingerprint)
     else:
         job.progress.say("this network is trained; hold-out or test images have changed, so it is evaluated again")
         trained = from_first(lambda: load_retrained(job.space, arch, job.data, job.run))
@@ -73,7 +73,7 @@ def _earlier_result(path: Path, fingerprint: Mapping[str, Any]) -> Retrained | N
     return result
 
 
-def _train_alone(job: Job, arch: Architecture, fingerprint: Mapping[str, Any]) -> tuple[Network, int]:
+def train_alone(job: Job, arch: Architecture, fingerprint: Mapping[str, Any]) -> tuple[Network, int]:
     """`arch` after training and recalibration, and the number of steps."""
     training, folder = job.config.retrain, job.run.retrain(arch)
     net = Network(job.space, arch, shared_by(STANDALONE, world()))

@@ -1,0 +1,73 @@
+"""The finalists of all budgets of a search, as the configuration says."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from toolchain.config import Config
+from toolchain.costs.core import Budget
+from toolchain.search.finalists.selection import Admit, FinalistSettings, Selector
+from toolchain.search.finalists.trainings import Trainings
+from toolchain.search.generations import Scoring
+from toolchain.search.per_budget import BudgetResult
+from toolchain.search.plan import SearchPlan
+from toolchain.search.strategies import Scored
+from toolchain.search.verify import Candidate, Measure, Verified, candidate, fitting, latency_limit, measure_against
+from toolchain.training.job import Job
+from toolchain.training.recipe import load_recipe
+
+
+def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
+    """What trains finalists and selects between them.
+
+    Raises:
+        BadConfig: the recipe of the trainings is not valid.
+        BadDocument, RunFolderError: see `Trainings`.
+    """
+    config = with_epochs(job.config)
+    recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
+    settings = FinalistSettings(config.search.finalists, recipe.epochs, config.search.finalist_time_s)
+    return Selector(job.space, plan.costs, scoring, Trainings(replace(job, config=config)), settings)
+
+
+def with_epochs(config: Config) -> Config:
+    """`config` with the epochs of finalists in place of those of retrain."""
+    if config.search.finalist_epochs is None:
+        return config
+    changes = config.retrain.changes | {"epochs": config.search.finalist_epochs}
+    return config.model_copy(update={"retrain": config.retrain.model_copy(update={"changes": changes})})
+
+
+def decide(results: Sequence[BudgetResult], selector: Selector, measure: Measure | None) -> list[BudgetResult]:
+    """Each result with the winner among its finalists; one without a winner stays as it is."""
+    return [
+        result if result.verified is None else _decided(result, result.verified, selector, measure)
+        for result in results
+    ]
+
+
+def _decided(result: BudgetResult, verified: Verified, selector: Selector, measure: Measure | None) -> BudgetResult:
+    budget = result.named.budget
+    admit = _admission(budget, selector, measure)
+    selection = selector.select(budget, fitting(budget, verified.scored), verified.winner, admit)
+    decided = replace(verified, winner=selection.winner, scored=_joined(verified.scored, selection.simple))
+    return replace(result, verified=decided, simple=selection.simple, finalists=selection.report)
+
+
+def _admission(budget: Budget, selector: Selector, measure: Measure | None) -> Admit:
+    """Admits a candidate that measures within the latency limit; without a limit or a measurement, every one."""
+    limit, model = latency_limit(budget), selector.costs.latency
+
+    def admit(scored: Scored) -> Candidate | None:
+        if measure is None:
+            return candidate(scored, model, None)
+        if limit is None:
+            return candidate(scored, model, measure(scored.architecture, 0))
+        measured = measure_against(limit, scored.architecture, measure)
+        return candidate(scored, model, measured) if measured.upper_ms <= limit.most else None
+
+    return admit
+
+
+def _joined(scored: Sequence[Scored], simple: Sequence[Scored]) -> tuple[Scored, ...]:
+    known = {each.architecture for each in scored}
+    return (*scored, *(each for each in simple if each.architecture not in known))

@@ -1,0 +1,194 @@
+"""The finalists of one budget, from proposal to choice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from random import Random
+
+from toolchain.costs.core import Budget
+from toolchain.search.budget import Costs
+from toolchain.search.finalists.halving import CONFIDENCE, Result, Standing, Training, halve
+from toolchain.search.finalists.proposals import proposed, simple_networks
+from toolchain.search.finalists.report import Finalist, FinalistsReport, Outcome
+from toolchain.search.generations import Scoring, run_strategy
+from toolchain.search.strategies import Proposal, Scored, complete
+from toolchain.search.verify import Candidate
+from toolchain.spaces.core import Architecture, SearchSpace
+
+MOST_MISSES = 12  # proposals that may miss the budget when they are measured
+
+Admit = Callable[[Scored], Candidate | None]  # the candidate if it measures within the budget
+
+
+@dataclass(frozen=True)
+class FinalistSettings:
+    """How many finalists are trained, for how many epochs each, and for how long together."""
+
+    count: int
+    epochs: float
+    time_limit_s: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The winner, all simple networks as scored candidates, and the report."""
+
+    winner: Candidate
+    simple: tuple[Scored, ...]
+    report: FinalistsReport
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Selects the winner of a budget by training finalists.
+
+    Args:
+        scoring: scores simple networks, so that they are listed with the candidates of the search.
+        train: trains an architecture with the seed of a round.
+    """
+
+    space: SearchSpace
+    costs: Costs
+    scoring: Scoring
+    train: Callable[[Architecture, int], Training]
+    settings: FinalistSettings
+
+    def select(self, budget: Budget, scored: Sequence[Scored], leader: Candidate, admit: Admit) -> Selection:
+        """Train the finalists of `budget`.
+
+        Args:
+            scored: the candidates of the search within the budget.
+            leader: the winner by inherited accuracy, which is measured already and takes part.
+            admit: measures a candidate.
+        """
+        simple = self._simple(budget)
+        finalists = self._admitted(budget, scored, simple, leader, admit)
+        spent_s = 0.0
+
+        def train(candidate: Candidate, repeat: int) -> Training:
+            nonlocal spent_s
+            training = self.train(candidate.scored.architecture, repeat)
+            spent_s += training.seconds
+            return training
+
+        self.scoring.progress.say(f"training {len(finalists)} finalists under {budget}")
+        result = halve(finalists, train, self.settings.time_limit_s)
+        winner = choose(result)
+        return Selection(winner, simple, self._report(result, winner, spent_s))
+
+    def _simple(self, budget: Budget) -> tuple[Scored, ...]:
+        """The simple networks with their scores, in order of preference."""
+        macs = self.costs.named("macs")
+        strategy = _Simple(tuple(simple_networks(self.space, budget, macs)))
+        return complete(run_strategy(strategy, range(1), self.scoring))
+
+    def _admitted(
+        self, budget: Budget, scored: Sequence[Scored], simple: Sequence[Scored], leader: Candidate, admit: Admit
+    ) -> list[Candidate]:
+        """The leader, and the first other proposals that measure within the budget."""
+        finalists, misses = [leader], 0
+        for candidate in proposed(self.settings.count, scored, simple):
+            if len(finalists) == self.settings.count or misses == MOST_MISSES:
+                break
+            if candidate.architecture == leader.scored.architecture:
+                continue
+            admitted = admit(candidate) if budget.allows(candidate.architecture) else None
+            if admitted is None:
+                misses += 1
+            else:
+                finalists.append(admitted)
+        return finalists
+
+    def _report(self, result: Result[Candidate], winner: Candidate, seconds: float) -> FinalistsReport:
+        outcomes = _outcomes(result, winner)
+        runner_up = result.comparisons[0] if result.comparisons else None
+        half_width = runner_up.half_width(CONFIDENCE) if runner_up else inf
+        return FinalistsReport(
+            finalists=tuple(self._entry(standing, outcome) for standing, outcome in outcomes),
+            statement=statement(result, winner),
+            separated=result.separated,
+            difference=runner_up.difference if runner_up else None,
+            half_width=half_width if isfinite(half_width) else None,
+            epochs=self.settings.epochs,
+            seconds=round(seconds, 3),
+            out_of_time=result.out_of_time,
+        )
+
+    def _entry(self, standing: Standing[Candidate], outcome: Outcome) -> Finalist:
+        candidate = standing.network
+        arch = candidate.scored.architecture
+        return Finalist(
+            architecture=arch.choices,
+            strategy=candidate.scored.strategy,
+            inherited_accuracy=candidate.scored.accuracy,
+            trained_accuracy=standing.accuracy,
+            trainings=standing.trainings,
+            macs=int(self.costs.named("macs").cost(arch)),
+            latency_ms=candidate.measured.latency_ms if candidate.measured else candidate.predicted_ms,
+            outcome=outcome,
+        )
+
+
+@dataclass(frozen=True)
+class _Simple:
+    """Proposes the networks that a user would choose by hand."""
+
+    networks: tuple[Architecture, ...]
+    name: str = "simple"
+
+    def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
+        return [Proposal(arch, "simple") for arch in self.networks]
+
+
+def choose(result: Result[Candidate]) -> Candidate:
+    """The most accurate finalist, or the fastest of those within one standard error of it.
+
+    The rule of one standard error (Breiman et al., 1984): among networks whose difference is noise, take the cheapest.
+    """
+    leader, *others = result.remaining
+    pairs = zip(others, result.comparisons, strict=True)
+    close = [leader, *(other for other, pair in pairs if pair.difference <= pair.standard_error < inf)]
+    return min((standing.network for standing in close), key=_speed)
+
+
+def _speed(candidate: Candidate) -> float:
+    """Measured latency, else predicted; without either, all count as equally fast."""
+    if candidate.measured is not None:
+        return candidate.measured.latency_ms
+    return candidate.predicted_ms if candidate.predicted_ms is not None else 0.0
+
+
+def statement(result: Result[Candidate], winner: Candidate) -> str:
+    """How sure the choice is, as a sentence."""
+    if not result.comparisons:
+        return "only one network measured within the budget, so there was nothing to compare"
+    runner_up = result.comparisons[0]
+    width = runner_up.half_width(CONFIDENCE)
+    trainings = result.remaining[0].trainings
+    if result.separated:
+        return (
+            f"the winner is better than the runner-up by {runner_up.difference * 100:.2f} +- {width * 100:.2f} points "
+            f"of hold-out accuracy (95 % interval, {trainings} trainings each)"
+        )
+    tied = len(result.tied)
+    taken = "the fastest of them within one standard error of the most accurate was taken"
+    if winner is result.remaining[0].network:
+        taken = "the most accurate of them was taken; none within one standard error of it is faster"
+    if trainings == 1:
+        return f"the first {tied} were trained once each, which is too few to tell them apart; {taken}"
+    return (
+        f"the first {tied} cannot be told apart: the best two differ by {runner_up.difference * 100:.2f} +- "
+        f"{width * 100:.2f} points (95 % interval, {trainings} trainings each); {taken}"
+    )
+
+
+def _outcomes(result: Result[Candidate], winner: Candidate) -> list[tuple[Standing[Candidate], Outcome]]:
+    tied = result.tied
+
+    def outcome(standing: Standing[Candidate]) -> Outcome:
+        if standing.network is winner:
+            return "winner"
+        return "tied" if standing in tied else "behind"
+
+    remaining = [(standing, outcome(standing)) for standing in result.remaining]
+    return [*remaining, *((standing, "dropped") for standing in result.dropped)]
