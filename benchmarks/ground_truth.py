@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from lines import Lines
 from numpy.typing import NDArray
-from toolchain.training.stages import load_retrained, prepare_torch, retrain
 
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.counters import macs_cost, params_cost
@@ -31,6 +30,10 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data, load_data
 from toolchain.training.images import Images
+from toolchain.training.job import Job
+from toolchain.training.retrained import load_retrained
+from toolchain.training.retraining import retrain
+from toolchain.training.torch_setup import prepare_torch
 
 SPACE = "shufflenet_v2_quick:stage_widths=32-64,stage_repeats=1-2,ops=choice_3-choice_x,widths=0.5-2.0"
 HOLDOUT_PER_CLASS = 1000
@@ -75,7 +78,7 @@ def train_once(arch: Architecture, seed: int, space: SearchSpace, data: Data, fl
     with TemporaryDirectory() as folder:
         run = Run(Path(folder))
         began = time.process_time()
-        retrain(truth_config(seed), space, arch, data, run, Quiet())
+        retrain(Job(truth_config(seed), space, data, run, Quiet()), arch)
         seconds = time.process_time() - began
         net = load_retrained(space, arch, data, run)
     holdout = correct(net, data, data.train, data.holdout)
