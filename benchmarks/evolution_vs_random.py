@@ -33,7 +33,7 @@ from toolchain.training.supernet_training import train_supernet
 from toolchain.training.torch_setup import prepare_torch
 from toolchain.training.trained_supernet import load_supernet
 
-SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6"
+SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6,round_to=1"
 JUDGE_PER_CLASS = 500
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6"
+SPACE = "shufflenet_v2_quick:ops=choice_3,widths=0.2-0.4-0.6-0.8-1.0-1.2-1.4-1.6,round_to=1"
 
 
 def main() -> None:

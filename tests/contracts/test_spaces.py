@@ -25,6 +25,7 @@ SPACES = [
     "shufflenet_v2_quick",
     "shufflenet_v2_joint:size_px=32,classes=5,stage_widths=32-48,stage_repeats=2-2,head_channels=64",
     "shufflenet_v2_quick:size_px=17,in_channels=3,classes=7,stem_stride=1,stage_widths=22-30,stage_repeats=1-2",
+    "shufflenet_v2_quick:stage_widths=22-30,stage_repeats=1-2,widths=0.5-1.0-1.6",
     "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
     "stage_widths=8-12,stage_repeats=2-1",
     "resnet18_bits:size_px=24,classes=3,stage_widths=8-10,stage_repeats=1-1,widths=0.5-1.0,bits=float-w3a3,"

@@ -27,8 +27,13 @@ def stem_key(space: SearchSpace) -> str:
 
 
 def block_key(space: SearchSpace, spec: ChoiceBlock, choice: Choice) -> str:
-    """`shufflenet_v2/choice_3:64x56px->160s2`; blocks with the same geometry share their records."""
-    return f"{space.key_prefix}/{choice.key}:{spec.geometry}"
+    """`shufflenet_v2/choice_3:64x56px->160s2`; blocks with the same geometry share their records.
+
+    A choice whose mid channels are rounded has the multiple in its key, `choice_3@0.4/8`: truncated to whole channels,
+    the same width is another module.
+    """
+    rounding = "" if choice.round_to == 1 else f"/{choice.round_to}"
+    return f"{space.key_prefix}/{choice.key}{rounding}:{spec.geometry}"
 
 
 def position_key(key: str, position: int) -> str:

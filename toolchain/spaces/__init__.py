@@ -50,10 +50,17 @@ def load_space(text: str, fixed_ops: str | None = None, widths: str | None = Non
     values = _split(options, text)
     if fixed_ops is not None:
         values["fixed_ops"] = "-".join(fixed_ops_of(fixed_ops, _preset(name, values, text)))
-        widths = widths or "-".join(f"{width:g}" for width in shufflenet_v2.WIDTHS)
+        widths = widths or values.get("widths") or "-".join(f"{width:g}" for width in _channel_widths(name, values))
     if widths is not None:
         values["widths"] = widths
     return _preset(name, values, text)
+
+
+def _channel_widths(name: str, values: Mapping[str, str]) -> tuple[float, ...]:
+    """The widths of a channel search: the paper's, or fewer where they are rounded to multiples."""
+    _, options = PRESETS[name]
+    round_to = values.get("round_to", str(getattr(options, "round_to", 1)))
+    return shufflenet_v2.WIDTHS if round_to == "1" else shufflenet_v2.ROUNDED_WIDTHS
 
 
 def _split(options: str, text: str) -> dict[str, str]:

@@ -31,6 +31,7 @@ class Choice:
     width: float = 1.0  # multiple of the block's default mid channels
     w_bits: int = FLOAT_BITS
     a_bits: int = FLOAT_BITS
+    round_to: int = 1  # the mid channels are a multiple of this; 1 truncates to whole channels, as in the paper
 
     @property
     def key(self) -> str:
@@ -42,10 +43,14 @@ class Choice:
         return (self.w_bits, self.a_bits) != (FLOAT_BITS, FLOAT_BITS)
 
     def mid(self, default: int) -> int:
-        """Mid channels for a block whose default is `default`, truncated as in the published channel search.
+        """Mid channels for a block whose default is `default`.
 
-        Rounding would give other networks: 0.4 * 32 channels are 12 in the paper's 328M network, not 13.
+        With `round_to` 1 they are truncated as in the published channel search: 0.4 * 32 channels are 12 in the
+        paper's 328M network, not 13. Else they are rounded to a multiple (see `rounded`). A width of 1 always gives
+        the default.
         """
+        if self.round_to > 1 and self.width != 1.0:
+            return rounded(default * self.width, self.round_to)
         return int(default * self.width + 1e-6)  # without the 1e-6, 0.6 * 80 gives 47 in floating point
 
 
@@ -142,7 +147,11 @@ class SearchSpace:
     @cached_property
     def digest(self) -> str:
         """16 hex digits that identify everything but the space's name; checkpoints contain them."""
-        text = json.dumps(asdict(replace(self, name="", builder=None)), sort_keys=True)
+        content = asdict(replace(self, name="", builder=None))
+        for choice in (choice for block in content["blocks"] for choice in block["choices"]):
+            if choice["round_to"] == 1:  # keeps the digests of versions without this field
+                del choice["round_to"]
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def choices_of(self, arch: "Architecture") -> tuple[Choice, ...]:
@@ -194,6 +203,12 @@ class Architecture:
 def ceil_div(value: int, divisor: int) -> int:
     """`value / divisor`, rounded up: the map size after a convolution with `same` padding and stride `divisor`."""
     return -(-value // divisor)
+
+
+def rounded(channels: float, multiple: int) -> int:
+    """The nearest multiple that is at most 10 % below `channels`, at least one multiple (MobileNet v2's rule)."""
+    nearest = max(multiple, int(channels + multiple / 2) // multiple * multiple)
+    return nearest + multiple if nearest < 0.9 * channels else nearest
 
 
 def _key_of(word: str | int, block: ChoiceBlock, position: int) -> str:

@@ -7,7 +7,7 @@ An op names the block's module: `k5e3` is a 5x5 depthwise convolution on 3 times
 from collections.abc import Sequence
 from typing import Protocol
 
-from toolchain.spaces.core import Choice, ChoiceBlock
+from toolchain.spaces.core import Choice, ChoiceBlock, rounded
 from toolchain.spaces.validation import check_known, check_options, check_stages
 
 SKIP = "skip"
@@ -75,6 +75,4 @@ def scaled(channels: int, multiplier: float) -> int:
     """
     if multiplier == 1.0:
         return channels
-    exact = channels * multiplier
-    nearest = max(MULTIPLE, int(exact + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
-    return nearest + MULTIPLE if nearest < 0.9 * exact else nearest
+    return rounded(channels * multiplier, MULTIPLE)

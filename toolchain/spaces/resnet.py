@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, Head, SearchSpace, Stem, ceil_div
-from toolchain.spaces.validation import check_known, check_options, check_stages
+from toolchain.spaces.validation import check_known, check_mid_channels, check_options, check_stages, choice_of_width
 
 OPS = {"sawb": "basic", "dorefa": "basic_dorefa"}  # weight quantizer -> op of the blocks
 BITS = ("w1a2", "w2a2", "w1a4", "w2a4", "w3a4", "w4a4")  # paper Sec. 4, "Mixed-Precision Quantization"
@@ -32,6 +32,7 @@ class Options:
     stage_widths: tuple[int, ...] = (64, 128, 256, 512)
     stage_repeats: tuple[int, ...] = (2, 2, 2, 2)
     widths: tuple[float, ...] = WIDTHS
+    round_to: int = 1  # mid channels are a multiple of this; 1 truncates to whole channels, as in the paper
     bits: tuple[str, ...] = BITS  # pairs such as w2a4, or `float`
     weights: str = "sawb"
 
@@ -49,13 +50,14 @@ def resnet(name: str, options: Options) -> SearchSpace:
     """
     _validate(options)
     pairs = [_parse_bits(pair) for pair in options.bits]
-    choices = tuple(Choice(OPS[options.weights], width, w, a) for width in options.widths for w, a in pairs)
+    choices = [Choice(OPS[options.weights], width, w, a) for width in options.widths for w, a in pairs]
     blocks: list[ChoiceBlock] = []
     c_in = options.stage_widths[0]
     size_px = ceil_div(options.size_px, options.stem_stride * (2 if options.stem_pool else 1))
     for stage, (c_out, repeats) in enumerate(zip(options.stage_widths, options.stage_repeats, strict=True)):
+        of_stage = tuple(choice_of_width(choice, c_out, options.round_to) for choice in choices)
         for position in range(repeats):
-            block = ChoiceBlock(c_in, c_out, size_px, stride=2 if stage and position == 0 else 1, choices=choices)
+            block = ChoiceBlock(c_in, c_out, size_px, stride=2 if stage and position == 0 else 1, choices=of_stage)
             blocks.append(block)
             c_in, size_px = c_out, block.out_px
     return SearchSpace(
@@ -85,10 +87,7 @@ def _validate(options: Options) -> None:
     check_stages(stage_widths=options.stage_widths, stage_repeats=options.stage_repeats)
     if options.stem_kernel % 2 == 0:
         raise ValueError(f"stem_kernel is {options.stem_kernel}; it must be odd, such as 3 or 7")
-    if min(Choice("", width).mid(w) for width in options.widths for w in options.stage_widths) < 1:
-        raise ValueError(
-            f"widths {options.widths} leave a block of stage_widths {options.stage_widths} without mid channels"
-        )
+    check_mid_channels(options.widths, options.stage_widths, options.round_to)
     check_known("weights", [options.weights], tuple(OPS))
     for pair in options.bits:
         if pair != FLOAT:
@@ -101,7 +100,8 @@ def _validate_bits(pair: str, options: Options) -> None:
     most = MOST_W_BITS[options.weights]
     if w_bits > most or a_bits > MOST_A_BITS:
         raise ValueError(f"bits {pair}: weights={options.weights} supports up to w{most}a{MOST_A_BITS}")
-    channels = round(max(options.stage_widths) * max(1.0, *options.widths))
+    widest = max(options.stage_widths)
+    channels = max(widest, Choice("", max(options.widths), round_to=options.round_to).mid(widest))
     greatest = (2**w_bits - 1) * (2**a_bits - 1) * 9 * channels
     if greatest >= EXACT:
         raise ValueError(

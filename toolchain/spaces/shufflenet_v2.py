@@ -1,15 +1,19 @@
 """The paper's spaces of ShuffleNet v2 blocks: block search (Table 2), channel search (Table 4), and both together.
 
 A stem, 20 choice blocks and a head. `QUICK` is a smaller space for images of 28 to 32 px on a CPU.
+
+Mid channels are truncated to whole channels in the paper's spaces. Runtimes are slow unless they are multiples of the
+SIMD block, so `QUICK` rounds them to multiples of 8 (docs/spaces.md).
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 from toolchain.spaces.core import Choice, ChoiceBlock, Head, SearchSpace, Stem, ceil_div
-from toolchain.spaces.validation import check_known, check_options, check_stages
+from toolchain.spaces.validation import check_known, check_mid_channels, check_options, check_stages, choice_of_width
 
 OPS = ("choice_3", "choice_5", "choice_7", "choice_x")
+ROUNDED_WIDTHS = (0.5, 1.0, 1.5)  # of --fixed-ops where mid channels are rounded: the paper's would coincide
 WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)  # paper Sec. 4, "Channels": 0.2x to 1.6x, stride 0.2
 
 
@@ -28,6 +32,7 @@ class Options:
     dropout: float = 0.1
     ops: tuple[str, ...] = OPS
     widths: tuple[float, ...] = (1.0,)
+    round_to: int = 1  # mid channels are a multiple of this; 1 truncates to whole channels, as in the paper
     fixed_ops: tuple[str, ...] = ()  # one op for each block; only the widths are searched then
 
 
@@ -42,6 +47,7 @@ QUICK = Options(
     stage_repeats=(4, 4),
     head_channels=128,
     dropout=0.0,
+    round_to=8,
 )
 
 
@@ -58,7 +64,7 @@ def shufflenet_v2(name: str, options: Options) -> SearchSpace:
     size_px = ceil_div(options.size_px, options.stem_stride)
     for c_out, repeats in zip(options.stage_widths, options.stage_repeats, strict=True):
         for position in range(repeats):
-            choices = _choices(options, len(blocks))
+            choices = _choices(options, len(blocks), c_out // 2)
             block = ChoiceBlock(c_in, c_out, size_px, stride=2 if position == 0 else 1, choices=choices)
             blocks.append(block)
             c_in, size_px = c_out, block.out_px
@@ -74,9 +80,11 @@ def shufflenet_v2(name: str, options: Options) -> SearchSpace:
     )
 
 
-def _choices(options: Options, position: int) -> tuple[Choice, ...]:
+def _choices(options: Options, position: int, default: int) -> tuple[Choice, ...]:
     ops = options.fixed_ops[position : position + 1] or options.ops
-    return tuple(Choice(op, width) for op in ops for width in options.widths)
+    return tuple(
+        choice_of_width(Choice(op, width), default, options.round_to) for op in ops for width in options.widths
+    )
 
 
 def _validate(options: Options) -> None:
@@ -92,5 +100,4 @@ def _validate(options: Options) -> None:
         )
     if options.fixed_ops and len(options.fixed_ops) != blocks:
         raise ValueError(f"{len(options.fixed_ops)} fixed_ops for {blocks} choice blocks: give one for each block")
-    if min(Choice("", width).mid(w // 2) for width in options.widths for w in widths) < 1:
-        raise ValueError(f"widths {options.widths} leave a block of stage_widths {widths} without mid channels")
+    check_mid_channels(options.widths, (width // 2 for width in widths), options.round_to)

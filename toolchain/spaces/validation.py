@@ -4,7 +4,7 @@ All functions raise ValueError with a sentence that names the option or block. C
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -64,6 +64,38 @@ def check_distinct(name: str, entries: Sequence[str]) -> None:
     """
     if not entries or len(set(entries)) != len(entries):
         raise ValueError(f"{name} must have at least one entry and no duplicates")
+
+
+def choice_of_width(choice: Choice, default: int, round_to: int) -> Choice:
+    """`choice` with `round_to`, unless truncation gives the same mid channels.
+
+    The second keeps digests, and shares latency records with spaces that truncate.
+    """
+    changed = replace(choice, round_to=round_to)
+    return choice if choice.mid(default) == changed.mid(default) else changed
+
+
+def check_mid_channels(widths: Sequence[float], defaults: Iterable[int], round_to: int) -> None:
+    """Check that each block has mid channels, and more of them for a greater width.
+
+    Args:
+        defaults: the default mid channels of the blocks.
+
+    Raises:
+        ValueError: a width leaves a block without mid channels, or two widths are rounded to the same number of them
+            or to the reverse order.
+    """
+    for default in sorted(set(defaults)):
+        mids = [(width, Choice("", width, round_to=round_to).mid(default)) for width in sorted(widths)]
+        if mids[0][1] < 1:
+            raise ValueError(f"width {mids[0][0]:g} leaves a block of {default} default mid channels without any")
+        for (narrow, fewer), (wide, more) in pairwise(mids):
+            if round_to > 1 and fewer >= more:
+                counts = f"both give {more}" if fewer == more else f"give {fewer} and {more}"
+                raise ValueError(
+                    f"widths {narrow:g} and {wide:g} {counts} mid channels in a block whose default is {default} "
+                    f"(round_to={round_to}). Omit one of them, or set round_to=1 for the paper's truncation"
+                )
 
 
 def check_space(space: SearchSpace, own_stem: bool) -> None:
@@ -159,6 +191,7 @@ def _check_choice(number: int, choice: Choice) -> None:
         raise ValueError(
             f"the width of {op} in block {number} is {choice.width!r}; it must be above 0 and at most {MOST_WIDTH:g}"
         )
+    _check_count(f"round_to of {op} in block {number}", choice.round_to)
     for bits in (choice.w_bits, choice.a_bits):
         if not isinstance(bits, int) or not 1 <= bits <= FLOAT_BITS:
             raise ValueError(f"{op} in block {number} has {bits!r} bits; they must be between 1 and {FLOAT_BITS}")

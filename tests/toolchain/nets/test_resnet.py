@@ -70,7 +70,7 @@ def test_block_variants_of_a_float_space_can_be_folded() -> None:
         ("stem_kernel=4", "stem_kernel is 4; it must be odd, such as 3 or 7"),
         ("stem_stride=3", "stem_stride is 3; it must be 1 or 2"),
         ("stage_widths=8-16", "2 stage_widths, 4 stage_repeats: each stage needs one entry in each list"),
-        ("stage_widths=1-2-4-8", "leave a block of stage_widths (1, 2, 4, 8) without mid channels"),
+        ("stage_widths=1-2-4-8", "width 0.5 leaves a block of 1 default mid channels without any"),
         ("stem_pool=yes", "'yes' is not a valid value for stem_pool"),
     ],
 )

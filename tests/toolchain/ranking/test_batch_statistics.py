@@ -24,7 +24,7 @@ PATHS = 6
 def space() -> SearchSpace:
     return load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
-        "ops=choice_3-choice_x,widths=0.2-0.6-1.0-1.4"
+        "ops=choice_3-choice_x,widths=0.2-0.6-1.0-1.4,round_to=1"
     )
 
 

@@ -23,7 +23,7 @@ from toolchain.training.supernet_training import train_supernet
 
 SPACE = (
     "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
-    "ops=choice_3,widths=0.2-0.6-1.0-1.6"
+    "ops=choice_3,widths=0.2-0.6-1.0-1.6,round_to=1"
 )
 NETWORKS, REPEATS = 4, 2
 

@@ -36,7 +36,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
     """Who of 40 candidates of a trained supernet of eight widths has which of 700 images correct: bool (40, 700)."""
     space = load_space(
         "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32,"
-        "ops=choice_3-choice_x,widths=0.2-0.6-1.0-1.4"
+        "ops=choice_3-choice_x,widths=0.2-0.6-1.0-1.4,round_to=1"
     )
     data = load_data("digits", space, holdout_per_class=70, seed=0)
     supernet = Supernet(space)
