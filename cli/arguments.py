@@ -20,10 +20,12 @@ class Command(TyperCommand):
     """A command whose arguments are checked in one place."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        typed = {self._renamed(word).partition("=")[0]: word.partition("=")[0] for word in args}
         args = [self._renamed(word) for word in args]
         values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for param in self.params:
             label = (param.metavar or param.name or "").upper() if isinstance(param, TyperArgument) else param.opts[0]
+            label = typed.get(label, label)
             for value in _texts(values.get(param.name)):
                 _require_text(label, value)
         rest = super().parse_args(ctx, args)

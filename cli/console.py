@@ -33,6 +33,7 @@ SCHEMA_VERSION = 1  # of the JSON answers: raised when a key is renamed, removed
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PASSWORD = re.compile(r"(?<=/)([^\s:/@]+):\S*@|(?<=password=)[^\s&'\"]+", re.IGNORECASE)
 _NUMBER = re.compile(r"\W*\d[\d,]*(\.\d+)?([eE][+-]?\d+)?([%\w]{0,3})?\W*")
+_WORD = re.compile(r"\W?[^\W\d][\w-]{0,19}\W?")  # longer ones, as paths and digests, may be split
 _CELL_EDGES = 3  # a space on each side, and a line
 
 _out = Console(soft_wrap=True, quiet=silent())  # looks sys.stdout up when it prints
@@ -73,7 +74,7 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object
 def answer_facts(title: str, facts: Mapping[str, object]) -> None:
     """Names and values on stdout."""
     _print_title(_out, title)
-    _out.print(_facts(facts))
+    _out.print(_facts(facts, _out.width))
 
 
 def say(text: str) -> None:
@@ -99,14 +100,15 @@ def _print_title(console: Console, title: str) -> None:
 
 
 def _print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table, or each row as names and values where the terminal is too narrow for the numbers of a row."""
+    """A table, or each row as names and values where the terminal is too narrow for the words of a row."""
     _print_title(console, title)
     cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [_least_width(column) for column in zip(columns, *cells, strict=True)]
-    if cells and sum(widths) + _CELL_EDGES * len(widths) + 1 > console.width:
+    widths = _least_widths(list(zip(columns, *cells, strict=True)), console.width)
+    if cells and widths is None:
         for row in cells:
-            console.print(_facts(dict(zip(map(str, columns), row, strict=True))))
+            console.print(_facts(dict(zip(map(str, columns), row, strict=True)), console.width))
         return
+    widths = widths or [1] * len(columns)
     table = Table()
     for name, width in zip(columns, widths, strict=True):
         table.add_column(escape(printable(name)), overflow="fold", min_width=width)  # a shortened id can't be typed
@@ -115,19 +117,25 @@ def _print_table(console: Console, title: str, columns: Sequence[str], rows: Seq
     console.print(table)
 
 
-def _facts(facts: Mapping[str, object]) -> Table:
+def _facts(facts: Mapping[str, object], room: int) -> Table:
     names, values = ([printable(text) for text in column] for column in (facts, facts.values()))
     table = Table(show_header=False)
-    table.add_column(style="bold", min_width=_least_width(names))
-    table.add_column(overflow="fold", min_width=_least_width(values))
+    widths = _least_widths([names, values], room) or [_longest(_NUMBER, names), _longest(_NUMBER, values)]
+    table.add_column(style="bold", min_width=widths[0])
+    table.add_column(overflow="fold", min_width=widths[1])
     for name, value in zip(names, values, strict=True):
         table.add_row(escape(name), escape(value))
     return table
 
 
-def _least_width(texts: Sequence[str]) -> int:
-    """The width of the longest number: a number is not split across lines."""
-    return max((len(word) for text in texts for word in text.split() if _NUMBER.fullmatch(word)), default=1)
+def _least_widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """The widths at which no number and no word is split across lines; None if they need more than `room`."""
+    widths = [max(_longest(_NUMBER, column), _longest(_WORD, column)) for column in columns]
+    return widths if sum(widths) + _CELL_EDGES * len(widths) + 1 <= room else None
+
+
+def _longest(pattern: re.Pattern[str], texts: Sequence[str]) -> int:
+    return max((len(word) for text in texts for word in text.split() if pattern.fullmatch(word)), default=1)
 
 
 class Bars:

@@ -115,6 +115,10 @@ def export_table(
     from toolchain.errors import BadConfig
     from toolchain.files import write_json
 
+    if file.is_dir():
+        raise BadConfig(f"{file} is a folder. Name a file in it, as {file / 'latencies.json'}")
+    if _is_table(file, invocation.config.profile.db):
+        raise BadConfig(f"{file} is the latency table itself. Give another file name")
     if file.exists() and not force:
         raise BadConfig(f"{file} exists already. Add --force to replace it, or give another file name")
     with _opened(invocation) as store:
@@ -213,6 +217,13 @@ def prune(invocation: options.Invocation, yes: Yes = False, json: options.Json =
         store.remove_runs(run.id for run in old)
         name = store.name
     _answer("pruned", {"db": name, "runs_removed": len(old), "runs_kept": kept}, json)
+
+
+def _is_table(file: Path, db: str) -> bool:
+    from latency_db.where import parse
+
+    table = parse(db)
+    return isinstance(table, Path) and file.exists() and table.exists() and file.samefile(table)
 
 
 def _answer(title: str, facts: dict[str, Any], json: bool) -> None:

@@ -33,6 +33,7 @@ from cli import (
 from cli.arguments import Command
 from toolchain.errors import ON_PURPOSE, RankLost, RunFolderError, exit_code, input_error
 from toolchain.parallel.launcher import report_failure
+from toolchain.parallel.open_files import too_few
 from toolchain.parallel.ranks import exit_rank, exit_with_launcher, require_valid_environment
 
 USER_ERROR = 2
@@ -75,6 +76,7 @@ def app() -> None:
 def _run() -> int:
     try:
         _require_working_directory()
+        _require_open_files()
         require_valid_environment()
         exit_with_launcher()
         code = _run_command()
@@ -100,6 +102,11 @@ def _require_working_directory() -> None:
         raise RunFolderError(
             f"can't use the working directory: {problem.strerror}. Change to a folder that exists (cd)"
         ) from None
+
+
+def _require_open_files() -> None:
+    if problem := too_few():
+        raise RunFolderError(f"can't start: {problem}")
 
 
 def _run_command() -> int:

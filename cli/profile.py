@@ -16,9 +16,12 @@ def profile(invocation: options.Invocation, json: options.Json = False) -> None:
     from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.profiler import profile as run_profile
     from toolchain.search.budget import middle_latency_ms
+    from toolchain.training.data import class_difference
 
     settings = invocation.config
     chosen_space = configured_space(settings)
+    if difference := class_difference(settings.data, chosen_space):
+        console.say(f"warning: {difference} before you train; the head is profiled for the classes of the space")
     with console.progress() as bars:
         profiled = run_profile(settings, chosen_space, bars)
     calibration = latency_model(chosen_space, profiled.table).calibration

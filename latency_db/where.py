@@ -29,6 +29,7 @@ def parse(where: str | Path) -> Path | URL:
     name = scheme[1].lower() if scheme else "user:password@host"
     try:
         url = make_url(where.strip())
+        url = url.set(drivername=url.drivername.lower())
     except (ArgumentError, ValueError):
         raise BadAddress(f"the address that begins with {name} cannot be read as a URL. {HOW}") from None
     if url.drivername.partition("+")[0] == "sqlite":

@@ -263,6 +263,8 @@ def load_config(
     Raises:
         BadConfig: the file is missing or not TOML, or a key or value in it or in `flags` is invalid.
     """
+    if path is not None and path.is_dir():
+        raise BadConfig(f"{path} is a folder. Name the file in it, as --config {path / FILE}")
     if path is not None and not path.exists():
         raise BadConfig(f"{path} does not exist. Run nastool init to write a nastool.toml")
     chosen = path or FILE
@@ -324,6 +326,9 @@ def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str,
     source = f"{where}, {key}" if flag is None else labels.get(flag, f"the command line, {key}")
     if isinstance(first["input"], dict) and first["type"] == "value_error":  # of keys together
         return f"{source if flag else where}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "string_pattern_mismatch" and key == "run":
+        allowed = "a name has letters, digits, '.', '_' and '-', and begins with a letter or digit"
+        return f"{source}: {allowed} (given: {_shortened(first['input'])})"
     reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     return f"{source}: {reason} (given: {_shortened(first['input'])})"
 

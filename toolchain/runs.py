@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 from weakref import ref
 
 from exporters.manifest import MANIFEST
@@ -170,6 +170,7 @@ def run_of(config: Config) -> Run:
 class Environment(Document):
     """The content of env.json: the versions and the machine that a run was made with."""
 
+    schema_version: Literal[1] = 1
     python: str
     platform: str
     packages: dict[str, str]

@@ -113,10 +113,10 @@ def _steps(text: str, of_range: str) -> int:
 
 
 def compact(value: float, unit: str) -> str:
-    """An amount in the fewest letters, for file names: `17ms`, `330M`, `6.32Gi`."""
+    """An amount in the fewest letters, for file names: `17ms`, `330M`, `6.32Gi`; of several with the largest unit."""
     if unit == "ms":
         return f"{value:.5g}ms"
-    fitting = [prefix for prefix, size in COUNT_PER_UNIT.items() if value >= size or not prefix]
+    fitting = [prefix for prefix, size in reversed(COUNT_PER_UNIT.items()) if value >= size or not prefix]
     return min((f"{value / COUNT_PER_UNIT[prefix]:.6g}{prefix}" for prefix in fitting), key=len)
 
 

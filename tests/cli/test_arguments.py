@@ -1,5 +1,7 @@
 """Empty values, NUL bytes, `~` and old names in the arguments of every command."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ ARCH = "0 0 3 1 1 1 0 0 2 0 2 1 1 0 2 0 2 1 3 2"
         (("check", "--baseline", " "), "--baseline"),
         (("retrain", "--budget", ""), "--budget"),
         (("search", "--target", ""), "--target"),
-        (("search", "--stack", ""), "--target"),
+        (("search", "--stack", ""), "--stack"),
+        (("cost", "--stack= "), "--stack"),
         (("profile", "--db", ""), "--db"),
         (("train", "--config", ""), "--config"),
         (("db", "export", ""), "FILE"),
@@ -56,6 +59,11 @@ def test_home_folder_is_expanded(nastool: Nastool, tmp_path: Path, monkeypatch: 
         ("cost --published fbnet_a --device titanxp --estimate --backend fake", "computed from peak rates"),
         ("search", "a search needs a limit. Give --latency"),
         ("search --macs 1M --target 0 --fix-ops none.json", "--fixed-ops"),
+        ("db export /tmp", "/tmp is a folder. Name a file in it, as /tmp/latencies.json"),
+        ("cost --arch /tmp", "/tmp is a folder, and --arch takes a search's best.json, such as /tmp/search/best.json"),
+        ("cost --config /tmp", "/tmp is a folder. Name the file in it, as --config /tmp/nastool.toml"),
+        ("cost --run ../up", "--run: a name has letters, digits, '.', '_' and '-', and begins with a letter or digit"),
+        ("train --data folder:", "'folder:' names no folder. Write folder:PATH"),
     ],
 )
 def test_impossible_value_is_refused(words: str, expected: str, nastool: Nastool, tmp_path: Path) -> None:
@@ -76,3 +84,34 @@ def test_architecture_of_a_best_json(nastool: Nastool, tmp_path: Path) -> None:
     (tmp_path / "best.json").write_text('{"architecture": ["' + '", "'.join(ARCH.split()) + '"]}')
     answer = nastool("cost", "--space", "shufflenet_v2", "--arch", "best.json", "--json", cwd=tmp_path)
     assert (answer.code, answer.json["macs"], answer.json["schema_version"]) == (0, 318_729_024, 1)
+
+
+def test_the_table_is_not_overwritten_by_its_own_export(nastool: Nastool, tmp_path: Path) -> None:
+    assert nastool("profile", "--estimate", "--device", "titanxp", cwd=tmp_path).code == 0
+    before = (tmp_path / "latency.sqlite").read_bytes()
+    answer = nastool("db", "export", "latency.sqlite", "--force", cwd=tmp_path)
+    assert answer.code == 2
+    assert "latency.sqlite is the latency table itself. Give another file name" in answer.stderr
+    assert (tmp_path / "latency.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", ["profile", "train --data digits", "doctor"])
+def test_too_few_open_files_are_refused_before_any_work(words: str, tmp_path: Path) -> None:
+    limited = f"ulimit -n 12; exec {sys.executable} -m cli.main {words}"
+    done = subprocess.run(["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: can't start: this shell allows 12 open files, and 64 are needed. Run ulimit -n 64 first\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_profile_says_that_the_data_has_other_classes(nastool: Nastool, tmp_path: Path) -> None:
+    (tmp_path / "nastool.toml").write_text('data = "digits"\n')
+    words = ("profile", "--estimate", "--device", "titanxp", "--space", "shufflenet_v2_quick:classes=7")
+    answer = nastool(*words, cwd=tmp_path)
+    assert answer.code == 0
+    assert (
+        "warning: digits has 10 classes and the space shufflenet_v2_quick:classes=7 has 7. "
+        "Write --space shufflenet_v2_quick:classes=10 before you train"
+    ) in answer.stderr

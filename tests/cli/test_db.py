@@ -104,7 +104,7 @@ def add_a_newer_run(path: Path) -> None:
         ("db show 77", ["no target begins with '77'", "nastool db list"]),
         ("db show 9 --run 2", ["run 2 has the target"]),
         ("db show 9 --run 9", ["there is no run 9"]),
-        ("db export latency.sqlite", ["exists already", "--force"]),
+        ("db export latency.sqlite", ["is the latency table itself. Give another file name"]),
         ("db export new.json --target b", ["no finished run to export"]),
         ("db import latency.sqlite", ["latency.sqlite is not an exported latency table", "nastool db export"]),
         ("db import none.json --db made.sqlite", ["cannot read none.json"]),

@@ -72,6 +72,7 @@ def test_refused_request_leaves_the_resolved_settings(nastool: Callable[..., Any
 def test_environment_is_noted(nastool: Callable[..., Any], folder: Path) -> None:
     assert nastool("train", cwd=folder).code == 0
     noted = json.loads((folder / "runs/from-file/env.json").read_text())
+    assert noted["schema_version"] == 1
     assert {"nastool", "torch", "onnx", "sqlalchemy"} <= noted["packages"].keys()
     assert noted["python"].count(".") == 2
 

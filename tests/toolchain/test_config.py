@@ -95,7 +95,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes("run = 'ä'".encode("latin-1"))
     with pytest.raises(BadConfig, match=r"latin\.toml is not UTF-8 text: invalid continuation byte at byte 7"):
         load_config(tmp_path / "latin.toml", {})
-    with pytest.raises(BadConfig, match=f"can't read {tmp_path}: Is a directory"):
+    with pytest.raises(BadConfig, match=f"{tmp_path} is a folder. Name the file in it"):
         load_config(tmp_path, {})
 
 

@@ -153,6 +153,8 @@ def test_a_range_that_is_none_is_named(text: str) -> None:
         (330e6, "MACs", "330M"),
         (6.32 * 2**30, "BitOps", "6.32Gi"),
         (7, "x", "7"),
+        (35_400, "MACs", "35.4k"),
+        (1_210_000, "MACs", "1.21M"),
     ],
 )
 def test_amounts_for_file_names(value: float, unit: str, text: str) -> None:

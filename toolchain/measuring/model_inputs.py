@@ -24,8 +24,8 @@ def require_batch(model: Model, batch: int) -> tuple[Input, ...]:
     for input_ in inputs:
         if not input_.is_tensor:
             raise BadModel(
-                f"the input {input_.name} of {path} is a {input_.dtype}, and only a tensor of float32 can be fed here. "
-                f"Export the network with tensors as its inputs"
+                f"the input {input_.name} of {path} has the type {input_.dtype}; only a tensor of float32 can be fed "
+                f"here. Export the network with tensors as its inputs"
             )
         shown = f"{input_.dtype} {list(input_.shape)}"
         if input_.dtype != "float32":

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import resource
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from toolchain.errors import RankFailed
+from toolchain.parallel.open_files import NEEDED, too_few
 from toolchain.parallel.ranks import LAUNCHED
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun sets it for each process, and reads the file when the process fails
 
-OPEN_FILES, OPEN_FILES_PER_RANK = 64, 8  # what a rank needs for itself, and the launcher for each rank
+OPEN_FILES_PER_RANK = 8  # what the launcher needs for each rank, besides its own
 
 
 def launch(words: Sequence[str], nproc: int) -> None:
@@ -115,9 +115,5 @@ def _not_started(problem: BaseException, nproc: int) -> RankFailed:
 
 def _require_open_files(nproc: int) -> None:
     """With too few open files, torch waits for a minute before it fails."""
-    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], OPEN_FILES + OPEN_FILES_PER_RANK * nproc
-    if allowed != resource.RLIM_INFINITY and allowed < needed:
-        raise RankFailed(
-            f"can't start {nproc} processes: this shell allows {allowed} open files, and {needed} are needed. "
-            f"Run ulimit -n {needed} first"
-        )
+    if problem := too_few(NEEDED + OPEN_FILES_PER_RANK * nproc):
+        raise RankFailed(f"can't start {nproc} processes: {problem}")

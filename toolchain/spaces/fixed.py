@@ -36,7 +36,16 @@ def named_architecture(source: str, space: SearchSpace, flag: str) -> Architectu
         BadArchitecture: the file contains no architecture, or it does not fit the blocks of `space`.
     """
     path = Path(source)
+    if path.is_dir() and source not in _keys(space):
+        raise BadArchitecture(
+            f"{path} is a folder, and {flag} takes a search's best.json, such as {path / 'search' / 'best.json'}, or "
+            f"the choices themselves"
+        )
     if path.suffix != ".json":
         return space.architecture(source)
     remedy = f"Give a search's best.json, or the choices themselves, to {flag}"
     return space.architecture(read_document(path, ArchitectureFile, remedy, BadArchitecture).architecture)
+
+
+def _keys(space: SearchSpace) -> set[str]:
+    return {choice.key for block in space.blocks for choice in block.choices} | set("0123456789")

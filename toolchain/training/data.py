@@ -21,6 +21,7 @@ from toolchain.training.cache_folder import expanded
 from toolchain.training.digests import DataDigests, digests_of
 from toolchain.training.duplicates import holdout_notes
 from toolchain.training.folder_data import load_folder
+from toolchain.training.helper_entries import is_helper
 from toolchain.training.images import FolderImages, Images, MemoryImages
 from toolchain.training.shards import ShardImages, load_shards
 
@@ -107,6 +108,8 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
     elif name == "fashion-mnist":
         classes, train, test = _fashion_mnist(space)
     elif name.startswith("folder:"):
+        if not name.removeprefix("folder:").strip():
+            raise BadData(f"{name!r} names no folder. Write folder:PATH, with PATH/train/CLASS/ and PATH/val/CLASS/")
         root = expanded(name.removeprefix("folder:"))
         classes, train, test = load_folder(root, space.in_channels, space.size_px, cut, progress)
     elif name.startswith("wds:"):
@@ -124,6 +127,26 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
             progress.say(note)
     digests = digests_of(train, fit, holdout, test)
     return Data(name, digests, classes, train, fit, holdout, test, preprocessing)
+
+
+def count_classes(name: str) -> int | None:
+    """The number of classes of a data set, without reading images; None where only images say it, or it is missing."""
+    if name in ("digits", "fashion-mnist"):
+        return 10
+    if not name.startswith("folder:"):
+        return None
+    folder = expanded(name.removeprefix("folder:")) / "train"
+    try:
+        return sum(entry.is_dir() and not is_helper(entry.name) for entry in folder.iterdir())
+    except OSError:
+        return None
+
+
+def class_difference(name: str | None, space: SearchSpace) -> str | None:
+    """What differs and what to do if the data set `name` has another number of classes than `space`."""
+    if name is None or (classes := count_classes(name)) is None or classes == space.classes:
+        return None
+    return _other_classes(name, classes, space)
 
 
 def split_holdout(
@@ -159,10 +182,14 @@ def _smaller_holdout(labels: Tensor) -> str:
 
 def _require_classes(name: str, classes: Sequence[str], space: SearchSpace) -> None:
     if len(classes) != space.classes:
-        raise BadData(
-            f"{name} has {len(classes)} classes and the space {space.name} has {space.classes}. "
-            f"{_remedy(space.name, 'classes', len(classes))}"
-        )
+        raise BadData(_other_classes(name, len(classes), space))
+
+
+def _other_classes(name: str, classes: int, space: SearchSpace) -> str:
+    return (
+        f"{name} has {classes} classes and the space {space.name} has {space.classes}. "
+        f"{_remedy(space.name, 'classes', classes)}"
+    )
 
 
 def _remedy(name: str, option: str, value: int) -> str:
