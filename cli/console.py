@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -50,7 +49,7 @@ def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
-def answer_json(content: Mapping[str, Any]) -> None:
+def answer_json(content: Mapping[str, object]) -> None:
     """One JSON document on stdout, with the version of its schema."""
     answer_text(json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2))
 

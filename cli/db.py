@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -123,21 +123,21 @@ def export_table(
         raise BadConfig(f"{file} exists already. Add --force to replace it, or give another file name")
     with _opened(invocation) as store:
         chosen = [store.target(one) for one in targets] if targets else [target for target, _ in store.targets()]
-        content = pack(store, chosen)
-    if not content["runs"]:
+        packed = pack(store, chosen)
+    if not packed.runs:
         raise BadConfig("there is no finished run to export. Run nastool profile, or name another table with --db")
-    write_json(file, content)
+    write_json(file, packed.content)
     answer = {
         "file": str(file),
-        "targets": len(content["targets"]),
-        "estimates": sum(c.estimate for c in chosen if c.id in content["targets"]),
-        "runs": len(content["runs"]),
-        "sha256": content["sha256"],
+        "targets": len(packed.target_ids),
+        "estimates": sum(c.estimate for c in chosen if c.id in packed.target_ids),
+        "runs": packed.runs,
+        "sha256": packed.sha256,
     }
     if json:
         console.answer_json(answer)
         return
-    named = [f"{c.id[:SHORT]}{estimate(c)}" for c in chosen if c.id in content["targets"]]
+    named = [f"{c.id[:SHORT]}{estimate(c)}" for c in chosen if c.id in packed.target_ids]
     console.answer_facts("exported", answer | {"targets": f"{len(named)}: {', '.join(named)}"})
 
 
@@ -191,7 +191,7 @@ def diff(
         COMPARED_COLUMNS,
         [compared_row(record) for record in difference.records],
     )
-    facts: dict[str, Any] = {"targets differ in": "; ".join(difference.fields) or "nothing"}
+    facts: dict[str, object] = {"targets differ in": "; ".join(difference.fields) or "nothing"}
     if difference.median_ratio is not None:
         facts["median ratio"] = f"{difference.median_ratio:.3f}"
     facts["only before"] = ", ".join(difference.only_before) or "none"
@@ -226,7 +226,7 @@ def _is_table(file: Path, db: str) -> bool:
     return isinstance(table, Path) and file.exists() and table.exists() and file.samefile(table)
 
 
-def _answer(title: str, facts: dict[str, Any], json: bool) -> None:
+def _answer(title: str, facts: dict[str, object], json: bool) -> None:
     if json:
         console.answer_json(facts)
     else:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, case, func, select
@@ -107,7 +106,7 @@ def targets_with_records() -> Select[TargetRow, int]:
     )
 
 
-def sample_columns(sample: Sample) -> dict[str, Any]:
+def sample_columns(sample: Sample) -> dict[str, object]:
     return {name: getattr(sample, name) for name in SAMPLE_FIELDS} | {"raw_ms": list(sample.raw_ms)}
 
 

@@ -44,6 +44,25 @@ class ProfileRun:
 
 
 @dataclass(frozen=True)
+class NewRun:
+    """What a run will measure, before it begins.
+
+    Args:
+        rounds: how often each record is measured.
+        origin: the source of latencies that are not measured here.
+        conditions: of the machine at the start, as in `ProfileRun`.
+    """
+
+    space: str
+    space_digest: str
+    code_version: str
+    rounds: int
+    kind: str = "profile"  # one of `schema.KINDS`
+    origin: str = ""
+    conditions: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TimedSample:
     """A sample with its round and the time at its end."""
 

@@ -4,7 +4,7 @@ A change here needs a migration in `latency_db/migrations`; a test compares the 
 """
 
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import get_args
 from uuid import uuid4
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint
@@ -94,7 +94,7 @@ class RunRow(Base):
     target_id: Mapped[str] = mapped_column(ForeignKey("targets.id"), index=True)
     kind: Mapped[str]
     origin: Mapped[str]
-    conditions: Mapped[dict[str, Any]] = mapped_column(JSON)
+    conditions: Mapped[dict[str, object]] = mapped_column(JSON)
     space: Mapped[str]
     space_digest: Mapped[str]
     host: Mapped[str]

@@ -21,7 +21,7 @@ from latency_db.errors import LatencyDbError, UnknownTarget
 from latency_db.fields import first_problem
 from latency_db.postgres import explain as explain_server
 from latency_db.postgres import open_server
-from latency_db.runs import ProfileRun, RunRecord, RunSamples, TimedSample
+from latency_db.runs import NewRun, ProfileRun, RunRecord, RunSamples, TimedSample
 from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, new_uid, utc_now
 from latency_db.sqlite import explain as explain_file
 from latency_db.sqlite import open_file
@@ -72,39 +72,25 @@ class Store:
 
     # Writing
 
-    def begin_run(
-        self,
-        target: Target,
-        space: str,
-        space_digest: str,
-        graph_hashes: Mapping[str, str],
-        rounds: int,
-        code_version: str,
-        kind: str = "profile",
-        origin: str = "",
-        state: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Create a run that will measure records `rounds` times; returns its id.
+    def begin_run(self, target: Target, graph_hashes: Mapping[str, str], new: NewRun) -> int:
+        """Create a run; returns its id.
 
         Args:
             graph_hashes: the hash of each record's graph, by key.
-            kind: one of `schema.KINDS`.
-            origin: the source of latencies that are not measured here.
-            state: conditions of the machine at the start.
         """
         with self._session() as session:
             self._add_target(session, target)
             run = RunRow(
                 uid=new_uid(),
                 target_id=target.id,
-                kind=kind,
-                origin=origin,
-                space=space,
-                space_digest=space_digest,
+                kind=new.kind,
+                origin=new.origin,
+                space=new.space,
+                space_digest=new.space_digest,
                 host=node(),
-                code_version=code_version,
-                conditions=dict(state or {}),
-                planned_rounds=rounds,
+                code_version=new.code_version,
+                conditions=dict(new.conditions),
+                planned_rounds=new.rounds,
             )
             session.add(run)
             session.flush()

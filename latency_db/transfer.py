@@ -55,22 +55,33 @@ class Imported:
 TARGETS, RUNS = TypeAdapter(dict[str, Target]), TypeAdapter(tuple[ExportedRun, ...])
 
 
-def pack(store: Store, targets: Sequence[Target]) -> dict[str, Any]:
-    """The finished runs of these targets, as a document for `json.dumps`."""
+@dataclass(frozen=True)
+class PackedRuns:
+    """A document for `json.dumps` with `runs` finished runs, the ids of their targets, and its digest."""
+
+    content: Mapping[str, object]
+    target_ids: frozenset[str]
+    runs: int
+    sha256: str
+
+
+def pack(store: Store, targets: Sequence[Target]) -> PackedRuns:
+    """The finished runs of these targets."""
     runs: list[dict[str, Any]] = [
         {"run": asdict(replace(run, id=0)), "records": [asdict(record) for record in store.records(run.id)]}
         for target in targets
         for run in store.runs(target)
         if run.finished_at is not None
     ]
-    used = {run["run"]["target_id"] for run in runs}
+    used = frozenset(run["run"]["target_id"] for run in runs)
     body = {
         "format": FORMAT,
         "version": VERSION,
         "targets": {target.id: target.as_dict() for target in targets if target.id in used},
         "runs": runs,
     }
-    return body | {"sha256": _digest(body)}
+    digest = _digest(body)
+    return PackedRuns(body | {"sha256": digest}, used, len(runs), digest)
 
 
 def read_export(path: Path) -> Export:
@@ -188,6 +199,6 @@ def _equal(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=ROUNDING)
 
 
-def _digest(body: Mapping[str, Any]) -> str:
+def _digest(body: Mapping[str, object]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

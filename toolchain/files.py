@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from exporters.files import write_whole
 from toolchain.errors import BadConfig, BadDocument, RunFolderError, UserError, remedy_of
@@ -74,7 +75,7 @@ def parse_document(
         raise error(f"{name} is damaged: {_describe(problem.errors()[0])}. {remedy}") from None
 
 
-def _describe(problem: Mapping[str, Any]) -> str:
+def _describe(problem: ErrorDetails) -> str:
     """`limits.macs: Input should be a finite number (given: nan)`"""
     field = ".".join(map(str, problem["loc"]))
     reason = problem["msg"].removeprefix("Value error, ")
@@ -108,7 +109,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise unwritable(path, problem) from problem
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace `path` by `content` as indented JSON."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 

@@ -63,7 +63,7 @@ def same_place(one: str, other: str) -> bool:
     return one.lower().lstrip("0") == other.lower().lstrip("0")
 
 
-def gpu_conditions(uuid: str) -> dict[str, Any]:
+def gpu_conditions(uuid: str) -> dict[str, object]:
     """Temperature in degrees Celsius, clock in MHz and power in W of a GPU now, as far as the driver has them."""
     with _library() as nvml:
         if nvml is None:

@@ -3,7 +3,6 @@
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -32,7 +31,7 @@ class Device:
     memory_bytes: int = 0
     pci_bus_id: str = ""
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, object]:
         """The state of the machine and of the device now: load_1min, temperature_c, clock_mhz, power_w."""
         return conditions() | (gpu_conditions(self.uid) if self.kind == "gpu" else {})
 

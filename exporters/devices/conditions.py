@@ -6,9 +6,9 @@ from typing import Any
 import psutil
 
 
-def conditions() -> dict[str, Any]:
+def conditions() -> dict[str, object]:
     """The load, and if known the CPU's temperature in degrees Celsius and its clock in MHz."""
-    values: dict[str, Any] = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
+    values: dict[str, object] = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
     sensors: dict[str, Any] = getattr(psutil, "sensors_temperatures", dict)()  # not on every system
     temperatures = [entry.current for name in ("coretemp", "k10temp", "cpu_thermal") for entry in sensors.get(name, [])]
     if temperatures:

@@ -86,13 +86,14 @@ def test_prune_asks_for_confirmation(nastool: Nastool, folder: Path, monkeypatch
 
 
 def add_a_newer_run(path: Path) -> None:
+    from latency_db.runs import NewRun
     from latency_db.store import open_store
     from latency_db.table import Sample
 
     with open_store(path) as store:
         (target,) = (target for target, parts in store.targets() if parts)
         keys = [row.key for row in store.networks(target, "")]
-        run = store.begin_run(target, "shufflenet_v2_quick", "digest-1", dict.fromkeys(keys, "hash"), 1, "1")
+        run = store.begin_run(target, dict.fromkeys(keys, "hash"), NewRun("shufflenet_v2_quick", "digest-1", "1", 1))
         store.add_round(run, 0, {key: Sample(1, 1.0, 1.0, 1.0, 1.0) for key in keys})
         store.finish_run(run)
 

@@ -8,6 +8,7 @@ import pytest
 
 from latency_db.compare import compare, measured
 from latency_db.errors import UnknownTarget
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -17,7 +18,7 @@ from latency_db.transfer import pack
 def measure(db: Path, target: Target, latencies: dict[str, tuple[float, ...]]) -> None:
     """Store the latency of each round in ms."""
     with open_store(db) as store:
-        run = store.begin_run(target, "space", "digest", dict.fromkeys(latencies, "hash"), 3, "1")
+        run = store.begin_run(target, dict.fromkeys(latencies, "hash"), NewRun("space", "digest", "1", 3))
         for number in range(len(next(iter(latencies.values())))):
             store.add_round(
                 run,
@@ -51,7 +52,7 @@ def test_databases_and_exported_files_are_compared(db: Path, target: Target, tmp
     alone, exported = tmp_path / "alone #1.sqlite", tmp_path / "exported.json"
     measure(alone, target, {"stem": (1.0, 1.0, 1.0)})
     with open_store(db) as store:
-        exported.write_text(json.dumps(pack(store, [target])))
+        exported.write_text(json.dumps(pack(store, [target]).content))
     before = exported.read_bytes()
     sides = [measured(text, "elsewhere.sqlite") for text in (str(alone), str(exported), f"{db}#{target.id[:8]}")]
     assert {one.target for one in sides} == {target}

@@ -6,6 +6,7 @@ import sys
 
 from sqlalchemy import create_engine, text
 
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.target import Target
 
@@ -15,6 +16,7 @@ PROCESSES, ROUNDS, PARTS = 8, 40, 5  # 200 rows per process
 WRITER = """
 import json, sys
 from latency_db.target import Target
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 
@@ -23,7 +25,7 @@ target = Target.from_dict(json.loads(sys.argv[4]))
 parts = {f"part {part} of {number}": "hash" for part in range(5)}
 sys.stdin.read(1)
 store = open_store(where)
-run = store.begin_run(target, "space", "digest", parts, rounds, "1")
+run = store.begin_run(target, parts, NewRun("space", "digest", "1", rounds))
 for done in range(rounds):
     if done % 10 == 9:
         store.close()
@@ -82,7 +84,7 @@ def test_commands_that_resume_one_run_never_mix_in_a_round(where: str, target: T
     """Three commands resume the same killed run: the round that is stored first stays, as a whole."""
     values = json.dumps(target.as_dict())
     with open_store(where) as store:
-        run = store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(5)}, 30, "1")
+        run = store.begin_run(target, {f"part {n}": "hash" for n in range(5)}, NewRun("space", "digest", "1", 30))
     rivals = [
         subprocess.Popen(
             [sys.executable, "-c", RIVAL, where, str(number), values], stdin=subprocess.PIPE, stderr=subprocess.PIPE

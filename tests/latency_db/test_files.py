@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from latency_db.errors import DatabaseDamaged, DatabaseUnwritable, NewerSchema, NotADatabase
+from latency_db.runs import NewRun
 from latency_db.schema import APPLICATION_ID, SCHEMA_VERSION
 from latency_db.store import open_store
 from latency_db.target import Target
@@ -103,7 +104,7 @@ def test_newer_schema_in_the_write_ahead_log_is_refused(tmp_path: Path) -> None:
 def test_damaged_file_is_named(tmp_path: Path, target: Target) -> None:
     path = tmp_path / "latency.sqlite"
     with open_store(path) as store:
-        store.begin_run(target, "space", "digest", {f"part {n}": "hash" for n in range(500)}, 1, "1")
+        store.begin_run(target, {f"part {n}": "hash" for n in range(500)}, NewRun("space", "digest", "1", 1))
     whole = path.read_bytes()
     path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
     with (
@@ -146,12 +147,13 @@ import json, os, resource, signal, sys
 from pathlib import Path
 from latency_db.target import Target
 from latency_db.errors import LatencyDbError
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 {before}
 try:
     store = open_store(Path(sys.argv[1]))
     store.targets()  # an existing one can be read
-    store.begin_run(Target.from_dict(json.loads(sys.argv[2])), "space", "digest", {{}}, 1, "1")
+    store.begin_run(Target.from_dict(json.loads(sys.argv[2])), {{}}, NewRun("space", "digest", "1", 1))
 except LatencyDbError as problem:
     print(type(problem).__name__, problem)
 """

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import URL, create_engine, text
 
 from latency_db.errors import DatabaseUnreachable, NotADatabase
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -96,7 +97,7 @@ def test_run_continues_after_the_server_dropped_the_connection(
     """As if it was restarted between two rounds of a long profile."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with open_store(shown(new_database())) as store:
-        run = store.begin_run(target, "space", "digest", {"stem": "hash"}, 2, "1")
+        run = store.begin_run(target, {"stem": "hash"}, NewRun("space", "digest", "1", 2))
         with engine.connect() as connection:
             ended = connection.execute(
                 text(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from latency_db.prune import superseded
+from latency_db.runs import NewRun
 from latency_db.store import Store, open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -21,7 +22,7 @@ def store(where: str) -> Iterator[Store]:
 
 
 def run(store: Store, target: Target, keys: str, ms: float, finish: bool = True) -> int:
-    number = store.begin_run(target, "space", "digest", dict.fromkeys(keys, "hash"), 1, "1")
+    number = store.begin_run(target, dict.fromkeys(keys, "hash"), NewRun("space", "digest", "1", 1))
     store.add_round(number, 0, {key: Sample(1, ms, ms, ms, ms) for key in keys})
     if finish:
         store.finish_run(number)

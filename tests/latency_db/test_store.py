@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from latency_db.errors import DatabaseDamaged, LatencyDbError, MissingLatency, UnknownTarget
-from latency_db.runs import RunRecord, TimedSample
+from latency_db.runs import NewRun, RunRecord, TimedSample
 from latency_db.store import Store, open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -32,7 +32,7 @@ def store(where: str) -> Iterator[Store]:
 
 
 def begin(store: Store, target: Target, parts: dict[str, str] = PARTS, rounds: int = 2) -> int:
-    return store.begin_run(target, "space", "digest", parts, rounds, "1.2.3")
+    return store.begin_run(target, parts, NewRun("space", "digest", "1.2.3", rounds))
 
 
 def finished_run(store: Store, target: Target, latencies: dict[str, float]) -> int:
@@ -171,10 +171,8 @@ def test_raw_samples_and_noise_reason_are_stored(store: Store, target: Target) -
 
 def test_run_has_kind_origin_and_conditions(store: Store, target: Target) -> None:
     first = begin(store, target)
-    parts = {"net": "hash-n"}
-    second = store.begin_run(
-        target, "fbnet", "d", parts, 1, "1", kind="fit", origin="nets.csv", state={"load_1min": 0.5}
-    )
+    new = NewRun("fbnet", "d", "1", 1, kind="fit", origin="nets.csv", conditions={"load_1min": 0.5})
+    second = store.begin_run(target, {"net": "hash-n"}, new)
     store.finish_run(second)
     assert [run.id for run in store.runs()] == [first, second]
     fitted = store.run(second)
@@ -312,7 +310,7 @@ def test_impossible_run_or_target_is_not_stored(store: Store, target: Target) ->
         (replace(target, batch=0), 1, "fit"),
     ):
         with pytest.raises(LatencyDbError):
-            store.begin_run(impossible, "space", "digest", PARTS, rounds, "1", kind)
+            store.begin_run(impossible, PARTS, NewRun("space", "digest", "1", rounds, kind))
     assert store.runs() == ()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from latency_db.errors import BadTransfer
+from latency_db.runs import NewRun
 from latency_db.store import Store, open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -24,20 +25,20 @@ def store(tmp_path: Path, target: Target) -> Iterator[Store]:
     with open_store(tmp_path / "source.sqlite") as source:
         for kind, origin in (("profile", ""), ("fit", "nets.csv")):
             graph_hashes = {"stem": "hash-s", "head": "hash-h"}
-            run = source.begin_run(target, "space", "digest", graph_hashes, 2, "1.2.3", kind, origin)
+            run = source.begin_run(target, graph_hashes, NewRun("space", "digest", "1.2.3", 2, kind, origin))
             for number in range(2):
                 head = Sample(5, 2.0 + number, 4.0, 2.0 + number, 4.0)
                 source.add_round(run, number, {"stem": STEM, "head": head})
             source.finish_run(run)
-        source.begin_run(target, "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
-        source.begin_run(replace(target, batch=99), "space", "digest", {"stem": "hash-s"}, 2, "1.2.3")
+        source.begin_run(target, {"stem": "hash-s"}, NewRun("space", "digest", "1.2.3", 2))
+        source.begin_run(replace(target, batch=99), {"stem": "hash-s"}, NewRun("space", "digest", "1.2.3", 2))
         yield source
 
 
 @pytest.fixture
 def file(store: Store, tmp_path: Path) -> Path:
     path = tmp_path / "table.json"
-    path.write_text(json.dumps(pack(store, [target for target, _ in store.targets()])))
+    path.write_text(json.dumps(pack(store, [target for target, _ in store.targets()]).content))
     return path
 
 
@@ -74,7 +75,7 @@ def test_imported_runs_can_be_exported_again(file: Path, tmp_path: Path, target:
     with open_store(tmp_path / "b.sqlite") as second, open_store(tmp_path / "c.sqlite") as third:
         import_file(second, file)
         again = tmp_path / "again.json"
-        again.write_text(json.dumps(pack(second, [target])))
+        again.write_text(json.dumps(pack(second, [target]).content))
         import_file(third, again)
         assert third.networks(target, "stem")[0].summary == second.networks(target, "stem")[0].summary
         assert "import on" in third.runs()[0].origin
@@ -82,7 +83,7 @@ def test_imported_runs_can_be_exported_again(file: Path, tmp_path: Path, target:
 
 def test_imported_records_that_are_measured_here_are_counted(file: Path, where: str, target: Target) -> None:
     with open_store(where) as destination:
-        run = destination.begin_run(target, "space", "digest", {"stem": "hash-s"}, 1, "1.2.3")
+        run = destination.begin_run(target, {"stem": "hash-s"}, NewRun("space", "digest", "1.2.3", 1))
         destination.add_round(run, 0, {"stem": Sample(1, 9.0, 9.0, 9.0, 9.0)})
         destination.finish_run(run)
         assert import_file(destination, file).hidden == 2

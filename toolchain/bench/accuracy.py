@@ -102,7 +102,7 @@ def _data_for(space_name: str, load: LoadData) -> Data | str:
 def _score(subject: Subject, part: Part, data: Data, info: _ClassifierInfo, progress: Progress) -> Accuracy | str:
     if info.classes != data.classes:
         return f"unknown: its classes are not those of {data.name}"
-    expected = preprocessing_of(data)
+    expected = preprocessing_of(data).model_dump(mode="json")
     if differing := [key for key in SAME_IMAGES if info.preprocessing.get(key) != expected[key]]:
         return f"unknown: its preprocessing differs from that of {data.name} in {' and '.join(differing)}"
     (input_,) = subject.model.inputs

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from exporters.manifest import sha256
 from latency_db.table import Sample, summarize
@@ -83,7 +82,7 @@ class Entry:
         """The backend and device, as in `--backend tensorrt@gpu0`."""
         return f"{self.backend}@{self.device}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The entry in --json; unknown bounds of intervals are null."""
         return {
             "name": self.name,
@@ -121,7 +120,7 @@ class Bench:
         """All backends with their devices, without duplicates."""
         return tuple(dict.fromkeys(entry.place for entry in self.entries))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The content of --json."""
         return {
             "schema_version": SCHEMA_VERSION,

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from exporters.graph.model import Model
 from latency_db.target import Target
@@ -49,7 +48,7 @@ class Verdict:
         """What failed or is inconclusive, a sentence each."""
         return tuple(finding.text for finding in self.judgment.findings if finding.outcome is not Outcome.PASS)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The content of --json, which is also that of a baseline file; unknown bounds of intervals are null."""
         judgment, requirements = self.judgment, self.requirements
         return {

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from toolchain.costs.core import Budget, TableCost
 from toolchain.counting.feasible import CostRange, FeasibleSet, cheapest_of, most_expensive_of, whole_space
@@ -33,7 +32,7 @@ class SpaceSummary:
     histogram: Histogram
     levels: Marginals  # of uniform constraint sampling over the histogram's cost
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The content of --json."""
         blocks = [
             {"block": block.geometry, "choices": [choice.key for choice in block.choices]}
@@ -72,7 +71,7 @@ def range_of(space: SearchSpace, cost: TableCost) -> CostRange:
     return CostRange(cost.cost(cheapest), cost.cost(most_expensive), cheapest, most_expensive)
 
 
-def _range_dict(ends: CostRange, convention: str) -> dict[str, Any]:
+def _range_dict(ends: CostRange, convention: str) -> dict[str, object]:
     architectures = {
         "cheapest": list(ends.cheapest.choices),
         "most_expensive": list(ends.most_expensive.choices),
@@ -80,7 +79,7 @@ def _range_dict(ends: CostRange, convention: str) -> dict[str, Any]:
     return asdict(ends) | architectures | {"convention": convention}
 
 
-def _feasible_dict(feasible: FeasibleSet) -> dict[str, Any]:
+def _feasible_dict(feasible: FeasibleSet) -> dict[str, object]:
     limits = feasible.budget.limits
     return {
         "limits": {limit.cost.name: limit.most for limit in limits},

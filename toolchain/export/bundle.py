@@ -3,9 +3,9 @@
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from exporters.files import write_whole
+from toolchain.export.manifest import PreprocessingRecord
 from toolchain.training.data import Data
 from toolchain.training.decode import DEFAULT_WHITE
 from toolchain.training.images import RESIZE_RATIO, FolderImages, MemoryImages
@@ -14,27 +14,22 @@ from toolchain.training.shards import ShardImages
 PREPROCESSING, LABELS, EXAMPLE = "preprocessing.json", "labels.txt", "predict.py"
 
 
-def preprocessing_of(data: Data) -> dict[str, Any]:
-    """From an image file to the network's input, as numbers that a program can follow.
-
-    `short_side_px` is what the short side is scaled to before the centre is cut out; where it is None, images are
-    scaled to the square as they are. `white` is the white level of images of more than 8 bits, of integers (I) and of
-    floating-point numbers (F).
-    """
+def preprocessing_of(data: Data) -> PreprocessingRecord:
+    """From an image file to the input of a network that was trained on `data`."""
     how = data.preprocessing
     from_files = not isinstance(data.train, MemoryImages)
     white = data.train.white if isinstance(data.train, FolderImages | ShardImages) else DEFAULT_WHITE
-    return {
-        "mode": "L" if len(how.mean) == 1 else "RGB",
-        "short_side_px": round(how.size_px * RESIZE_RATIO) if from_files else None,
-        "size_px": how.size_px,
-        "white": {"I": white.integer, "F": white.real},
-        "resample": "bilinear, as pillow's",
-        "scale": "pixel / 255",
-        "mean": list(how.mean),
-        "std": list(how.std),
-        "layout": "NCHW float32",
-    }
+    return PreprocessingRecord(
+        mode="L" if len(how.mean) == 1 else "RGB",
+        short_side_px=round(how.size_px * RESIZE_RATIO) if from_files else None,
+        size_px=how.size_px,
+        white={"I": white.integer, "F": white.real},
+        resample="bilinear, as pillow's",
+        scale="pixel / 255",
+        mean=how.mean,
+        std=how.std,
+        layout="NCHW float32",
+    )
 
 
 def write_companions(folder: Path, data: Data) -> tuple[Path, ...]:
@@ -44,7 +39,7 @@ def write_companions(folder: Path, data: Data) -> tuple[Path, ...]:
         OSError: they cannot be written.
     """
     contents = {
-        PREPROCESSING: json.dumps(preprocessing_of(data), indent=2) + "\n",
+        PREPROCESSING: json.dumps(preprocessing_of(data).model_dump(mode="json"), indent=2) + "\n",
         LABELS: "\n".join(data.classes) + "\n",
         EXAMPLE: (resources.files("toolchain") / "templates" / EXAMPLE).read_text(),
     }

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, JsonValue
 
 from exporters.manifest import sha256
 from toolchain.errors import BadDocument
@@ -106,25 +106,44 @@ class FileList(Document):
     files: dict[str, FileRecord]
 
 
-class ModelInfo(Document):
-    """What each exported file says of its network, in its metadata and in the manifest.
+class PreprocessingRecord(Document):
+    """From an image file to the network's input, as numbers that a program can follow.
 
     Args:
-        preprocessing: from an image file to the input of the network.
+        mode: of Pillow: L or RGB.
+        short_side_px: what the short side is scaled to before the center is cut out; None if images are scaled to the
+            square as they are.
+        white: the white level of images of more than 8 bits, of integers (I) and of floating-point numbers (F); None in
+            files of nastool 0.1.0.
+        mean: of each channel, after scaling to 0 to 1; `std` likewise.
     """
+
+    mode: str
+    short_side_px: int | None
+    size_px: int
+    white: dict[str, int | float] | None = None
+    resample: str
+    scale: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: str
+
+
+class ModelInfo(Document):
+    """What each exported file says of its network, in its metadata and in the manifest."""
 
     space: str
     architecture: tuple[str, ...]
     costs: Costs
     classes: tuple[Text, ...]
-    preprocessing: dict[str, Any]
+    preprocessing: PreprocessingRecord
 
 
 class Manifest(ModelInfo):
     """The content of manifest.json.
 
     Args:
-        training: what the weights were trained on and how, with the number of steps.
+        training: what the weights were trained on and how (a `RetrainFingerprint` of any version), with the steps.
         limits: the limits that the winner was searched for.
         measured_anchor_ms: latency of the anchor network when the latency limit was met; nastool 0.1.0 called it
             `measured_reference_ms`, 0 if unknown.
@@ -135,7 +154,7 @@ class Manifest(ModelInfo):
 
     schema_version: Literal[1] = 1
     run: str
-    training: dict[str, Any]
+    training: dict[str, JsonValue]
     test_accuracy: Share
     holdout_accuracy: Share
     limits: dict[str, float]

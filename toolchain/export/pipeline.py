@@ -102,16 +102,15 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
 
 def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: Path) -> Manifest:
     """Write all files into `folder`, verify and measure them, and move them into place."""
-    info = source.info.model_dump(mode="json")
     images = holdout_images(source.data)
-    models = write_models(source.net, request.precisions, info, images, request.batch, folder)
+    models = write_models(source.net, request.precisions, source.info, images, request.batch, folder)
     verifications = _verify(source, request, models, timer)
     latencies = _measure(source, models, timer)
     engines = build_engines(models, request.engines, request.batches, folder)
     files = [*(exported.file for exported in models), *engines, *write_companions(folder, source.data)]
     target = timer.target.target
     manifest = Manifest(
-        **source.info.model_dump(),
+        **vars(source.info),
         run=run.folder.name,
         training={**source.retrained.fingerprint, "steps": source.retrained.steps},
         test_accuracy=source.retrained.test_accuracy,

@@ -1,15 +1,15 @@
 """A retrained network -> ONNX files, one for each precision, and what each one is held to."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from exporters.graph.model import Model
 from exporters.graph.onnx_file import fix_batch, load_model, write_model
@@ -17,6 +17,7 @@ from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 from exporters.quantize.qcdq import write_codes
 from toolchain.errors import BadConfig
+from toolchain.export.manifest import ModelInfo
 from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -63,7 +64,7 @@ def precisions_of(space: SearchSpace, arch: Architecture, searched: str, more: t
 def write_models(
     net: Network,
     precisions: tuple[str, ...],
-    about: Mapping[str, Any],
+    info: ModelInfo,
     images: NDArray[np.float32],
     batch: int | None,
     folder: Path,
@@ -71,7 +72,7 @@ def write_models(
     """Write the files: model.onnx in the first precision, model.PRECISION.onnx in each other one.
 
     Args:
-        about: travels in each file's metadata.
+        info: travels in each file's metadata.
         images: preprocessed hold-out images (N, C, S, S), which 8-bit ranges come from.
         batch: images that the files take at once; None for any number.
 
@@ -79,11 +80,10 @@ def write_models(
         ExportFailed: the network cannot be exported as it is.
         OSError: a file cannot be written.
     """
-    example, floats_file = torch.from_numpy(images[:1]), folder / "floats.onnx"
+    example = torch.from_numpy(images[:1])
     layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}
-    export_onnx(dequantized(net) if layers else net, example, floats_file)
-    floats = load_model(floats_file)
-    floats_file.unlink()
+    floats = _float_graph(dequantized(net) if layers else net, example, folder)
+    about = info.model_dump(mode="json")
     models = []
     for number, precision in enumerate(precisions):
         file = folder / (f"model.{precision}.onnx" if number else "model.onnx")
@@ -106,3 +106,12 @@ def write_models(
             fix_batch(fixed, batch)
             write_model(fixed, model.file)
     return tuple(models)
+
+
+def _float_graph(net: nn.Module, example: torch.Tensor, folder: Path) -> onnx.ModelProto:
+    """The graph of `net` in fp32, which the files of other precisions are made from."""
+    file = folder / "floats.onnx"
+    export_onnx(net, example, file)
+    graph = load_model(file)
+    file.unlink()
+    return graph

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters.graph.model import Model
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample, round_ms, summarize
 from toolchain.costs.latency import network_key
@@ -61,10 +62,16 @@ def measure_network(
         rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
         graph = model.graph_hash
     with open_store(db) as store:
-        key, state, code = network_key(space, arch), target.conditions(), version("nastool")
-        run_id = store.begin_run(
-            target.target, space.name, space.digest, {key: graph}, len(rounds), code, "verify", state=state
+        key = network_key(space, arch)
+        new = NewRun(
+            space=space.name,
+            space_digest=space.digest,
+            code_version=version("nastool"),
+            rounds=len(rounds),
+            kind="verify",
+            conditions=target.conditions(),
         )
+        run_id = store.begin_run(target.target, {key: graph}, new)
         for number, sample in enumerate(rounds):
             store.add_round(run_id, number, {key: sample})
         store.finish_run(run_id)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import Any
 
 from exporters import backends
 from exporters.backends import Backend, CompileSpec, PicksGpu, onnxruntime
@@ -115,7 +114,7 @@ class ReadyTarget:
         """How files are compiled for it."""
         return CompileSpec(self.target.batch, self.spec.threads, self.target.precision)
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, object]:
         """Load of the machine and state of the device now; empty for an estimate."""
         return {} if self.device is None else self.device.conditions()
 

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 from exporters.manifest import sha256
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
@@ -49,11 +50,15 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
     digest = sha256(path)
     rows = {**fitted.rows, **{network_key(space, arch): ms for arch, ms in measured.items()}}
     with open_store(profile.db) as store:
-        origin = f"{path.name}, SHA-256 {digest[:16]}"
-        graphs = dict.fromkeys(rows, "")  # nothing was exported
-        run_id = store.begin_run(
-            target, space.name, space.digest, graphs, 1, version("nastool"), kind="fit", origin=origin, state={}
+        new = NewRun(
+            space=space.name,
+            space_digest=space.digest,
+            code_version=version("nastool"),
+            rounds=1,
+            kind="fit",
+            origin=f"{path.name}, SHA-256 {digest[:16]}",
         )
+        run_id = store.begin_run(target, dict.fromkeys(rows, ""), new)  # no graph was exported
         store.add_round(run_id, 0, {key: Sample(1, ms, ms, ms, ms) for key, ms in rows.items()})
         store.finish_run(run_id)
     return Fitted(fitted, len(measured), target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters.graph.model import Model
+from latency_db.runs import NewRun
 from latency_db.store import Store, open_store
 from latency_db.table import LatencyTable
 from latency_db.target import Target
@@ -157,6 +158,12 @@ def _begin_or_resume(
     run_id = store.unfinished_run(target.target, graphs, rounds)
     if run_id is not None:
         return run_id
-    kind = "estimate" if target.target.estimate else "profile"
-    code, state = version("nastool"), target.conditions()
-    return store.begin_run(target.target, space.name, space.digest, graphs, rounds, code, kind=kind, state=state)
+    new = NewRun(
+        space=space.name,
+        space_digest=space.digest,
+        code_version=version("nastool"),
+        rounds=rounds,
+        kind="estimate" if target.target.estimate else "profile",
+        conditions=target.conditions(),
+    )
+    return store.begin_run(target.target, graphs, new)

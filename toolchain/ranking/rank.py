@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from random import Random
 from statistics import mean
-from typing import Any
 
 from toolchain.costs.core import TableCost
 from toolchain.costs.counters import bitops_cost, macs_cost, params_cost
@@ -23,13 +22,25 @@ from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.journal import Journal
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.job import Job
-from toolchain.training.recipe import load_recipe
+from toolchain.training.recipe import Recipe, load_recipe
 from toolchain.training.retraining import retrain
+from toolchain.training.stored_fingerprint import Fingerprint
 from toolchain.training.torch_setup import scoring_threads
 from toolchain.training.trained_supernet import load_supernet
 
 LEAST_NETWORKS = 4  # an order of fewer networks is meaningless
 TRIES = 1000  # draws for each network
+
+
+class RankFingerprint(Fingerprint):
+    """What the trainings of a ranking depend on."""
+
+    space_digest: str
+    data_digest: str
+    test_images: str
+    holdout_per_class: int
+    seed: int
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -130,16 +141,16 @@ def _train(job: Job, archs: list[Architecture], repeats: int) -> dict[Architectu
 
 
 def _open_journal(job: Job) -> Journal[TrainedLine]:
-    config, space, data, run = job.config, job.space, job.data, job.run
-    fingerprint: dict[str, Any] = {
-        "space_digest": space.digest,
-        "data_digest": data.digest,
-        "test_images": data.digests.test,
-        "holdout_per_class": config.holdout_per_class,
-        "seed": config.seed,
-        "recipe": load_recipe(config.retrain.recipe, "retrain", config.retrain.changes).model_dump(),
-    }
-    journal = Journal(run.ranked, fingerprint, TrainedLine, space)
+    config, run = job.config, job.run
+    fingerprint = RankFingerprint(
+        space_digest=job.space.digest,
+        data_digest=job.data.digest,
+        test_images=job.data.digests.test,
+        holdout_per_class=config.holdout_per_class,
+        seed=config.seed,
+        recipe=load_recipe(config.retrain.recipe, "retrain", config.retrain.changes),
+    )
+    journal = Journal(run.ranked, fingerprint.stored(), TrainedLine, job.space)
     if journal.restarted:  # a training that ended without a result may have other settings
         for folder in run.ranked.parent.glob("repeat_*"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import pstdev
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -77,7 +77,7 @@ class RankResult(Document):
     seconds: Durations
     networks: tuple[RankedNetwork, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For --json; a network of a space without bit widths has no BitOps."""
         networks = [network.model_dump(mode="json", exclude_none=True) for network in self.networks]
         return self.model_dump(mode="json") | {"networks": networks}

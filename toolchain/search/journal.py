@@ -6,18 +6,18 @@ line that a kill left incomplete is dropped when the journal is opened again; an
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, JsonValue
 
 from toolchain.errors import BadArchitecture, BadDocument
 from toolchain.files import AnyDocument, Document, parse_document, unwritable, write_bytes
 from toolchain.parallel.collectives import wait_for_all
 from toolchain.parallel.ranks import rank
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.checkpoint import require_same
+from toolchain.training.stored_fingerprint import StoredFingerprint, require_same
 
 REMEDY = "Fix or remove this line, or remove the file to compute everything again"
 
@@ -25,7 +25,7 @@ REMEDY = "Fix or remove this line, or remove the file to compute everything agai
 class JournalHeader(Document):
     """The first line; nastool 0.1.0 called the fingerprint `context`."""
 
-    fingerprint: dict[str, Any] = Field(validation_alias=AliasChoices("fingerprint", "context"))
+    fingerprint: dict[str, JsonValue] = Field(validation_alias=AliasChoices("fingerprint", "context"))
 
 
 class JournalLine(Document):
@@ -38,7 +38,7 @@ Line = TypeVar("Line", bound=JournalLine)
 
 
 def open_journal(
-    path: Path, fingerprint: Mapping[str, Any], model: type[Line], space: SearchSpace | None = None
+    path: Path, fingerprint: StoredFingerprint, model: type[Line], space: SearchSpace | None = None
 ) -> "Journal[Line]":
     """The journal of several processes: all read it, and only the first writes.
 
@@ -62,7 +62,7 @@ class Journal(Generic[Line]):
     def __init__(
         self,
         path: Path,
-        fingerprint: Mapping[str, Any],
+        fingerprint: StoredFingerprint,
         model: type[Line],
         space: SearchSpace | None = None,
         writes: bool = True,
@@ -123,7 +123,7 @@ class Journal(Generic[Line]):
             raise unwritable(self.path, problem) from None
         return complete.splitlines()
 
-    def _begin(self, fingerprint: Mapping[str, Any]) -> None:
+    def _begin(self, fingerprint: StoredFingerprint) -> None:
         if self._writes:
             write_bytes(self.path, _encoded(JournalHeader(fingerprint=dict(fingerprint))))
 

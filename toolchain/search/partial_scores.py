@@ -6,16 +6,16 @@ replayed from the journal; this file only saves work, so a damaged one is ignore
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from toolchain.spaces.core import Architecture
 from toolchain.training.sealed_file import load_sealed, save_sealed
+from toolchain.training.stored_fingerprint import StoredFingerprint
 
 INTERVAL_S = 30.0
 
@@ -51,7 +51,7 @@ def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
 class PartialScores:
     """The file of one process."""
 
-    def __init__(self, path: Path, fingerprint: Mapping[str, Any], interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, path: Path, fingerprint: StoredFingerprint, interval_s: float = INTERVAL_S) -> None:
         """`fingerprint` is what the scores depend on, as in the first line of the journal."""
         self._path, self._fingerprint, self._interval_s = path, dict(fingerprint), interval_s
         self._saved_at = time.monotonic()
@@ -85,5 +85,5 @@ class PartialScores:
         """Delete the file; the scores are in the journal."""
         self._path.unlink(missing_ok=True)
 
-    def _key(self, archs: Sequence[Architecture], against: float | None) -> dict[str, Any]:
+    def _key(self, archs: Sequence[Architecture], against: float | None) -> dict[str, object]:
         return {"fingerprint": self._fingerprint, "candidates": [str(arch) for arch in archs], "against": against}

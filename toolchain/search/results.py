@@ -1,7 +1,7 @@
 """The files of a finished search: best.json and two pictures for each budget, and the front over several budgets."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from toolchain.costs.core import Limit, TableCost
 from toolchain.files import Count, Document, Milliseconds, Share, write_document
@@ -149,8 +149,12 @@ def find_front(cost: TableCost, scored: Sequence[Scored], winners: Mapping[str, 
 
 def _entry(cost: TableCost, candidate: Scored) -> FrontEntry:
     value = cost.cost(candidate.architecture)
-    costs: dict[str, Any] = {cost.name: value if cost.unit == "ms" else int(value)}
-    return FrontEntry(architecture=candidate.architecture.choices, holdout_accuracy=candidate.accuracy, **costs)
+    fields = {
+        "architecture": candidate.architecture.choices,
+        "holdout_accuracy": candidate.accuracy,
+        cost.name: value if cost.unit == "ms" else int(value),
+    }
+    return FrontEntry.model_validate(fields)
 
 
 def write_front(run: Run, front: Front, cost: TableCost, scored: Sequence[Scored]) -> None:

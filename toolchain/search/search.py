@@ -7,9 +7,7 @@ the same supernet share the journal.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from exporters.manifest import sha256
 from toolchain.config import Config
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.from_config import measurement_plan
@@ -18,7 +16,6 @@ from toolchain.nets.supernet import Supernet
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
-from toolchain.runs import Run
 from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
 from toolchain.search.finalists.decide import decide, selector
 from toolchain.search.generations import Scoring, journal_candidates
@@ -30,12 +27,14 @@ from toolchain.search.plan import SearchPlan
 from toolchain.search.race import Race
 from toolchain.search.results import Front, count_evaluations, find_front, winner_of, write_front, write_winner
 from toolchain.search.scores import CandidateLine, require_flags
+from toolchain.search.scores_fingerprint import scores_fingerprint
 from toolchain.search.strategies import Scored
 from toolchain.search.verify import Measure, cached, fitting
 from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture
 from toolchain.training.data import Data
 from toolchain.training.job import Job
+from toolchain.training.stored_fingerprint import StoredFingerprint
 from toolchain.training.torch_setup import scoring_threads
 from toolchain.training.trained_supernet import load_supernet
 from toolchain.units import first_of
@@ -65,7 +64,7 @@ def search(job: Job, plan: SearchPlan) -> SearchResult:
     config, run = job.config, job.run
     supernet = load_supernet(job)
     _warn(plan, job.progress)
-    fingerprint = _fingerprint(config, job.data, run)
+    fingerprint = scores_fingerprint(config, job.data, run).stored()
     journal = _open_candidates(job, fingerprint)
     partial_scores = PartialScores(run.partial_scores(rank()), fingerprint | {"threads": scoring_threads(config)})
     scoring = Scoring(
@@ -84,21 +83,7 @@ def search(job: Job, plan: SearchPlan) -> SearchResult:
     return _finish(job, plan, results, journal_candidates(journal, job.space, config.search.score))
 
 
-def _fingerprint(config: Config, data: Data, run: Run) -> dict[str, Any]:
-    """What the scores of candidates depend on."""
-    settings = config.search
-    fingerprint = {
-        "supernet_sha256": sha256(run.supernet),
-        "data_digest": data.digest,
-        "holdout_per_class": config.holdout_per_class,
-        "bn_images": settings.bn_images,
-        "batch": settings.batch,
-        "seed": config.seed,
-    }
-    return fingerprint | ({"race_error": settings.race_error} if settings.race else {})
-
-
-def _open_candidates(job: Job, fingerprint: dict[str, Any]) -> Journal[CandidateLine]:
+def _open_candidates(job: Job, fingerprint: StoredFingerprint) -> Journal[CandidateLine]:
     if not job.config.search.race:
         return open_journal(job.run.candidates, fingerprint, CandidateLine, job.space)
     journal = open_journal(job.run.raced, fingerprint, CandidateLine, job.space)

@@ -6,17 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from exporters.errors import first_line
 from exporters.manifest import sha256
 from toolchain.errors import BadCheckpoint
 from toolchain.training.printable import printable
 from toolchain.training.sealed_file import REMEDY, load_sealed, save_sealed
+from toolchain.training.stored_fingerprint import NAMES, StoredFingerprint, require_same
 
 FORMAT = 2
-SAME_SAMPLER = ("levels", "constraint")  # the former and the present name
-NAMES = {"space_digest": "space", "training_images": "data"}  # digest -> the field with the name of what it covers
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Checkpoint:
     """Training after `step` updates. `fingerprint` is what the weights depend on: space, data, recipe, seed."""
 
     step: int
-    fingerprint: Mapping[str, Any]
+    fingerprint: StoredFingerprint
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)  # of losses in fp16; empty in other precisions
@@ -38,7 +35,7 @@ class Checkpoint:
         save_sealed(path, {"format": FORMAT, **vars(self)})
 
 
-def load(path: Path, fingerprint: Mapping[str, Any], only: Collection[str] = ()) -> Checkpoint:
+def load(path: Path, fingerprint: StoredFingerprint, only: Collection[str] = ()) -> Checkpoint:
     """Read the checkpoint at `path`, which must have this fingerprint (of its fields, only some are compared if named).
 
     Raises:
@@ -84,44 +81,6 @@ def _parsed(path: Path, content: object) -> Checkpoint:
     if checkpoint.step < 0:
         raise BadCheckpoint(f"{printable(path)}: step is {checkpoint.step}. {REMEDY}")
     return checkpoint
-
-
-def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
-    for key in {**earlier, **now}:
-        old, new = earlier.get(key), now.get(key)
-        if not inside and key in NAMES.values():
-            continue
-        if key == "sampler" and old in SAME_SAMPLER and new in SAME_SAMPLER:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new, f"{inside}{key}.")
-        elif isinstance(old, Tensor) or old != new:
-            named = None if inside else _named_difference(key, earlier, now)
-            yield named or f"{printable(f'{inside}{key}')} was {old!r} and is now {new!r}"
-
-
-def _named_difference(key: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """A difference between digests by the names beside them; None where there are no names."""
-    name = NAMES.get(key, "")
-    old, new = earlier.get(name), now.get(name)
-    if not (isinstance(old, str) and isinstance(new, str)):
-        return None
-    what = key.removesuffix("_digest").replace("_", " ")
-    same_name = f"{what} of {printable(new)} have changed" if name == "data" else f"{what} {printable(new)} has changed"
-    return same_name if old == new else f"{name} was {printable(old)!r} and is now {printable(new)!r}"
-
-
-def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to mix results of different settings.
-
-    Raises:
-        BadCheckpoint: names each field that differs.
-    """
-    if lines := "; ".join(_differences(earlier, now)):
-        raise BadCheckpoint(
-            f"{printable(path)} was made with other settings: {lines}. "
-            f"Give the earlier settings, or keep both with another --run NAME"
-        )
 
 
 @contextmanager

@@ -1,18 +1,42 @@
 """What the weights of a training depend on. Training continues, and weights are used, only where it is the same."""
 
-from typing import Any
-
 from toolchain.config import TrainConfig
 from toolchain.spaces.core import Architecture
 from toolchain.training.checkpoint import file_hash
 from toolchain.training.job import Job
-from toolchain.training.recipe import Stage, load_recipe
+from toolchain.training.recipe import Recipe, Stage, load_recipe
+from toolchain.training.stored_fingerprint import Fingerprint
 
 SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
 SAMPLERS_OF_0_1_0 = {"constraint": "levels"}  # the fingerprints of checkpoints keep the older name
 
 
-def supernet_fingerprint(job: Job) -> dict[str, Any]:
+class TrainingFingerprint(Fingerprint):
+    """The inputs of every training; `space` and `data` are the names of what the digests cover."""
+
+    space: str
+    space_digest: str
+    data: str
+    training_images: str
+    holdout_per_class: int
+    seed: int
+    recipe: Recipe
+
+
+class SupernetFingerprint(TrainingFingerprint):
+    """Of a supernet; `start_from` is the SHA-256 of the weights that its training starts from."""
+
+    sampler: str
+    start_from: str | None
+
+
+class RetrainFingerprint(TrainingFingerprint):
+    """Of an architecture that is trained alone."""
+
+    architecture: tuple[str, ...]
+
+
+def supernet_fingerprint(job: Job) -> SupernetFingerprint:
     """What the weights of a supernet depend on.
 
     Raises:
@@ -20,29 +44,31 @@ def supernet_fingerprint(job: Job) -> dict[str, Any]:
         BadConfig: see `load_recipe`.
     """
     training = job.config.train
-    return training_fingerprint(job, training, "supernet") | {
-        "sampler": SAMPLERS_OF_0_1_0.get(training.sampler, training.sampler),
-        "start_from": None if training.start_from is None else file_hash(training.start_from),
-    }
+    return SupernetFingerprint(
+        **vars(training_fingerprint(job, training, "supernet")),
+        sampler=SAMPLERS_OF_0_1_0.get(training.sampler, training.sampler),
+        start_from=None if training.start_from is None else file_hash(training.start_from),
+    )
 
 
-def retrain_fingerprint(job: Job, arch: Architecture) -> dict[str, Any]:
+def retrain_fingerprint(job: Job, arch: Architecture) -> RetrainFingerprint:
     """What the weights of `arch`, trained alone, depend on.
 
     Raises:
         BadConfig: see `load_recipe`.
     """
-    return training_fingerprint(job, job.config.retrain, "retrain") | {"architecture": list(arch.choices)}
+    shared = training_fingerprint(job, job.config.retrain, "retrain")
+    return RetrainFingerprint(**vars(shared), architecture=arch.choices)
 
 
-def training_fingerprint(job: Job, training: TrainConfig, stage: Stage) -> dict[str, Any]:
+def training_fingerprint(job: Job, training: TrainConfig, stage: Stage) -> TrainingFingerprint:
     """The part that both have: space, images, seed and recipe."""
-    return {
-        "space": job.space.name,
-        "space_digest": job.space.digest,
-        "data": job.data.name,
-        "training_images": job.data.digests.training,
-        "holdout_per_class": job.config.holdout_per_class,
-        "seed": job.config.seed,
-        "recipe": load_recipe(training.recipe, stage, training.changes).model_dump(),
-    }
+    return TrainingFingerprint(
+        space=job.space.name,
+        space_digest=job.space.digest,
+        data=job.data.name,
+        training_images=job.data.digests.training,
+        holdout_per_class=job.config.holdout_per_class,
+        seed=job.config.seed,
+        recipe=load_recipe(training.recipe, stage, training.changes),
+    )

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from toolchain.training.precision import FP32, Precision, compute_device, precis
 from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
+from toolchain.training.stored_fingerprint import StoredFingerprint
 
 # (images, step) -> logits, and the slices of the weights that the step used a part of
 Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
@@ -100,7 +100,7 @@ def train(
     data: Data,
     recipe: Recipe,
     schedule: Schedule,
-    fingerprint: Mapping[str, Any],
+    fingerprint: StoredFingerprint,
     progress: Progress,
     title: str,
 ) -> int:

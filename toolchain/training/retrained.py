@@ -1,9 +1,9 @@
 """What `nastool retrain` writes for one architecture: `result.json` with its accuracies, and its weights."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, JsonValue
 
 from toolchain.errors import BadCheckpoint
 from toolchain.files import Count, Document, Share, read_document
@@ -34,7 +34,7 @@ class Retrained(Document):
     test_accuracy: Share
     holdout_accuracy: Share
     steps: Count
-    fingerprint: dict[str, Any] = Field(validation_alias=AliasChoices("fingerprint", "belongs"))
+    fingerprint: dict[str, JsonValue] = Field(validation_alias=AliasChoices("fingerprint", "belongs"))
     evaluated_on: dict[str, str] | None = None
 
 

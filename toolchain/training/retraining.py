@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank, world
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
-from toolchain.training.checkpoint import require_same
 from toolchain.training.fingerprint import retrain_fingerprint
 from toolchain.training.job import Job
 from toolchain.training.loop import Schedule, train
@@ -24,6 +22,7 @@ from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import load_recipe
 from toolchain.training.retrained import Retrained, load_retrained, read_retrained
 from toolchain.training.sealed_file import save_sealed
+from toolchain.training.stored_fingerprint import StoredFingerprint, require_same
 from toolchain.training.torch_setup import place, place_for_training
 
 RECALIBRATION_IMAGES = 20_000  # after retraining, as for candidates in the paper
@@ -41,7 +40,7 @@ def retrain(job: Job, arch: Architecture) -> Retrained:
         BadCheckpoint, BadData, RunFolderError: see `loop.train`.
         TrainingDiverged: the loss or the weights are not finite.
     """
-    fingerprint = retrain_fingerprint(job, arch)
+    fingerprint = retrain_fingerprint(job, arch).stored()
     folder = job.run.retrain(arch)
     earlier = from_first(lambda: _earlier_result(folder / "result.json", fingerprint))
     if earlier is not None and earlier.evaluated_on == _evaluated_on(job):
@@ -64,7 +63,7 @@ def _evaluated_on(job: Job) -> dict[str, str]:
     return {"holdout_images": job.data.digests.holdout, "test_images": job.data.digests.test}
 
 
-def _earlier_result(path: Path, fingerprint: Mapping[str, Any]) -> Retrained | None:
+def _earlier_result(path: Path, fingerprint: StoredFingerprint) -> Retrained | None:
     """The result of a finished training with the same settings."""
     if not path.exists():
         return None
@@ -73,7 +72,7 @@ def _earlier_result(path: Path, fingerprint: Mapping[str, Any]) -> Retrained | N
     return result
 
 
-def train_alone(job: Job, arch: Architecture, fingerprint: Mapping[str, Any]) -> tuple[Network, int]:
+def train_alone(job: Job, arch: Architecture, fingerprint: StoredFingerprint) -> tuple[Network, int]:
     """`arch` after training and recalibration, and the number of steps."""
     training, folder = job.config.retrain, job.run.retrain(arch)
     net = Network(job.space, arch, shared_by(STANDALONE, world()))
@@ -100,7 +99,7 @@ def _recalibrated(job: Job, arch: Architecture, trained: Network) -> Network:
     return net
 
 
-def _evaluate(job: Job, net: Network, arch: Architecture, fingerprint: dict[str, Any], steps: int) -> Retrained:
+def _evaluate(job: Job, net: Network, arch: Architecture, fingerprint: StoredFingerprint, steps: int) -> Retrained:
     data, batch = job.data, job.config.search.batch
     test_images = tuple(range(len(data.test.labels)))
     return Retrained(
@@ -109,6 +108,6 @@ def _evaluate(job: Job, net: Network, arch: Architecture, fingerprint: dict[str,
         test_accuracy=accuracy_over_ranks(net, data.test, test_images, batch, data.preprocessing),
         holdout_accuracy=accuracy_over_ranks(net, data.train, data.holdout, batch, data.preprocessing),
         steps=steps,
-        fingerprint=fingerprint,
+        fingerprint=dict(fingerprint),
         evaluated_on=_evaluated_on(job),
     )

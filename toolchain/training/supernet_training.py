@@ -43,7 +43,7 @@ def train_supernet(job: Job) -> Trained:
     recipe = load_recipe(training.recipe, "supernet", training.changes)
     schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard("supernet"))
     forward = _one_path(job, supernet)
-    fingerprint = supernet_fingerprint(job)
+    fingerprint = supernet_fingerprint(job).stored()
     steps = train(supernet, forward, job.data, recipe, schedule, fingerprint, job.progress, "train supernet")
     return Trained(checkpoint, steps)
 

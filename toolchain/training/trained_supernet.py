@@ -22,9 +22,9 @@ def load_supernet(job: Job) -> Supernet:
     config, path = job.config, job.run.supernet
     job.run.require(path, "train")
     require_normalizable(config.search.batch, job.space, "search")
-    checkpoint = load(path, training_fingerprint(job, config.train, "supernet"), only=SCORED_ON)
+    checkpoint = load(path, training_fingerprint(job, config.train, "supernet").stored(), only=SCORED_ON)
     with reading(path):
-        steps = Recipe(**checkpoint.fingerprint["recipe"]).steps(len(job.data.fit))
+        steps = Recipe.model_validate(checkpoint.fingerprint["recipe"]).steps(len(job.data.fit))
     if checkpoint.step < steps:
         job.progress.say(
             f"this supernet is trained to step {checkpoint.step} of {steps}. nastool train continues it; a search "

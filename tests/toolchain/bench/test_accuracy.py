@@ -56,7 +56,11 @@ def write(
     target: ReadyTarget,
     changes: dict[str, Any] | None = None,
 ) -> Subject:
-    about = {"space": space.name, "classes": list(data.classes), "preprocessing": preprocessing_of(data)}
+    about = {
+        "space": space.name,
+        "classes": list(data.classes),
+        "preprocessing": preprocessing_of(data).model_dump(mode="json"),
+    }
     metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, **(changes or {})}.items()}
     export_onnx(net, torch.zeros(2, *space.input_shape), path, metadata)
     return Subject(str(path), Model(path), target)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from exporters.backends.fake import latency_ms
 from exporters.graph.graph_hash import graph_hash
 from latency_db.errors import MissingLatency, TargetMismatch
+from latency_db.runs import NewRun
 from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
@@ -278,7 +279,7 @@ def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 
     timed = time_rounds({"network": TimedFile(file, ready)}, plan, config.profile.db, Quiet(), "")
     target, samples = ready.target, [round_ for _, round_ in timed]
     with open_store(config.profile.db) as store:
-        run_id = store.begin_run(target, "a space", "0" * 16, {"network": graph_hash(file)}, rounds, "1")
+        run_id = store.begin_run(target, {"network": graph_hash(file)}, NewRun("a space", "0" * 16, "1", rounds))
         for number, round_ in enumerate(samples):
             sample = round_["network"]
             slower = replace(

@@ -1,52 +1,74 @@
-"""Digests cover what the images are, and not where they lie."""
+"""Fingerprints are in files exactly as earlier versions wrote them, so that checkpoints and results stay valid."""
 
-import os
-import shutil
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from toolchain.config import parse_config, preset_text
+from toolchain.progress import Quiet
+from toolchain.runs import Run
+from toolchain.search.scores_fingerprint import scores_fingerprint
+from toolchain.spaces import load_space
+from toolchain.training.data import Data
+from toolchain.training.fingerprint import retrain_fingerprint, supernet_fingerprint
+from toolchain.training.job import Job
 
-def test_a_moved_folder_is_the_same_data(
-    two_classes: Path, load_pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = load_pair(two_classes).digests
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("data", "./data", "data/", "~/data", f"{tmp_path}/./data/"):
-        assert load_pair(name).digests == expected
-    shutil.copytree(two_classes, tmp_path / "elsewhere")
-    assert load_pair("elsewhere").digests == expected
+SPACE = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=1-1"
+TRAINING = {  # written by nastool at commit 62c0fa8
+    "space": SPACE,
+    "space_digest": "6a1d8b8b46667114",
+    "data": "digits",
+    "training_images": "dab54af51f687ccc",
+    "holdout_per_class": 20,
+    "seed": 3,
+    "recipe": {
+        "epochs": 2.0,
+        "batch": 64,
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 4e-05,
+        "clip_lr_scale": 1.0,
+        "clip_weight_decay": 0.0,
+        "schedule": "cosine",
+        "warmup_steps": 50,
+        "label_smoothing": 0.1,
+        "augmentation": {"random_resized_crop": False, "crop_padding": 0, "color_jitter": 0.0, "flip": False},
+    },
+}
+SCORES = {
+    "supernet_sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",  # of the byte x
+    "data_digest": "b2f8dcce0e1b50a0",
+    "holdout_per_class": 20,
+    "bn_images": 2000,
+    "batch": 250,
+    "seed": 3,
+}
 
 
-def test_exchanged_images_are_other_data(two_classes: Path, load_pair: Any) -> None:
-    """With the same names, sizes and times."""
-    before = load_pair(two_classes).digests
-    one, other = (two_classes / "train" / name / "0.png" for name in "ab")
-    one.rename(two_classes / "kept")
-    other.rename(one)
-    (two_classes / "kept").rename(other)
-    assert load_pair(two_classes).digests.searched != before.searched
+@pytest.fixture
+def job(digits: Data, tmp_path: Path) -> Job:
+    flags = {"space": SPACE, "data": "digits", "holdout_per_class": 20, "seed": 3}
+    changes = {"train.changes": {"epochs": 2}, "retrain.changes": {"epochs": 2}, "search": {"bn_images": 2000}}
+    config = parse_config(preset_text("quick"), flags | changes, "test")
+    return Job(config, load_space(SPACE), digits, Run(tmp_path / "r"), Quiet())
 
 
-@pytest.mark.parametrize("part", ["training", "holdout", "test"])
-def test_a_repaired_image_changes_the_digest_of_its_part_only(
-    two_classes: Path, load_pair: Any, picture: Any, part: str
-) -> None:
-    data = load_pair(two_classes)
-    index = {"training": data.fit, "holdout": data.holdout, "test": (0,)}[part][0]
-    path = (data.test if part == "test" else data.train).paths[index]
-    picture(path, 999)
-    os.utime(path, ns=(1, 1))
-    now = load_pair(two_classes).digests
-    changed = {name for name in ("training", "holdout", "test") if getattr(now, name) != getattr(data.digests, name)}
-    assert changed == {part}
+def test_fingerprint_of_a_supernet(job: Job) -> None:
+    expected = TRAINING | {"sampler": "levels", "start_from": None}
+    assert json.dumps(supernet_fingerprint(job).stored()) == json.dumps(expected)
 
 
-def test_a_new_image_changes_what_is_trained_on(two_classes: Path, load_pair: Any, picture: Any) -> None:
-    before = load_pair(two_classes).digests
-    picture(two_classes / "train" / "a" / "new.png", 7)
-    now = load_pair(two_classes).digests
-    assert now.training != before.training
-    assert now.test == before.test
+def test_fingerprint_of_a_retrained_architecture(job: Job) -> None:
+    expected = TRAINING | {"architecture": ["choice_3", "choice_x"]}
+    arch = job.space.architecture(("choice_3", "choice_x"))
+    assert json.dumps(retrain_fingerprint(job, arch).stored()) == json.dumps(expected)
+
+
+@pytest.mark.parametrize("race", [False, True])
+def test_fingerprint_of_scores(race: bool, job: Job) -> None:
+    job.run.supernet.parent.mkdir(parents=True)
+    job.run.supernet.write_bytes(b"x")
+    config = job.config.model_copy(update={"search": job.config.search.model_copy(update={"race": race})})
+    expected = SCORES | ({"race_error": 0.05} if race else {})
+    assert json.dumps(scores_fingerprint(config, job.data, job.run).stored()) == json.dumps(expected)

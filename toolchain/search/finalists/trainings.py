@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -23,8 +23,9 @@ from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import flags_over_ranks
 from toolchain.training.fingerprint import retrain_fingerprint
 from toolchain.training.job import Job
-from toolchain.training.recipe import load_recipe
+from toolchain.training.recipe import Recipe, load_recipe
 from toolchain.training.retraining import train_alone
+from toolchain.training.stored_fingerprint import Fingerprint, StoredFingerprint
 
 
 def _packed(text: str) -> str:
@@ -50,6 +51,17 @@ class FinalistLine(JournalLine):
         return Training(unpack(self.correct), self.seconds)
 
 
+class FinalistFingerprint(Fingerprint):
+    """What the result of a training depends on, besides its round."""
+
+    space_digest: str
+    training_images: str
+    holdout_images: str
+    holdout_per_class: int
+    seed: int
+    recipe: Recipe
+
+
 class Trainings:
     """Trains finalists; a training whose result is known is not repeated."""
 
@@ -60,9 +72,9 @@ class Trainings:
             BadDocument: a line of the journal is damaged.
             RunFolderError: it cannot be written.
         """
-        self._job, self._fingerprint = job, _fingerprint(job)
-        self._folder = job.run.finalists / _short_digest(self._fingerprint)
-        self._journal = open_journal(self._folder / "trainings.jsonl", self._fingerprint, FinalistLine, job.space)
+        self._job, fingerprint = job, _fingerprint(job).stored()
+        self._folder = job.run.finalists / _short_digest(fingerprint)
+        self._journal = open_journal(self._folder / "trainings.jsonl", fingerprint, FinalistLine, job.space)
         self._known = {(line.architecture, line.repeat): line for line in self._journal.lines}
 
     def __call__(self, arch: Architecture, repeat: int) -> Training:
@@ -85,7 +97,7 @@ class Trainings:
         config, data = self._job.config, self._job.data
         seeded = config.model_copy(update={"seed": config.seed + repeat})
         job = replace(self._job, config=seeded, run=self._round(repeat))
-        net, _ = train_alone(job, arch, retrain_fingerprint(job, arch))
+        net, _ = train_alone(job, arch, retrain_fingerprint(job, arch).stored())
         correct = flags_over_ranks(net, data.train, data.holdout, config.search.batch, data.preprocessing)
         seconds = from_first(lambda: round(time.monotonic() - began, 3))
         return FinalistLine(architecture=arch.choices, repeat=repeat, correct=pack(correct), seconds=seconds)
@@ -94,18 +106,17 @@ class Trainings:
         return Run(self._folder / f"repeat_{repeat}")
 
 
-def _fingerprint(job: Job) -> dict[str, Any]:
-    """What the result of a training depends on, besides its round."""
+def _fingerprint(job: Job) -> FinalistFingerprint:
     config, digests = job.config, job.data.digests
-    return {
-        "space_digest": job.space.digest,
-        "training_images": digests.training,
-        "holdout_images": digests.holdout,
-        "holdout_per_class": config.holdout_per_class,
-        "seed": config.seed,
-        "recipe": load_recipe(config.retrain.recipe, "retrain", config.retrain.changes).model_dump(),
-    }
+    return FinalistFingerprint(
+        space_digest=job.space.digest,
+        training_images=digests.training,
+        holdout_images=digests.holdout,
+        holdout_per_class=config.holdout_per_class,
+        seed=config.seed,
+        recipe=load_recipe(config.retrain.recipe, "retrain", config.retrain.changes),
+    )
 
 
-def _short_digest(fingerprint: dict[str, Any]) -> str:
+def _short_digest(fingerprint: StoredFingerprint) -> str:
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:8]
