@@ -158,6 +158,24 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 panel="Training",
             ),
             Flag(
+                "train.budgets",
+                "Limits that will be searched, e.g. 17ms or 330M: paths are sampled up to the greatest.",
+                Values,
+                panel="Training",
+            ),
+            Flag(
+                "train.sample_range",
+                "Range of cost that paths are sampled from: 284M..461M, or whole for all of the space.",
+                Values,
+                panel="Training",
+            ),
+            Flag(
+                "train.sample_by",
+                "Cost of the levels: macs, bitops or latency (needs nastool profile).",
+                panel="Training",
+            ),
+            Flag("train.levels", "Number of levels of cost that paths are sampled from.", int, panel="Training"),
+            Flag(
                 "train.start_from",
                 "Start from torchvision's ResNet-18 or -34 weights in this file.",
                 Path,

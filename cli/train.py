@@ -1,7 +1,14 @@
 """`nastool train`: train the supernet."""
 
+from typing import TYPE_CHECKING
+
 from cli import console, options
 from cli.suggested_limit import suggested_limit
+
+if TYPE_CHECKING:
+    from toolchain.config import Config
+    from toolchain.costs.core import TableCost
+    from toolchain.spaces.core import SearchSpace
 
 FEW_STEPS = 100
 
@@ -19,6 +26,7 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
     from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
     from toolchain.training.preflight import check_train
+    from toolchain.training.sampled_range import sampled_range
     from toolchain.training.supernet_training import train_supernet
     from toolchain.training.torch_setup import prepare_torch
 
@@ -30,12 +38,14 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
     with console.progress() as bars:
         images = configured_data(settings, chosen_space, bars)
     check_train(settings, chosen_space)
+    latency = _latency(settings, chosen_space)
+    sampled_range(settings.train, chosen_space, latency)  # refuses a range before a run folder is made
     with (
         joined(compute_device(settings.train.device)),
         open_run(settings, make=True) as folder,
         console.progress() as bars,
     ):
-        trained = train_supernet(Job(settings, chosen_space, images, folder, bars))
+        trained = train_supernet(Job(settings, chosen_space, images, folder, bars, latency))
     if len(images.holdout) > len(images.fit):
         console.say(
             f"warning: {len(images.holdout)} images are held out for the search, and only {len(images.fit)} are used "
@@ -56,3 +66,19 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
     else:
         console.answer_facts("supernet", facts)
         console.say(f"Next: {invocation.hint('search', *suggested_limit(settings, chosen_space))}")
+
+
+def _latency(config: "Config", space: "SearchSpace") -> "TableCost | None":
+    """The predicted latency, if paths are sampled by it.
+
+    Raises:
+        MissingLatency: the space was not profiled on the target.
+    """
+    from toolchain.measuring.from_config import resolve_target
+    from toolchain.search.budget import load_costs
+    from toolchain.training.sampled_range import samples_latency
+
+    if not samples_latency(config.train):
+        return None
+    latency = load_costs(space, resolve_target(config.profile)[0], config.profile.db, need_latency=True).latency
+    return None if latency is None else latency.predicted

@@ -37,6 +37,7 @@ LARGEST_BATCH = 2**20
 MOST_THREADS = 4096
 MOST_COUNT = 10**9
 MOST_FINALISTS = 1000
+LEVELS = 7  # of uniform constraint sampling, as in toolchain/counting/levels.py
 LONGEST_SHOWN = 120  # characters of a wrong value in a message
 
 # Text that is not empty; None means "not given".
@@ -80,6 +81,18 @@ def _utf8(path: str) -> str:
     return path
 
 
+def _sample_range(given: Any) -> Any:
+    """`284M..461M` or `whole` as a tuple."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+        return given  # pydantic says what is wrong with it
+    ends = tuple(end.strip() for text in listed for end in text.split(".."))
+    if ends and ends != ("whole",) and (len(ends) != 2 or not all(ends)):
+        raise ValueError('it must be "whole" or two amounts, as in ["284M", "461M"] or 284M..461M')
+    return ends
+
+
+SampleRange = Annotated[tuple[str, ...], BeforeValidator(_sample_range)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
 
 
@@ -151,6 +164,26 @@ class SupernetConfig(TrainConfig):
 
     sampler: SamplerName = "constraint"
     start_from: Folder | None = None
+    sample_by: Literal["macs", "bitops", "latency"] | None = None  # cost of the levels; None: MACs, or BitOps
+    sample_range: SampleRange = ()  # ("whole",) or least and greatest cost; (): from the 1st to the 99th percentile
+    levels: int = Field(LEVELS, ge=1, le=1000)
+    budgets: Amounts = ()  # limits that will be searched: the range is everything up to the greatest
+
+    @property
+    def samples_range(self) -> bool:
+        """Whether anything is configured that changes the levels."""
+        return bool(self.sample_by or self.sample_range or self.budgets or self.levels != LEVELS)
+
+    @model_validator(mode="after")
+    def _one_range(self) -> Self:
+        if self.budgets and self.sample_range:
+            raise ValueError("budgets and sample_range both set the range of sampled paths. Leave out one of them")
+        if self.sampler == "uniform" and self.samples_range:
+            raise ValueError(
+                "the sampler uniform has no levels. Leave out sample_by, sample_range, levels and budgets, or set "
+                "sampler to constraint"
+            )
+        return self
 
 
 class SearchConfig(_Section):

@@ -22,6 +22,7 @@ from toolchain.counting.level_sums import Bin, LevelSums, Ticks, cumulative
 from toolchain.counting.marginals import Marginals, keyed_by_choice
 from toolchain.spaces.core import Architecture, SearchSpace
 
+LEVELS = 7
 MOST_STATES = 200_000  # of one half; each training step waits for a draw
 MOST_STATES_BALANCED = 50_000  # balancing passes over all states many times
 
@@ -51,7 +52,7 @@ class CostLevels:
         cls,
         space: SearchSpace,
         cost: TableCost,
-        levels: int = 7,
+        levels: int = LEVELS,
         edges: Sequence[float] | None = None,
         balanced: bool = False,
     ) -> "CostLevels":
@@ -125,6 +126,11 @@ class CostLevels:
         self._samplers[0].draw(outer, random_below, chosen)
         self._samplers[1].draw(inner, random_below, chosen)
         return self._sums.halves.architecture(chosen)
+
+
+def percentile_edges(space: SearchSpace, cost: TableCost, levels: int, balanced: bool) -> list[float]:
+    """The edges of the levels that `CostLevels.build` makes without `edges`."""
+    return LevelSums(space, cost, MOST_STATES_BALANCED if balanced else MOST_STATES).percentile_edges(levels)
 
 
 def _products(weights: Weights, completions: Weights) -> list[Any]:

@@ -29,6 +29,7 @@ from toolchain.search.results import Front, count_evaluations, find_front, winne
 from toolchain.search.scores import CandidateLine, require_flags
 from toolchain.search.scores_fingerprint import scores_fingerprint
 from toolchain.search.strategies import Scored
+from toolchain.search.trained_range import outside_trained_range
 from toolchain.search.verify import Measure, cached, fitting
 from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture
@@ -36,7 +37,7 @@ from toolchain.training.data import Data
 from toolchain.training.job import Job
 from toolchain.training.stored_fingerprint import StoredFingerprint
 from toolchain.training.torch_setup import scoring_threads
-from toolchain.training.trained_supernet import load_supernet
+from toolchain.training.trained_supernet import load_trained
 from toolchain.units import first_of
 
 
@@ -62,8 +63,11 @@ def search(job: Job, plan: SearchPlan) -> SearchResult:
         BudgetInfeasible: no candidate measures within the latency limit of any budget.
     """
     config, run = job.config, job.run
-    supernet = load_supernet(job)
+    trained = load_trained(job)
+    supernet = trained.supernet
     _warn(plan, job.progress)
+    if outside := outside_trained_range(trained, job.space, [named.budget for named, _ in plan.budgets]):
+        job.progress.say(outside)
     fingerprint = scores_fingerprint(config, job.data, run).stored()
     journal = _open_candidates(job, fingerprint)
     partial_scores = PartialScores(run.partial_scores(rank()), fingerprint | {"threads": scoring_threads(config)})

@@ -1,10 +1,13 @@
 """What the weights of a training depend on. Training continues, and weights are used, only where it is the same."""
 
+from pydantic import JsonValue
+
 from toolchain.config import TrainConfig
 from toolchain.spaces.core import Architecture
 from toolchain.training.checkpoint import file_hash
 from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, Stage, load_recipe
+from toolchain.training.sampled_range import Sampling, sampled_range
 from toolchain.training.stored_fingerprint import Fingerprint
 
 SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
@@ -24,10 +27,18 @@ class TrainingFingerprint(Fingerprint):
 
 
 class SupernetFingerprint(TrainingFingerprint):
-    """Of a supernet; `start_from` is the SHA-256 of the weights that its training starts from."""
+    """Of a supernet; `start_from` is the SHA-256 of the weights that its training starts from.
+
+    `sampling` is None, and absent in files, where nothing is configured, as in the checkpoints of versions without it.
+    """
 
     sampler: str
     start_from: str | None
+    sampling: Sampling | None = None
+
+    def stored(self) -> dict[str, JsonValue]:
+        content = super().stored()
+        return content if self.sampling else {name: content[name] for name in content if name != "sampling"}
 
 
 class RetrainFingerprint(TrainingFingerprint):
@@ -44,10 +55,12 @@ def supernet_fingerprint(job: Job) -> SupernetFingerprint:
         BadConfig: see `load_recipe`.
     """
     training = job.config.train
+    sampled = sampled_range(training, job.space, job.latency)
     return SupernetFingerprint(
         **vars(training_fingerprint(job, training, "supernet")),
         sampler=SAMPLERS_OF_0_1_0.get(training.sampler, training.sampler),
         start_from=None if training.start_from is None else file_hash(training.start_from),
+        sampling=sampled.fingerprint() if sampled else None,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from toolchain.config import Config
+from toolchain.costs.core import TableCost
 from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.spaces.core import SearchSpace
@@ -18,6 +19,7 @@ class Job:
     data: Data
     run: Run
     progress: Progress
+    latency: TableCost | None = None  # of the space; needed only to sample paths by latency
 
     def of_repeat(self, number: int) -> "Job":
         """The same with the seed and the folder of repeat `number` of a ranking."""

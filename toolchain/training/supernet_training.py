@@ -21,6 +21,7 @@ from toolchain.training.loop import Forward, Schedule, train
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device
 from toolchain.training.recipe import load_recipe
+from toolchain.training.sampled_range import sampled_range
 from toolchain.training.torch_setup import place_for_training
 
 
@@ -60,7 +61,8 @@ def _initial_supernet(job: Job) -> Supernet:
 
 def _one_path(job: Job, supernet: Supernet) -> Forward:
     """The forward pass of one step, through the path that seed and step draw."""
-    draw = path_sampler(job.config.train.sampler, job.space)
+    training = job.config.train
+    draw = path_sampler(training.sampler, job.space, sampled_range(training, job.space, job.latency))
 
     def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
         arch = draw(Random(mix(job.config.seed, step)))
