@@ -11,7 +11,9 @@ from toolchain.costs.counters import macs_cost
 from toolchain.errors import BadConfig, BadUnit
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
+from toolchain.training.fingerprint import SupernetFingerprint
 from toolchain.training.paths import path_sampler
+from toolchain.training.recipe import load_recipe
 from toolchain.training.sampled_range import SampledRange, Sampling, counted_cost, sampled_range, samples_latency
 
 
@@ -135,10 +137,23 @@ def test_the_fingerprint_holds_the_range_and_the_latencies(quick: SearchSpace, l
     assert counted is not None
     assert timed is not None
     assert counted.fingerprint() == Sampling(cost="macs", low=976728, high=1200000, levels=7)
-    assert timed.fingerprint() == {
-        "cost": "latency_ms",
-        "low": 1.0,
-        "high": 2.0,
-        "levels": 7,
-        "table": "58665904978d6bdb",
+    assert timed.fingerprint() == Sampling(cost="latency_ms", low=1.0, high=2.0, levels=7, table="58665904978d6bdb")
+
+
+def test_files_have_no_sampling_where_nothing_is_configured() -> None:
+    """A checkpoint of a version without it has the same fields."""
+    fields = {
+        "space": "s",
+        "space_digest": "0",
+        "data": "digits",
+        "training_images": "0",
+        "holdout_per_class": 1,
+        "seed": 0,
+        "recipe": load_recipe("quick", "supernet", {}),
+        "sampler": "levels",
+        "start_from": None,
     }
+    assert "sampling" not in SupernetFingerprint.model_validate(fields).stored()
+    sampling = Sampling(cost="macs", levels=4)
+    stored = SupernetFingerprint.model_validate({**fields, "sampling": sampling}).stored()
+    assert stored["sampling"] == {"cost": "macs", "low": None, "high": None, "levels": 4, "table": None}
