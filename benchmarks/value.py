@@ -5,8 +5,8 @@
 Reads a finished search with one latency budget, and trains alone, with the same recipe and seeds that the search has
 not used: its winner; five random networks whose predicted latency is within 5 % of the budget; the uniform networks
 that fit (one choice in all blocks); and the network with the most MACs in the budget. Prints test accuracies and the
-paired difference between the winner and each rival with its 95 % interval over seeds (Student's t). Results are kept in the
-run (`value/`), so that an interrupted benchmark continues.
+paired difference between the winner and each rival with its 95 % interval over seeds (Student's t). Results are kept
+in the run (`value/`), so that an interrupted benchmark continues.
 """
 
 import argparse
