@@ -13,20 +13,18 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from random import Random
 from statistics import median
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
 
 import torch
-from torch import Tensor, nn
 
 from exporters.devices.attached import attached
 from toolchain.nets.blocks import SUPERNET, shared_by
 from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.parallel.collectives import joined, wait_for_all
 from toolchain.parallel.ranks import rank, world
 from toolchain.spaces import load_space
@@ -34,8 +32,10 @@ from toolchain.training.batches import mix
 from toolchain.training.data import Preprocessing
 from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
+from toolchain.training.passes import Passes, through
 from toolchain.training.precision import FP32
 from toolchain.training.recipe import load_recipe
+from toolchain.training.strategies import Path
 
 WARM_UP = 5
 LEARNING_RATE = 1e-3  # random images carry no signal
@@ -87,14 +87,13 @@ def print_steps(args: argparse.Namespace) -> None:
         supernet.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         accelerate_depthwise(supernet)
 
-        def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-            path = space.draw(Random(mix(args.seed, step)))
-            return supernet(images, path), supernet.slices(path)
+        def plan(step: int) -> Passes:
+            return through(supernet, [Path(space.draw(Random(mix(args.seed, step))))])
 
         optimizer = sgd(supernet, load_recipe("quick", "supernet", {"lr": LEARNING_RATE}))
         channels = (0.5,) * space.in_channels
         preprocessing = Preprocessing(space.size_px, channels, channels)
-        stepper = Stepper(forward, preprocessing, optimizer, FP32.scaler(device), FP32, 0.0)
+        stepper = Stepper(plan, preprocessing, optimizer, FP32.scaler(device), FP32, 0.0)
         generator = torch.Generator().manual_seed(args.seed + rank())
         share = args.batch // world()
         pixels = torch.randint(256, (share, *space.input_shape), dtype=torch.uint8, generator=generator)

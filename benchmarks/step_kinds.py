@@ -10,26 +10,28 @@ images/s are only a point of reference.
 
 import argparse
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from statistics import median, quantiles
 
 import torch
 from table7 import timed
-from torch import Tensor, nn
+from torch import nn
 
 from exporters.devices.attached import attached
 from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Preprocessing
 from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
+from toolchain.training.passes import Pass, Passes, through
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import load_recipe
+from toolchain.training.strategies import Path
 
 LEARNING_RATE = 1e-4  # random images carry no signal
 SUPERNET, PATH, TORCHVISION = "supernet", "one path of it", "torchvision shufflenet_v2_x1_0"
@@ -103,15 +105,13 @@ def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, com
         compile_parts(net)
     taken = first
 
-    def forward(images: Tensor, _: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        if isinstance(net, Supernet):
-            return net(images, taken), net.slices(taken)
-        return net(images), {}
+    def plan(_: int) -> Passes:
+        return through(net, [Path(taken)]) if isinstance(net, Supernet) else Passes([Pass(net)])
 
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
     half = (0.5,) * space.in_channels
     preprocessing = Preprocessing(space.size_px, half, half)
-    stepper = Stepper(forward, preprocessing, sgd(net, recipe), precision.scaler(device), precision, 0.0)
+    stepper = Stepper(plan, preprocessing, sgd(net, recipe), precision.scaler(device), precision, 0.0)
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (batch, *space.input_shape), dtype=torch.uint8, generator=generator).to(device)
     labels = torch.randint(space.classes, (batch,), generator=generator).to(device)

@@ -176,6 +176,11 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
             ),
             Flag("train.levels", "Number of levels of cost that paths are sampled from.", int, panel="Training"),
             Flag(
+                "train.strategy",
+                "What a step trains: spos (one path, the paper's), sandwich or fair (several paths).",
+                panel="Training",
+            ),
+            Flag(
                 "train.start_from",
                 "Start from torchvision's ResNet-18 or -34 weights in this file.",
                 Path,

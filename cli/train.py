@@ -59,6 +59,8 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
         "training_images": len(images.fit),
         "holdout_images": len(images.holdout),
         "steps": trained.steps,
+        "strategy": settings.train.strategy,
+        "paths_per_step": trained.paths_per_step,
         "checkpoint": str(trained.checkpoint),
     }
     if json:

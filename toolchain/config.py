@@ -160,9 +160,10 @@ SamplerName = Annotated[
 
 
 class SupernetConfig(TrainConfig):
-    """How a supernet is trained: also how paths are sampled, and the weights it starts from."""
+    """How a supernet is trained: also how paths are sampled, what a step trains, and the weights it starts from."""
 
     sampler: SamplerName = "constraint"
+    strategy: Literal["spos", "sandwich", "fair"] = "spos"
     start_from: Folder | None = None
     sample_by: Literal["macs", "bitops", "latency"] | None = None  # cost of the levels; None: MACs, or BitOps
     sample_range: SampleRange = ()  # ("whole",) or least and greatest cost; (): from the 1st to the 99th percentile

@@ -1,7 +1,7 @@
 """What is broken in the paper's own code (megvii-model/SinglePathOneShot, 36eed6c), by reading, works here."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
@@ -20,7 +20,7 @@ from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, builder_of, initialize
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.generations import Scoring, run_strategy
@@ -31,6 +31,7 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Pass, Passes
 from toolchain.training.recipe import Recipe
 
 
@@ -51,15 +52,15 @@ def test_1_training_goes_on_from_a_checkpoint_of_any_name(
         net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
         initialize(net, torch.Generator().manual_seed(0))
 
-        def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        def plan(step: int) -> Passes:
             if step == kill_at:
                 raise Killed
             steps_taken.append(step)
-            return net(images), {}
+            return Passes([Pass(net)])
 
         recipe = Recipe(epochs=6 * 8 / len(digits.fit), batch=8, lr=0.1)
         schedule = Schedule(tmp_path / name, tmp_path / "tb", checkpoint_every_s=0.0, workers=0, seed=0)
-        train(net, forward, digits, recipe, schedule, {}, Quiet(), "train")
+        train(net, plan, digits, recipe, schedule, {}, Quiet(), "train")
 
     (tmp_path / "checkpoint-latest.pth.tar").touch()  # beside the one that is meant
     (tmp_path / "checkpoint-000009.pth.tar").touch()

@@ -5,7 +5,7 @@ A block has one set of weights for each op, those of its widest choice. A narrow
 retraining and export.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 
 import torch
@@ -56,9 +56,21 @@ class SharedBlock(nn.Module):
         block.load_state_dict(weights, assign=True)
         return block
 
-    def slices(self, key: str) -> dict[str, Slices]:
-        """The slices of weights that a choice uses only partly, by the weights' names in this module."""
-        return {f"ops.{self._op[key]}.{name}": part for name, part in self._slices[key].items()}
+    def slices(self, keys: Collection[str]) -> dict[str, Slices]:
+        """The slices of weights that these choices together use only partly, by the weights' names in this module.
+
+        All slices begin at 0, and a wider choice has the larger ones, so that together they are those of the widest.
+        """
+        result: dict[str, Slices] = {}
+        whole: set[str] = set()
+        for key in dict.fromkeys(keys):
+            for name in self._names[key]:
+                shared, part = f"ops.{self._op[key]}.{name}", self._slices[key].get(name)
+                if part is None:
+                    whole.add(shared)
+                else:
+                    result[shared] = _larger(part, result.get(shared, part))
+        return {name: part for name, part in result.items() if name not in whole}
 
     def choice_modules(self) -> list[nn.Module]:
         """The modules that forward passes use: those with the shared weights, and those that use slices of them."""
@@ -115,12 +127,12 @@ class Supernet(nn.Module):
         logits: Tensor = self.head(x)
         return logits
 
-    def slices(self, arch: Architecture) -> Mapping[nn.Parameter, Slices]:
-        """The weights that `arch` uses only partly, with the slices it uses. An update must not change the rest."""
+    def slices(self, *archs: Architecture) -> Mapping[nn.Parameter, Slices]:
+        """The weights that `archs` together use only partly, with the slices used. An update must not change others."""
         result = {}
-        for block, key in zip(self.blocks, arch.choices, strict=True):
+        for block, *keys in zip(self.blocks, *(arch.choices for arch in archs), strict=True):
             assert isinstance(block, SharedBlock)
-            result.update({block.get_parameter(name): part for name, part in block.slices(key).items()})
+            result.update({block.get_parameter(name): part for name, part in block.slices(keys).items()})
         return result
 
     def extract(self, arch: Architecture) -> Network:
@@ -140,6 +152,14 @@ class Supernet(nn.Module):
             weights |= {f"blocks.{position}.{name}": value for name, value in block.weights(key).items()}
         net.load_state_dict({name: value.detach().clone() for name, value in weights.items()}, assign=True)
         return net.train(self.training)
+
+
+def _larger(first: Slices, second: Slices) -> Slices:
+    """The slices that contain both, in each dimension; `slice(None)` is all of it."""
+    return tuple(
+        slice(None) if None in (a.stop, b.stop) else slice(max(a.stop, b.stop))
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def replicate(module: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, Stage, load_recipe
 from toolchain.training.sampled_range import Sampling, sampled_range
 from toolchain.training.stored_fingerprint import Fingerprint
+from toolchain.training.strategies import StrategyName
 
 SCORED_ON = ("space_digest", "training_images", "holdout_per_class", "seed")  # the seed draws the hold-out
 SAMPLERS_OF_0_1_0 = {"constraint": "levels"}  # the fingerprints of checkpoints keep the older name
@@ -34,11 +35,17 @@ class SupernetFingerprint(TrainingFingerprint):
 
     sampler: str
     start_from: str | None
+    strategy: StrategyName = "spos"
     sampling: Sampling | None = None
 
     def stored(self) -> dict[str, JsonValue]:
+        """Without what versions before these options did not write, so that files with defaults stay the same."""
         content = super().stored()
-        return content if self.sampling else {name: content[name] for name in content if name != "sampling"}
+        if self.strategy == "spos":
+            del content["strategy"]
+        if self.sampling is None:
+            del content["sampling"]
+        return content
 
 
 class RetrainFingerprint(TrainingFingerprint):
@@ -60,6 +67,7 @@ def supernet_fingerprint(job: Job) -> SupernetFingerprint:
         **vars(training_fingerprint(job, training, "supernet")),
         sampler=SAMPLERS_OF_0_1_0.get(training.sampler, training.sampler),
         start_from=None if training.start_from is None else file_hash(training.start_from),
+        strategy=training.strategy,
         sampling=sampled.fingerprint() if sampled else None,
     )
 

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from toolchain.config import TrainConfig
 from toolchain.errors import TrainingDiverged
-from toolchain.nets.supernet import Slices
 from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
 from toolchain.parallel.ranks import rank, world
 from toolchain.progress import Progress
@@ -22,14 +21,12 @@ from toolchain.training.curves import Curves
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.job import Job
 from toolchain.training.optimizer import Update, moved, set_learning_rate, sgd
+from toolchain.training.passes import Pass, PlanStep, distillation_loss
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
 from toolchain.training.stored_fingerprint import StoredFingerprint
-
-# (images, step) -> logits, and the slices of the weights that the step used a part of
-Forward = Callable[[Tensor, int], tuple[Tensor, Mapping[nn.Parameter, Slices]]]
 
 OVERFLOWS = 16  # steps in fp16 that overflow one after the other before training counts as diverged
 LOG_EVERY_S = 2.0  # interval of updates of the bar and TensorBoard
@@ -69,9 +66,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Stepper:
-    """One update: forward, loss, backward, sums over the processes, step of the optimizer."""
+    """One update: forward, loss and backward of each pass, sums over the processes, step of the optimizer."""
 
-    forward: Forward
+    plan: PlanStep
     preprocessing: Preprocessing
     optimizer: torch.optim.SGD
     scaler: torch.amp.GradScaler
@@ -79,24 +76,42 @@ class Stepper:
     label_smoothing: float
 
     def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,)."""
-        with self.precision.autocast(pixels.device):
-            logits, slices = self.forward(self.preprocessing(pixels), step)
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing) / world()
+        """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,).
+
+        Both are means over the passes. Gradients are sums over the passes, as in the papers of the strategies: a weight
+        that one pass uses is updated as if it were the only one.
+        """
+        plan = self.plan(step)
         self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        seen = torch.stack((loss.detach().float(), (logits.detach().argmax(1) == labels).sum()))
-        sum_over_ranks([*moved(self.optimizer, slices), seen])
-        update = Update(self.optimizer, slices)
+        seen = torch.zeros(2, device=pixels.device)
+        outputs: list[Tensor] = []
+        for each in plan.passes:
+            loss, logits = self._forward(each, pixels, labels, outputs)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            outputs.append(logits)
+            seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
+        seen /= len(plan.passes)
+        sum_over_ranks([*moved(self.optimizer, plan.slices), seen])
+        update = Update(self.optimizer, plan.slices)
         self.scaler.unscale_(update)  # type: ignore[arg-type]
         self.scaler.step(update)  # type: ignore[arg-type]
         self.scaler.update()
         return seen
 
+    def _forward(self, each: Pass, pixels: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The loss of one pass for this process, and its logits without their graph."""
+        with self.precision.autocast(pixels.device):
+            logits = each.forward(self.preprocessing(pixels))
+            if each.teacher is None:
+                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            else:
+                loss = distillation_loss(logits, outputs[each.teacher])
+            return loss / world(), logits.detach()
+
 
 def train(
     model: nn.Module,
-    forward: Forward,
+    plan: PlanStep,
     data: Data,
     recipe: Recipe,
     schedule: Schedule,
@@ -106,6 +121,7 @@ def train(
 ) -> int:
     """Train `model` to the end of `recipe`, from its checkpoint if there is one; returns the number of steps.
 
+    `plan` gives the passes of each step.
     All randomness of a step comes from (seed, step), so a run that was killed ends with the same weights, bit
     for bit, as one that was not. Each of several processes takes its part of every batch; they add their gradients, and
     make the same update (docs/decisions/0030-distributed-training.md); the first of them reads and writes the files.
@@ -123,7 +139,7 @@ def train(
     steps = recipe.steps(len(data.fit))
     sampler_of = _sampler(data, recipe, schedule.seed, steps)
     scaler = schedule.precision.scaler(device)
-    stepper = Stepper(forward, data.preprocessing, optimizer, scaler, schedule.precision, recipe.label_smoothing)
+    stepper = Stepper(plan, data.preprocessing, optimizer, scaler, schedule.precision, recipe.label_smoothing)
     start = 0
     checkpoint = from_first(lambda: load(schedule.checkpoint, fingerprint) if schedule.checkpoint.exists() else None)
     if checkpoint is not None:

@@ -1,15 +1,12 @@
 """Train one architecture from scratch, and evaluate it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from toolchain.files import write_document
 from toolchain.nets.blocks import STANDALONE, shared_by
 from toolchain.nets.network import Network, initialize
-from toolchain.nets.supernet import Slices
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank, world
 from toolchain.spaces.core import Architecture
@@ -17,6 +14,7 @@ from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batch
 from toolchain.training.fingerprint import retrain_fingerprint
 from toolchain.training.job import Job
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import load_recipe
@@ -79,12 +77,9 @@ def train_alone(job: Job, arch: Architecture, fingerprint: StoredFingerprint) ->
     initialize(net, torch.Generator().manual_seed(job.config.seed))
     place_for_training(net, compute_device(training.device), training)
 
-    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        return net(images), {}
-
     recipe = load_recipe(training.recipe, "retrain", training.changes)
     schedule = Schedule.of(job, training, folder / "checkpoint.pt", job.run.tensorboard(f"retrain-{folder.name}"))
-    steps = train(net, forward, job.data, recipe, schedule, fingerprint, job.progress, "retrain")
+    steps = train(net, lambda _: Passes([Pass(net)]), job.data, recipe, schedule, fingerprint, job.progress, "retrain")
     return _recalibrated(job, arch, net), steps
 
 

@@ -17,6 +17,7 @@ from toolchain.training.printable import printable
 StoredFingerprint = Mapping[str, JsonValue]
 
 SAME_SAMPLER = ("levels", "constraint")  # the former and the present name
+DEFAULTS = {"strategy": "spos"}  # of fields that a file has only if they have another value
 NAMES = {"space_digest": "space", "training_images": "data"}  # digest -> the field with the name of what it covers
 
 
@@ -46,7 +47,8 @@ def require_same(path: Path, earlier: Mapping[str, object], now: Mapping[str, ob
 
 def _differences(earlier: Mapping[str, object], now: Mapping[str, object], inside: str = "") -> Iterator[str]:
     for key in {**earlier, **now}:
-        old, new = earlier.get(key), now.get(key)
+        default = None if inside else DEFAULTS.get(key)
+        old, new = earlier.get(key, default), now.get(key, default)
         if not inside and key in NAMES.values():
             continue
         if key == "sampler" and old in SAME_SAMPLER and new in SAME_SAMPLER:

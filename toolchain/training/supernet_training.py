@@ -1,40 +1,41 @@
 """Train the supernet of a run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import torch
-from torch import Tensor, nn
 
 from toolchain.nets.blocks import SUPERNET, shared_by
 from toolchain.nets.network import initialize
 from toolchain.nets.pretrained import load_float
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.nets.weight_files import read_weights
 from toolchain.parallel.ranks import world
 from toolchain.training.batches import mix
 from toolchain.training.fingerprint import supernet_fingerprint
 from toolchain.training.job import Job
-from toolchain.training.loop import Forward, Schedule, train
+from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import PlanStep, through
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device
 from toolchain.training.recipe import load_recipe
 from toolchain.training.sampled_range import sampled_range
+from toolchain.training.strategies import TrainingStrategy, training_strategy
 from toolchain.training.torch_setup import place_for_training
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of supernet training."""
+    """The result of supernet training; each step trained so many paths."""
 
     checkpoint: Path
     steps: int
+    paths_per_step: int
 
 
 def train_supernet(job: Job) -> Trained:
-    """Train the supernet, one sampled path per step (paper Eq. 7), and write its checkpoint.
+    """Train the supernet, by default one sampled path per step (paper Eq. 7), and write its checkpoint.
 
     Raises:
         BadCheckpoint, BadData, RunFolderError: see `loop.train`; or the weights to start from do not fit.
@@ -43,10 +44,10 @@ def train_supernet(job: Job) -> Trained:
     supernet = _initial_supernet(job)
     recipe = load_recipe(training.recipe, "supernet", training.changes)
     schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard("supernet"))
-    forward = _one_path(job, supernet)
-    fingerprint = supernet_fingerprint(job).stored()
-    steps = train(supernet, forward, job.data, recipe, schedule, fingerprint, job.progress, "train supernet")
-    return Trained(checkpoint, steps)
+    fingerprint, strategy = supernet_fingerprint(job).stored(), configured_strategy(job)
+    plan = _plan(strategy, supernet, job.config.seed)
+    steps = train(supernet, plan, job.data, recipe, schedule, fingerprint, job.progress, "train supernet")
+    return Trained(checkpoint, steps, strategy.paths_per_step)
 
 
 def _initial_supernet(job: Job) -> Supernet:
@@ -59,13 +60,13 @@ def _initial_supernet(job: Job) -> Supernet:
     return place_for_training(supernet, compute_device(training.device), training)
 
 
-def _one_path(job: Job, supernet: Supernet) -> Forward:
-    """The forward pass of one step, through the path that seed and step draw."""
-    training = job.config.train
-    draw = path_sampler(training.sampler, job.space, sampled_range(training, job.space, job.latency))
+def _plan(strategy: TrainingStrategy, supernet: Supernet, seed: int) -> PlanStep:
+    """The passes of each step, through the paths that the strategy selects by seed and step."""
+    return lambda step: through(supernet, strategy.paths(Random(mix(seed, step))))
 
-    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        arch = draw(Random(mix(job.config.seed, step)))
-        return supernet(images, arch), supernet.slices(arch)
 
-    return forward
+def configured_strategy(job: Job) -> TrainingStrategy:
+    """The training strategy of the configuration, with its path sampler."""
+    training, space = job.config.train, job.space
+    draw = path_sampler(training.sampler, space, sampled_range(training, space, job.latency))
+    return training_strategy(training.strategy, space, draw)

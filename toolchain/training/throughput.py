@@ -13,11 +13,10 @@ from random import Random
 from statistics import mean, median
 
 import torch
-from torch import Tensor, nn
 
 from toolchain.config import Config
 from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
@@ -25,8 +24,10 @@ from toolchain.training.data import Data, configured_data
 from toolchain.training.images import MemoryImages
 from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
+from toolchain.training.passes import Passes, through
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
+from toolchain.training.strategies import Path
 from toolchain.training.torch_setup import place
 
 ROUNDS = 5
@@ -168,11 +169,10 @@ def _steps(
     precision = precision_of(config.train.precision, device, space.quantized)
     optimizer = sgd(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
 
-    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        arch = space.draw(Random(mix(config.seed, step)))
-        return supernet(images, arch), supernet.slices(arch)
+    def plan(step: int) -> Passes:
+        return through(supernet, [Path(space.draw(Random(mix(config.seed, step))))])
 
-    stepper = Stepper(forward, data.preprocessing, optimizer, precision.scaler(device), precision, 0.0)
+    stepper = Stepper(plan, data.preprocessing, optimizer, precision.scaler(device), precision, 0.0)
     for step, (pixels, labels) in enumerate(repeat(batch)):
         stepper(pixels, labels, step)
         yield batch

@@ -22,11 +22,13 @@ from toolchain.parallel.collectives import from_first, gather_over_ranks, sum_ov
 from toolchain.parallel.ranks import local_rank, rank, world
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
+from toolchain.training import strategies
 from toolchain.training.accuracy import accuracy_over_ranks, fixed_batches, recalibration_batches, top1
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Pass, Passes, through
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe
 
@@ -167,14 +169,14 @@ def train_steps(
     initialize(model, torch.Generator().manual_seed(0))
     losses: list[float] = []
 
-    def forward(images: Tensor, step: int) -> Any:
+    def plan(step: int) -> Passes:
         if step == kill_at:
             wait_for_all()  # until the first process has written its checkpoint
             raise Killed
         if isinstance(model, Supernet):
             path = space.draw(Random(mix(SEED, step)))
-            return model(images, path), model.slices(path)
-        return model(images), {}
+            return through(model, [strategies.Path(path)])
+        return Passes([Pass(model)])
 
     progress = RecordedNotes()
     how: dict[str, Any] = {"lr": 0.02, "weight_decay": 1e-2, "warmup_steps": 4}
@@ -183,7 +185,7 @@ def train_steps(
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
     with suppress(Killed), pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
-        train(model, forward, data, recipe, schedule, FINGERPRINT, progress, "train")
+        train(model, plan, data, recipe, schedule, FINGERPRINT, progress, "train")
     losses = [float(note.split()[1]) for note in progress.notes]
     curve = curve_in(folder / "tb") if rank() == 0 else []
     return {"before": before, "model": model.state_dict(), "losses": losses, "curve": curve}
@@ -245,7 +247,7 @@ def train_error(data: Data, folder: Path, model: torch.nn.Module) -> str:
     recipe = Recipe(epochs=1, batch=33, lr=0.1)
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
     with pytest.raises(BadConfig) as problem:
-        train(model, lambda images, step: (model(images), {}), data, recipe, schedule, FINGERPRINT, Quiet(), "train")
+        train(model, lambda _: Passes([Pass(model)]), data, recipe, schedule, FINGERPRINT, Quiet(), "train")
     return str(problem.value)
 
 

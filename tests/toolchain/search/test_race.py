@@ -23,8 +23,10 @@ from toolchain.search.scores import CandidateLine, Flags, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, Scored, best_first, complete
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training import strategies
 from toolchain.training.data import load_data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Passes, through
 from toolchain.training.recipe import Recipe
 
 BATCH = 25
@@ -42,13 +44,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(0))
 
-    def forward(images: torch.Tensor, step: int):  # type: ignore[no-untyped-def]
-        arch = space.draw(Random(step))
-        return supernet(images, arch), supernet.slices(arch)
+    def plan(step: int) -> Passes:
+        return through(supernet, [strategies.Path(space.draw(Random(step)))])
 
     folder = tmp_path_factory.mktemp("race")
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", checkpoint_every_s=1e9, workers=0, seed=0)
-    train(supernet, forward, data, Recipe(epochs=10, batch=32, lr=0.1), schedule, {}, Quiet(), "train")
+    train(supernet, plan, data, Recipe(epochs=10, batch=32, lr=0.1), schedule, {}, Quiet(), "train")
     rng = Random(0)
     archs = sorted({space.draw(rng) for _ in range(50)}, key=str)[:40]
     scores = Evaluator(supernet, data, ScoringSettings(175, 175, seed=0), Race(0.05)).many(archs)

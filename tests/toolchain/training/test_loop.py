@@ -1,6 +1,5 @@
 """The training loop: killed and gone on with, it ends with the same weights, bit for bit."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -9,20 +8,22 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor, nn
+from torch import nn
 
 from toolchain.errors import BadCheckpoint, TrainingDiverged
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
-from toolchain.nets.supernet import Slices, Supernet
+from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet, Task
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
+from toolchain.training import strategies
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
-from toolchain.training.loop import Forward, Schedule, learning_rate, train
+from toolchain.training.loop import Schedule, learning_rate, train
 from toolchain.training.optimizer import sgd
+from toolchain.training.passes import Pass, Passes, PlanStep, through
 from toolchain.training.recipe import Recipe
 
 STEPS = 10
@@ -47,16 +48,16 @@ def model_of(space: SearchSpace, kind: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def forward_of(model: nn.Module, space: SearchSpace, kill_at: int | None) -> Forward:
-    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+def plan_of(model: nn.Module, space: SearchSpace, kill_at: int | None) -> PlanStep:
+    def plan(step: int) -> Passes:
         if step == kill_at:
             raise Killed
         if isinstance(model, Supernet):
             path = space.draw(Random(mix(SEED, step)))
-            return model(images, path), model.slices(path)
-        return model(images), {}
+            return through(model, [strategies.Path(path)])
+        return Passes([Pass(model)])
 
-    return forward
+    return plan
 
 
 def run(
@@ -69,9 +70,9 @@ def run(
     **ways: Any,
 ) -> int:
     schedule = Schedule(folder / "checkpoint.pt", folder / "tb", every_s, workers=0, seed=SEED)
-    forward = forward_of(model, space, kill_at)
+    plan = plan_of(model, space, kill_at)
     arguments = {"recipe": recipe(data), "fingerprint": FINGERPRINT, "progress": Quiet(), "title": "train"} | ways
-    return train(model, forward, data, schedule=schedule, **arguments)
+    return train(model, plan, data, schedule=schedule, **arguments)
 
 
 @pytest.fixture(scope="module")

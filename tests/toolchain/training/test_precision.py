@@ -1,6 +1,5 @@
 """What a training computes in and on."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from torch import Tensor, nn
 from toolchain.errors import BadConfig, NoDevice
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
-from toolchain.nets.supernet import Slices
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import Recipe
 
@@ -64,16 +63,19 @@ def test_mixed_precision_learns_and_goes_on(
         net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
         initialize(net, torch.Generator().manual_seed(0))
 
-        def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        def forward(images: Tensor) -> Tensor:
+            logits: Tensor = net(images)
+            inside.append(logits.dtype)
+            return logits
+
+        def plan(step: int) -> Passes:
             if step == kill_at:
                 raise Killed
-            logits = net(images)
-            inside.append(logits.dtype)
-            return logits, {}
+            return Passes([Pass(forward)])
 
         schedule = Schedule(folder / "c.pt", folder / "tb", 0.0, workers=0, seed=0, precision=Precision(dtype))
         recipe = Recipe(epochs=8 * 16 / len(digits.fit), batch=16, lr=0.05)
-        train(net, forward, digits, recipe, schedule, {}, Quiet(), "train")
+        train(net, plan, digits, recipe, schedule, {}, Quiet(), "train")
         return net
 
     whole = run(tmp_path / "whole", None)
@@ -97,6 +99,7 @@ def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale(
     schedule = Schedule(tmp_path / "c.pt", tmp_path / "tb", 0.0, workers=0, seed=0, precision=Precision(torch.float16))
     recipe = Recipe(epochs=16 / len(digits.fit), batch=16, lr=0.05)
     assert recipe.steps(len(digits.fit)) == 1
-    train(net, lambda x, step: (net(x) * 60_000.0 * 60_000.0, {}), digits, recipe, schedule, {}, Quiet(), "train")
+    overflowing = Passes([Pass(lambda x: net(x) * 60_000.0 * 60_000.0)])
+    train(net, lambda _: overflowing, digits, recipe, schedule, {}, Quiet(), "train")
     assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
     assert load(tmp_path / "c.pt", {}).scaler["scale"] == 2**15  # torch begins with 2**16
