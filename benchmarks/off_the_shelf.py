@@ -1,0 +1,194 @@
+"""What a user would take off the shelf at a latency: torchvision's small networks, trained like nastool's winner.
+
+    python benchmarks/off_the_shelf.py --latency 1.3ms [--space NAME] [--data NAME] [--epochs N] [--seeds N]
+
+For each of mobilenet_v2, mobilenet_v3_small and shufflenet_v2, the largest width multiplier whose measured latency is
+within the budget (bisection over `WIDTHS`), with the input channels, image size and classes of the space. Images of 32
+px or less get a first convolution of stride 1. Each network is trained with the recipe and the seed of `nastool
+retrain`, from random weights, and its BN statistics are recalibrated in the same way.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import torch
+from lines import Lines, load
+from torch import Tensor, nn
+from torchvision import models
+
+from exporters.graph.model import Model
+from toolchain.config import Config, parse_config, preset_text
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.network import Measurement, measurement
+from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.target import ReadyTarget
+from toolchain.nets.network import initialize
+from toolchain.nets.supernet import Slices
+from toolchain.progress import Progress
+from toolchain.runs import Run
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace, rounded
+from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
+from toolchain.training.data import load_data
+from toolchain.training.job import Job
+from toolchain.training.loop import Schedule, train
+from toolchain.training.precision import compute_device
+from toolchain.training.recalibrate import recalibrate
+from toolchain.training.recipe import load_recipe
+from toolchain.training.retraining import RECALIBRATION_IMAGES
+from toolchain.training.torch_setup import place_for_training, prepare_torch
+from toolchain.units import parse_latency_ms
+
+FAMILIES = ("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2")
+WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+SMALL_PX = 32  # images up to this size get a first convolution of stride 1
+SHUFFLENET_CHANNELS = (24, 116, 232, 464, 1024)  # of stem, stages and head at width 1
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """A network of torchvision at a width that fits a budget. `measured` is on the target of the budget."""
+
+    family: str
+    width: float
+    measured: Measurement
+
+    @property
+    def name(self) -> str:
+        return f"{self.family} x{self.width:g}"
+
+
+def build(family: str, width: float, space: SearchSpace) -> nn.Module:
+    """The network for the images and classes of `space`: (N, in_channels, size, size) -> (N, classes)."""
+    net: nn.Module
+    if family == "shufflenet_v2":
+        channels = [rounded(count * width, 8) for count in SHUFFLENET_CHANNELS]
+        net = models.ShuffleNetV2([4, 8, 4], channels, num_classes=space.classes)
+        stem = net.conv1
+    else:
+        net = models.get_model(family, weights=None, width_mult=width, num_classes=space.classes)
+        stem = net.features[0]  # type: ignore[index,assignment]  # a Sequential
+    assert isinstance(stem, nn.Sequential)
+    first = stem[0]
+    assert isinstance(first, nn.Conv2d)
+    stride = 1 if space.size_px <= SMALL_PX else 2
+    stem[0] = nn.Conv2d(space.in_channels, first.out_channels, 3, stride, padding=1, bias=False)
+    return net
+
+
+def off_the_shelf(config: Config, space: SearchSpace, budget_ms: float, progress: Progress) -> tuple[Shelved, ...]:
+    """The widest network of each family whose measured latency is at most `budget_ms`; those that never fit are absent.
+
+    Args:
+        config: `profile` is the target and how it is measured.
+        budget_ms: for a batch of `config.profile.batch` images.
+    """
+    target = require_target(config.profile)
+    return tuple(
+        one for family in FAMILIES if (one := _widest(family, config, space, budget_ms, target, progress)) is not None
+    )
+
+
+def _widest(
+    family: str, config: Config, space: SearchSpace, budget_ms: float, target: ReadyTarget, progress: Progress
+) -> Shelved | None:
+    """The widest of a family by bisection."""
+    best: Shelved | None = None
+    low, high = 0, len(WIDTHS)
+    while low < high:
+        middle = (low + high) // 2
+        one = Shelved(family, WIDTHS[middle], _measure(build(family, WIDTHS[middle], space), config, space, target))
+        progress.say(f"{one.name}: {one.measured.latency_ms:.3f} ms")
+        if one.measured.latency_ms <= budget_ms:
+            best, low = one, middle + 1
+        else:
+            high = middle
+    return best
+
+
+def _measure(net: nn.Module, config: Config, space: SearchSpace, target: ReadyTarget) -> Measurement:
+    """Export, compile and time the network as nastool times its own."""
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        model = Model(Path(folder) / "network.onnx")
+        export_for_timing(net, space.input_shape, model.path, target.target.precision)
+        plan, db = measurement_plan(config), config.profile.db
+        timed = list(time_until_stable({"network": model}, target, plan, db, Lines(), "measure"))
+    rounds = [samples["network"] for _, samples in timed if "network" in samples]
+    return measurement(rounds, target.spec.threads, target.target.device_kind)
+
+
+def test_accuracy(one: Shelved, job: Job) -> float:
+    """Train the network as `nastool retrain` trains an architecture, with the seed of `job.config`, and test it."""
+    config = job.config
+    training = config.retrain
+    net = build(one.family, one.width, job.space)
+    initialize(net, torch.Generator().manual_seed(config.seed))
+    place_for_training(net, compute_device(training.device), training)
+
+    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
+        return net(images), {}
+
+    recipe = load_recipe(training.recipe, "retrain", training.changes)
+    checkpoint = job.run.folder / f"{one.family}-{one.width:g}.pt"
+    schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard(one.family))
+    train(net, forward, job.data, recipe, schedule, {"network": one.name}, job.progress, one.name)
+    images = recalibration_batches(job.data, RECALIBRATION_IMAGES, config.search.batch, config.seed, spread=True)
+    recalibrate(net, images, job.data.preprocessing)
+    indices = tuple(range(len(job.data.test.labels)))
+    return accuracy_over_ranks(net, job.data.test, indices, config.search.batch, job.data.preprocessing)
+
+
+def accuracies(one: Shelved, config: Config, space: SearchSpace, seeds: Sequence[int]) -> list[float]:
+    """The test accuracy for each seed. The hold-out is that of `config.seed` for all of them."""
+    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed)
+    results = []
+    for seed in seeds:
+        with TemporaryDirectory(prefix="nastool-") as folder:
+            job = Job(config.model_copy(update={"seed": seed}), space, data, Run(Path(folder)), Lines())
+            results.append(test_accuracy(one, job))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", required=True, help="budget for a batch, e.g. 1.3ms")
+    parser.add_argument("--space", default="shufflenet_v2_quick", help="its image size, channels and classes are used")
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
+    args = parser.parse_args()
+    budget_ms, before, lines = parse_latency_ms(args.latency), load(), Lines()
+    with TemporaryDirectory(prefix="nastool-") as folder:
+        changes = {
+            "space": args.space,
+            "data": args.data,
+            "profile.batch": args.batch,
+            "profile.db": str(Path(folder) / "latency.sqlite"),
+            "retrain.changes.epochs": args.epochs,
+        }
+        config = parse_config(preset_text("quick"), changes, "the benchmark")
+        prepare_torch(config)
+        space = load_space(config.space)
+        shelf = off_the_shelf(config, space, budget_ms, lines)
+        print(f"{args.data}, {space.size_px} px, batch {args.batch}, at most {budget_ms:g} ms, {args.epochs:g} epochs")
+        print(f"load: {before} before, {load()} after measuring")
+        print()
+        print(f"{'network':26}{'parameters':>12}{'ms':>8}{'test accuracy':>16}  by seed")
+        for one in shelf:
+            params = sum(weight.numel() for weight in build(one.family, one.width, space).parameters())
+            values = accuracies(one, config, space, range(args.seeds))
+            each = " ".join(f"{value:.2%}" for value in values)
+            print(f"{one.name:26}{params:>12,}{one.measured.latency_ms:>8.3f}{mean(values):>16.2%}  {each}", flush=True)
+    for family in FAMILIES:
+        if family not in {one.family for one in shelf}:
+            print(f"{family:26}no width fits")
+
+
+if __name__ == "__main__":
+    main()
