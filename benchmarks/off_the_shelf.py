@@ -9,7 +9,7 @@ retrain`, from random weights, and its BN statistics are recalibrated in the sam
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from lines import Lines, load
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from exporters.graph.model import Model
@@ -28,7 +28,6 @@ from toolchain.measuring.network import Measurement, measurement
 from toolchain.measuring.rounds import time_until_stable
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Slices
 from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.spaces import load_space
@@ -37,6 +36,7 @@ from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batch
 from toolchain.training.data import load_data
 from toolchain.training.job import Job
 from toolchain.training.loop import Schedule, train
+from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import recalibrate
 from toolchain.training.recipe import load_recipe
@@ -72,7 +72,7 @@ def build(family: str, width: float, space: SearchSpace) -> nn.Module:
         stem = net.conv1
     else:
         net = models.get_model(family, weights=None, width_mult=width, num_classes=space.classes)
-        stem = net.features[0]  # type: ignore[index,assignment]  # a Sequential
+        stem = net.features[0]  # type: ignore[index]  # a Sequential
     assert isinstance(stem, nn.Sequential)
     first = stem[0]
     assert isinstance(first, nn.Conv2d)
@@ -130,13 +130,11 @@ def test_accuracy(one: Shelved, job: Job) -> float:
     initialize(net, torch.Generator().manual_seed(config.seed))
     place_for_training(net, compute_device(training.device), training)
 
-    def forward(images: Tensor, step: int) -> tuple[Tensor, Mapping[nn.Parameter, Slices]]:
-        return net(images), {}
-
     recipe = load_recipe(training.recipe, "retrain", training.changes)
     checkpoint = job.run.folder / f"{one.family}-{one.width:g}.pt"
     schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard(one.family))
-    train(net, forward, job.data, recipe, schedule, {"network": one.name}, job.progress, one.name)
+    fingerprint = {"network": one.name}
+    train(net, lambda _: Passes([Pass(net)]), job.data, recipe, schedule, fingerprint, job.progress, one.name)
     images = recalibration_batches(job.data, RECALIBRATION_IMAGES, config.search.batch, config.seed, spread=True)
     recalibrate(net, images, job.data.preprocessing)
     indices = tuple(range(len(job.data.test.labels)))
