@@ -13,6 +13,7 @@ from exporters.errors import ExportFailed, NotOnnx, first_line
 from exporters.files import write_whole
 from exporters.graph.walker import tensors_of
 from exporters.manifest import sha256
+from exporters.placeholders import HEAD_BYTES, placeholder
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
@@ -57,7 +58,13 @@ def read_onnx(path: Path) -> OnnxFile:
     if not path.exists():
         raise NotOnnx(f"{path} is not there. Export it first, or name another file")
     try:
+        with path.open("rb") as file:
+            stand_in = placeholder(file.read(HEAD_BYTES), "an ONNX file")
+        if stand_in:
+            raise NotOnnx(f"{path} {stand_in}")
         model = onnx.load(path, format="protobuf", load_external_data=False)
+    except NotOnnx:
+        raise
     except OSError as problem:
         raise NotOnnx(f"can't read {path}: {problem.strerror}. Make it readable, or name an ONNX file") from None
     except Exception as problem:  # protobuf documents no set of errors

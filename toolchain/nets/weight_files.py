@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadCheckpoint
-from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.spaces.user_file import shown
 
 # Keys under which training programs keep the weights, and then those of their moving average.

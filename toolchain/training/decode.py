@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from exporters.errors import first_line
+from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadData
-from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.training.printable import printable
 
 DECODING = 1  # part of the data's fingerprint: raise it when the same files give other pixels

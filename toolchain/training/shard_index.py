@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadData
-from toolchain.placeholders import HEAD_BYTES, placeholder
 from toolchain.training.helper_entries import is_helper_path
 from toolchain.training.image_suffixes import image_suffixes
 from toolchain.training.printable import printable

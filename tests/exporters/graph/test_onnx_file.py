@@ -120,7 +120,7 @@ def test_what_the_checker_refuses_is_quoted(tmp_path: Path) -> None:
         load_model(tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a network", b"<html>", "truncated"])
+@pytest.mark.parametrize("content", [b"", b"not a network", b"html", "truncated"])
 def test_other_files_are_refused(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "bad.onnx"
     whole = model(output_shape=["n", 4]).SerializeToString()
@@ -138,3 +138,18 @@ def test_a_folder_is_not_called_an_invalid_model(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotOnnx, match=r"none\.onnx is not there\. Export it first, or name another file"):
         load_model(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer, not an ONNX file. Run git lfs pull"),
+        ("<!DOCTYPE html>", "is a web page (HTML), not an ONNX file: the download gave a page. Download the file"),
+    ],
+)
+def test_what_stands_in_for_a_model_is_named(content: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_text(content)
+    with pytest.raises(NotOnnx) as caught:
+        read_onnx(path)
+    assert f"{path} {expected}" in str(caught.value)
