@@ -59,7 +59,7 @@ def bench(
         return
     if DATA in files:
         raise BadConfig(
-            f"{DATA} can't be combined with files. Run nastool bench {DATA} alone, or write ./{DATA} for a file of "
+            f"{DATA} cannot be combined with files. Run nastool bench {DATA} alone, or write ./{DATA} for a file of "
             f"that name"
         )
     result = _bench_files(settings, files, backend or [], rounds, accuracy, picture)

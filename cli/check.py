@@ -117,4 +117,4 @@ def _tell_github(cases: "list[Case] | tuple[Case, ...]", inconclusive: "OnInconc
         try:
             ci.append(Path(place), summary)
         except OSError as problem:
-            console.say(f"can't write the job's summary to {place}: {problem.strerror}")
+            console.say(f"cannot write the job's summary to {place}: {problem.strerror}")

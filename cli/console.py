@@ -110,7 +110,7 @@ def _print_table(console: Console, title: str, columns: Sequence[str], rows: Seq
     widths = widths or [1] * len(columns)
     table = Table()
     for name, width in zip(columns, widths, strict=True):
-        table.add_column(escape(printable(name)), overflow="fold", min_width=width)  # a shortened id can't be typed
+        table.add_column(escape(printable(name)), overflow="fold", min_width=width)  # a shortened id cannot be typed
     for row in cells:
         table.add_row(*map(escape, row))
     console.print(table)

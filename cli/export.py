@@ -88,7 +88,7 @@ def _engine_line(name: str, manifest: "Manifest") -> str:
 
 
 def _bits(manifest: "Manifest") -> dict[str, str]:
-    """Of a network of 1 to 4 bits, what the files' bytes and milliseconds don't show."""
+    """Of a network of 1 to 4 bits, what the files' bytes and milliseconds do not show."""
     from toolchain.units import format_binary
 
     if manifest.models["model.onnx"].precision != "exact":

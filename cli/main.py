@@ -100,13 +100,13 @@ def _require_working_directory() -> None:
         Path.cwd()
     except OSError as problem:
         raise RunFolderError(
-            f"can't use the working directory: {problem.strerror}. Change to a folder that exists (cd)"
+            f"cannot use the working directory: {problem.strerror}. Change to a folder that exists (cd)"
         ) from None
 
 
 def _require_open_files() -> None:
     if problem := too_few():
-        raise RunFolderError(f"can't start: {problem}")
+        raise RunFolderError(f"cannot start: {problem}")
 
 
 def _run_command() -> int:

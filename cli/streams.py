@@ -18,7 +18,7 @@ class AnswerLost(Exception):
     """The answer could not be written to stdout."""
 
     def __init__(self, problem: OSError) -> None:
-        super().__init__(f"can't write the answer to stdout: {problem.strerror or problem}")
+        super().__init__(f"cannot write the answer to stdout: {problem.strerror or problem}")
         self.is_broken_pipe = problem.errno == errno.EPIPE
 
 

@@ -150,7 +150,7 @@ def os_error_text(action: str, path: object, problem: OSError) -> str:
         path: the file or folder.
     """
     remedy = remedy_of(problem, "Correct this")
-    return f"can't {action} {path}: {problem.strerror or problem}. {remedy} and run the command again"
+    return f"cannot {action} {path}: {problem.strerror or problem}. {remedy} and run the command again"
 
 
 def remedy_of(problem: OSError, otherwise: str) -> str:
@@ -166,7 +166,7 @@ def input_error(problem: Exception) -> str | None:
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         return f"out of memory ({str(problem) or 'the system gave no details'}). Use a smaller batch, space or file"
     if isinstance(problem, UnicodeEncodeError):
-        return f"{problem.object!r} can't be encoded as {problem.encoding}. Rename the file, or correct the value"
+        return f"{problem.object!r} cannot be encoded as {problem.encoding}. Rename the file, or correct the value"
     if isinstance(problem, RecursionError) and _raised_by_parser(problem):
         return "an input file is nested too deeply to be read. Correct or remove it"
     return None

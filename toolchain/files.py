@@ -57,7 +57,7 @@ def read_document(
     try:
         content = path.read_bytes()
     except OSError as problem:
-        raise error(f"can't read {path}: {problem.strerror or problem}. {remedy}") from None
+        raise error(f"cannot read {path}: {problem.strerror or problem}. {remedy}") from None
     return parse_document(content, model, str(path), remedy, error)
 
 
@@ -136,7 +136,7 @@ def unwritable(path: Path, problem: OSError) -> RunFolderError:
     """The error for `path` not being writable, with the system's reason."""
     remedy = remedy_of(problem, "Make the folder writable")
     return RunFolderError(
-        f"can't write {path}: {problem.strerror or problem}. Earlier content is unchanged. "
+        f"cannot write {path}: {problem.strerror or problem}. Earlier content is unchanged. "
         f"{remedy}, or choose another folder with --runs, and run the same command again"
     )
 

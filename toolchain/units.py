@@ -75,7 +75,7 @@ def parse_percent(text: str, example: str = "5%") -> float:
     """
     number, unit = _split(text.strip().removesuffix("%"), "percentage", example)
     if unit or not text.strip().endswith("%"):
-        raise BadUnit(f"percentage {text!r} can't be read. Write it as in {example}")
+        raise BadUnit(f"percentage {text!r} cannot be read. Write it as in {example}")
     return _above_zero(float(number) / 100, text, "percentage", example)
 
 

@@ -78,7 +78,7 @@ class CudaPython:
     def capture(self, enqueue: Enqueue) -> Enqueue:
         cuda = self._cuda
         self._select()
-        enqueue()  # the setup of a first call can't be captured
+        enqueue()  # the setup of a first call cannot be captured
         self.synchronize()
         mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call(cuda.cudaStreamBeginCapture, self._stream, mode)

@@ -197,7 +197,7 @@ def _parse(trt: ModuleType, network: Any, onnx: Path, log: Any) -> None:
         reason = error.desc()
     else:
         reason = "; ".join(log.errors) or "it has no outputs"
-    raise NotOnnx(f"{trt.__name__} can't read {onnx}: {reason}. Export it again, or name another file")
+    raise NotOnnx(f"{trt.__name__} cannot read {onnx}: {reason}. Export it again, or name another file")
 
 
 def _set_capability(trt: ModuleType, config: Any, capability: str) -> None:
@@ -277,4 +277,4 @@ def _refusal(trt: ModuleType, onnx: Path, capability: str, log: Any) -> str:
     reason = next(iter(log.errors), "it gave no reason")
     remedy = next((text for words, text in REMEDIES.items() if words in reason), "Use --backend onnxruntime")
     target = "this machine's GPU" if capability == CURRENT else f"compute capability {capability}"
-    return f"{trt.__name__} can't build {onnx.name} for {target}: {reason}. {remedy}"
+    return f"{trt.__name__} cannot build {onnx.name} for {target}: {reason}. {remedy}"

@@ -111,12 +111,12 @@ def open_memory(pci_bus_id: str = "") -> DeviceMemory:
 def _translated(what: str) -> Iterator[None]:
     """Turn every error of a library into BackendUnavailable."""
     if available() is None:
-        raise BackendUnavailable(f"{what} can't be used: {unavailable_reason()}")
+        raise BackendUnavailable(f"{what} cannot be used: {unavailable_reason()}")
     try:
         yield
     except BackendUnavailable:
         raise
     except Exception as problem:  # pycuda creates its error classes at run time
         raise BackendUnavailable(
-            f"{what} can't be used: {problem}. Use a machine with an NVIDIA GPU and its driver"
+            f"{what} cannot be used: {problem}. Use a machine with an NVIDIA GPU and its driver"
         ) from None

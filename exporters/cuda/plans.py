@@ -29,7 +29,7 @@ def runtime_of(path: Path) -> str:
             header = file.read(HEADER_BYTES)
     except OSError as problem:
         raise EngineFailed(
-            f"{path} can't be read: {problem.strerror}. Run nastool export --engine or --sm, or name another file"
+            f"{path} cannot be read: {problem.strerror}. Run nastool export --engine or --sm, or name another file"
         ) from None
     runtime = RUNTIMES.get(header[:4])
     if runtime is None:

@@ -29,7 +29,7 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     remaining = _norms(folded)
     if remaining:
         raise ExportFailed(
-            f"no convolution comes directly before the batch normalization {', '.join(remaining)}, so it can't be "
+            f"no convolution comes directly before the batch normalization {', '.join(remaining)}, so it cannot be "
             f"folded. Put both into one nn.Sequential, side by side"
         )
     return folded

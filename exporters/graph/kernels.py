@@ -70,7 +70,7 @@ def _require_straight_line(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type in CONTROL_FLOW_OPS:
             raise NotOnnx(
-                f"the kernels of {model.graph.name} can't be counted: its node {node.name or node.op_type} "
+                f"the kernels of {model.graph.name} cannot be counted: its node {node.name or node.op_type} "
                 f"({node.op_type}) runs other graphs. Export the network without branches and loops"
             )
 
@@ -121,7 +121,7 @@ class _Tensors:
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self.shapes:
             raise NotOnnx(
-                f"the shape of {name} in {self.graph_name} can't be inferred, so its kernels can't be counted. "
+                f"the shape of {name} in {self.graph_name} cannot be inferred, so its kernels cannot be counted. "
                 f"Export the file again with only the batch as an open size"
             )
         return self.shapes[name]

@@ -82,6 +82,6 @@ def require_precision(model: Model, expected: str) -> None:
     """
     if model.precision != expected:
         raise WrongPrecision(
-            f"{model.path} computes in {model.precision}, not in {expected}, and a runtime doesn't change that. "
+            f"{model.path} computes in {model.precision}, not in {expected}, and a runtime does not change that. "
             f"Use --precision {model.precision}, or export the file in {expected}"
         )

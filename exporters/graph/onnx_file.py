@@ -66,7 +66,7 @@ def read_onnx(path: Path) -> OnnxFile:
     except NotOnnx:
         raise
     except OSError as problem:
-        raise NotOnnx(f"can't read {path}: {problem.strerror}. Make it readable, or name an ONNX file") from None
+        raise NotOnnx(f"cannot read {path}: {problem.strerror}. Make it readable, or name an ONNX file") from None
     except Exception as problem:  # protobuf documents no set of errors
         raise _invalid(path, problem) from None
     try:
@@ -166,7 +166,7 @@ def _read_part(path: Path, file: Path, offset: int, length: int) -> bytes:
             content = data.read(length)
     except OSError as problem:
         raise NotOnnx(
-            f"{path} stores its weights in {file}, which can't be read: {problem.strerror}. "
+            f"{path} stores its weights in {file}, which cannot be read: {problem.strerror}. "
             f"Copy {file.name} into the folder of {path.name}, or export the model as one file"
         ) from None
     if len(content) < length:

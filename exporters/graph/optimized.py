@@ -30,7 +30,7 @@ def optimized(path: Path) -> onnx.ModelProto:
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime's errors have no common base
             reason = str(problem).splitlines()[0]
-            raise NotOnnx(f"onnxruntime can't run {path}: {reason}. Export it again") from None
+            raise NotOnnx(f"onnxruntime cannot run {path}: {reason}. Export it again") from None
         return onnx.load(options.optimized_model_filepath)
 
 

@@ -60,7 +60,7 @@ def _to_model(module: nn.Module, example: Tensor) -> onnx.ModelProto:
             )
         except Exception as problem:  # the exporter passes on whatever its passes raise
             raise ExportFailed(
-                f"torch can't export this {type(module).__name__}: {problem}\nIts forward must be traceable "
+                f"torch cannot export this {type(module).__name__}: {problem}\nIts forward must be traceable "
                 f"with a dynamic batch: no branches on values, no batch size written as a number"
             ) from problem
     assert program is not None

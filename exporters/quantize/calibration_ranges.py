@@ -52,7 +52,7 @@ def _largest(name: str, values: Images) -> float:
     largest = float(np.abs(values).max())
     if not np.isfinite(largest):
         raise ExportFailed(
-            f"the network can't be quantized: its tensor {name} has infinite or NaN values on the calibration images. "
+            f"the network cannot be quantized: its tensor {name} has infinite or NaN values on the calibration images. "
             f"Retrain it with a lower learning rate, or check the input data"
         )
     return largest

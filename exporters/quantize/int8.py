@@ -80,7 +80,7 @@ def _integer_weights(graph: GraphWalker, node: NodeProto, tensors: TensorScales)
     bias = graph.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise ExportFailed(
-            f"the network can't be quantized: its weights {node.input[1]} or their bias are infinite or NaN. "
+            f"the network cannot be quantized: its weights {node.input[1]} or their bias are infinite or NaN. "
             f"Retrain it with a lower learning rate"
         )
     depthwise = int_attribute(node, "group", 1) == len(weight)

@@ -101,7 +101,7 @@ def test_too_few_open_files_are_refused_before_any_work(words: str, tmp_path: Pa
     done = subprocess.run(["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: can't start: this shell allows 12 open files, and 64 are needed. Run ulimit -n 64 first\n"
+        "error: cannot start: this shell allows 12 open files, and 64 are needed. Run ulimit -n 64 first\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -95,10 +95,10 @@ REFUSED = {
     "no data named": ("quick.onnx --accuracy test", "no data set is given"),
     "picture in a folder": ("quick.onnx --picture .", ". is a folder. Name a file, as --picture bench.png"),
     "no engine": ("text.engine", "text.engine is not an engine of TensorRT or TensorRT-RTX"),
-    "no engine of that name": ("none.engine", "none.engine can't be read: No such file"),
+    "no engine of that name": ("none.engine", "none.engine cannot be read: No such file"),
     "backend without a name": ("quick.onnx --backend @cpu", "--backend '@cpu' has no name"),
     "unknown backend beside a known": ("quick.onnx --backend tflite", "unknown backend 'tflite'"),
-    "files beside the data": ("data quick.onnx", "data can't be combined with files. Run nastool bench data"),
+    "files beside the data": ("data quick.onnx", "data cannot be combined with files. Run nastool bench data"),
     "confidence of certainty": ("quick.onnx --confidence 100%", "Give one from 50% to 99.99%"),
 }
 

@@ -120,7 +120,7 @@ REFUSED = {
     "baseline that is no JSON": (("--baseline", "text.json"), "text.json is not a baseline"),
     "baseline that is no ONNX": (("--baseline", "text.onnx"), "text.onnx is not a valid ONNX file"),
     "junit in a folder": (("--latency", "1s", "--junit", "folder"), "folder is a folder"),
-    "junit below a file": (("--latency", "1s", "--junit", "text.json/x.xml"), "can't write text.json/x.xml"),
+    "junit below a file": (("--latency", "1s", "--junit", "text.json/x.xml"), "cannot write text.json/x.xml"),
 }
 
 
@@ -146,7 +146,7 @@ def test_a_precision_that_is_not_computed_here(words: str, files: Path, nastool:
     answer = nastool("check", *words.split(), "--backend", "onnxruntime", cwd=tmp_path)
     assert (answer.code, answer.stdout) == (5, "")
     shown = " ".join(answer.stderr.split())
-    assert "half.onnx can't be timed on cpu" in shown
+    assert "half.onnx cannot be timed on cpu" in shown
     assert "--precision" not in shown
     assert "on a GPU (--device gpu0)" in shown
 
@@ -187,4 +187,4 @@ def test_a_summary_that_can_not_be_written_is_no_failure(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
     answer = nastool("check", "quick.onnx", *FAKE, "--latency", "1s", cwd=files)
     assert answer.code == 0
-    assert "can't write the job's summary to nowhere/summary.md" in answer.stderr
+    assert "cannot write the job's summary to nowhere/summary.md" in answer.stderr

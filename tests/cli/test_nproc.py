@@ -62,7 +62,7 @@ def test_what_is_refused_is_said_once(nastool: Nastool, tmp_path: Path) -> None:
     assert answer.code == 2
     assert answer.stdout == ""
     assert answer.stderr.count("error:") == 1
-    assert "a batch of 32 images can't be shared equally by 3 processes" in answer.stderr
+    assert "a batch of 32 images cannot be shared equally by 3 processes" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert nastool("train", "--nproc", "0", cwd=tmp_path).code == 2
 

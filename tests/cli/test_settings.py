@@ -93,5 +93,5 @@ def test_deleted_working_directory_is_named(command: str, tmp_path: Path) -> Non
     )
     assert finished.returncode == 2
     assert finished.stderr == (
-        "error: can't use the working directory: No such file or directory. Change to a folder that exists (cd)\n"
+        "error: cannot use the working directory: No such file or directory. Change to a folder that exists (cd)\n"
     )

@@ -37,7 +37,7 @@ def test_full_device_on_stdout_is_an_error(tmp_path: Path) -> None:
             [*NASTOOL, "--help"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: can't write the answer to stdout: No space left on device"
+    assert done.stderr.strip() == "error: cannot write the answer to stdout: No space left on device"
 
 
 def test_full_device_on_stderr_keeps_the_exit_code(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def raise_in_command(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
-        (OSError(errno.EACCES, "Permission denied", "images/cat.png"), "error: can't open images/cat.png: Permission"),
-        (OSError(errno.ENOSPC, "No space left on device", "runs/main/log"), "error: can't write runs/main/log: No"),
+        (OSError(errno.EACCES, "Permission denied", "images/cat.png"), "error: cannot open images/cat.png: Permission"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/main/log"), "error: cannot write runs/main/log: No"),
         (MemoryError(), "error: out of memory (the system gave no details). Use a smaller batch"),
     ],
 )

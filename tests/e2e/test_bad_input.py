@@ -114,7 +114,7 @@ BAD_COMMANDS = {
     ),
     "regression without percent": (
         "check --latency 1s --max-regression 5",
-        ["percentage '5' can't be read", "Write it as in 5%"],
+        ["percentage '5' cannot be read", "Write it as in 5%"],
     ),
     "classes of data and space": (
         "train --space shufflenet_v2_quick:classes=7",

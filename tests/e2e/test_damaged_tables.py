@@ -141,7 +141,7 @@ def test_changed_exports_with_a_valid_digest_are_refused(nastool: Nastool, folde
 
 
 def allowed(last: Any, outer: list[Any], value: Any) -> bool:
-    """Free texts may be anything; the others can't be told from what was measured."""
+    """Free texts may be anything; the others cannot be told from what was measured."""
     texts = ("origin", "space", "space_digest", "host", "code_version", "graph_hash", "noise_reason", "uid", "key")
     if last in texts and isinstance(value, str):
         return True

@@ -72,7 +72,7 @@ def test_disk_fills_up_during_training(disk: Disk, finished_job: Any, settings: 
     disk.fill(leave_bytes=int(1.5 * whole.stat().st_size))
     failed = nastool("train", cwd=disk.folder)
     assert failed.code == 2
-    assert f"can't write {CHECKPOINT}: No space left on device" in failed.stderr
+    assert f"cannot write {CHECKPOINT}: No space left on device" in failed.stderr
     assert "Earlier content is unchanged" in failed.stderr
     assert "Free some space" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -102,7 +102,7 @@ def test_no_space_at_all(command: str, disk: Disk, finished_job: Any, nastool: N
     before = disk.contents()
     failed = nastool(*words, cwd=disk.folder)
     assert failed.code == 2, failed
-    assert "can't write runs/r/" in failed.stderr
+    assert "cannot write runs/r/" in failed.stderr
     assert "No space left on device" in failed.stderr
     assert "Free some space" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -142,7 +142,7 @@ def test_no_space_for_temporary_files(disk: Disk, settings: str, tmp_path: Path)
         check=False,
     )
     assert process.returncode == 2, process.stderr
-    assert f"can't write {disk.folder}" in process.stderr or "can't write a file" in process.stderr
+    assert f"cannot write {disk.folder}" in process.stderr or "cannot write a file" in process.stderr
     assert "No space left on device. Free some space" in process.stderr
     assert "Traceback" not in process.stderr
     assert not list(disk.folder.glob("nastool-*"))
@@ -185,7 +185,7 @@ def test_runs_folder_is_a_file(job: Any, nastool: Nastool) -> None:
     before = sorted(os.walk(job.folder))
     failed = nastool("train", "--runs", "nastool.toml", cwd=job.folder)
     assert failed.code == 2
-    assert "can't write nastool.toml/r" in failed.stderr
+    assert "cannot write nastool.toml/r" in failed.stderr
     assert "choose another folder with --runs" in failed.stderr
     assert sorted(os.walk(job.folder)) == before
 

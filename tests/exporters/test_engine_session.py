@@ -255,5 +255,5 @@ def test_no_gpu_on_this_machine(tmp_path: Path) -> None:
         pytest.skip("this machine has a GPU")
     assert nvml.clocks_of("0000:01:00.0") == "unknown"
     if memory.unavailable_reason() is None:
-        with pytest.raises(BackendUnavailable, match=r"GPU 0: cuda|GPU 0 can't be used"):
+        with pytest.raises(BackendUnavailable, match=r"GPU 0: cuda|GPU 0 cannot be used"):
             memory.open_memory()

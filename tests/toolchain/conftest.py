@@ -48,7 +48,7 @@ def in_ranks(tmp_path: Path) -> InRanks:
 
 
 def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` gave in each rank: fresh processes, as torch can't be forked once it has trained."""
+    """What `work(*arguments)` gave in each rank: fresh processes, as torch cannot be forked once it has trained."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -70,7 +70,7 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"can't write {path}: File too large. Earlier content is unchanged.")
+    assert done.stdout.startswith(f"cannot write {path}: File too large. Earlier content is unchanged.")
     assert "Choose a file system for larger files" in done.stdout
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -78,5 +78,5 @@ def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=r"can't write .*below: .*choose another folder with --runs"):
+    with pytest.raises(RunFolderError, match=r"cannot write .*below: .*choose another folder with --runs"):
         write_bytes(tmp_path / "file" / "below", b"content")

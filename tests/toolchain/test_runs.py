@@ -99,7 +99,10 @@ def test_workers_of_a_killed_command_do_not_hold_its_run(tiny_config: Config) ->
 
 def test_a_run_that_can_not_be_made_is_named(tiny_config: Config) -> None:
     tiny_config.runs.touch()
-    with pytest.raises(RunFolderError, match=f"can't write {tiny_config.runs}/quick"), open_run(tiny_config, make=True):
+    with (
+        pytest.raises(RunFolderError, match=f"cannot write {tiny_config.runs}/quick"),
+        open_run(tiny_config, make=True),
+    ):
         pass
 
 

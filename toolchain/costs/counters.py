@@ -91,7 +91,7 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
             and next(layer.parameters(recurse=False), None) is not None
         ):
             raise UnknownSpace(
-                f"the MACs of {type(layer).__name__} layers can't be counted. Build the blocks of the space from "
+                f"the MACs of {type(layer).__name__} layers cannot be counted. Build the blocks of the space from "
                 f"Conv2d and Linear layers"
             )
     counted = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]

@@ -63,7 +63,7 @@ def build_engines(
 
     Raises:
         EngineFailed: a builder refuses a file.
-        OSError: an engine can't be written.
+        OSError: an engine cannot be written.
     """
     records: dict[Path, EngineRecord] = {}
     for exported in models:

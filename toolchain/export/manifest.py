@@ -212,6 +212,6 @@ def require_digest(file: Path, manifest: Manifest) -> None:
     try:
         same = file.name in manifest.files and sha256(file) == manifest.files[file.name].sha256
     except OSError as problem:
-        raise BadDocument(f"can't read {file}: {problem.strerror}. {REMEDY}") from None
+        raise BadDocument(f"cannot read {file}: {problem.strerror}. {REMEDY}") from None
     if not same:
         raise BadDocument(f"{file} is damaged or was replaced: its digest differs from manifest.json. {REMEDY}")

@@ -159,7 +159,7 @@ def for_own_precision(target: ReadyTarget, precision: str, file: object, instead
     try:
         return target.for_precision(precision)
     except OtherPrecision as problem:
-        raise OtherPrecision(f"{file} can't be timed on {target.spec.device}: {problem.reason}", instead) from None
+        raise OtherPrecision(f"{file} cannot be timed on {target.spec.device}: {problem.reason}", instead) from None
 
 
 def regression_target(device: str, precision: str, batch: int) -> Target:

@@ -132,7 +132,7 @@ class _Checker:
             raise
         except BaseException as problem:  # whatever the user's code raises, exit() included
             raise UnknownSpace(
-                f"space {self._space.name!r}: {what} can't be built: {failure(self._path, problem)}. Correct the file"
+                f"space {self._space.name!r}: {what} cannot be built: {failure(self._path, problem)}. Correct the file"
             ) from problem
 
     def _refuse(self, problem: str) -> None:

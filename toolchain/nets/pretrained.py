@@ -58,10 +58,12 @@ def load_float(weights: Mapping[str, Tensor], supernet: Supernet) -> None:
 
 def _require_wide_resnet(space: SearchSpace) -> None:
     if space.family != "resnet":
-        raise BadCheckpoint(f"{space.name} can't be initialized with float weights. Use resnet18_bits or resnet34_bits")
+        raise BadCheckpoint(
+            f"{space.name} cannot be initialized with float weights. Use resnet18_bits or resnet34_bits"
+        )
     if any(max(choice.width for choice in block.choices) < 1 for block in space.blocks):
         raise BadCheckpoint(
-            f"float weights don't fit into {space.name}, since its blocks are narrower. "
+            f"float weights do not fit into {space.name}, since its blocks are narrower. "
             f"Add a width of 1.0 or more, as in widths=0.5-1.0"
         )
 

@@ -45,7 +45,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-        raise BadCheckpoint(f"can't read the weights {shown(path)}: {reason}. Give a file of weights") from None
+        raise BadCheckpoint(f"cannot read the weights {shown(path)}: {reason}. Give a file of weights") from None
     if format_ := _other_format(path, head):
         raise BadCheckpoint(f"{shown(path)} {format_}")
     return _without_prefix(_state_dict(path, _load(path)))

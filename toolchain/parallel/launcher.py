@@ -109,11 +109,11 @@ def _not_started(problem: BaseException, nproc: int) -> RankFailed:
         problem = cause
     text = str(problem) or type(problem).__name__
     return RankFailed(
-        f"can't start {nproc} processes: {text.splitlines()[0].rstrip('.')}. Run it without --nproc to use one process"
+        f"cannot start {nproc} processes: {text.splitlines()[0].rstrip('.')}. Run it without --nproc to use one process"
     )
 
 
 def _require_open_files(nproc: int) -> None:
     """With too few open files, torch waits for a minute before it fails."""
     if problem := too_few(NEEDED + OPEN_FILES_PER_RANK * nproc):
-        raise RankFailed(f"can't start {nproc} processes: {problem}")
+        raise RankFailed(f"cannot start {nproc} processes: {problem}")

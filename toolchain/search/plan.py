@@ -48,7 +48,7 @@ def plan_search(config: Config, space: SearchSpace, measures: ReadyTarget | None
     """
     if config.profile.precision == "int8":
         raise BadConfig(
-            "a search can't time int8 networks: a network is quantized as a whole, with scales from its own images. "
+            "a search cannot time int8 networks: a network is quantized as a whole, with scales from its own images. "
             "Search in fp32 or fp16, and run nastool export --precision int8"
         )
     target, measures = (measures.target, measures) if measures else resolve_target(config.profile)

@@ -184,7 +184,7 @@ def _check_choice(number: int, choice: Choice) -> None:
     op = choice.op
     if not isinstance(op, str) or not op.isprintable() or not op or any(mark in op for mark in " ,@:."):
         raise ValueError(
-            f"the op {op!r} of block {number} can't be used in an architecture's text: choose a name of printable "
+            f"the op {op!r} of block {number} cannot be used in an architecture's text: choose a name of printable "
             f"characters without space, comma, '@', ':' and '.'"
         )
     if not _is_number(choice.width) or not 0 < choice.width <= MOST_WIDTH:

@@ -63,7 +63,7 @@ def batch_per_process(batch: int) -> int:
     share, rest = divmod(batch, world())
     if rest or not share:
         raise BadConfig(
-            f"a batch of {batch} images can't be shared equally by {world()} processes. Give a batch that can, "
+            f"a batch of {batch} images cannot be shared equally by {world()} processes. Give a batch that can, "
             f"as in [train.changes] batch = {max(1, share) * world()}, or another number of processes"
         )
     return share

@@ -1,4 +1,4 @@
-"""Engines, built for GPUs that aren't here, and what is said of those that can't be."""
+"""Engines, built for GPUs that are not here, and what is said of those that cannot be."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def test_the_capabilities_are_those_of_the_module() -> None:
 def test_no_gpu_is_no_engine_for_this_machine(file: Path) -> None:
     if Backend("tensorrt_rtx").unavailable_reason() is None:
         pytest.skip("there is a GPU here")
-    with pytest.raises(EngineFailed, match=r"can't build net.onnx for this machine's GPU: .*cudaError.* --sm 86"):
+    with pytest.raises(EngineFailed, match=r"cannot build net.onnx for this machine's GPU: .*cudaError.* --sm 86"):
         built(file, "current")
 
 

@@ -63,6 +63,6 @@ def test_what_is_no_engine(tmp_path: Path) -> None:
         runtime_of(tmp_path / "text.engine")
     for path in (tmp_path / "gone.engine", tmp_path):
         with pytest.raises(
-            EngineFailed, match=r"can't be read: (No such file|Is a directory).*nastool export --engine"
+            EngineFailed, match=r"cannot be read: (No such file|Is a directory).*nastool export --engine"
         ):
             runtime_of(path)

@@ -15,7 +15,7 @@ from exporters.graph.precision import precision_of
 
 
 def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
-    """Measurements with another anchor network can't be compared: if the hash changes, raise PROTOCOL_VERSION."""
+    """Measurements with another anchor network cannot be compared: if the hash changes, raise PROTOCOL_VERSION."""
     program = (
         "import sys; from pathlib import Path; from exporters.graph.anchor import *; write_anchor(Path(sys.argv[1]))"
     )

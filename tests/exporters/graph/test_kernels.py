@@ -110,7 +110,7 @@ def test_branches_can_not_be_counted() -> None:
     condition = helper.make_tensor_value_info("condition", TensorProto.BOOL, [])
     node = helper.make_node("If", ["condition"], ["y"], "choose", then_branch=branch, else_branch=branch)
     model = helper.make_model(helper.make_graph([node], "net", [images, condition], [value]))
-    with pytest.raises(NotOnnx, match=r"kernels of net can't be counted: its node choose \(If\) runs other graphs"):
+    with pytest.raises(NotOnnx, match=r"kernels of net cannot be counted: its node choose \(If\) runs other graphs"):
         kernels_of(model, batch=1)
 
 
@@ -121,5 +121,5 @@ def test_an_unknown_shape_is_refused() -> None:
     graph = helper.make_graph(
         [helper.make_node("Conv", ["images", "w"], ["logits"])], "net", [image], [logits], [weight]
     )
-    with pytest.raises(NotOnnx, match=r"the shape of (images|logits) in net can't be inferred.*only the batch"):
+    with pytest.raises(NotOnnx, match=r"the shape of (images|logits) in net cannot be inferred.*only the batch"):
         kernels_of(helper.make_model(graph), batch=2)

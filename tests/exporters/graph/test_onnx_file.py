@@ -58,7 +58,7 @@ def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotOnnx) as caught:
         load_model(path)
     assert str(caught.value) == (
-        f"{path} stores its weights in {path}.data, which can't be read: No such file or directory. "
+        f"{path} stores its weights in {path}.data, which cannot be read: No such file or directory. "
         f"Copy model.onnx.data into the folder of model.onnx, or export the model as one file"
     )
 
@@ -131,7 +131,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | str) -> None:
 
 
 def test_a_folder_is_not_called_an_invalid_model(tmp_path: Path) -> None:
-    with pytest.raises(NotOnnx, match=r"^can't read \S+: Is a directory\. Make it readable, or name an ONNX file$"):
+    with pytest.raises(NotOnnx, match=r"^cannot read \S+: Is a directory\. Make it readable, or name an ONNX file$"):
         read_onnx(tmp_path)
 
 

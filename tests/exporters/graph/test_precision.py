@@ -118,7 +118,7 @@ def test_a_file_of_another_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongPrecision) as caught:
         require_precision(Model(path), "fp16")
     assert str(caught.value) == (
-        f"{path} computes in fp32, not in fp16, and a runtime doesn't change that. "
+        f"{path} computes in fp32, not in fp16, and a runtime does not change that. "
         f"Use --precision fp32, or export the file in fp16"
     )
 

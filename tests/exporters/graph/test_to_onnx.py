@@ -88,7 +88,7 @@ def test_a_module_that_torch_can_not_trace_is_refused(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(ExportFailed, match=r"can't export this Branching: [\s\S]*no branches on values"):
+    with pytest.raises(ExportFailed, match=r"cannot export this Branching: [\s\S]*no branches on values"):
         export_onnx(Branching(), torch.zeros(2, 1, 2, 2), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -138,7 +138,7 @@ def test_a_file_of_a_precision_that_is_not_computed_here_is_named(
     export_onnx(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), torch.zeros(2, 1, 8, 8), half, precision="fp16")
     with pytest.raises(BackendUnavailable) as caught:
         find_subjects([str(file), str(half)], places_of([], SPEC), tiny_config.runs, tmp_path, Quiet())
-    assert str(caught.value).startswith(f"{half} can't be timed on cpu: onnxruntime computes fp16 files in fp32")
+    assert str(caught.value).startswith(f"{half} cannot be timed on cpu: onnxruntime computes fp16 files in fp32")
     assert str(caught.value).endswith("Leave it out, or bench it on a GPU (--device gpu0)")
     fakes = places_of(["fake"], SPEC)
     assert len(find_subjects([str(file), str(half)], fakes, tiny_config.runs, tmp_path, Quiet())) == 2

@@ -26,7 +26,7 @@ def test_a_layer_with_unknown_macs_is_refused(kind: str, count: object) -> None:
     with torch.device("meta"):
         net = nn.Sequential(FunctionalConv() if kind == "FunctionalConv" else nn.ConvTranspose2d(3, 4, 3))
     assert callable(count)
-    with pytest.raises(UnknownSpace, match=f"the MACs of {kind} layers can't be counted"):
+    with pytest.raises(UnknownSpace, match=f"the MACs of {kind} layers cannot be counted"):
         count(net, (3, 8, 8))
 
 

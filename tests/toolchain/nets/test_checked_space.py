@@ -42,15 +42,15 @@ def test_the_example_of_the_documentation_passes(load: Callable[[str, str], Sear
         (
             "return ResidualBlock(spec, choice, norm)",
             "return ResidualBlock(spec, choice, norm) if choice.key != 'conv5' or spec.c_in < 64 else 1 / 0",
-            "choice 'conv5' of block 3 (64x7px->64s1) can't be built: ",
+            "choice 'conv5' of block 3 (64x7px->64s1) cannot be built: ",
         ),
         ("return ResidualBlock(spec, choice, norm)", "exit()", "the file ends the program (SystemExit)"),
         ("return ResidualBlock(spec, choice, norm)", "return None", "the builder returns a NoneType instead of an nn."),
         ("out: Tensor = ", "out = [x] or ", "choice 'conv3@0.5' of block 0 (16x28px->32s2) returns a list instead"),
-        ("conv_bn(spec.c_in, mid, norm, kernel", "conv_bn(spec.c_in + 1, mid, norm, kernel", "can't be built: "),
+        ("conv_bn(spec.c_in, mid, norm, kernel", "conv_bn(spec.c_in + 1, mid, norm, kernel", "cannot be built: "),
         ("space.stem.stride)", "2)", "the stem gives 16x14x14 for an input of 1x28x28, but the space says 16x28x28"),
         ("space.classes)", "7)", "the head gives 7 for an input of 64x7x7, but the space says 10"),
-        ("conv5", "conv.5", "the op 'conv.5' of block 0 can't be used in an architecture's text"),
+        ("conv5", "conv.5", "the op 'conv.5' of block 0 cannot be used in an architecture's text"),
     ],
 )
 def test_a_module_that_does_not_fit_is_named(

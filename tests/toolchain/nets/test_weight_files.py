@@ -98,5 +98,5 @@ def test_any_other_file_is_named_for_what_it_is(content: bytes, problem: str, tm
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: None])
 def test_a_file_that_can_not_be_opened_is_named(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "weights.pt")
-    with pytest.raises(BadCheckpoint, match=r"can't read the weights .*weights\.pt: (Is a directory|No such file)"):
+    with pytest.raises(BadCheckpoint, match=r"cannot read the weights .*weights\.pt: (Is a directory|No such file)"):
         read_weights(tmp_path / "weights.pt")

@@ -257,7 +257,7 @@ def test_batch_not_divisible_by_the_processes_is_an_error(
 ) -> None:
     net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
     texts = in_ranks(train_error, 2, digits, tmp_path, net)
-    assert "a batch of 33 images can't be shared equally by 2 processes. Give a batch that can, as in" in texts[0]
+    assert "a batch of 33 images cannot be shared equally by 2 processes. Give a batch that can, as in" in texts[0]
     assert not (tmp_path / "checkpoint.pt").exists()
 
 

@@ -1,4 +1,4 @@
-"""The environment of torchrun: valid, invalid, and the end of a rank whose output can't be written."""
+"""The environment of torchrun: valid, invalid, and the end of a rank whose output cannot be written."""
 
 import os
 import subprocess
@@ -88,6 +88,6 @@ def test_too_few_open_files_are_named_before_anything_starts() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.splitlines()[-1] == (
-        "toolchain.errors.RankFailed: can't start 2 processes: this shell allows 24 open files, and 80 are needed. "
+        "toolchain.errors.RankFailed: cannot start 2 processes: this shell allows 24 open files, and 80 are needed. "
         "Run ulimit -n 80 first"
     )

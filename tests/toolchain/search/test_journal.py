@@ -140,10 +140,10 @@ def test_lines_without_a_fingerprint_are_refused(path: Path) -> None:
 
 
 def test_what_can_not_be_written_is_named(path: Path) -> None:
-    with pytest.raises(RunFolderError, match="can't write"):
+    with pytest.raises(RunFolderError, match="cannot write"):
         opened(path / "below a file")
     journal = opened(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(RunFolderError, match="can't write"):
+    with pytest.raises(RunFolderError, match="cannot write"):
         journal.append(NEXT)

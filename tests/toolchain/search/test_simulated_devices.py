@@ -82,7 +82,7 @@ class Device:
             noise=rng.uniform(0.0, 0.03),
             seed=seed,
             drift=rng.uniform(0.0, 0.1),
-            # nearly always in a burst and silent about it, a device can't be told from a slower one
+            # nearly always in a burst and silent about it, a device cannot be told from a slower one
             burst=rng.choice([0.0, 0.1, 0.3, 0.8] if visible else [0.0, 0.1, 0.3]),
             burst_slower=rng.uniform(1.3, 3.0),
             burst_visible=visible,

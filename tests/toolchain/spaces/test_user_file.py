@@ -84,7 +84,7 @@ def test_a_file_that_fails_is_named_with_its_line(text: str, problem: str, load:
         ("Head(32)", "32", "head must be a Head"),
         ("Choice('k5e3'))", "Choice('k3e3'))", "choices of block 0 must have at least one entry and no duplicates"),
         ("Choice('k5e3'))", "'k5e3')", "the choices of block 0 must be a tuple of Choices"),
-        ("'k5e3'", "'k5 e3'", "the op 'k5 e3' of block 0 can't be used in an architecture's text"),
+        ("'k5e3'", "'k5 e3'", "the op 'k5 e3' of block 0 cannot be used in an architecture's text"),
         ("'k5e3'", "'k5e3', float('inf')", "the width of k5e3 in block 0 is inf; it must be above 0"),
         ("'k5e3'", "'k5e3', w_bits=0", "k5e3 in block 0 has 0 bits; they must be between 1 and 32"),
     ],

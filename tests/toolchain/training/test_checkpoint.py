@@ -126,7 +126,7 @@ def test_what_can_not_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint(3).save(path)
     (tmp_path / "checkpoint.pt.tmp").mkdir()  # in the way of the file that is written beside
-    with pytest.raises(RunFolderError, match=r"can't write .*checkpoint\.pt: "):
+    with pytest.raises(RunFolderError, match=r"cannot write .*checkpoint\.pt: "):
         checkpoint(7).save(path)
     assert load(path, FINGERPRINT).step == 3
 

@@ -55,5 +55,5 @@ def test_a_batch_that_three_processes_cannot_share_is_refused(monkeypatch: pytes
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
     config = parse_config(preset_text("quick"), {"train.changes": {"batch": 32}}, "test")
-    with pytest.raises(BadConfig, match="a batch of 32 images can't be shared equally by 3 processes"):
+    with pytest.raises(BadConfig, match="a batch of 32 images cannot be shared equally by 3 processes"):
         check_train(config, load_space(ONE_PIXEL))
