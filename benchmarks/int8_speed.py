@@ -18,9 +18,9 @@ import torch
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.devices.attached import attached
+from exporters.graph.model import Model
 from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
-from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.qcdq import write_codes
 from exporters.timing import interleaved
@@ -49,7 +49,7 @@ def main() -> None:
             counts = ", ".join(f"{count} in {kind}" for kind, count in convolutions(file).items())
             print(f"{name}: {file.stat().st_size / 1e6:.1f} MB; convolutions: {counts}")
         compiled = {
-            name: Backend().compile(file, CompileSpec(args.batch, args.threads, precision_of(file)))
+            name: Backend().compile(file, CompileSpec(args.batch, args.threads, Model(file).precision))
             for name, file in files.items()
         }
         results = [

@@ -29,7 +29,7 @@ from toolchain.costs.corrections import mape
 from toolchain.costs.latency import LatencyModel, latency_model
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.rounds import measure_ms
+from toolchain.measuring.rounds import summarize_files
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
@@ -129,8 +129,8 @@ def timed_again(
         files[str(arch)] = folder / f"{number}.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
     target, plan = require_target(config.profile), replace(measurement_plan(config), seed=config.seed + 1)
-    results = measure_ms(files, target, plan, config.profile.db, lines, "time again")
-    return {arch: results[str(arch)] for arch in archs}
+    results = summarize_files(files, target, plan, config.profile.db, lines, "time again")
+    return {arch: results[str(arch)].latency_ms for arch in archs}
 
 
 if __name__ == "__main__":

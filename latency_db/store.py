@@ -171,12 +171,6 @@ class Store:
                     return run_id
         return None
 
-    def rounds_done(self, run_id: int) -> int:
-        """The number of stored rounds of a run; a round is stored as a whole."""
-        with self._session(reading=True) as session:
-            rounds = select(func.count(func.distinct(SampleRow.round))).where(SampleRow.run_id == run_id)
-            return session.scalar(rounds) or 0
-
     def samples(self, run_id: int) -> dict[int, dict[str, Sample]]:
         """The stored samples of a run, by round and key.
 

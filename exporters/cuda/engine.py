@@ -65,13 +65,8 @@ class Engine:
     def sha256(self) -> str:
         return hashlib.sha256(self.plan).hexdigest()
 
-    @property
-    def file_name(self) -> str:
-        """`model.sm86.engine`. The file holds only the plan, so that any TensorRT program can load it."""
-        return f"model.{suffix_of(self.capability)}.engine"
-
     def save(self, path: Path) -> None:
-        """Write the plan atomically.
+        """Write the plan atomically. The file holds only the plan, so that any TensorRT program can load it.
 
         Raises:
             OSError: it cannot be written.

@@ -2,23 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto
 
-from exporters.graph.onnx_file import load_model
-
 WEIGHT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
-
-
-def graph_hash(path: Path) -> str:
-    """`model_hash` of the model in a file.
-
-    Raises:
-        NotOnnx: the file cannot be read.
-    """
-    return model_hash(load_model(path))
 
 
 def model_hash(model: onnx.ModelProto) -> str:

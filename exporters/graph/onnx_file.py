@@ -90,15 +90,6 @@ def load_model(path: Path) -> onnx.ModelProto:
     return read_onnx(path).model
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file.
-
-    Raises:
-        NotOnnx: as `read_onnx`.
-    """
-    return metadata_of(load_model(path))
-
-
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
     """The metadata of a model, by key."""
     return {entry.key: entry.value for entry in model.metadata_props}

@@ -1,27 +1,16 @@
 """The precision that a model computes in. It is part of the file: no runtime option turns fp32 into fp16 or int8."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
-from exporters.graph.onnx_file import load_model
 from exporters.graph.operators import INTEGER_PRODUCT_OPS, PRODUCT_OPS
 from exporters.graph.walker import subgraphs_of, without_functions
 
 MIXED = "mixed"
 FLOATS: Mapping[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
 EIGHT_BITS = (TensorProto.INT8, TensorProto.UINT8)
-
-
-def precision_of(path: Path) -> str:
-    """`model_precision` of the model in a file.
-
-    Raises:
-        NotOnnx: the file cannot be read.
-    """
-    return model_precision(load_model(path))
 
 
 def model_precision(model: onnx.ModelProto) -> str:

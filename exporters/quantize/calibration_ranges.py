@@ -1,13 +1,13 @@
 """Clipping levels for quantization: how large activations get on real images, and where to clip them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from exporters.errors import ExportFailed
+from exporters.quantize.tensor_values import TensorValues
 
 BATCH = 8  # images whose activations of all layers are in memory at once
 BINS = 2048
@@ -34,13 +34,13 @@ def clipping_levels(
         ExportFailed: a value is infinite or NaN.
     """
     names = sorted({name for members in groups.values() for name in members})
-    session = _session_with(model, names)
+    tensors = TensorValues(model, names)
     largest = dict.fromkeys(groups, 0.0)
-    for values in _runs(session, names, images):
+    for values in tensors.by_batch(images, BATCH):
         for group, members in groups.items():
             largest[group] = max(largest[group], *(_largest(name, values[name]) for name in members))
     counts = {group: np.zeros(BINS) for group in groups}
-    for values in _runs(session, names, images):
+    for values in tensors.by_batch(images, BATCH):
         for group, members in groups.items():
             for name in members:
                 edges = (0.0, largest[group] or LEVEL_OF_ZEROS)
@@ -65,28 +65,3 @@ def _best_level(counts: NDArray[np.float64], largest: float, steps: int) -> floa
     rounded = np.minimum(np.rint(centers / step_sizes), steps) * step_sizes
     errors = ((centers - rounded) ** 2 * counts).sum(1)
     return float(levels[errors.argmin()])
-
-
-def _session_with(model: onnx.ModelProto, names: Sequence[str]) -> ort.InferenceSession:
-    """A session that also returns the tensors `names`."""
-    with_outputs = onnx.ModelProto()
-    with_outputs.CopyFrom(model)
-    inputs = {value.name for value in with_outputs.graph.input}
-    for name in names:
-        if name not in inputs:
-            with_outputs.graph.output.add(name=name)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(with_outputs.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def _runs(session: ort.InferenceSession, names: Sequence[str], images: Images) -> Iterator[dict[str, Images]]:
-    """The values of the tensors `names` on each batch of `images`."""
-    (image_input,) = session.get_inputs()
-    computed = [name for name in names if name != image_input.name]
-    for start in range(0, len(images), BATCH):
-        piece = images[start : start + BATCH]
-        # with an empty list of names, ONNX Runtime returns all outputs
-        values = session.run(computed, {image_input.name: piece}) if computed else []
-        yield dict(zip(computed, values, strict=True)) | {image_input.name: piece}

@@ -9,12 +9,11 @@ The codes cannot be read from the whole file: ONNX Runtime does not fuse a tenso
 would be checked.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -22,10 +21,10 @@ from torch.nn import functional as F
 
 from exporters.graph.operators import ROUNDING_OPS
 from exporters.graph.walker import GraphWalker, int_attribute
+from exporters.quantize.tensor_values import TensorValues, Values, session_of
 
 CODE_RANGES = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
 
-Values = Mapping[str, NDArray[np.float32]]
 Codes = NDArray[np.int64]
 
 
@@ -92,7 +91,7 @@ def check_integer_layers(model: onnx.ModelProto, images: NDArray[np.float32]) ->
     pieces = list(_pieces(graph))
     if not pieces:
         return ()
-    values = _values(model, sorted({name for piece in pieces for name in piece.sources}), images)
+    values = TensorValues(model, sorted({name for piece in pieces for name in piece.sources})).of(images)
     return tuple(_check(graph, piece, _extracted(model, graph, piece), values) for piece in pieces)
 
 
@@ -159,21 +158,8 @@ def _extracted(model: onnx.ModelProto, graph: GraphWalker, piece: _Piece) -> onn
     return helper.make_model(extracted, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
-def _values(model: onnx.ModelProto, names: Sequence[str], images: NDArray[np.float32]) -> Values:
-    """The values of the tensors `names` on `images`."""
-    (image_input,) = model.graph.input
-    computed = [name for name in names if name != image_input.name]
-    with_outputs = onnx.ModelProto()
-    with_outputs.CopyFrom(model)
-    for name in computed:
-        with_outputs.graph.output.add(name=name)
-    # with an empty list of names, ONNX Runtime returns all outputs
-    arrays = _session(with_outputs).run(computed, {image_input.name: images}) if computed else []
-    return {**dict(zip(computed, arrays, strict=True)), image_input.name: images}
-
-
 def _check(graph: GraphWalker, piece: _Piece, extracted: onnx.ModelProto, values: Values) -> LayerCheck:
-    (output,) = _session(extracted).run(None, {name: values[name] for name in piece.sources})
+    (output,) = session_of(extracted).run(None, {name: values[name] for name in piece.sources})
     inputs = [rounding.codes(values[rounding.source]) for rounding in piece.inputs]
     exact = _convolution(graph, piece, *inputs) if piece.node.op_type == "Conv" else _sum(piece, *inputs)
     errors = np.abs(piece.output.clipped(exact) - np.rint(output / piece.output.scale).astype(np.int64))
@@ -210,10 +196,3 @@ def _pair(node: NodeProto, name: str, default: int) -> tuple[int, int]:
         if attribute.name == name:
             return int(attribute.ints[0]), int(attribute.ints[1])
     return default, default
-
-
-def _session(model: onnx.ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

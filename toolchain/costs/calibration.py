@@ -55,21 +55,6 @@ class Calibration:
     skill: float | None = None
 
     @property
-    def kind(self) -> str:
-        """`sum` (no correction), `scale` or `affine`."""
-        if self.offset_ms:
-            return "affine"
-        return "sum" if self.scale == 1 else "scale"
-
-    def predict(self, sum_ms: float) -> float:
-        """The predicted latency in ms of a network whose variants add up to `sum_ms`."""
-        return self.scale * sum_ms + self.offset_ms
-
-    def upper(self, sum_ms: float) -> float:
-        """The upper bound of that latency at `level`, in ms."""
-        return self.predict(sum_ms) * (1 + self.margin)
-
-    @property
     def correction(self) -> str:
         """`sum of variants x 1.031 + 0.012 ms`"""
         scale = f" x {self.scale:.4g}" if self.scale != 1 else ""

@@ -12,7 +12,6 @@ from exporters.graph import anchor
 from exporters.graph.model import Model
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarize
-from toolchain.errors import BadConfig
 from toolchain.measuring.device_lock import device_locks
 from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
@@ -106,27 +105,6 @@ def summarize_files(
     """The latency of each file, by the statistics of the latency table."""
     rounds = dict(time_until_stable(files, target, plan, db, progress, title))
     return _summaries(files, target, rounds)
-
-
-def measure_ms(
-    files: Files,
-    target: ReadyTarget,
-    plan: MeasurementPlan,
-    db: str,
-    progress: Progress,
-    title: str = "measure",
-) -> dict[str, float]:
-    """The measured latency of each file in ms for a batch.
-
-    Raises:
-        BadConfig: the target is an estimate, which must not be reported as measured.
-    """
-    if target.target.estimate:
-        raise BadConfig(
-            f"--estimate measures nothing: {target.spec.device} is not attached. Omit it and give a --device that "
-            f"nastool doctor lists, or run this where {target.spec.device} is attached"
-        )
-    return {key: s.latency_ms for key, s in summarize_files(files, target, plan, db, progress, title).items()}
 
 
 @dataclass(frozen=True)

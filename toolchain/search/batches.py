@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from toolchain.errors import BadData
-from toolchain.training.accuracy import Batch, fixed_batches
+from toolchain.training.accuracy import fixed_batches
+from toolchain.training.batches import Batch
 from toolchain.training.images import Images, MemoryImages
 
 MOST_BYTES = 2**30  # in memory, as uint8: 7,133 images of 3 x 224 x 224, or 1.4 million of 1 x 28 x 28

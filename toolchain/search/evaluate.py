@@ -22,7 +22,8 @@ from toolchain.search.race import Race
 from toolchain.search.scores import RaceThreshold, Score
 from toolchain.search.trie import ParallelTrie, open_threads, subtrees
 from toolchain.spaces.core import Architecture
-from toolchain.training.accuracy import Batch, recalibration_indices
+from toolchain.training.accuracy import recalibration_indices
+from toolchain.training.batches import Batch
 from toolchain.training.data import Data
 
 Advance = Callable[[int], None]

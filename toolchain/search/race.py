@@ -46,26 +46,6 @@ class Race:
         return np.flatnonzero(probability <= self.error / len(self.looks)).tolist()
 
 
-@dataclass(frozen=True)
-class RaceResult:
-    """A race on recorded flags: how many images each candidate saw, and which candidates were stopped."""
-
-    images: tuple[int, ...]
-    stopped: tuple[int, ...]
-
-
-def replay(race: Race, correct: Flags, threshold: Flags, batch: int) -> RaceResult:
-    """Run `race` on recorded flags `correct` (candidates, images), in the order of images."""
-    count = correct.shape[1]
-    images, alive = np.full(len(correct), count), np.arange(len(correct))
-    for number in race.points(-(-count // batch)):
-        seen = number * batch
-        stopped = alive[race.losers(correct[alive, :seen], threshold[:seen])]
-        images[stopped] = seen
-        alive = np.setdiff1d(alive, stopped)
-    return RaceResult(tuple(images.tolist()), tuple(np.flatnonzero(images < count).tolist()))
-
-
 def kth_best(accuracies: Sequence[float], k: int) -> int | None:
     """The index of the k-th highest accuracy; of equal ones the first comes first. None if there are fewer than `k`."""
     if len(accuracies) < k:

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from toolchain.parallel.collectives import gather_objects, sum_over_ranks
 from toolchain.parallel.ranks import rank, world
+from toolchain.training.batches import Batch
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.images import Images
-
-Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), labels int64 (N,)
 
 
 def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Iterator[Batch]:

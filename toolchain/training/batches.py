@@ -14,7 +14,7 @@ from toolchain.training.recipe import Augmentation
 from toolchain.training.shards import SHARDS_OPEN, Ahead, ShardImages
 
 Position = tuple[int, int]  # (how many images were served before it, index into the training images)
-Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), int64 (N,)
+Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), labels int64 (N,)
 T = TypeVar("T")
 
 CPU = torch.device("cpu")

@@ -20,8 +20,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plans")
     export_onnx(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(2, 3, 8, 8), folder / "net.onnx")
     built = Backend("tensorrt_rtx").build(folder / "net.onnx", CompileSpec(4), "8.6")
-    built.save(folder / built.file_name)
-    return folder / built.file_name
+    built.save(folder / "model.sm86.engine")
+    return folder / "model.sm86.engine"
 
 
 def test_it_names_the_backend_that_built_it(engine: Path) -> None:

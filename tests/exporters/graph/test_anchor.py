@@ -10,8 +10,7 @@ import numpy as np
 from exporters.backends.fake import latency_ms
 from exporters.backends.onnxruntime import Backend
 from exporters.graph.anchor import BATCH, CHANNELS, REPEATS, SIZE_PX, spec, write_anchor
-from exporters.graph.graph_hash import graph_hash
-from exporters.graph.precision import precision_of
+from exporters.graph.model import Model
 
 
 def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
@@ -24,8 +23,8 @@ def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", program, str(file)], check=True)
     one, two = (hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
     assert one == two
-    assert graph_hash(files[0]) == "9716bf9f56e3aa31"
-    assert precision_of(files[0]) == "fp32"
+    assert Model(files[0]).graph_hash == "9716bf9f56e3aa31"
+    assert Model(files[0]).precision == "fp32"
 
 
 def test_activations_neither_vanish_nor_explode(tmp_path: Path) -> None:

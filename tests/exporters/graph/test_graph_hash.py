@@ -9,7 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from exporters.graph.graph_hash import graph_hash, model_hash
+from exporters.graph.graph_hash import model_hash
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import OUTPUT, export_onnx
 
 
@@ -131,7 +132,7 @@ def test_weights_names_and_metadata_keep_the_hash(tmp_path: Path) -> None:
         for names in (node.input, node.output):
             names[:] = [f"renamed_{name}" if name in produced else name for name in names]
     onnx.save(changed, tmp_path / "renamed.onnx")
-    assert graph_hash(tmp_path / "renamed.onnx") == model_hash(model)
+    assert Model(tmp_path / "renamed.onnx").graph_hash == model_hash(model)
 
 
 def test_attributes_slices_and_shapes_change_the_hash(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters.errors import NotOnnx
-from exporters.graph.graph_hash import graph_hash
-from exporters.graph.onnx_file import load_model, read_metadata, read_onnx, write_model
-from exporters.graph.precision import precision_of
+from exporters.graph.model import Model
+from exporters.graph.onnx_file import load_model, read_onnx, write_model
 
 
 def model(weight: float = 1.0, output_shape: list[str | int] | None = None) -> onnx.ModelProto:
@@ -49,7 +48,7 @@ def test_the_digest_of_one_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_the_graph_hash_does_not_depend_on_where_weights_are_stored(tmp_path: Path) -> None:
     write_model(model(output_shape=["n", 4]), tmp_path / "one.onnx")
-    assert graph_hash(tmp_path / "one.onnx") == graph_hash(save_with_data(tmp_path))
+    assert Model(tmp_path / "one.onnx").graph_hash == Model(save_with_data(tmp_path)).graph_hash
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_links_into_another_folder_are_followed(tmp_path: Path) -> None:
         (links / name).symlink_to(f"../../blobs/{name}")
     linked = read_onnx(links / "model.onnx")
     assert linked.sha256() == read_onnx(stored).sha256()
-    assert precision_of(links / "model.onnx") == "fp32"
+    assert Model(links / "model.onnx").precision == "fp32"
 
 
 def test_what_onnxruntime_loads_is_a_model(tmp_path: Path) -> None:
@@ -125,9 +124,9 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "bad.onnx"
     whole = model(output_shape=["n", 4]).SerializeToString()
     path.write_bytes(content if isinstance(content, bytes) else whole[:-30])
-    for read in (read_metadata, graph_hash, precision_of):
+    for name in ("metadata", "graph_hash", "precision"):
         with pytest.raises(NotOnnx, match=r"bad\.onnx is not a valid ONNX file: .*Export it again, or name another"):
-            read(path)
+            getattr(Model(path), name)
 
 
 def test_a_folder_is_not_called_an_invalid_model(tmp_path: Path) -> None:

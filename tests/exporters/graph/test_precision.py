@@ -10,7 +10,6 @@ from onnx.helper import make_node as node
 
 from exporters.errors import NotOnnx, WrongPrecision
 from exporters.graph.model import Model, require_precision
-from exporters.graph.precision import precision_of
 
 FLOAT, HALF, INT8, UINT8, INT16 = (
     TensorProto.FLOAT,
@@ -43,8 +42,8 @@ def quantized(source: str, to: str, zero: str) -> list[onnx.NodeProto]:
 
 @pytest.mark.parametrize(("kind", "name"), [(FLOAT, "fp32"), (HALF, "fp16"), (TensorProto.DOUBLE, "mixed")])
 def test_floats(kind: int, name: str, tmp_path: Path) -> None:
-    assert precision_of(save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], kind, {"w": kind})) == name
-    assert precision_of(save(tmp_path / "g.onnx", [node("Relu", ["x"], ["y"])], kind)) == name  # nothing multiplies
+    assert Model(save(tmp_path / "f.onnx", [node("MatMul", ["x", "w"], ["y"])], kind, {"w": kind})).precision == name
+    assert Model(save(tmp_path / "g.onnx", [node("Relu", ["x"], ["y"])], kind)).precision == name  # nothing multiplies
 
 
 def test_products_in_two_precisions_are_mixed(tmp_path: Path) -> None:
@@ -54,7 +53,7 @@ def test_products_in_two_precisions_are_mixed(tmp_path: Path) -> None:
         node("MatMul", ["b", "v"], ["c"]),
         node("Cast", ["c"], ["y"], to=FLOAT),
     ]
-    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": FLOAT, "v": HALF})) == "mixed"
+    assert Model(save(tmp_path / "f.onnx", nodes, weights={"w": FLOAT, "v": HALF})).precision == "mixed"
 
 
 @pytest.mark.parametrize(("weight", "name"), [(INT8, "int8"), (UINT8, "int8"), (INT16, "fp32")])
@@ -64,12 +63,12 @@ def test_operands_dequantized_from_8_bits_are_int8(weight: int, name: str, tmp_p
         node("DequantizeLinear", ["w", "s", "zw"], ["wd"]),
         node("MatMul", ["xd", "wd"], ["y"]),
     ]
-    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": weight})) == name
+    assert Model(save(tmp_path / "f.onnx", nodes, weights={"w": weight})).precision == name
 
 
 def test_weights_alone_in_8_bits_are_float(tmp_path: Path) -> None:
     nodes = [node("DequantizeLinear", ["w", "s", "zw"], ["wd"]), node("MatMul", ["x", "wd"], ["y"])]
-    assert precision_of(save(tmp_path / "f.onnx", nodes, weights={"w": INT8})) == "fp32"
+    assert Model(save(tmp_path / "f.onnx", nodes, weights={"w": INT8})).precision == "fp32"
 
 
 def half_product(source: str, target: str, weight: str = "w") -> list[onnx.NodeProto]:
@@ -88,12 +87,12 @@ def test_products_in_local_functions_count(tmp_path: Path) -> None:
     model.functions.append(helper.make_function("mine", "F", ["a", "weight"], ["b"], body, model.opset_import[:]))
     model.opset_import.append(helper.make_opsetid("mine", 1))
     onnx.save(model, path)
-    assert precision_of(path) == "fp16"
+    assert Model(path).precision == "fp16"
     model.graph.node[0].output[0] = "z"
     model.graph.node.append(node("MatMul", ["z", "v"], ["y"]))
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((4, 4), np.float32), "v"))
     onnx.save(model, path)
-    assert precision_of(path) == "mixed"
+    assert Model(path).precision == "mixed"
 
 
 @pytest.mark.parametrize("inside", ["weight in the branch", "weight outside"])
@@ -125,4 +124,4 @@ def test_a_file_of_another_precision_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotOnnx):
-        precision_of(tmp_path / "missing.onnx")
+        _ = Model(tmp_path / "missing.onnx").precision

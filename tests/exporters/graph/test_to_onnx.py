@@ -14,7 +14,7 @@ from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
 from exporters.files import write_whole
-from exporters.graph.onnx_file import read_metadata
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 
 
@@ -80,7 +80,7 @@ def test_one_file_holds_everything_and_no_batch_normalization(file: Path) -> Non
 
 
 def test_metadata_travels_in_the_file(file: Path) -> None:
-    assert read_metadata(file)["purpose"] == "a test"
+    assert Model(file).metadata["purpose"] == "a test"
 
 
 def test_a_module_that_torch_can_not_trace_is_refused(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
+from exporters.graph.model import Model
 from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
-from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.int8 import quantize
 
@@ -64,12 +64,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def logits(file: Path, batch: int = 64) -> NDArray[np.float32]:
-    return Backend().compile(file, CompileSpec(1, precision=precision_of(file))).run({INPUT: pictures(batch)})[OUTPUT]
+    spec = CompileSpec(1, precision=Model(file).precision)
+    return Backend().compile(file, spec).run({INPUT: pictures(batch)})[OUTPUT]
 
 
 def test_every_convolution_runs_in_integers(files: tuple[Path, Path]) -> None:
     assert [convolutions(file) for file in files] == [{"fp32": 5}, {"int8": 5}]
-    assert [precision_of(file) for file in files] == ["fp32", "int8"]  # the classifier as well
+    assert [Model(file).precision for file in files] == ["fp32", "int8"]  # the classifier as well
 
 
 def test_logits_are_close_to_those_of_float32(files: tuple[Path, Path]) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import latency_ms
-from exporters.graph.graph_hash import graph_hash
 from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from exporters.manifest import sha256
@@ -119,7 +118,7 @@ def test_json_of_accuracies_and_hashes(subjects: tuple[Subject, ...]) -> None:
     one, three, _ = document["entries"]
     assert (one["accuracy"], one["accuracy_note"]) == (None, "unknown: why")
     assert (three["accuracy"], three["accuracy_images"], three["accuracy_note"]) == (0.75, 4, "")
-    assert one["graph_hash"] == graph_hash(subjects[0].file)
+    assert one["graph_hash"] == Model(subjects[0].file).graph_hash
     assert one["file_hash"] == sha256(subjects[0].file)
     assert (one["backend"], one["device"]) == ("fake", "cpu")
     assert list(document["targets"]) == [one["target"]]

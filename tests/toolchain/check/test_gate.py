@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from exporters.backends.fake import latency_ms
-from exporters.graph.graph_hash import graph_hash
+from exporters.graph.model import Model
 from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.runs import NewRun
 from latency_db.store import open_store
@@ -81,7 +81,7 @@ def test_within_the_limit(file: Path, config: Config, ms: float) -> None:
     assert (told["verdict"], told["passed"], told["confirmed_in_a_fresh_process"]) == ("pass", True, False)
     assert told["latency_interval_ms"] == [ms, ms]
     assert len(told["rounds_ms"]) == MIN_ROUNDS_ALONE
-    assert told["graph_hash"] == graph_hash(file)
+    assert told["graph_hash"] == Model(file).graph_hash
     assert json.loads(json.dumps(told)) == told
 
 
@@ -279,7 +279,7 @@ def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 
     timed = time_rounds({"network": TimedFile(file, ready)}, plan, config.profile.db, Quiet(), "")
     target, samples = ready.target, [round_ for _, round_ in timed]
     with open_store(config.profile.db) as store:
-        run_id = store.begin_run(target, {"network": graph_hash(file)}, NewRun("a space", "0" * 16, "1", rounds))
+        run_id = store.begin_run(target, {"network": Model(file).graph_hash}, NewRun("a space", "0" * 16, "1", rounds))
         for number, round_ in enumerate(samples):
             sample = round_["network"]
             slower = replace(
@@ -301,7 +301,8 @@ def test_against_the_table(times: float, outcome: Outcome, file: Path, config: C
 
 
 def test_what_the_table_does_not_have(file: Path, config: Config, tmp_path: Path) -> None:
-    with pytest.raises(MissingLatency, match=f"has no measurement of a network with the graph hash {graph_hash(file)}"):
+    digest = Model(file).graph_hash
+    with pytest.raises(MissingLatency, match=f"has no measurement of a network with the graph hash {digest}"):
         check(config, file, None, Path("db"), Quiet())
     assert not Path(config.profile.db).exists(), "to look into a table makes none"
     stored_in_the_table(with_more_nodes(file, tmp_path, 1), config, 1.0)

@@ -13,8 +13,6 @@ from toolchain.config import Config
 from toolchain.costs.latency import latency_cost, latency_model, network_key, network_prefix, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.estimates import estimate_network
-from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.rounds import measure_ms
 from toolchain.profiling.profiler import profile
 from toolchain.progress import Quiet
 from toolchain.spaces import load_space
@@ -56,8 +54,6 @@ def test_parts_add_up_to_the_network(config: Config, table: LatencyTable, space:
 def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -> None:
     file = tmp_path / "net.onnx"
     file.touch()
-    with pytest.raises(BadConfig, match=r"--estimate measures nothing: titanxp is not attached"):
-        measure_ms({"net": file}, require_target(config.profile), measurement_plan(config), config.profile.db, Quiet())
     with pytest.raises(BadConfig, match=r"nastool check measures, and titanxp would only be estimated"):
         check(config, file, 17.0, None, Quiet())
 

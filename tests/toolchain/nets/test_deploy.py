@@ -15,10 +15,10 @@ import exporters.quantize.integer_check
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed, ParityFailed
+from exporters.graph.model import Model
 from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions, optimized
 from exporters.graph.parity import require_codes, require_folding, require_fused
-from exporters.graph.precision import precision_of
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.integer_check import check_integer_layers, extracted_layers
 from exporters.quantize.qcdq import write_codes
@@ -79,7 +79,8 @@ floats: dict[nn.Module, onnx.ModelProto] = {}
 
 
 def logits(file: Path) -> np.ndarray:
-    return Backend().compile(file, CompileSpec(1, precision=precision_of(file))).run({INPUT: images().numpy()})[OUTPUT]
+    spec = CompileSpec(1, precision=Model(file).precision)
+    return Backend().compile(file, spec).run({INPUT: images().numpy()})[OUTPUT]
 
 
 @pytest.mark.parametrize("profile", ["exact", "int8"])

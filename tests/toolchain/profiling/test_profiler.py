@@ -18,7 +18,7 @@ from toolchain.costs.latency import block_key, head_key, latency_cost, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.rounds import measure_ms
+from toolchain.measuring.rounds import summarize_files
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import Profiled, load_table, profile, profile_if_missing
@@ -146,7 +146,7 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
     file = tmp_path / "whole.onnx"
     export_for_timing(Network(space, arch, STANDALONE), space.input_shape, file)
     target, plan = require_target(config.profile), measurement_plan(config)
-    whole = measure_ms({"whole": file}, target, plan, config.profile.db, Quiet())["whole"]
+    whole = summarize_files({"whole": file}, target, plan, config.profile.db, Quiet())["whole"].latency_ms
     assert whole == fake.latency_ms(file, batch=8)
     # the parts' convolutions are those of the whole; a few nodes more or fewer stand between them
     assert whole == pytest.approx(cost.cost(arch), abs=5 * fake.NS_PER_NODE / 1e6)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from toolchain.progress import Quiet
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import Journal
-from toolchain.search.race import Race, kth_best, replay
+from toolchain.search.race import Race, kth_best
 from toolchain.search.scores import CandidateLine, Flags, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, Scored, best_first, complete
 from toolchain.spaces import load_space
@@ -31,6 +32,26 @@ from toolchain.training.recipe import Recipe
 
 BATCH = 25
 TOP = 5
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """A race on recorded flags: how many images each candidate saw, and which candidates were stopped."""
+
+    images: tuple[int, ...]
+    stopped: tuple[int, ...]
+
+
+def replay(race: Race, correct: Flags, threshold: Flags, batch: int) -> RaceResult:
+    """Run `race` on recorded flags `correct` (candidates, images), in the order of images."""
+    count = correct.shape[1]
+    images, alive = np.full(len(correct), count), np.arange(len(correct))
+    for number in race.points(-(-count // batch)):
+        seen = number * batch
+        stopped = alive[race.losers(correct[alive, :seen], threshold[:seen])]
+        images[stopped] = seen
+        alive = np.setdiff1d(alive, stopped)
+    return RaceResult(tuple(images.tolist()), tuple(np.flatnonzero(images < count).tolist()))
 
 
 @pytest.fixture(scope="module")
