@@ -20,7 +20,7 @@ from toolchain.export.manifest import (
     read_file_names,
 )
 from toolchain.export.precisions import ExportedFile, precisions_of, write_models
-from toolchain.export.verification import ExportVerification, holdout_images, verify_export
+from toolchain.export.verification import ExportVerification, Pictures, Reference, holdout_images, verify_export
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.target import ReadyTarget
@@ -104,7 +104,7 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
     """Write all files into `folder`, verify and measure them, and move them into place."""
     images = holdout_images(source.data)
     models = write_models(source.net, request.precisions, source.info, images, request.batch, folder)
-    verifications = _verify(source, request, models, timer)
+    verifications = _verify(source, images, request, models, timer)
     latencies = _measure(source, models, timer)
     engines = build_engines(models, request.engines, request.batches, folder)
     files = [*(exported.file for exported in models), *engines, *write_companions(folder, source.data)]
@@ -153,16 +153,21 @@ def _batches(config: Config) -> tuple[int, int, int]:
 
 
 def _verify(
-    source: _Source, request: _Request, models: Sequence[ExportedFile], timer: Timer
+    source: _Source, images: Pictures, request: _Request, models: Sequence[ExportedFile], timer: Timer
 ) -> list[ExportVerification]:
     # an estimated target has no runtime, so ONNX Runtime verifies its files
     estimate = timer.target.target.estimate
     backend = backends.load("onnxruntime") if estimate else timer.target.backend
-    threads, accuracy = timer.target.spec.threads, source.retrained.holdout_accuracy
-    return [
-        verify_export(source.net, accuracy, exported, source.data, backend, threads, request.batch)
-        for exported in models
-    ]
+    reference = Reference(
+        net=source.net,
+        holdout_accuracy=source.retrained.holdout_accuracy,
+        data=source.data,
+        images=images,
+        backend=backend,
+        threads=timer.target.spec.threads,
+        batch=request.batch,
+    )
+    return [verify_export(exported, reference) for exported in models]
 
 
 def _measure(source: _Source, models: Sequence[ExportedFile], timer: Timer) -> Mapping[str, float | None]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from exporters.backends import Backend, CompileSpec
+from exporters.backends import Backend, Compiled, CompileSpec
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import (
     Parity,
@@ -72,45 +72,57 @@ def holdout_images(data: Data, count: int = PARITY_IMAGES) -> Pictures:
     return images
 
 
-def verify_export(
-    net: nn.Module,
-    holdout_accuracy: float,
-    exported: ExportedFile,
-    data: Data,
-    backend: Backend,
-    threads: int,
-    batch: int | None,
-) -> ExportVerification:
-    """Compare file and network on hold-out images, and the file's integers with the runtime's.
+@dataclass(frozen=True)
+class Reference:
+    """What exported files are compared with, and how they are run.
 
     Args:
         holdout_accuracy: of `net`, 0..1.
-        batch: how many images the file takes; None where it takes any number.
+        images: the `holdout_images` of `data`.
+        batch: how many images the files take; None where they take any number.
+    """
+
+    net: nn.Module
+    holdout_accuracy: float
+    data: Data
+    images: Pictures
+    backend: Backend
+    threads: int
+    batch: int | None
+
+
+def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerification:
+    """Compare file and network on hold-out images, and the file's integers with the runtime's.
 
     Raises:
         ParityFailed: they differ more than the precision explains.
     """
-    images = holdout_images(data)
+    net, images, batch = reference.net, reference.images, reference.batch
     if exported.precision == LOW_BIT[0]:
         require_folding(folding_error(net, integer_layers(net), torch.from_numpy(images[:CODE_IMAGES])))
     batches = PARITY_BATCHES if batch is None else (batch,)
-    spec = CompileSpec(batches[0], threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
-    compiled = backend.compile(exported.model, spec)
+    spec = CompileSpec(batches[0], reference.threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
+    compiled = reference.backend.compile(exported.model, spec)
     try:
         parity = compare(net, compiled, _filled(images, batch), batches)
         require(parity, exported.tolerance)
-        correct = 0
-        for fed, labels in _holdout(data, batch):
-            correct += int((compiled.run({INPUT: fed})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
+        accuracy = _holdout_accuracy(compiled, reference.data, batch)
     finally:
         compiled.close()
-    accuracy = correct / len(data.holdout)
-    require_accuracy(holdout_accuracy, accuracy, exported.tolerance, len(data.holdout), parity.top1_agreement)
+    holdout = len(reference.data.holdout)
+    require_accuracy(reference.holdout_accuracy, accuracy, exported.tolerance, holdout, parity.top1_agreement)
     codes = check_integer_layers(exported.model.proto, _filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
     counts = convolutions(exported.file)
     require_fused(counts.get("int8", 0), exported.integer_convolutions or 0)
     return ExportVerification(parity, accuracy, counts, codes)
+
+
+def _holdout_accuracy(compiled: Compiled, data: Data, batch: int | None) -> float:
+    correct = 0
+    for inputs, labels in _holdout(data, batch):
+        correct += int((compiled.run({INPUT: inputs})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
+    return correct / len(data.holdout)
 
 
 def _holdout(data: Data, batch: int | None) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
