@@ -21,7 +21,7 @@ from torch import nn
 
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check.gate import Verdict, check
-from toolchain.check.judge import Outcome
+from toolchain.check.verdict import Outcome
 from toolchain.config import Config, parse_config
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.intervals import Interval, latency_statistic, ratio_interval

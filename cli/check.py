@@ -76,7 +76,7 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:
-    from toolchain.check.judge import Outcome
+    from toolchain.check.verdict import Outcome
     from toolchain.units import format_ms
 
     judgment = verdict.judgment

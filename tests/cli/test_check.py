@@ -14,8 +14,8 @@ from torch import nn
 from exporters.backends.fake import Backend
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check import gate
-from toolchain.check.judge import Judgment
 from toolchain.check.measure import Request, request_files
+from toolchain.check.verdict import Judgment
 from toolchain.progress import Progress
 
 Nastool = Callable[..., Any]

@@ -9,7 +9,7 @@ from latency_db.table import Sample, summarize
 from latency_db.target import Target
 from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.subjects import Subject
-from toolchain.check.judge import Round, noise_reason_of
+from toolchain.check.evidence import Round, noise_reason_of
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.measuring.intervals import (
     Interval,

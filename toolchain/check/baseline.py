@@ -11,7 +11,7 @@ from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import Store, open_store
 from latency_db.target import Target
 from latency_db.where import parse, shown
-from toolchain.check.judge import COUNTED, StoredRounds
+from toolchain.check.evidence import COUNTED, StoredRounds
 from toolchain.errors import BadConfig
 from toolchain.measuring.intervals import latency_statistic
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from exporters.graph.model import Model
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
-from toolchain.check.judge import Judgment, Outcome, Requirements
 from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process, timed_files
 from toolchain.check.requirements import requirements_of
+from toolchain.check.verdict import Judgment, Outcome, Requirements
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.measuring.from_config import measurement_plan, require_target

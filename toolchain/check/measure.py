@@ -16,7 +16,9 @@ from time import monotonic
 from pydantic import TypeAdapter
 
 from exporters.graph.model import Model
-from toolchain.check.judge import BASELINE, CANDIDATE, MAX_ROUNDS, Judgment, Requirements, StoredRounds, judge_rounds
+from toolchain.check.evidence import BASELINE, CANDIDATE, StoredRounds
+from toolchain.check.judge import MAX_ROUNDS, judge_rounds
+from toolchain.check.verdict import Judgment, Requirements
 from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
 from toolchain.measuring.intervals import latency_statistic

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.check.judge import Requirements
+from toolchain.check.verdict import Requirements
 from toolchain.config import CheckConfig
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import Manifest

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latency_db.table import LatencyTable
 from toolchain.check.gate import Verdict, check
-from toolchain.check.judge import Outcome
+from toolchain.check.verdict import Outcome
 from toolchain.config import Config
 from toolchain.errors import CheckFailed
 from toolchain.export.manifest import ParityRecord

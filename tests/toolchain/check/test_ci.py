@@ -10,7 +10,7 @@ from exporters.errors import BackendUnavailable
 from latency_db.errors import TargetMismatch
 from toolchain.check import ci
 from toolchain.check.gate import Verdict, check
-from toolchain.check.judge import Finding, Outcome
+from toolchain.check.verdict import Finding, Outcome
 from toolchain.config import Config
 from toolchain.progress import Quiet
 

@@ -17,9 +17,10 @@ from latency_db.store import open_store
 from toolchain.check import gate
 from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check
-from toolchain.check.judge import MIN_ROUNDS_ALONE, Judgment, Outcome
+from toolchain.check.judge import MIN_ROUNDS_ALONE
 from toolchain.check.measure import Request, measure_in_fresh_process, request_files
 from toolchain.check.requirements import requirements_of
+from toolchain.check.verdict import Judgment, Outcome
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
 from toolchain.measuring.from_config import measurement_plan, require_target, target_spec

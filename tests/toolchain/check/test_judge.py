@@ -10,7 +10,8 @@ import pytest
 from exporters.graph.anchor import KEY as ANCHOR
 from latency_db.errors import TargetMismatch
 from latency_db.table import Sample
-from toolchain.check.judge import MAX_ROUNDS, MIN_ROUNDS_ALONE, Judgment, Outcome, Requirements, judge_rounds
+from toolchain.check.judge import MAX_ROUNDS, MIN_ROUNDS_ALONE, judge_rounds
+from toolchain.check.verdict import Judgment, Outcome, Requirements
 from toolchain.measuring.intervals import latency_statistic
 
 RUNS = 200
