@@ -89,7 +89,13 @@ def write_manifest(target: Target) -> Callable[..., None]:
             "architecture": ["choice_3"],
             "costs": {"macs": 1, "params": 1, "bitops": 1, "weight_bits": 1, "latency_ms": None},
             "classes": ["0", "1"],
-            "preprocessing": {},
+            "preprocessing": {  # as early files of 0.1.0 have it
+                "size_px": 8,
+                "scale": "pixel / 255",
+                "mean": [0.5],
+                "std": [0.5],
+                "layout": "NCHW float32",
+            },  # fmt: skip
             "run": "r",
             "training": {"steps": 1},
             "test_accuracy": 0.5,

@@ -109,20 +109,21 @@ class FileList(Document):
 class PreprocessingRecord(Document):
     """From an image file to the network's input, as numbers that a program can follow.
 
+    Early files of nastool 0.1.0 have no `mode`, `short_side_px` and `resample`, and none has `white`.
+
     Args:
         mode: of Pillow: L or RGB.
         short_side_px: what the short side is scaled to before the center is cut out; None if images are scaled to the
             square as they are.
-        white: the white level of images of more than 8 bits, of integers (I) and of floating-point numbers (F); None in
-            files of nastool 0.1.0.
+        white: the white level of images of more than 8 bits, of integers (I) and of floating-point numbers (F).
         mean: of each channel, after scaling to 0 to 1; `std` likewise.
     """
 
-    mode: str
-    short_side_px: int | None
+    mode: str | None = None
+    short_side_px: int | None = None
     size_px: int
     white: dict[str, int | float] | None = None
-    resample: str
+    resample: str | None = None
     scale: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
