@@ -95,7 +95,7 @@ def write_manifest(target: Target) -> Callable[..., None]:
                 "mean": [0.5],
                 "std": [0.5],
                 "layout": "NCHW float32",
-            },  # fmt: skip
+            },
             "run": "r",
             "training": {"steps": 1},
             "test_accuracy": 0.5,
