@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import exporters.quantize.integer_check
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed, ParityFailed
@@ -22,6 +21,7 @@ from exporters.graph.parity import require_codes, require_folding, require_fused
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 from exporters.quantize.integer_check import check_integer_layers, extracted_layers
 from exporters.quantize.qcdq import write_codes
+from exporters.quantize.tensor_values import session_of
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.deploy import deployed, dequantized, folding_error, integer_layers
 from toolchain.nets.network import Network, initialize
@@ -216,7 +216,6 @@ def test_a_runtime_that_computes_one_filter_incorrectly_is_detected(
     mixed: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = written(mixed, tmp_path, "int8")
-    original = exporters.quantize.integer_check._session
 
     def wrong(model: onnx.ModelProto) -> object:
         for tensor in model.graph.initializer if model.graph.name == "piece" else ():
@@ -224,9 +223,9 @@ def test_a_runtime_that_computes_one_filter_incorrectly_is_detected(
                 codes = onnx.numpy_helper.to_array(tensor).copy()
                 codes[3] += 1
                 tensor.CopyFrom(onnx.numpy_helper.from_array(codes, tensor.name))
-        return original(model)
+        return session_of(model)
 
-    monkeypatch.setattr("exporters.quantize.integer_check._session", wrong)
+    monkeypatch.setattr("exporters.quantize.integer_check.session_of", wrong)
     with pytest.raises(ParityFailed, match=r"codes behind blocks\.1\.main\.0\.weight_dq are wrong"):
         require_codes(check_integer_layers(load_model(file), images().numpy()))
 
