@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WITHOUT_PASSWD_ENTRY = """
 import pwd, sys
 
@@ -18,10 +20,11 @@ app()
 """
 
 
-def test_doctor_works_without_a_home_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["doctor --json", pytest.param("quickstart --data digits", marks=pytest.mark.long)])
+def test_a_command_works_without_a_home_folder(words: str, tmp_path: Path) -> None:
     unset = ("HOME", "XDG_CACHE_HOME", "NASTOOL_CACHE")
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PASSWD_ENTRY, "doctor", "--json"],
+        [sys.executable, "-c", WITHOUT_PASSWD_ENTRY, *words.split()],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name not in unset},
         capture_output=True,

@@ -68,4 +68,7 @@ def _named_difference(key: str, earlier: Mapping[str, object], now: Mapping[str,
         return None
     what = key.removesuffix("_digest").replace("_", " ")
     same_name = f"{what} of {printable(new)} have changed" if name == "data" else f"{what} {printable(new)} has changed"
-    return same_name if old == new else f"{name} was {printable(old)!r} and is now {printable(new)!r}"
+    if old == new:
+        return same_name
+    other_images = ", with other images" if name == "data" else ""  # the name alone makes no difference
+    return f"{name} was {printable(old)!r} and is now {printable(new)!r}{other_images}"

@@ -56,7 +56,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     [
         ({"space": "quick:size_px=16", "space_digest": "def"}, "space was 'quick' and is now 'quick:size_px=16'."),
         ({"space_digest": "def"}, "space quick has changed."),
-        ({"data": "folder:x", "training_images": "45"}, "data was 'digits' and is now 'folder:x'."),
+        ({"data": "folder:x", "training_images": "45"}, "data was 'digits' and is now 'folder:x', with other images."),
         ({"training_images": "45"}, "training images of digits have changed."),
         ({"seed": 1, "data": "folder:x"}, "seed was 0 and is now 1"),  # a name is no content
         ({"recipe": {"lr": 0.2}}, "recipe.lr was 0.1 and is now 0.2"),
