@@ -35,6 +35,8 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 from toolchain.training.job import Job
+from toolchain.training.strategies import NAMES, StrategyName, training_strategy
+from toolchain.training.strategies.cost import equal_cost_epochs
 from toolchain.training.supernet_training import train_supernet
 from toolchain.training.torch_setup import prepare_torch
 from toolchain.training.trained_supernet import load_supernet
@@ -42,6 +44,7 @@ from toolchain.training.trained_supernet import load_supernet
 Flags = NDArray[np.bool_]
 HOLDOUTS = (500, 2000, 10_000)  # images
 QUANTILES = (0.25, 0.5, 0.75)  # of the MACs of all networks: the limits
+EPOCHS = 2.0  # of spos
 REPEATS = 10  # random parts of the hold-out for each supernet and limit
 
 
@@ -106,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of ground_truth.py")
     parser.add_argument("--supernets", type=int, default=2)
-    parser.add_argument("--strategy", default="spos")
+    parser.add_argument("--strategy", choices=NAMES, default="spos")
     args = parser.parse_args()
     config = truth_config(0)
     prepare_torch(config)
@@ -136,13 +139,16 @@ def load_truth(folder: Path, space: SearchSpace) -> Truth:
     return Truth(networks, [macs.cost(n) for n in networks], holdout, accuracy, seconds)
 
 
-def trained_supernet(folder: Path, space: SearchSpace, data: Data, seed: int, strategy: str) -> Supernet:
-    """The scores of a supernet of the quick recipe; kept in `folder`."""
+def trained_supernet(folder: Path, space: SearchSpace, data: Data, seed: int, strategy: StrategyName) -> Supernet:
+    """The scores of a supernet of the quick recipe, with the compute of two epochs of spos; kept in `folder`."""
     cached = folder / f"supernet_{strategy}_{seed}.npz"
     if not cached.exists():
         Lines().say(f"supernet {strategy}, seed {seed}")
         config = truth_config(seed)
-        config = config.model_copy(update={"train": config.train.model_copy(update={"strategy": strategy})})
+        spos, own = (training_strategy(name, space, space.draw) for name in ("spos", strategy))
+        changes = {"epochs": equal_cost_epochs(EPOCHS, spos, own, space)}
+        training = config.train.model_copy(update={"strategy": strategy, "changes": changes})
+        config = config.model_copy(update={"train": training})
         with TemporaryDirectory() as run:
             job = Job(config, space, data, Run(Path(run)), Quiet())
             began = time.process_time()

@@ -39,6 +39,7 @@ def _show(result: "QuickstartResult") -> None:
             "check": VERDICTS[result.verdict.value],
             "hold-out accuracy": f"{winner.holdout_accuracy:.2%} (inherited weights)",
             "test accuracy": f"{result.test_accuracy:.2%} (retrained)",
+            **({} if winner.finalists is None else {"choice of the winner": winner.finalists.statement}),
             "ONNX file": result.onnx,
             "all files": result.folder,
         },

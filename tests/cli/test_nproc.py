@@ -42,6 +42,7 @@ def settle(folder: Path, epochs: float) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_two_processes_answer_once(nastool: Nastool, tmp_path: Path) -> None:
     settle(tmp_path, 0.3)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -63,6 +63,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.long
 def test_disk_fills_up_during_training(disk: Disk, finished_job: Any, settings: str, nastool: Nastool) -> None:
     """There is space for one checkpoint but not for two: the first one stays, and training resumes from it."""
     (disk.folder / "nastool.toml").write_text(

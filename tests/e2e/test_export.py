@@ -176,6 +176,7 @@ def test_file_with_wrong_weights_is_refused(
     assert contents(job.folder / "runs/r/export") == before
 
 
+@pytest.mark.long
 def test_slower_machine_is_distinguished_from_slower_file(job: Any, nastool: Nastool) -> None:
     """The manifest claims that the anchor network was ten times as fast when the budget was met."""
     best = json.loads((job.folder / "runs/r/search/best.json").read_text())

@@ -173,6 +173,7 @@ def test_check_fails_over_the_budget(finished_job: Any, nastool: Nastool) -> Non
     assert answer.json["problems"][0] in answer.stderr
 
 
+@pytest.mark.long
 def test_check_against_a_baseline(job: Any, nastool: Nastool) -> None:
     baseline = job.folder / "baseline.json"
     verdict = job.answers["check"].json
@@ -265,6 +266,7 @@ def test_finished_commands_are_not_repeated(job: Any, nastool: Nastool) -> None:
     assert [(folder / path).read_bytes() for path in kept] == before
 
 
+@pytest.mark.long
 def test_named_architecture_needs_no_search(job: Any, nastool: Nastool) -> None:
     shutil.rmtree(job.folder / "runs/r/search")
     arch = ("--arch", "choice_x,choice_3,1,0")

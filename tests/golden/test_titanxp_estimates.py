@@ -19,6 +19,8 @@ from toolchain.nets.network import Network
 from toolchain.nets.published import PUBLISHED
 from toolchain.spaces import load_space
 
+pytestmark = pytest.mark.long  # exporting the published networks takes half a minute
+
 NAMES = ("fbnet_a", "fbnet_b", "fbnet_c", "proxyless_mobile", "proxyless_gpu")
 BATCH = 32
 PEAK_FLOPS_PER_S, PEAK_BYTES_PER_S = 12.15e12, 547.7e9  # as NVIDIA launched the TITAN Xp

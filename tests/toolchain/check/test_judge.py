@@ -52,6 +52,7 @@ def test_five_percent_slower_is_found(noise: float, pairs: Callable[..., Rounds]
     assert verdicts(pairs, noise, 0.05)[Outcome.FAIL] >= 0.95 * RUNS
 
 
+@pytest.mark.long
 def test_just_at_what_is_let_pass_an_alarm_stays_rare() -> None:
     """The hardest case for looking often: of an error of 10 %, half is on this side, whenever one stops."""
     rng, alarms = np.random.default_rng(1), 0

@@ -85,6 +85,7 @@ def orders(images: int, count: int) -> list[np.ndarray]:
     return [generator.permutation(images) for _ in range(count)]
 
 
+@pytest.mark.long
 def test_stops_those_that_are_as_good_as_the_reference_less_often_than_stated(recorded: Flags) -> None:
     """The hardest case on the record: pairs that end level, or nearly so with the candidate ahead, in many orders."""
     accuracy = recorded.mean(1)
