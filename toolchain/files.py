@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from exporters.files import write_whole
 from toolchain.errors import BadConfig, BadDocument, RunFolderError, UserError, remedy_of
@@ -75,7 +74,7 @@ def parse_document(
         raise error(f"{name} is damaged: {_describe(problem.errors()[0])}. {remedy}") from None
 
 
-def _describe(problem: ErrorDetails) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
     """`limits.macs: Input should be a finite number (given: nan)`"""
     field = ".".join(map(str, problem["loc"]))
     reason = problem["msg"].removeprefix("Value error, ")

@@ -380,7 +380,7 @@ def test_train_succeeds_if_the_table_has_only_another_target(job: Any, nastool: 
     settings.write_text(settings.read_text().replace("batch = 8", "batch = 7"))
     answer = nastool("train", cwd=job.folder)
     assert answer.code == 0, answer.stderr
-    assert "Next: nastool search --macs 35400\n" in answer.stderr
+    assert "Next: nastool search --macs 35.4k\n" in answer.stderr
 
 
 def test_printed_hint_exports_the_winner_of_the_chosen_budget(job: Any, nastool: Nastool) -> None:

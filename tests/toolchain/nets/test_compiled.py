@@ -10,7 +10,7 @@ from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 
-SMALL = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=3,head_channels=16"
+SMALL = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=3,head_channels=16,round_to=1"
 
 
 def supernet_of(space: SearchSpace) -> Supernet:
