@@ -82,18 +82,18 @@ def halve(
     """
     state = _State(list(networks), [])
     dropped: list[Standing[Network]] = []
-    spent_s = slowest_s = 0.0
+    spent_s, count = 0.0, 0
     while True:
         trainings = [train(network, state.rounds) for network in state.networks]
         state.add([training.correct for training in trainings])
         spent_s += sum(training.seconds for training in trainings)
-        slowest_s = max(slowest_s, *(training.seconds for training in trainings))
+        count += len(trainings)
         result = Result(state.standings(), tuple(dropped), state.comparisons())
         if result.separated or state.rounds == MOST_ROUNDS:
             return result
         state, out = state.halved()
         dropped = [*out, *dropped]
-        if spent_s + slowest_s * len(state.networks) > time_limit_s:
+        if spent_s + spent_s / count * len(state.networks) > time_limit_s:
             return Result(state.standings(), tuple(dropped), state.comparisons(), out_of_time=True)
 
 
