@@ -4,7 +4,6 @@ Each command is killed (SIGKILL) at three moments, identified by the files writt
 The reference is one run of all commands that nobody killed.
 """
 
-import json
 import shutil
 import signal
 import sqlite3
@@ -139,36 +138,6 @@ def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tm
     {"profile": same_profile, "train": same_supernet, "search": same_search, "retrain": same_weights}[command](
         folder, reference
     )
-
-
-FINALISTS = ("search", "--finalists", "3", "--finalist-epochs", "6")
-
-
-@pytest.mark.parametrize("moment", [1, 2, 4])
-def test_same_finalists_after_a_kill(moment: int, reference: Path, tmp_path: Path) -> None:
-    """Killed in the first training, the second and the fourth. Latencies differ from run to run, trainings do not."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        shutil.copytree(reference, folder)
-    finish(FINALISTS, whole)
-    process = start(FINALISTS, killed)
-    deadline = time.monotonic() + PATIENCE_S
-    progress = checkpoints_seen("runs/r/search/finalists/*/repeat_*/retrain/*/checkpoint.pt")
-    while progress(killed) < 3 * moment and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    assert process.poll() is None, "the search ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    finish(FINALISTS, killed)
-    assert trainings_of(killed) == trainings_of(whole)
-    assert len(trainings_of(whole)) >= 5
-
-
-def trainings_of(folder: Path) -> list[tuple[object, ...]]:
-    """Architecture, repeat and flags of each training of a finalist."""
-    (journal,) = (folder / "runs/r/search/finalists").glob("*/trainings.jsonl")
-    _, *lines = map(json.loads, journal.read_text().splitlines())
-    return [(line["architecture"], line["repeat"], line["correct"]) for line in lines]
 
 
 # only of the profile: the later search stores its measured networks too

@@ -1,0 +1,91 @@
+"""A search with finalists through the command: what it reports, and the same trainings after a kill."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.long  # whole commands
+
+SEARCH = ("search", "--macs", "31k", "--finalists", "3", "--finalist-epochs", "0.5")
+PATIENCE_S = 300
+
+
+@pytest.fixture(scope="module")
+def trained(settings: str, nastool: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a supernet; checkpoints of retraining are written after every step."""
+    folder = tmp_path_factory.mktemp("trained")
+    changed = settings.replace("[profile]", '[profile]\nbackend = "fake"')
+    changed = changed.replace("[retrain]", "[retrain]\ncheckpoint_every_s = 0.0")
+    (folder / "nastool.toml").write_text(changed)
+    answer = nastool("train", cwd=folder)
+    assert answer.code == 0, answer.stderr
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "cli.main", *SEARCH]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finish(folder: Path) -> None:
+    process = start(folder)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr.decode()
+
+
+def trainings_of(folder: Path) -> list[tuple[object, ...]]:
+    """Architecture, repeat and flags of each training of a finalist."""
+    journals = (folder / "runs/r/search/finalists").glob("*/trainings.jsonl")
+    lines = [json.loads(line) for journal in journals for line in journal.read_text().splitlines()[1:]]
+    return [(line["architecture"], line["repeat"], line["correct"]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder after a search that nobody killed."""
+    folder = tmp_path_factory.mktemp("whole") / "job"
+    shutil.copytree(trained, folder)
+    finish(folder)
+    return folder
+
+
+def test_winner_is_one_of_the_finalists(whole: Path) -> None:
+    best = json.loads((whole / "runs/r/search/best.json").read_text())
+    report = best["finalists"]
+    outcomes = {tuple(finalist["architecture"]): finalist["outcome"] for finalist in report["finalists"]}
+    assert len(outcomes) == 3
+    assert outcomes[tuple(best["architecture"])] == "winner"
+    assert all(finalist["macs"] <= 31_000 for finalist in report["finalists"])
+    assert {finalist["strategy"] for finalist in report["finalists"]} == {"evolution", "simple"}
+    assert report["statement"]
+    assert sum(finalist["trainings"] for finalist in report["finalists"]) == len(trainings_of(whole))
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_same_trainings_after_a_kill(done: int, trained: Path, whole: Path, tmp_path: Path) -> None:
+    """Killed while the first or the third training has written a checkpoint."""
+    folder = tmp_path / "killed"
+    shutil.copytree(trained, folder)
+    process = start(folder)
+    deadline = time.monotonic() + PATIENCE_S
+
+    def in_training() -> bool:
+        checkpoints = (folder / "runs/r/search/finalists").glob("*/repeat_*/retrain/*/checkpoint.pt")
+        return len(trainings_of(folder)) >= done and any(checkpoints)
+
+    while not in_training() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert process.poll() is None, "the search ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(trainings_of(folder)) < len(trainings_of(whole))
+    finish(folder)
+    assert trainings_of(folder) == trainings_of(whole)
