@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
@@ -31,6 +32,7 @@ from toolchain.runs import Run
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.finalists.halving import CONFIDENCE, Result, Training, halve
 from toolchain.search.race import Race
+from toolchain.search.scores import Flags
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
@@ -41,7 +43,6 @@ from toolchain.training.supernet_training import train_supernet
 from toolchain.training.torch_setup import prepare_torch
 from toolchain.training.trained_supernet import load_supernet
 
-Flags = NDArray[np.bool_]
 HOLDOUTS = (500, 2000, 10_000)  # images
 QUANTILES = (0.25, 0.5, 0.75)  # of the MACs of all networks: the limits
 EPOCHS = 2.0  # of spos
@@ -202,29 +203,16 @@ def finalists(case: Case, count: int, statements: list[bool]) -> tuple[int, floa
     pairs = zip(case.by_supernet(), case.by_macs(), strict=True)
     proposals = list(dict.fromkeys(number for pair in pairs for number in pair))[:count]
     seeds = case.rng.sample(range(case.truth.seeds), case.truth.seeds)
-    trainings = most_trainings(count, case.truth.seeds)
-    trained = 0
 
     def train(number: int, repeat: int) -> Training:
-        nonlocal trained
-        trained += 1
         return case.train(number, seeds[repeat])
 
-    result: Result[int] = halve(proposals, train, trainings * case.truth.seconds * 1.001)
+    result: Result[int] = halve(proposals, train, inf, most_rounds=case.truth.seeds)
     leader = result.remaining[0].network
     if result.separated:
         runner_up = result.remaining[1].network
         statements.append(bool(case.truth.accuracy[leader] > case.truth.accuracy[runner_up]))
-    return leader, case.supernet.seconds + trained * case.truth.seconds
-
-
-def most_trainings(count: int, rounds: int) -> int:
-    """Trainings of all rounds together, with half of the networks dropped after each, down to two."""
-    total = 0
-    for _ in range(rounds):
-        total += count
-        count = max(2, (count + 1) // 2)
-    return total
+    return leader, case.supernet.seconds + result.seconds
 
 
 def random_networks(case: Case, count: int) -> tuple[int, float]:

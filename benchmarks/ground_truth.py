@@ -17,9 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 from lines import Lines
-from numpy.typing import NDArray
 
 from toolchain.config import Config, parse_config, preset_text
 from toolchain.costs.counters import macs_cost, params_cost
@@ -27,9 +25,8 @@ from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.accuracy import fixed_batches
+from toolchain.training.accuracy import flags_over_ranks
 from toolchain.training.data import Data, load_data
-from toolchain.training.images import Images
 from toolchain.training.job import Job
 from toolchain.training.retrained import load_retrained
 from toolchain.training.retraining import retrain
@@ -39,6 +36,7 @@ SPACE = "shufflenet_v2_quick:stage_widths=32-64,stage_repeats=1-2,ops=choice_3-c
 HOLDOUT_PER_CLASS = 1000
 RECIPE = {"epochs": 1, "batch": 128}
 SEEDS = 3
+BATCH = 500  # images, of the evaluation
 FIELDS = ("architecture", "seed", "macs", "params", "holdout_accuracy", "test_accuracy", "cpu_seconds")
 
 
@@ -81,21 +79,12 @@ def train_once(arch: Architecture, seed: int, space: SearchSpace, data: Data, fl
         retrain(Job(truth_config(seed), space, data, run, Quiet()), arch)
         seconds = time.process_time() - began
         net = load_retrained(space, arch, data, run)
-    holdout = correct(net, data, data.train, data.holdout)
-    test = correct(net, data, data.test, tuple(range(len(data.test.labels))))
+    holdout = flags_over_ranks(net, data.train, data.holdout, BATCH, data.preprocessing)
+    test = flags_over_ranks(net, data.test, tuple(range(len(data.test.labels))), BATCH, data.preprocessing)
     np.savez_compressed(flags_file(flags, arch, seed), holdout=np.packbits(holdout), test=np.packbits(test))
     costs = (int(cost.cost(arch)) for cost in (macs_cost(space), params_cost(space)))
     values = (" ".join(arch.choices), seed, *costs, f"{holdout.mean():.4f}", f"{test.mean():.4f}", f"{seconds:.2f}")
     return dict(zip(FIELDS, values, strict=True))
-
-
-@torch.no_grad()
-def correct(net: torch.nn.Module, data: Data, images: Images, indices: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether each image is classified correctly: (N,)."""
-    parts = [
-        net(data.preprocessing(pixels)).argmax(1) == labels for pixels, labels in fixed_batches(images, indices, 500)
-    ]
-    return torch.cat(parts).numpy()
 
 
 def flags_file(folder: Path, arch: Architecture, seed: int) -> Path:

@@ -11,7 +11,7 @@ in the run (`value/`), so that an interrupted benchmark continues.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from random import Random
@@ -20,12 +20,13 @@ from statistics import mean, stdev
 from lines import Lines
 from scipy.stats import t as student
 
-from toolchain.config import Config, parse_config
+from toolchain.config import parse_config
 from toolchain.costs.core import Budget
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.checked_space import configured_space
 from toolchain.progress import Quiet
 from toolchain.runs import Run
+from toolchain.search.finalists.decide import with_epochs
 from toolchain.search.finalists.proposals import largest_network, uniform_networks
 from toolchain.search.plan import SearchPlan, plan_search
 from toolchain.search.winner import Winner, read_winner
@@ -83,13 +84,6 @@ def opened(folder: Path, budget: str, epochs: float | None) -> tuple[Job, Search
     return job, plan_search(config, space), space.architecture(best.architecture)
 
 
-def with_epochs(config: Config, epochs: float | None) -> Config:
-    if epochs is None:
-        return config
-    changes = config.retrain.changes | {"epochs": epochs}
-    return config.model_copy(update={"retrain": config.retrain.model_copy(update={"changes": changes})})
-
-
 def rivals_of(plan: SearchPlan, job: Job, random: int) -> list[Rival]:
     """All rivals, the random ones drawn by the seed of the run."""
     ((named, feasible),) = plan.budgets
@@ -119,7 +113,7 @@ def accuracy(job: Job, arch: Architecture, seed: int) -> float:
     """Test accuracy after training `arch` alone; a known result is not computed again."""
     recipe = f"{job.config.retrain.changes.get('epochs', 'recipe')}_epochs"
     run = Run(job.run.folder / "value" / recipe / f"seed_{seed}")
-    return retrain(replace(job, config=job.config.model_copy(update={"seed": seed}), run=run), arch).test_accuracy
+    return retrain(job.seeded(seed, run), arch).test_accuracy
 
 
 def report(

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.flags import LIMITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,7 @@ def _require_limit(config: "Config") -> None:
     """
     from toolchain.errors import BadConfig
 
-    if not any(flag.value(config) for flag in options.LIMITS):
+    if not any(flag.value(config) for flag in LIMITS):
         raise BadConfig("a search needs a limit. Give --latency, --macs, --params, --bitops or --weight-bits")
 
 

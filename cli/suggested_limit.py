@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cli.options import LIMITS
+from cli.flags import LIMITS
 
 if TYPE_CHECKING:
     from toolchain.config import Config
@@ -14,7 +14,7 @@ def suggested_limit(config: "Config", space: "SearchSpace") -> tuple[str, ...]:
 
     It is on latency if the space is profiled on the target, else on MACs, or BitOps of a quantized space.
     """
-    from toolchain.costs.counters import bitops_cost, macs_cost
+    from toolchain.costs.counters import default_cost
     from toolchain.units import compact
 
     if any(flag.value(config) for flag in LIMITS):
@@ -22,9 +22,9 @@ def suggested_limit(config: "Config", space: "SearchSpace") -> tuple[str, ...]:
     latency_ms = _middle_latency_ms(config, space)
     if latency_ms is not None:
         return ("--latency", f"{latency_ms:g}ms")
-    cost = bitops_cost(space) if space.quantized else macs_cost(space)
+    cost = default_cost(space)
     middle = float(cost.fixed) + sum(sum(row.values()) / len(row) for row in cost.rows)
-    return ("--bitops" if space.quantized else "--macs", compact(float(f"{middle:.3g}"), cost.unit))
+    return (f"--{cost.name}", compact(float(f"{middle:.3g}"), cost.unit))
 
 
 def _middle_latency_ms(config: "Config", space: "SearchSpace") -> float | None:

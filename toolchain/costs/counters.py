@@ -56,6 +56,22 @@ def count_weight_bits(module: nn.Module, _: Shape) -> int:
     return FLOAT_BITS * count_params(module, _) - saved
 
 
+def default_cost_name(space: SearchSpace) -> str:
+    """What architectures are sampled and compared by: MACs, or BitOps if the space has bit widths."""
+    return "bitops" if space.quantized else "macs"
+
+
+@cache
+def counted_cost(name: str, space: SearchSpace) -> TableCost:
+    """`macs` or `bitops` of a space. Counting a space of bit widths takes seconds, and each stage needs it."""
+    return bitops_cost(space) if name == "bitops" else macs_cost(space)
+
+
+def default_cost(space: SearchSpace) -> TableCost:
+    """The cost of `default_cost_name`."""
+    return counted_cost(default_cost_name(space), space)
+
+
 def macs_cost(space: SearchSpace) -> TableCost:
     """MACs of every choice of every block of `space`, at batch 1."""
     return _count_all(space, "macs", "MACs", MACS, count_macs)

@@ -11,7 +11,7 @@ from random import Random
 from statistics import mean
 
 from toolchain.costs.core import TableCost
-from toolchain.costs.counters import bitops_cost, macs_cost, params_cost
+from toolchain.costs.counters import bitops_cost, default_cost, macs_cost, params_cost
 from toolchain.counting.levels import CostLevels
 from toolchain.errors import BadConfig
 from toolchain.nets.supernet import Supernet
@@ -76,7 +76,7 @@ def rank(job: Job, networks: int, repeats: int) -> RankResult:
         BadData, RunFolderError, CheckFailed: see `retraining.retrain`.
     """
     supernet = load_supernet(job)
-    cost = bitops_cost(job.space) if job.space.quantized else macs_cost(job.space)
+    cost = default_cost(job.space)
     archs = sample(job.space, cost, networks, job.config.seed)
     inherited = _inherited(job, supernet, archs)
     trained = _train(job, archs, repeats)

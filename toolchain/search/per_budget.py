@@ -15,7 +15,7 @@ from toolchain.search.budget import NamedBudget
 from toolchain.search.finalists.report import FinalistsReport
 from toolchain.search.generations import Scoring, journal_candidates, run_strategy
 from toolchain.search.plan import SearchPlan
-from toolchain.search.strategies import EVOLUTION, Evolution, RandomSearch, Scored, complete
+from toolchain.search.strategies import EVOLUTION, Evolution, RandomSearch, Scored, complete, unique
 from toolchain.search.verify import (
     Continuation,
     Measure,
@@ -126,7 +126,7 @@ def _run_strategies(search: Search, plan: SearchPlan) -> list[BudgetResult]:
 
 def _predicted(plan: SearchPlan, result: BudgetResult, earlier: Sequence[Scored]) -> BudgetResult:
     """The winner of one budget by its prediction, among its candidates and those of `earlier` commands."""
-    pool = _unique(result.evolution, earlier)
+    pool = unique(result.evolution, earlier)
     best = fitting(result.named.budget, pool)[0]
     verified = Verified(candidate(best, plan.costs.latency, None), (), pool)
     return BudgetResult(result.named, result.evolution, result.random_search, verified)
@@ -136,15 +136,6 @@ def _evolved_before(search: Search) -> tuple[Scored, ...]:
     """The candidates of evolution in the journal, also those of earlier commands."""
     candidates = journal_candidates(search.scoring.journal, search.space, search.scoring.score)
     return tuple(scored for scored in candidates if scored.strategy == EVOLUTION)
-
-
-def _unique(*groups: Sequence[Scored]) -> tuple[Scored, ...]:
-    """All candidates, of equal architectures the first."""
-    first: dict[Architecture, Scored] = {}
-    for group in groups:
-        for scored in group:
-            first.setdefault(scored.architecture, scored)
-    return tuple(first.values())
 
 
 @dataclass
@@ -158,7 +149,7 @@ class _Verification:
 
     def verified(self, results: Sequence[BudgetResult]) -> list[BudgetResult]:
         """Each result with its winner among the candidates of this command."""
-        pool = _unique(*(result.evolution for result in results))
+        pool = unique(*(result.evolution for result in results))
         verified = []
         for result in results:
             try:
@@ -167,7 +158,7 @@ class _Verification:
                 verified.append(BudgetResult(result.named, result.evolution, result.random_search, None, str(problem)))
                 continue
             added = winner.scored[len(pool) :] if latency_limit(result.named.budget) else ()
-            pool = _unique(pool, added)
+            pool = unique(pool, added)
             verified.append(BudgetResult(result.named, (*result.evolution, *added), result.random_search, winner))
         return verified
 
@@ -178,7 +169,7 @@ class _Verification:
 
     def _winner(self, named: NamedBudget, pool: tuple[Scored, ...]) -> Verified:
         if latency_limit(named.budget) is None:  # the best is only measured, so the journal can take part at once
-            pool = _unique(pool, _evolved_before(self.search))
+            pool = unique(pool, _evolved_before(self.search))
         return self._verifier.winner(named.budget, pool, self._model)
 
     def _improved(self, result: BudgetResult, earlier: Sequence[Scored]) -> BudgetResult:

@@ -68,9 +68,12 @@ def unpack(text: str) -> Flags:
     return np.unpackbits(content, count=int(count)).astype(np.bool_)
 
 
-def _packed_flags(text: str) -> str:
+def _unpackable(text: str) -> str:
     unpack(text)
     return text
+
+
+PackedFlags = Annotated[str, AfterValidator(_unpackable)]  # the text of `pack`
 
 
 class CandidateLine(JournalLine):
@@ -90,9 +93,7 @@ class CandidateLine(JournalLine):
     origin: str
     images: Annotated[int, Field(gt=0)] | None = None
     against: Share | None = None
-    correct: Annotated[str, AfterValidator(_packed_flags)] | None = Field(
-        None, validation_alias=AliasChoices("correct", "right")
-    )
+    correct: PackedFlags | None = Field(None, validation_alias=AliasChoices("correct", "right"))
     loss: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")

@@ -129,6 +129,15 @@ def complete(scored: Sequence[Scored]) -> tuple[Scored, ...]:
     return tuple(candidate for candidate in scored if candidate.complete)
 
 
+def unique(*groups: Sequence[Scored]) -> tuple[Scored, ...]:
+    """All candidates, of equal architectures the first."""
+    first: dict[Architecture, Scored] = {}
+    for group in groups:
+        for scored in group:
+            first.setdefault(scored.architecture, scored)
+    return tuple(first.values())
+
+
 class _Batch:
     """Collects candidates that are new and within the budget."""
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from toolchain.costs.core import Budget, TableCost
+from toolchain.costs.counters import default_cost_name
 from toolchain.counting.levels import LEVELS, percentile_edges
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.sampled_range import default_cost_name
 from toolchain.training.trained_supernet import TrainedSupernet
 
 TOLERANCE = 1e-9  # relative: a limit in text is rounded

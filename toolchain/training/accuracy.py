@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from toolchain.parallel.collectives import gather_objects, sum_over_ranks
+from toolchain.parallel.collectives import gather_objects
 from toolchain.parallel.ranks import rank, world
 from toolchain.training.batches import Batch
 from toolchain.training.data import Data, Preprocessing
@@ -56,12 +56,8 @@ def accuracy_over_ranks(
     net: nn.Module, images: Images, indices: tuple[int, ...], batch: int, preprocessing: Preprocessing
 ) -> float:
     """`top1` on batches shared by all processes; every process gets the accuracy on all images."""
-    mine = batches_of_rank(indices, batch)
-    counts = torch.tensor(count_correct(net, fixed_batches(images, mine, batch), preprocessing))
-    counts = counts.to(next(net.parameters()).device)
-    sum_over_ranks([counts])
-    correct, total = counts.tolist()
-    return int(correct) / int(total)
+    flags = flags_over_ranks(net, images, indices, batch, preprocessing)
+    return int(flags.sum()) / len(flags)
 
 
 @torch.no_grad()

@@ -23,5 +23,8 @@ class Job:
 
     def of_repeat(self, number: int) -> "Job":
         """The same with the seed and the folder of repeat `number` of a ranking."""
-        config = self.config.model_copy(update={"seed": self.config.seed + number})
-        return replace(self, config=config, run=self.run.repeat(number))
+        return self.seeded(self.config.seed + number, self.run.repeat(number))
+
+    def seeded(self, seed: int, run: Run) -> "Job":
+        """The same with another seed and another folder."""
+        return replace(self, config=self.config.model_copy(update={"seed": seed}), run=run)

@@ -81,12 +81,12 @@ class Stepper:
         Both are means over the passes. Gradients are sums over the passes, as in the papers of the strategies: a weight
         that one pass uses is updated as if it were the only one.
         """
-        plan = self.plan(step)
+        plan, inputs = self.plan(step), self.preprocessing(pixels)
         self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
         seen = torch.zeros(2, device=pixels.device)
         outputs: list[Tensor] = []
         for each in plan.passes:
-            loss, logits = self._forward(each, pixels, labels, outputs)
+            loss, logits = self._forward(each, inputs, labels, outputs)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             outputs.append(logits)
             seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
@@ -98,10 +98,10 @@ class Stepper:
         self.scaler.update()
         return seen
 
-    def _forward(self, each: Pass, pixels: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _forward(self, each: Pass, inputs: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The loss of one pass for this process, and its logits without their graph."""
-        with self.precision.autocast(pixels.device):
-            logits = each.forward(self.preprocessing(pixels))
+        with self.precision.autocast(inputs.device):
+            logits = each.forward(inputs)
             if each.teacher is None:
                 loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
             else:

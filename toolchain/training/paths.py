@@ -1,14 +1,11 @@
 """Which path a step of supernet training takes: the prior over architectures of the paper's Sec. 3.2."""
 
-from collections.abc import Callable
-from random import Random
-
+from toolchain.costs.counters import default_cost
 from toolchain.counting.levels import LEVELS, CostLevels
 from toolchain.errors import BadConfig
-from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.sampled_range import SampledRange, counted_cost, default_cost_name
-
-Draw = Callable[[Random], Architecture]
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.sampled_range import SampledRange
+from toolchain.training.strategies.core import Draw
 
 
 def path_sampler(name: str, space: SearchSpace, sampled: SampledRange | None = None) -> Draw:
@@ -27,7 +24,7 @@ def path_sampler(name: str, space: SearchSpace, sampled: SampledRange | None = N
     """
     if name == "uniform":
         return space.draw
-    sampled = sampled or SampledRange(counted_cost(default_cost_name(space), space), None, None, LEVELS)
+    sampled = sampled or SampledRange(default_cost(space), None, None, LEVELS)
     balanced = name == "balanced"
     try:
         return CostLevels.build(space, sampled.cost, sampled.levels, sampled.edges(), balanced).draw

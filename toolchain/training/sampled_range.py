@@ -8,11 +8,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 from toolchain.config import SupernetConfig
 from toolchain.costs.core import TableCost
-from toolchain.costs.counters import bitops_cost, macs_cost
+from toolchain.costs.counters import counted_cost, default_cost_name
 from toolchain.errors import BadConfig
 from toolchain.files import Document
 from toolchain.spaces.core import SearchSpace
@@ -51,17 +51,6 @@ class Sampling(Document):
     high: float | None = None
     levels: int
     table: str | None = None
-
-
-def default_cost_name(space: SearchSpace) -> str:
-    """MACs, or BitOps if the space has bit widths."""
-    return "bitops" if space.quantized else "macs"
-
-
-@cache
-def counted_cost(name: str, space: SearchSpace) -> TableCost:
-    """`macs` or `bitops` of a space. Counting a space of bit widths takes seconds, and each stage needs it."""
-    return bitops_cost(space) if name == "bitops" else macs_cost(space)
 
 
 def samples_latency(training: SupernetConfig) -> bool:

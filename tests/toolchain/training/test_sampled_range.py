@@ -7,14 +7,14 @@ import pytest
 
 from toolchain.config import SupernetConfig, parse_config
 from toolchain.costs.core import TableCost
-from toolchain.costs.counters import macs_cost
+from toolchain.costs.counters import counted_cost, macs_cost
 from toolchain.errors import BadConfig, BadUnit
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.fingerprint import SupernetFingerprint
 from toolchain.training.paths import path_sampler
 from toolchain.training.recipe import load_recipe
-from toolchain.training.sampled_range import SampledRange, Sampling, counted_cost, sampled_range, samples_latency
+from toolchain.training.sampled_range import SampledRange, Sampling, sampled_range, samples_latency
 
 
 def training(**given: Any) -> SupernetConfig:

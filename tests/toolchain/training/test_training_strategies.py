@@ -273,7 +273,7 @@ def test_distillation_is_the_cross_entropy_with_the_teachers_probabilities() -> 
 
 def test_cost_of_a_step(space: SearchSpace) -> None:
     cost = macs_cost(space)
-    single, sandwich, fair = (strategy_of(name, space) for name in ("spos", "sandwich", "fair"))  # type: ignore[arg-type]
+    single, sandwich, fair = (strategy_of(name, space) for name in NAMES)
     per_path = macs_per_step(single, space)
     assert macs_per_step(sandwich, space) == pytest.approx(cost.greatest + cost.least + 2 * per_path, rel=0.02)
     assert macs_per_step(fair, space) == pytest.approx(6 * per_path, rel=0.02)  # 2 ops x 3 widths

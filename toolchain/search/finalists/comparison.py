@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-Flags = NDArray[np.bool_]
+from toolchain.search.scores import Flags
+
 Floats = NDArray[np.float64]
 
 

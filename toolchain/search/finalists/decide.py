@@ -10,7 +10,7 @@ from toolchain.search.finalists.trainings import Trainings
 from toolchain.search.generations import Scoring
 from toolchain.search.per_budget import BudgetResult
 from toolchain.search.plan import SearchPlan
-from toolchain.search.strategies import Scored
+from toolchain.search.strategies import Scored, unique
 from toolchain.search.verify import Candidate, Measure, Verified, candidate, fitting, latency_limit, measure_against
 from toolchain.training.job import Job
 from toolchain.training.recipe import load_recipe
@@ -23,17 +23,17 @@ def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
         BadConfig: the recipe of the trainings is not valid.
         BadDocument, RunFolderError: see `Trainings`.
     """
-    config = with_epochs(job.config)
+    config = with_epochs(job.config, job.config.search.finalist_epochs)
     recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
     settings = FinalistSettings(config.search.finalists, recipe.epochs, config.search.finalist_time_s)
     return Selector(job.space, plan.costs, scoring, Trainings(replace(job, config=config)), settings)
 
 
-def with_epochs(config: Config) -> Config:
-    """`config` with the epochs of finalists in place of those of retrain."""
-    if config.search.finalist_epochs is None:
+def with_epochs(config: Config, epochs: float | None) -> Config:
+    """`config` with other epochs of retrain; None keeps them."""
+    if epochs is None:
         return config
-    changes = config.retrain.changes | {"epochs": config.search.finalist_epochs}
+    changes = config.retrain.changes | {"epochs": epochs}
     return config.model_copy(update={"retrain": config.retrain.model_copy(update={"changes": changes})})
 
 
@@ -49,7 +49,7 @@ def _decided(result: BudgetResult, verified: Verified, selector: Selector, measu
     budget = result.named.budget
     admit = _admission(budget, selector, measure)
     selection = selector.select(budget, fitting(budget, verified.scored), verified.winner, admit)
-    decided = replace(verified, winner=selection.winner, scored=_joined(verified.scored, selection.simple))
+    decided = replace(verified, winner=selection.winner, scored=unique(verified.scored, selection.simple))
     return replace(result, verified=decided, simple=selection.simple, finalists=selection.report)
 
 
@@ -66,8 +66,3 @@ def _admission(budget: Budget, selector: Selector, measure: Measure | None) -> A
         return candidate(scored, model, measured) if measured.upper_ms <= limit.most else None
 
     return admit
-
-
-def _joined(scored: Sequence[Scored], simple: Sequence[Scored]) -> tuple[Scored, ...]:
-    known = {each.architecture for each in scored}
-    return (*scored, *(each for each in simple if each.architecture not in known))

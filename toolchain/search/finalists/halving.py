@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from toolchain.search.finalists.comparison import Comparison, Flags, compare
+from toolchain.search.finalists.comparison import Comparison, compare
+from toolchain.search.scores import Flags
 
 CONFIDENCE = 0.95
 LAST = 2  # finalists that are never dropped
@@ -50,12 +51,14 @@ class Result(Generic[Network]):
         remaining: the finalists of the last round, the most accurate first.
         dropped: the others, those dropped last first.
         comparisons: the leader against each other remaining finalist, in their order.
+        seconds: of all trainings together.
         out_of_time: the time limit ended it.
     """
 
     remaining: tuple[Standing[Network], ...]
     dropped: tuple[Standing[Network], ...]
     comparisons: tuple[Comparison, ...]
+    seconds: float = 0.0
     out_of_time: bool = False
 
     @property
@@ -72,7 +75,10 @@ class Result(Generic[Network]):
 
 
 def halve(
-    networks: Sequence[Network], train: Callable[[Network, int], Training], time_limit_s: float
+    networks: Sequence[Network],
+    train: Callable[[Network, int], Training],
+    time_limit_s: float,
+    most_rounds: int = MOST_ROUNDS,
 ) -> Result[Network]:
     """Find the most accurate of `networks`.
 
@@ -88,13 +94,13 @@ def halve(
         state.add([training.correct for training in trainings])
         spent_s += sum(training.seconds for training in trainings)
         count += len(trainings)
-        result = Result(state.standings(), tuple(dropped), state.comparisons())
-        if result.separated or state.rounds == MOST_ROUNDS:
+        result = Result(state.standings(), tuple(dropped), state.comparisons(), spent_s)
+        if result.separated or state.rounds == most_rounds:
             return result
         state, out = state.halved()
         dropped = [*out, *dropped]
         if spent_s + spent_s / count * len(state.networks) > time_limit_s:
-            return Result(state.standings(), tuple(dropped), state.comparisons(), out_of_time=True)
+            return Result(state.standings(), tuple(dropped), state.comparisons(), spent_s, out_of_time=True)
 
 
 @dataclass

@@ -5,12 +5,12 @@ choice in all blocks, and the network with the most MACs in the budget. Where th
 first round; where it does not, the search returns no worse a network than they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
-from toolchain.search.strategies import Scored, best_first
+from toolchain.search.strategies import Scored, best_first, unique
 from toolchain.spaces.core import Architecture, SearchSpace
 
 LEAST_DIFFERENCE = 8  # finalists from the search differ in at least one block of this many
@@ -53,7 +53,7 @@ def largest_network(space: SearchSpace, budget: Budget, macs: TableCost) -> list
         return []
 
 
-def proposed(count: int, scored: Sequence[Scored], simple: Sequence[Scored]) -> Iterator[Scored]:
+def proposed(count: int, scored: Sequence[Scored], simple: Sequence[Scored]) -> tuple[Scored, ...]:
     """Candidates in the order in which they become finalists: alternately the best that differ and simple ones.
 
     Each candidate comes once, and all come, so that there are others where some miss the budget when measured.
@@ -65,11 +65,7 @@ def proposed(count: int, scored: Sequence[Scored], simple: Sequence[Scored]) -> 
     """
     best = differing(best_first(scored), {candidate.architecture for candidate in simple})
     alternating = [candidate for pair in zip(best, simple, strict=False) for candidate in pair]
-    ordered = [*alternating[:count], *best, *simple, *best_first(scored)]
-    first: dict[Architecture, Scored] = {}
-    for candidate in ordered:
-        first.setdefault(candidate.architecture, candidate)
-    return iter(first.values())
+    return unique(alternating[:count], best, simple, best_first(scored))
 
 
 def differing(ranked: Sequence[Scored], taken: set[Architecture]) -> list[Scored]:

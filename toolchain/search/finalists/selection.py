@@ -63,18 +63,14 @@ class Selector:
         """
         simple = self._simple(budget)
         finalists = self._admitted(budget, scored, simple, leader, admit)
-        spent_s = 0.0
 
         def train(candidate: Candidate, repeat: int) -> Training:
-            nonlocal spent_s
-            training = self.train(candidate.scored.architecture, repeat)
-            spent_s += training.seconds
-            return training
+            return self.train(candidate.scored.architecture, repeat)
 
         self.scoring.progress.say(f"training {len(finalists)} finalists under {budget}")
         result = halve(finalists, train, self.settings.time_limit_s)
         winner = choose(result)
-        return Selection(winner, simple, self._report(result, winner, spent_s))
+        return Selection(winner, simple, self._report(result, winner))
 
     def _simple(self, budget: Budget) -> tuple[Scored, ...]:
         """The simple networks with their scores, in order of preference."""
@@ -99,7 +95,7 @@ class Selector:
                 finalists.append(admitted)
         return finalists
 
-    def _report(self, result: Result[Candidate], winner: Candidate, seconds: float) -> FinalistsReport:
+    def _report(self, result: Result[Candidate], winner: Candidate) -> FinalistsReport:
         outcomes = _outcomes(result, winner)
         runner_up = result.comparisons[0] if result.comparisons else None
         half_width = runner_up.half_width(CONFIDENCE) if runner_up else inf
@@ -110,7 +106,7 @@ class Selector:
             difference=runner_up.difference if runner_up else None,
             half_width=half_width if isfinite(half_width) else None,
             epochs=self.settings.epochs,
-            seconds=round(seconds, 3),
+            seconds=round(result.seconds, 3),
             out_of_time=result.out_of_time,
         )
 

@@ -9,16 +9,15 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import replace
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from toolchain.parallel.collectives import from_first
 from toolchain.runs import Run
 from toolchain.search.finalists.halving import Training
 from toolchain.search.journal import JournalLine, open_journal
-from toolchain.search.scores import pack, unpack
+from toolchain.search.scores import PackedFlags, pack, unpack
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import flags_over_ranks
 from toolchain.training.fingerprint import retrain_fingerprint
@@ -26,11 +25,6 @@ from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, load_recipe
 from toolchain.training.retraining import train_alone
 from toolchain.training.stored_fingerprint import Fingerprint, StoredFingerprint
-
-
-def _packed(text: str) -> str:
-    unpack(text)
-    return text
 
 
 class FinalistLine(JournalLine):
@@ -43,7 +37,7 @@ class FinalistLine(JournalLine):
     """
 
     repeat: Annotated[int, Field(ge=0)]
-    correct: Annotated[str, AfterValidator(_packed)]
+    correct: PackedFlags
     seconds: Annotated[float, Field(ge=0)]
 
     @property
@@ -95,8 +89,7 @@ class Trainings:
     def _train(self, arch: Architecture, repeat: int) -> FinalistLine:
         began = time.monotonic()
         config, data = self._job.config, self._job.data
-        seeded = config.model_copy(update={"seed": config.seed + repeat})
-        job = replace(self._job, config=seeded, run=self._round(repeat))
+        job = self._job.seeded(config.seed + repeat, self._round(repeat))
         net, _ = train_alone(job, arch, retrain_fingerprint(job, arch).stored())
         correct = flags_over_ranks(net, data.train, data.holdout, config.search.batch, data.preprocessing)
         seconds = from_first(lambda: round(time.monotonic() - began, 3))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from toolchain.costs.counters import bitops_cost, macs_cost
+from toolchain.costs.counters import default_cost
+from toolchain.counting.feasible import cheapest_of, most_expensive_of
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.strategies.core import Draw, Path
 
@@ -33,6 +34,5 @@ class Sandwich:
 
 def extremes(space: SearchSpace) -> tuple[Architecture, Architecture]:
     """The architectures with the most and the least MACs (BitOps if the space has bit widths); of equals the first."""
-    cost = bitops_cost(space) if space.quantized else macs_cost(space)
-    largest, smallest = (tuple(pick(row, key=row.__getitem__) for row in cost.rows) for pick in (max, min))
-    return Architecture(space.name, largest), Architecture(space.name, smallest)
+    cost = default_cost(space)
+    return most_expensive_of(space, cost), cheapest_of(space, cost)
