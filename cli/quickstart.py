@@ -13,12 +13,12 @@ VERDICTS = {"pass": "passed", "fail": "failed", "inconclusive": "inconclusive"}
 @options.configured("quickstart", preset="quick")
 def quickstart(invocation: options.Invocation, json: options.Json = False) -> None:
     """Profile, train, search under a latency budget, retrain, export and check, in a few minutes on a CPU."""
-    from toolchain.quickstart.pipeline import available_data, run_quickstart
+    from toolchain.quickstart.data import with_data
+    from toolchain.quickstart.pipeline import run_quickstart
 
     config = invocation.config.model_copy(update={"run": "quickstart"})
     with console.progress() as bars:
-        if "data" not in invocation.given:
-            config = config.model_copy(update={"data": available_data(bars)})
+        config = with_data(config, config.data if "data" in invocation.given else None, bars)
         result = run_quickstart(config, bars)
     if json:
         console.answer_json(result.as_dict())

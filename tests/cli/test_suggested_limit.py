@@ -21,4 +21,4 @@ def test_macs_are_suggested_where_the_head_is_not_measured(
     profile = tiny_config.profile.model_copy(update={"backend": "fake", "threads": 1})
     config = tiny_config.model_copy(update={"profile": profile})
     assert suggested_limit(config, load_space(tiny_config.space))[0] == "--latency"
-    assert suggested_limit(config, load_space(f"{tiny_config.space},classes=3")) == ("--macs", "35200")
+    assert suggested_limit(config, load_space(f"{tiny_config.space},classes=3")) == ("--macs", "35.2k")

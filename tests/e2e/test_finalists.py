@@ -89,3 +89,14 @@ def test_same_trainings_after_a_kill(done: int, trained: Path, whole: Path, tmp_
     assert len(trainings_of(folder)) < len(trainings_of(whole))
     finish(folder)
     assert trainings_of(folder) == trainings_of(whole)
+
+
+def test_one_network_in_the_budget_is_not_trained(trained: Path, nastool: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    shutil.copytree(trained, folder)
+    answer = nastool("search", "--macs", "26k", "--finalists", "3", "--json", cwd=folder)  # the least of the space
+    assert answer.code == 0, answer.stderr
+    assert "so there are no finalists to train" in answer.stderr
+    assert answer.json["macs"] == 26_000
+    assert not answer.json.get("finalists")
+    assert trainings_of(folder) == []

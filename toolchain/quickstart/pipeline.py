@@ -21,7 +21,6 @@ from toolchain.search.plan import plan_search
 from toolchain.search.search import search
 from toolchain.search.winner import Winner, selected
 from toolchain.spaces.core import SearchSpace
-from toolchain.training import fashion_mnist
 from toolchain.training.data import configured_data
 from toolchain.training.job import Job
 from toolchain.training.retrained import Retrained
@@ -69,18 +68,6 @@ class QuickstartResult:
             "onnx": str(self.onnx),
             "folder": str(self.folder),
         }
-
-
-def available_data(progress: Progress) -> str:
-    """`fashion-mnist` if it is on this machine or can be downloaded within seconds, else `digits`."""
-    folder = fashion_mnist.find()
-    if folder is None:
-        progress.say("Fashion-MNIST is not on this machine; downloading it")
-        folder = fashion_mnist.fetch()
-    progress.say(
-        f"data: Fashion-MNIST from {folder}" if folder else "data: digits (Fashion-MNIST is not available here)"
-    )
-    return "fashion-mnist" if folder else "digits"
 
 
 def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:

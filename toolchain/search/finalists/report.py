@@ -36,7 +36,7 @@ class FinalistsReport(Document):
     Args:
         statement: how sure the choice is, in words.
         separated: the winner is more accurate than all others of the last round, at 95 %.
-        difference: accuracy of the most accurate minus that of the runner-up; None if there was only one finalist.
+        difference: accuracy of the most accurate minus that of the runner-up; None in older files with one finalist.
         half_width: half the width of the 95 % interval of `difference`; None after trainings with a single seed.
         epochs: of each training.
         seconds: of all trainings together.

@@ -31,11 +31,11 @@ class FinalistSettings:
 
 @dataclass(frozen=True)
 class Selection:
-    """The winner, all simple networks as scored candidates, and the report."""
+    """The winner, all simple networks as scored candidates, and the report; None if there was no second finalist."""
 
     winner: Candidate
     simple: tuple[Scored, ...]
-    report: FinalistsReport
+    report: FinalistsReport | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class Selector:
         """
         simple = self._simple(budget)
         finalists = self._admitted(budget, scored, simple, leader, admit)
+        if len(finalists) == 1:
+            self.scoring.progress.say(f"one network measures within {budget}, so there are no finalists to train")
+            return Selection(leader, simple, None)
 
         def train(candidate: Candidate, repeat: int) -> Training:
             return self.train(candidate.scored.architecture, repeat)
@@ -97,13 +100,13 @@ class Selector:
 
     def _report(self, result: Result[Candidate], winner: Candidate) -> FinalistsReport:
         outcomes = _outcomes(result, winner)
-        runner_up = result.comparisons[0] if result.comparisons else None
-        half_width = runner_up.half_width(CONFIDENCE) if runner_up else inf
+        runner_up = result.comparisons[0]
+        half_width = runner_up.half_width(CONFIDENCE)
         return FinalistsReport(
             finalists=tuple(self._entry(standing, outcome) for standing, outcome in outcomes),
             statement=statement(result, winner),
             separated=result.separated,
-            difference=runner_up.difference if runner_up else None,
+            difference=runner_up.difference,
             half_width=half_width if isfinite(half_width) else None,
             epochs=self.settings.epochs,
             seconds=round(result.seconds, 3),
@@ -156,8 +159,6 @@ def _speed(candidate: Candidate) -> float:
 
 def statement(result: Result[Candidate], winner: Candidate) -> str:
     """How sure the choice is, as a sentence."""
-    if not result.comparisons:
-        return "only one network measured within the budget, so there was nothing to compare"
     runner_up = result.comparisons[0]
     width = runner_up.half_width(CONFIDENCE)
     trainings = result.remaining[0].trainings
@@ -167,11 +168,14 @@ def statement(result: Result[Candidate], winner: Candidate) -> str:
             f"of hold-out accuracy (95 % interval, {trainings} trainings each)"
         )
     tied = len(result.tied)
+    if trainings == 1:
+        return (
+            f"the first {tied} were trained once each, which is too few to tell them apart; the most accurate of them "
+            f"was taken"
+        )
     taken = "the fastest of them within one standard error of the most accurate was taken"
     if winner is result.remaining[0].network:
         taken = "the most accurate of them was taken; none within one standard error of it is faster"
-    if trainings == 1:
-        return f"the first {tied} were trained once each, which is too few to tell them apart; {taken}"
     return (
         f"the first {tied} cannot be told apart: the best two differ by {runner_up.difference * 100:.2f} +- "
         f"{width * 100:.2f} points (95 % interval, {trainings} trainings each); {taken}"
