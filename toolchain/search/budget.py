@@ -1,6 +1,6 @@
 """Budgets over the costs of a space, from the limits that a user gave as text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from statistics import median
@@ -40,6 +40,10 @@ class Costs:
     def limited(self, name: str) -> TableCost:
         """The cost that a limit on `name` applies to: for a latency, its upper bound."""
         return self.latency.upper if self.latency and name == "latency_ms" else self.named(name)
+
+    def expected(self, budget: Budget) -> Budget:
+        """`budget` with its latency limit applied to the prediction, without the margin for its error."""
+        return Budget(tuple(replace(limit, cost=self.named(limit.cost.name)) for limit in budget.limits))
 
     def counts(self, arch: Architecture) -> dict[str, int]:
         """The counted costs of one architecture by name."""

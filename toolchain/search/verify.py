@@ -40,7 +40,7 @@ class Candidate:
 
     @property
     def bound_ms(self) -> float | None:
-        """The upper bound of the prediction, which was within the limit."""
+        """The upper bound of the prediction; it was within the limit, except that of simple networks."""
         if self.predicted_ms is None or self.calibration is None:
             return None
         return self.predicted_ms * (1 + self.calibration.margin)

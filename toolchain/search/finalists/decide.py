@@ -54,12 +54,12 @@ def _decided(result: BudgetResult, verified: Verified, selector: Selector, measu
 
 
 def _admission(budget: Budget, selector: Selector, measure: Measure | None) -> Admit:
-    """Admits a candidate that measures within the latency limit; without a limit or a measurement, every one."""
+    """Admits a candidate that measures within the latency limit, or, where nothing is measured, is predicted to."""
     limit, model = latency_limit(budget), selector.costs.latency
 
     def admit(scored: Scored) -> Candidate | None:
         if measure is None:
-            return candidate(scored, model, None)
+            return candidate(scored, model, None) if budget.allows(scored.architecture) else None
         if limit is None:
             return candidate(scored, model, measure(scored.architecture, 0))
         measured = measure_against(limit, scored.architecture, measure)

@@ -16,14 +16,19 @@ from toolchain.spaces.core import Architecture, SearchSpace
 LEAST_DIFFERENCE = 8  # finalists from the search differ in at least one block of this many
 
 
-def simple_networks(space: SearchSpace, budget: Budget, macs: TableCost) -> list[Architecture]:
-    """The network with the most MACs in `budget`, and the uniform ones that fit, those with the most MACs first.
+def simple_networks(space: SearchSpace, budget: Budget, expected: Budget, macs: TableCost) -> list[Architecture]:
+    """The networks with the most MACs, and the uniform ones that fit, those with the most MACs first.
 
     A uniform network has one choice in all blocks that have it, and the choice with the most MACs in the others.
+
+    Args:
+        budget: with the margin of the prediction; the network with the most MACs in it is the last resort.
+        expected: the same limits on predictions without a margin, as a user would pick networks.
     """
-    fitting = [arch for arch in uniform_networks(space, macs) if budget.allows(arch)]
+    fitting = [arch for arch in uniform_networks(space, macs) if expected.allows(arch)]
     fitting.sort(key=lambda arch: -macs.cost(arch))
-    return list(dict.fromkeys([*largest_network(space, budget, macs), *fitting]))
+    largest, safe = (largest_network(space, limits, macs) for limits in (expected, budget))
+    return list(dict.fromkeys([*largest, *fitting, *safe]))
 
 
 def uniform_networks(space: SearchSpace, macs: TableCost) -> list[Architecture]:

@@ -62,7 +62,7 @@ class Selector:
             admit: measures a candidate.
         """
         simple = self._simple(budget)
-        finalists = self._admitted(budget, scored, simple, leader, admit)
+        finalists = self._admitted(scored, simple, leader, admit)
         if len(finalists) == 1:
             self.scoring.progress.say(f"one network measures within {budget}, so there are no finalists to train")
             return Selection(leader, simple, None)
@@ -78,11 +78,12 @@ class Selector:
     def _simple(self, budget: Budget) -> tuple[Scored, ...]:
         """The simple networks with their scores, in order of preference."""
         macs = self.costs.named("macs")
-        strategy = _Simple(tuple(simple_networks(self.space, budget, macs)))
+        networks = simple_networks(self.space, budget, self.costs.expected(budget), macs)
+        strategy = _Simple(tuple(networks))
         return complete(run_strategy(strategy, range(1), self.scoring))
 
     def _admitted(
-        self, budget: Budget, scored: Sequence[Scored], simple: Sequence[Scored], leader: Candidate, admit: Admit
+        self, scored: Sequence[Scored], simple: Sequence[Scored], leader: Candidate, admit: Admit
     ) -> list[Candidate]:
         """The leader, and the first other proposals that measure within the budget."""
         finalists, misses = [leader], 0
@@ -91,7 +92,7 @@ class Selector:
                 break
             if candidate.architecture == leader.scored.architecture:
                 continue
-            admitted = admit(candidate) if budget.allows(candidate.architecture) else None
+            admitted = admit(candidate)
             if admitted is None:
                 misses += 1
             else:

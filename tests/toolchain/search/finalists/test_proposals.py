@@ -55,10 +55,20 @@ def test_blocks_without_the_choice_take_the_one_with_the_most_macs() -> None:
 
 def test_simple_networks_fit_and_begin_with_the_largest() -> None:
     budget = Budget((Limit(latency_like(), 9.0),))
-    simple = simple_networks(SPACE, budget, MACS)
+    simple = simple_networks(SPACE, budget, budget, MACS)
     assert all(budget.allows(arch) for arch in simple)
     assert simple[0] == largest_network(SPACE, budget, MACS)[0]
     assert "choice_x@2 choice_x@2 choice_x@2" not in map(str, simple)
+
+
+def test_a_uniform_network_at_the_limit_is_proposed_although_the_margin_excludes_it() -> None:
+    """The budget is the latency of the network that a user would pick; it is measured before it takes part."""
+    cost, uniform = latency_like(), "choice_3@2 choice_3@2 choice_3@2"
+    limit = cost.cost(SPACE.architecture(uniform))
+    expected, with_margin = Budget((Limit(cost, limit),)), Budget((Limit(cost, limit / 1.04),))
+    simple = simple_networks(SPACE, with_margin, expected, MACS)
+    assert str(simple[0]) == uniform
+    assert simple[-1] == largest_network(SPACE, with_margin, MACS)[0]
 
 
 def scored(text: str, accuracy: float, strategy: str = "evolution") -> Scored:
