@@ -7,10 +7,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 PATIENCE_S = 300
 PRESSED_EVERY_S = 15  # Python takes seconds to end with torch loaded, and an interrupt then kills it without a word
 
 
+@pytest.mark.long
 def test_ctrl_c_says_that_nothing_is_lost(tmp_path: Path) -> None:
     settings = (
         'data = "digits"\nthreads = 1\nholdout_per_class = 20\nspace = "shufflenet_v2_quick:size_px=16"\n'

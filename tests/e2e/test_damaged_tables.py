@@ -86,7 +86,7 @@ def target(base: Path) -> str:
     return str(name)
 
 
-@pytest.mark.parametrize("seed", seeds(6, quick=2))
+@pytest.mark.parametrize("seed", seeds(6, quick=1))
 def test_flipped_bytes(nastool: Nastool, folder: Path, target: str, seed: int) -> None:
     rng, path = Random(seed), folder / "latency.sqlite"
     content = bytearray(path.read_bytes())
@@ -96,7 +96,7 @@ def test_flipped_bytes(nastool: Nastool, folder: Path, target: str, seed: int) -
     run_all(nastool, folder, target, ("profile", *TITAN), ("db", "prune", "--yes"))
 
 
-@pytest.mark.parametrize("seed", seeds(14, quick=4))
+@pytest.mark.parametrize("seed", seeds(14, quick=2))
 def test_changed_values(nastool: Nastool, folder: Path, target: str, seed: int) -> None:
     """Values that the CHECK constraints would refuse, as a damaged or edited file can have them."""
     rng = Random(seed)

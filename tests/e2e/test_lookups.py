@@ -55,7 +55,12 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     return counts
 
 
-@pytest.mark.parametrize("command", [pytest.param("profile", marks=pytest.mark.long), *list(COMMANDS)[1:]])
+LONG = ("profile", "export")
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in COMMANDS]
+)
 def test_device_target_and_files_are_looked_up_once(command: str, job: Any, nastool: Nastool, counts: Counts) -> None:
     answer = nastool(*COMMANDS[command].split(), cwd=job.folder)
     assert answer.code == 0, answer.stderr

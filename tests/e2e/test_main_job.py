@@ -164,6 +164,7 @@ def test_check_passes_at_the_budget_of_the_search(finished_job: Any) -> None:
     assert verdict["problems"] == []
 
 
+@pytest.mark.long
 def test_check_fails_over_the_budget(finished_job: Any, nastool: Nastool) -> None:
     answer = nastool("check", "--latency", "1us", "--json", cwd=finished_job.folder)
     assert answer.code == 1
@@ -224,6 +225,7 @@ def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:
     assert journal(job.folder) == lines
 
 
+@pytest.mark.long
 def test_several_budgets_in_one_command(job: Any, nastool: Nastool) -> None:
     answer = nastool("search", "--macs", "31k", "--macs", "36k", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr
@@ -370,7 +372,8 @@ def test_winner_is_not_retrained_on_other_data(job: Any, nastool: Nastool) -> No
 
 def test_next_command_has_the_flags_that_it_needs(job: Any, nastool: Nastool) -> None:
     shutil.move(job.folder / "nastool.toml", job.folder / "my settings.toml")
-    answer = nastool("search", "--macs", "31k", "--config", "my settings.toml", "--data", "digits", cwd=job.folder)
+    flags = ("--latency", "100ms", "--macs", "31k", "--config", "my settings.toml", "--data", "digits")
+    answer = nastool("search", *flags, cwd=job.folder)
     assert "Next: nastool retrain --config 'my settings.toml'\n" in answer.stderr
 
 
@@ -383,6 +386,7 @@ def test_train_succeeds_if_the_table_has_only_another_target(job: Any, nastool: 
     assert "Next: nastool search --macs 35.4k\n" in answer.stderr
 
 
+@pytest.mark.long
 def test_printed_hint_exports_the_winner_of_the_chosen_budget(job: Any, nastool: Nastool) -> None:
     """`retrain --budget X` prints an export command for X, although another budget was searched last."""
     searched = nastool("search", "--macs", "27k", "--macs", "36k", "--json", cwd=job.folder)

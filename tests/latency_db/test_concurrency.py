@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from textwrap import indent
 
 from sqlalchemy import create_engine, text
 
@@ -12,18 +13,36 @@ from latency_db.target import Target
 
 PROCESSES, ROUNDS, PARTS = 8, 40, 5  # 200 rows per process
 
-# All processes open the table at the same time, and again for every tenth round.
-WRITER = """
-import json, sys
+# Imports once, and then forks all processes, which start together.
+FORKED = """
+import json, os, sys
 from latency_db.target import Target
 from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 
-where, rounds, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+where, processes, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 target = Target.from_dict(json.loads(sys.argv[4]))
+
+def work_as(number):
+    try:
+        write(number)
+        os._exit(0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
+
+def write(number):
+    {write}
+
+started = [os.fork() or work_as(number) for number in range(processes)]
+sys.exit(max(os.waitpid(process, 0)[1] for process in started) > 0)
+"""
+
+# All processes open the table at the same time, and again for every tenth round.
+WRITER = """
 parts = {f"part {part} of {number}": "hash" for part in range(5)}
-sys.stdin.read(1)
 store = open_store(where)
 run = store.begin_run(target, parts, NewRun("space", "digest", "1", rounds))
 for done in range(rounds):
@@ -38,18 +57,7 @@ store.close()
 
 
 def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
-    values = json.dumps(target.as_dict())
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, where, str(ROUNDS), str(number), values],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for number in range(PROCESSES)
-    ]
-    errors = [writer.communicate()[1].decode() for writer in start_all(writers)]
-    assert errors == [""] * PROCESSES
-    assert [writer.returncode for writer in writers] == [0] * PROCESSES
+    run_together(WRITER, PROCESSES, where, target)
 
     keys = [f"part {part} of {number}" for number in range(PROCESSES) for part in range(PARTS)]
     with open_store(where) as store:
@@ -65,45 +73,31 @@ def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
 
 
 RIVAL = """
-import json, sys
-from latency_db.target import Target
-from latency_db.store import open_store
-from latency_db.table import Sample
-
-where, number, target = sys.argv[1], float(sys.argv[2]), Target.from_dict(json.loads(sys.argv[3]))
 parts = {f"part {part}": "hash" for part in range(5)}
-sys.stdin.read(1)
+ms = number + 1.0
 with open_store(where) as store:
-    run = store.unfinished_run(target, parts, 30)
-    for done in range(30):
-        store.add_round(run, done, {key: Sample(1, number, number, number, number) for key in parts})
+    run = store.unfinished_run(target, parts, rounds)
+    for done in range(rounds):
+        store.add_round(run, done, {key: Sample(1, ms, ms, ms, ms) for key in parts})
 """
 
 
 def test_commands_that_resume_one_run_never_mix_in_a_round(where: str, target: Target) -> None:
     """Three commands resume the same killed run: the round that is stored first stays, as a whole."""
-    values = json.dumps(target.as_dict())
     with open_store(where) as store:
-        run = store.begin_run(target, {f"part {n}": "hash" for n in range(5)}, NewRun("space", "digest", "1", 30))
-    rivals = [
-        subprocess.Popen(
-            [sys.executable, "-c", RIVAL, where, str(number), values], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for number in (1, 2, 3)
-    ]
-    assert [rival.communicate()[1].decode() for rival in start_all(rivals)] == ["", "", ""]
+        run = store.begin_run(target, {f"part {n}": "hash" for n in range(5)}, NewRun("space", "digest", "1", ROUNDS))
+    run_together(RIVAL, 3, where, target)
     with open_store(where) as store:
         parts = store.records(run)
-        assert len(store.samples(run)) == 30
+        assert len(store.samples(run)) == ROUNDS
     assert len(parts) == 5
-    for number in range(30):
+    for number in range(ROUNDS):
         assert len({part.samples[number].sample.busy_ms_min for part in parts}) == 1
 
 
-def start_all(writers: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
-    """Start all writers once their imports are done."""
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write(b"g")
-        writer.stdin.flush()
-    return writers
+def run_together(write: str, processes: int, where: str, target: Target) -> None:
+    """Run the text `write`, with `number`, in several processes that start together; none may fail or print."""
+    program = FORKED.replace("{write}", indent(write.strip(), "    ").strip())
+    words = [sys.executable, "-c", program, where, str(processes), str(ROUNDS), json.dumps(target.as_dict())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -21,18 +21,31 @@ from toolchain.training.data import Data, load_data
 
 InRanks = Callable[..., list[Any]]
 ROOT = Path(__file__).parents[2]  # the modules of tests are found from there
-RANK = """
-import sys
+# Imports once, and then forks a process for each rank: importing torch in each of them takes seconds.
+RANKS = """
+import os, sys
 import torch
 from toolchain.parallel.collectives import joined
 from toolchain.parallel.ranks import exit_rank
 
-given, answer = sys.argv[1:]
+folder, world = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
-with joined(torch.device("cpu")):
-    work, arguments = torch.load(given, weights_only=False)
-    torch.save(work(*arguments), answer)
-exit_rank()  # as a command does
+torch.load(f"{folder}/given.pt", weights_only=False)  # imports the modules of the test
+
+def work_as(rank):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+    try:
+        with joined(torch.device("cpu")):
+            work, arguments = torch.load(f"{folder}/given.pt", weights_only=False)
+            torch.save(work(*arguments), f"{folder}/rank{rank}.pt")
+        exit_rank()  # as a command does
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
+
+ranks = [os.fork() or work_as(rank) for rank in range(world)]
+sys.exit(max(os.waitpid(rank, 0)[1] for rank in ranks) > 0)
 """
 
 
@@ -48,20 +61,16 @@ def in_ranks(tmp_path: Path) -> InRanks:
 
 
 def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` gave in each rank: fresh processes, as torch cannot be forked once it has trained."""
+    """What `work(*arguments)` gave in each rank; torch cannot be forked once it has trained, as in this process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = folder / "given.pt"
-    torch.save((work, arguments), given)
-    ranks = []
-    for rank in range(world):
-        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
-        environment = os.environ | {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
-        words = [sys.executable, "-c", RANK, given, folder / f"rank{rank}.pt"]
-        ranks.append(subprocess.Popen(words, env=environment, cwd=ROOT, stderr=subprocess.PIPE))
-    errors = [process.communicate(timeout=240)[1].decode() for process in ranks]
-    assert [process.returncode for process in ranks] == [0] * world, errors
+    torch.save((work, arguments), folder / "given.pt")
+    variables = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"}
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
+    words = [sys.executable, "-c", RANKS, folder, str(world)]
+    done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(world)]
 
 

@@ -107,6 +107,7 @@ def test_a_full_disk_leaves_the_old_file(file: Path, tmp_path: Path, monkeypatch
     assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.long
 def test_an_export_prints_nothing(tmp_path: Path) -> None:
     """In a process of its own, as some of torch's warnings come once only."""
     program = (
