@@ -30,6 +30,7 @@ class WhiteLevels:
 
 DEFAULT_WHITE = WhiteLevels()
 TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+TIFF_SAMPLE_FORMAT, SIGNED = 339, 2
 T = TypeVar("T")
 
 
@@ -53,6 +54,7 @@ def opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(BytesIO(content)) as image:
             _require_black_is_zero(image)
+            _require_no_sign(image)
             return use(image)
     except Exception as problem:  # see Raises
         raise unreadable(name, problem) from None
@@ -94,7 +96,7 @@ def deep_values(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.f
     if not np.isfinite(values).all():
         raise ValueError("it has pixel values that are not finite")
     if values.min() < 0:
-        raise ValueError("it has pixel values below 0. Save it with 8 or 16 bits without sign")
+        raise ValueError("it has pixel values below 0 or above 2,147,483,647. Save it with 8 or 16 bits without sign")
     return values
 
 
@@ -106,6 +108,17 @@ def _require_black_is_zero(image: Image.Image) -> None:
     """
     if is_deep(image) and getattr(image, "tag_v2", {}).get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("0 is white in it (TIFF WhiteIsZero), which is read for 8 bits only. Save it as BlackIsZero")
+
+
+def _require_no_sign(image: Image.Image) -> None:
+    """Refuse 8 bits with sign, which Pillow reads as without: -1 as 255.
+
+    Raises:
+        ValueError: a TIFF file of 8 bits with values below 0.
+    """
+    formats = getattr(image, "tag_v2", {}).get(TIFF_SAMPLE_FORMAT, ())
+    if image.mode == "L" and SIGNED in formats and np.asarray(image).max() > 127:
+        raise ValueError("it has pixel values below 0. Save it with 8 or 16 bits without sign")
 
 
 def white_level(highest: float, mode: str) -> float:

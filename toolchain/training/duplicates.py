@@ -1,4 +1,7 @@
-"""Exact copies among the images: across parts, across classes, and classes that consist mostly of them."""
+"""Copies among the images: across parts, across classes, and classes that consist mostly of them.
+
+Copies have the same pixels; they may be saved in another format without loss, or with other metadata.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +30,10 @@ class Part(Protocol):
 
 
 class NamedImages(Protocol):
-    """Images whose contents have a digest."""
+    """Images whose pixels have a digest."""
 
     @property
-    def digests(self) -> Sequence[bytes]: ...
+    def pixel_digests(self) -> Sequence[bytes]: ...
 
     def name(self, index: int) -> str: ...
 
@@ -45,10 +48,10 @@ def duplicate_notes(train: Part, test: Part, classes: tuple[str, ...]) -> Iterat
 
 def holdout_notes(images: NamedImages, fit: Sequence[int], holdout: Sequence[int]) -> Iterator[str]:
     """A line on hold-out images that are copies of images to train on."""
-    first = _first_of([images.digests[index] for index in fit])
-    copies = [index for index in holdout if images.digests[index] in first]
+    first = _first_of([images.pixel_digests[index] for index in fit])
+    copies = [index for index in holdout if images.pixel_digests[index] in first]
     if copies:
-        copy, original = images.name(copies[0]), images.name(fit[first[images.digests[copies[0]]]])
+        copy, original = images.name(copies[0]), images.name(fit[first[images.pixel_digests[copies[0]]]])
         yield (
             f"warning: {len(copies):,} of {len(holdout):,} hold-out images are exact copies of images to train on, "
             f"e.g. {copy} is {original}. Remove the copies, or the scores of candidates are too high"
@@ -56,10 +59,10 @@ def holdout_notes(images: NamedImages, fit: Sequence[int], holdout: Sequence[int
 
 
 def _across_parts(train: Part, test: Part) -> Iterator[str]:
-    first = _first_of([fact.digest for fact in train.facts])
-    copies = [index for index, fact in enumerate(test.facts) if fact.digest in first]
+    first = _first_of([fact.pixels for fact in train.facts])
+    copies = [index for index, fact in enumerate(test.facts) if fact.pixels in first]
     if copies:
-        original = train.name(first[test.facts[copies[0]].digest])
+        original = train.name(first[test.facts[copies[0]].pixels])
         yield (
             f"warning: {len(copies):,} of {len(test.facts):,} test images are also training images, "
             f"e.g. {test.name(copies[0])} is {original}. Remove them from one part, or test accuracy is too high"
@@ -67,10 +70,10 @@ def _across_parts(train: Part, test: Part) -> Iterator[str]:
 
 
 def _across_classes(part: Part) -> Iterator[str]:
-    first = _first_of([fact.digest for fact in part.facts])
-    copies = [index for index, fact in enumerate(part.facts) if part.labels[first[fact.digest]] != part.labels[index]]
+    first = _first_of([fact.pixels for fact in part.facts])
+    copies = [index for index, fact in enumerate(part.facts) if part.labels[first[fact.pixels]] != part.labels[index]]
     if copies:
-        original = part.name(first[part.facts[copies[0]].digest])
+        original = part.name(first[part.facts[copies[0]].pixels])
         yield (
             f"warning: {part.title}: {len(copies):,} of {len(part.facts):,} images are exact copies of images of "
             f"another class, e.g. {part.name(copies[0])} is {original}. Remove the wrong ones"
@@ -80,7 +83,7 @@ def _across_classes(part: Part) -> Iterator[str]:
 def _within_classes(part: Part, classes: tuple[str, ...]) -> Iterator[str]:
     images = Counter(part.labels)
     distinct = Counter(
-        label for label, _ in {(label, fact.digest) for label, fact in zip(part.labels, part.facts, strict=True)}
+        label for label, _ in {(label, fact.pixels) for label, fact in zip(part.labels, part.facts, strict=True)}
     )
     mostly = [label for label in sorted(images) if 1 - distinct[label] / images[label] > MOSTLY]
     if mostly:

@@ -50,7 +50,8 @@ class ScannedFiles:
     def images(self, facts: Sequence[ImageFacts], channels: int, size_px: int, white: WhiteLevels) -> FolderImages:
         """The files as a data set."""
         paths = tuple(file.path for file in self.scan.files)
-        return FolderImages(paths, self.labels(), channels, size_px, white, tuple(fact.digest for fact in facts))
+        digests, pixels = (tuple(each) for each in zip(*((fact.digest, fact.pixels) for fact in facts), strict=True))
+        return FolderImages(paths, self.labels(), channels, size_px, white, digests, pixels)
 
     def labels(self) -> Tensor:
         """int64 (N,)."""

@@ -10,7 +10,9 @@ from pathlib import Path
 from toolchain.errors import BadData
 from toolchain.training.helper_entries import is_helper
 from toolchain.training.image_suffixes import image_suffixes
+from toolchain.training.mask_names import SHARE, second_images
 from toolchain.training.printable import printable
+from toolchain.training.special_files import without_special
 
 SUFFIXES_SHOWN = 5
 Inode = tuple[int, int]
@@ -34,7 +36,7 @@ class FolderScan:
     classes: tuple[str, ...]
     files: tuple[ImageFile, ...]
     helpers: tuple[Path, ...]
-    other_suffixes: Mapping[str, int]
+    other_suffixes: Mapping[str, int]  # also counts pipes, sockets and devices
     outside: tuple[Path, ...]  # images beside the class folders
     repeated: tuple[tuple[ImageFile, ImageFile], ...]  # (left out, kept): two names of one file
 
@@ -51,6 +53,7 @@ class FolderScan:
             outside = _count(len(self.outside), "image", "", "s")
             yield f"{name}: skipped {outside} outside the class folders, e.g. {printable(self.outside[0].name)}"
         yield from self._names_alike()
+        yield from self._masks()
         within = [pair for pair in self.repeated if pair[0].label == pair[1].label]
         across = [pair for pair in self.repeated if pair[0].label != pair[1].label]
         if within:
@@ -74,6 +77,18 @@ class FolderScan:
                     f"{printable(name)} differ in case or Unicode form only. If they are one class, merge the folders"
                 )
 
+    def _masks(self) -> Iterator[str]:
+        """A line on images that look like masks of others."""
+        masks = list(second_images([file.path.relative_to(self.folder) for file in self.files]))
+        if len(masks) > SHARE * len(self.files):
+            mask, photo = masks[0]
+            example = printable(mask) + (f" beside {printable(photo)}" if photo else "")
+            yield (
+                f"warning: {printable(self.folder)}: {len(masks):,} of {len(self.files):,} images look like masks or "
+                f"second files of others, e.g. {example}. They are images of the class as well. Move them to another "
+                f"folder if they are not"
+            )
+
     def _pair(self, pair: tuple[ImageFile, ImageFile]) -> str:
         left_out, kept = (printable(file.path.relative_to(self.folder)) for file in pair)
         return f"{left_out} is {kept}"
@@ -96,16 +111,20 @@ def scan_folder(folder: Path) -> FolderScan:
     other_suffixes: Counter[str] = Counter()
     entries = _entries(folder, helpers)
     class_folders = [entry for entry in entries if _is_folder(entry)]
-    beside = [Path(entry.path) for entry in entries if entry.is_file()]
+    beside = [Path(entry.path) for entry in without_special(entries, other_suffixes) if not _is_folder(entry)]
     outside = tuple(path for path in beside if path.suffix.lower() in image_suffixes())
     other_suffixes.update(path.suffix.lower() for path in beside if path not in outside)
     files: list[ImageFile] = []
     for label, entry in enumerate(class_folders):
-        entries_of_class = [ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers)]
+        special: Counter[str] = Counter()
+        entries_of_class = [
+            ImageFile(path, label, linked, _inode(path)) for path, linked in _walk(entry, helpers, special)
+        ]
         images = [file for file in entries_of_class if file.path.suffix.lower() in image_suffixes()]
         others = Counter(file.path.suffix.lower() for file in entries_of_class) - Counter(
             file.path.suffix.lower() for file in images
         )
+        others += special
         if not images:
             raise BadData(_no_images(Path(entry.path), others))
         other_suffixes += others
@@ -131,7 +150,7 @@ def _entries(folder: Path | str, helpers: list[Path]) -> list[os.DirEntry[str]]:
     return [entry for entry in entries if not is_helper(entry.name)]
 
 
-def _walk(class_folder: os.DirEntry[str], helpers: list[Path]) -> list[tuple[Path, bool]]:
+def _walk(class_folder: os.DirEntry[str], helpers: list[Path], special: Counter[str]) -> list[tuple[Path, bool]]:
     """Files below a class folder, and whether a link leads to them; each folder is entered once."""
     files: list[tuple[Path, bool]] = []
     entered: set[Inode] = set()
@@ -141,11 +160,11 @@ def _walk(class_folder: os.DirEntry[str], helpers: list[Path]) -> list[tuple[Pat
         if (inode := _inode(Path(folder))) in entered:
             continue
         entered.add(inode)
-        for entry in _entries(folder, helpers):
+        for entry in without_special(_entries(folder, helpers), special):
             through_link = linked or entry.is_symlink()
             if _is_folder(entry):
                 pending.insert(0 if through_link else len(pending), (entry.path, through_link))
-            elif entry.is_symlink() or entry.is_file():  # a broken link is reported with the unreadable files
+            else:  # a broken link is reported with the unreadable files
                 files.append((Path(entry.path), through_link))
     return sorted(files, key=lambda file: (str(file[0].parent), file[0].name))
 

@@ -13,7 +13,7 @@ from toolchain.parallel.ranks import local_world
 from toolchain.training.cache_folder import cache_folder
 from toolchain.training.decode import DECODING
 
-FACTS = 2  # raise it when other facts are recorded
+FACTS = 3  # raise it when other facts are recorded
 FILE = f"images-{DECODING}-{FACTS}.sqlite"
 KEYS_PER_QUERY = 500
 WAIT_S = 10.0  # for another process that writes
@@ -39,12 +39,14 @@ class ImageFacts:
     """What a decoded image file is known by. `high` and `deviation` are in the file's own pixel values."""
 
     digest: bytes  # 16 bytes, of the file's content
+    pixels: bytes  # 16 bytes, of the gray pixels: the same for a copy that was saved again without loss
     mode: str  # I or F for images of more than 8 bits, C for colors of 16 bits that are read as 8, otherwise L
     high: float
     deviation: float  # standard deviation of the gray values
 
     def well_formed(self) -> bool:
-        return isinstance(self.digest, bytes) and len(self.digest) == 16 and self.mode in {"C", "I", "F", "L"}
+        digests = all(isinstance(digest, bytes) and len(digest) == 16 for digest in (self.digest, self.pixels))
+        return digests and self.mode in {"C", "I", "F", "L"}
 
 
 def content_digest(content: bytes) -> bytes:
@@ -65,9 +67,9 @@ class ImageCache:
         for start in range(0, len(keys), KEYS_PER_QUERY):
             some = keys[start : start + KEYS_PER_QUERY]
             marks = ",".join("?" * len(some))
-            query = f"SELECT key, digest, mode, high, deviation FROM images WHERE key IN ({marks})"
-            for key, digest, mode, high, deviation in self._run(query, some):
-                facts = ImageFacts(digest, mode, high, deviation)
+            query = f"SELECT key, digest, pixels, mode, high, deviation FROM images WHERE key IN ({marks})"
+            for key, *values in self._run(query, some):
+                facts = ImageFacts(*values)
                 if facts.well_formed():
                     known[key] = facts
         return known
@@ -80,11 +82,11 @@ class ImageCache:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._connected(self._path) as database:
                 database.execute(
-                    "CREATE TABLE IF NOT EXISTS images "
-                    "(key BLOB PRIMARY KEY, digest BLOB, mode TEXT, high REAL, deviation REAL) WITHOUT ROWID"
+                    "CREATE TABLE IF NOT EXISTS images (key BLOB PRIMARY KEY, digest BLOB, pixels BLOB, mode TEXT, "
+                    "high REAL, deviation REAL) WITHOUT ROWID"
                 )
                 rows = [(key, *astuple(value)) for key, value in facts.items()]
-                database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", rows)
+                database.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?)", rows)
         except (OSError, sqlite3.Error):
             self._path = None
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageStat
@@ -17,6 +17,7 @@ from toolchain.training.image_cache import ImageCache, ImageFacts, content_diges
 CHUNK = 256  # images between two updates of progress and cache
 LOW_CONTRAST = 3.0  # standard deviation in levels of 255: 12 bits read as 16 have 2 to 4, photos 30 and more
 LOW_CONTRAST_SHARE = 0.05
+DRAFT_PX = 256  # of larger JPEG files, an eighth of the size is decoded
 
 
 class ImageFiles(Protocol):
@@ -149,23 +150,28 @@ def _key(files: ImageFiles, index: int) -> bytes | None:
 def _check(files: ImageFiles, index: int) -> ImageFacts | BadData:
     try:
         content = files.content(index)
-        mode, high, deviation = opened(content, files.name(index), _measure)
+        pixels, mode, high, deviation = opened(content, files.name(index), _measure)
     except BadData as problem:
         return problem
-    return ImageFacts(content_digest(content), mode, high, deviation)
+    return ImageFacts(content_digest(content), pixels, mode, high, deviation)
 
 
-def _measure(image: Image.Image) -> tuple[str, float, float]:
-    """Mode, largest pixel value and deviation of the gray values; reads the file to its end."""
+def _measure(image: Image.Image) -> tuple[bytes, str, float, float]:
+    """Digest of the pixels, mode, largest value and deviation of the gray values; reads the file to its end."""
     if is_deep(image):
         values = deep_values(image)
-        return image.mode[0], float(values.max()), float(values.std())
+        return _digest(values), image.mode[0], float(values.max()), float(values.std())
     if is_deep_color(image):
         pixels = np.asarray(shown(image, WhiteLevels()))
-        return "C", float(pixels.max()), float(pixels.std())
-    image.draft("L", (1, 1))  # JPEG: an eighth of the size, which reads the whole file in half the time
+        return _digest(pixels), "C", float(pixels.max()), float(pixels.std())
+    if max(image.size) > DRAFT_PX:
+        image.draft("L", (1, 1))  # JPEG: an eighth of the size, which reads the whole file in half the time
     gray = shown(image, WhiteLevels()).convert("L")
-    return "L", 255.0, ImageStat.Stat(gray).stddev[0]
+    return _digest(np.asarray(gray)), "L", 255.0, ImageStat.Stat(gray).stddev[0]
+
+
+def _digest(pixels: np.ndarray[tuple[int, ...], Any]) -> bytes:
+    return content_digest(repr(pixels.shape).encode() + pixels.tobytes())
 
 
 def _cores() -> int:

@@ -81,6 +81,7 @@ class FolderImages:
     size_px: int
     white: WhiteLevels = DEFAULT_WHITE
     digests: tuple[bytes, ...] = ()  # of each file's content, once it was checked
+    pixel_digests: tuple[bytes, ...] = ()
 
     groups = None
 

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -97,6 +98,8 @@ class ShardFile:
             raise BadData(
                 f"cannot read the shard {self.url}: {problem.strerror}. Give a pattern of shards that exist"
             ) from None
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # opening a pipe may never end
+            raise BadData(f"the shard {self.url} is a pipe, socket or device. Give a pattern of tar files")
         return f"{Path(self.url).resolve()} {status.st_size} {status.st_mtime_ns}"
 
 

@@ -48,6 +48,7 @@ class ShardImages:
 
     white: WhiteLevels = DEFAULT_WHITE
     digests: tuple[bytes, ...] = ()  # of each image's content, once it was checked
+    pixel_digests: tuple[bytes, ...] = ()
 
     def identity(self, indices: Sequence[int]) -> bytes:
         return b"".join(self.digests[index] for index in indices)
@@ -109,9 +110,10 @@ class CheckedShards:
         """The images as a data set; all of them can be read."""
         columns = [(sample.offset, sample.size, sample.label) for sample in self.samples]
         offsets, sizes, labels = (column.contiguous() for column in torch.tensor(columns, dtype=torch.int64).unbind(1))
-        digests = tuple(fact.digest for fact in self.facts if fact is not None)
+        known = [(fact.digest, fact.pixels) for fact in self.facts if fact is not None]
+        digests, pixels = (tuple(each) for each in zip(*known, strict=True))
         groups = torch.tensor(self.groups)
-        return ShardImages(self.shards, groups, offsets, sizes, labels, channels, size_px, white, digests)
+        return ShardImages(self.shards, groups, offsets, sizes, labels, channels, size_px, white, digests, pixels)
 
     def _name(self, index: int) -> str:
         return f"{self.samples[index].name} in {self.shards[self.groups[index]].url}"

@@ -98,13 +98,22 @@ def test_the_white_level_is_the_largest_value_of_a_number_of_bits(highest: float
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.full((4, 4), -1000, np.int32), "pixel values below 0. Save it with 8 or 16 bits"),
+        (np.full((4, 4), -1000, np.int32), "pixel values below 0 or above 2,147,483,647. Save it with 8 or 16"),
         (np.full((4, 4), np.nan, np.float32), "pixel values that are not finite"),
     ],
 )
 def test_pixel_values_without_a_scale_are_refused(values: Any, words: str) -> None:
     with pytest.raises(BadData, match=words):
         pixels(file_of(Image.fromarray(values), "TIFF"))
+
+
+def test_8_bits_with_sign_are_refused() -> None:
+    def signed(value: int) -> bytes:  # Pillow marks a file as signed, and reads 8 bits as unsigned
+        return file_of(Image.new("L", (2, 2), value), "TIFF", tiffinfo={339: 2})
+
+    assert pixels(signed(100)).max() == 100
+    with pytest.raises(BadData, match=r"cannot read the image image: it has pixel values below 0\. Save it with"):
+        pixels(signed(255))
 
 
 def test_a_file_that_is_no_image_is_refused_in_plain_words() -> None:

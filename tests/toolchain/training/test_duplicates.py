@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 
 def test_images_in_train_and_val_are_reported(two_classes: Path, load_pair: Any, notes: Any) -> None:
     shutil.copy(two_classes / "train" / "a" / "1.png", two_classes / "val" / "a" / "9.png")
@@ -13,6 +15,18 @@ def test_images_in_train_and_val_are_reported(two_classes: Path, load_pair: Any,
         "warning: 2 of 6 test images are also training images, e.g. val/a/9.png is train/a/1.png. "
         "Remove them from one part, or test accuracy is too high"
     ]
+
+
+def test_copies_that_were_saved_again_are_reported(two_classes: Path, load_pair: Any, notes: Any) -> None:
+    with Image.open(two_classes / "train" / "a" / "1.png") as image:
+        image.save(two_classes / "val" / "a" / "9.bmp")
+    with Image.open(two_classes / "train" / "b" / "1.png") as image:
+        for number in range(5):
+            image.save(two_classes / "train" / "b" / f"again{number}.png", compress_level=number)
+    load_pair(two_classes, holdout_per_class=3)
+    assert notes.lines[0].startswith("warning: 1 of 5 test images are also training images, e.g. val/a/9.bmp is")
+    assert notes.lines[1].endswith("most images are exact copies in the classes b (4 of 9 differ). Remove the copies")
+    assert "of 6 hold-out images are exact copies of images to train on, e.g. " in notes.lines[2]
 
 
 def test_copies_in_another_class_are_reported(two_classes: Path, load_pair: Any, notes: Any) -> None:

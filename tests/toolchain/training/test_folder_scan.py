@@ -1,6 +1,7 @@
 """Which files of a user's folder are images of a class."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,52 @@ def test_other_files_are_reported_by_suffix(two_classes: Path, load_pair: Any, n
     assert notes.lines == [
         f"{two_classes}/train: skipped 4 files that Pillow does not read: 2 .heic, 1 without a suffix, 1 .csv"
     ]
+
+
+def test_pipes_sockets_and_devices_are_counted_and_never_opened(
+    two_classes: Path, load_pair: Any, notes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_classes / "train" / "a"
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(two_classes / "train" / "beside.png")
+    (folder / "endless.png").symlink_to("/dev/zero")
+    monkeypatch.chdir(folder)  # the path of a socket has at most 107 bytes
+    with socket.socket(socket.AF_UNIX) as unix_socket:
+        unix_socket.bind("socket.png")
+        assert len(load_pair(two_classes).train.labels) == 8
+    assert notes.lines == [
+        f"{two_classes}/train: skipped 4 files that Pillow does not read: 2 named pipe, 1 device, 1 socket"
+    ]
+
+
+def test_a_link_to_itself_beside_the_classes_is_skipped(two_classes: Path, load_pair: Any, notes: Any) -> None:
+    (two_classes / "train" / "loop.txt").symlink_to("loop.txt")
+    load_pair(two_classes)
+    assert notes.lines == [f"{two_classes}/train: skipped 1 file that Pillow does not read: 1 .txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("0_mask.png", "a/0_mask.png beside a/0.png"),
+        ("0.bmp", "a/0.png beside a/0.bmp"),
+        ("masks/7.png", "a/masks/7.png"),
+    ],
+)
+def test_masks_beside_photos_are_reported(
+    two_classes: Path, load_pair: Any, notes: Any, picture: Any, name: str, example: str
+) -> None:
+    picture(two_classes / "train" / "a" / name, 7)
+    load_pair(two_classes)
+    (line,) = notes.lines
+    assert line.startswith(f"warning: {two_classes}/train: 1 of 9 images look like masks or second files of others, ")
+    assert f"e.g. {example}. " in line
+
+
+def test_a_class_named_mask_is_no_mask(two_classes: Path, picture: Any) -> None:
+    (two_classes / "train" / "a").rename(two_classes / "train" / "mask")
+    picture(two_classes / "train" / "mask" / "with_mask.png", 7)
+    assert list(scan_folder(two_classes / "train").notes()) == []
 
 
 def test_a_class_of_unread_files_is_named_with_their_suffixes(two_classes: Path) -> None:

@@ -1,6 +1,7 @@
 """Real shards, written from real images, here and behind a web server."""
 
 import io
+import os
 import re
 import tarfile
 from collections import Counter
@@ -223,6 +224,12 @@ def test_shards_that_are_not_there_or_damaged_are_named(
             add(tar, f"{key}.cls", label)
     refused(f"wds:{folder}/gap.tar;{test}", tiny_space, "are 0, 2: they must be numbers from 0 on without a gap")
     refused(f"wds:{test};{folder}/gap.tar", load_space("shufflenet_v2_quick:classes=9"), "10 classes", "classes=10")
+
+
+def test_a_pipe_is_no_shard(folder: Path, tiny_space: SearchSpace) -> None:
+    os.mkfifo(folder / "pipe.tar")
+    name = f"wds:{folder}/pipe.tar;{folder}/test-{{000..001}}.tar"
+    refused(name, tiny_space, "pipe.tar is a pipe, socket or device. Give a pattern of tar files")
 
 
 def test_an_image_that_cannot_be_decoded_is_named(folder: Path, tiny_space: SearchSpace) -> None:
