@@ -12,7 +12,7 @@ test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 test-long: setup
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 setup: .venv/installed
 
