@@ -58,19 +58,18 @@ def largest_network(space: SearchSpace, budget: Budget, macs: TableCost) -> list
         return []
 
 
-def proposed(count: int, scored: Sequence[Scored], simple: Sequence[Scored]) -> tuple[Scored, ...]:
+def proposed(scored: Sequence[Scored], simple: Sequence[Scored]) -> tuple[Scored, ...]:
     """Candidates in the order in which they become finalists: alternately the best that differ and simple ones.
 
     Each candidate comes once, and all come, so that there are others where some miss the budget when measured.
 
     Args:
-        count: how many finalists there will be; half of them are simple networks.
         scored: of the search, within the budget.
         simple: in order of preference.
     """
     best = differing(best_first(scored), {candidate.architecture for candidate in simple})
     alternating = [candidate for pair in zip(best, simple, strict=False) for candidate in pair]
-    return unique(alternating[:count], best, simple, best_first(scored))
+    return unique(alternating, best, simple, best_first(scored))
 
 
 def differing(ranked: Sequence[Scored], taken: set[Architecture]) -> list[Scored]:

@@ -87,7 +87,7 @@ class Selector:
     ) -> list[Candidate]:
         """The leader, and the first other proposals that measure within the budget."""
         finalists, misses = [leader], 0
-        for candidate in proposed(self.settings.count, scored, simple):
+        for candidate in proposed(scored, simple):
             if len(finalists) == self.settings.count or misses == MOST_MISSES:
                 break
             if candidate.architecture == leader.scored.architecture:

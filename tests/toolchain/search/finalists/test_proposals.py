@@ -80,11 +80,11 @@ def test_candidates_and_simple_networks_alternate() -> None:
     second = scored("choice_3@2 choice_x@2 choice_3@0.5", 0.8)
     third = scored("choice_x@2 choice_x@2 choice_3@0.5", 0.7)
     simple = [scored("choice_3@2 choice_3@2 choice_3@2", 0.1, "simple"), scored("choice_3@0.5 " * 3, 0.2, "simple")]
-    order = [candidate.accuracy for candidate in proposed(4, [second, third, best], simple)]
+    order = [candidate.accuracy for candidate in proposed([second, third, best], simple)]
     assert order == [0.9, 0.1, 0.8, 0.2, 0.7]
 
 
 def test_a_network_is_proposed_once() -> None:
     twice = "choice_3@2 choice_3@2 choice_3@2"
-    order = list(proposed(4, [scored(twice, 0.9)], [scored(twice, 0.9, "simple")]))
+    order = list(proposed([scored(twice, 0.9)], [scored(twice, 0.9, "simple")]))
     assert [str(candidate.architecture) for candidate in order] == [twice]
