@@ -6,7 +6,7 @@ from pathlib import Path
 from latency_db.table import LatencyTable
 from toolchain.check.gate import Verdict, check
 from toolchain.check.verdict import Outcome
-from toolchain.config import Config
+from toolchain.config import Config, SearchConfig
 from toolchain.errors import CheckFailed
 from toolchain.export.manifest import ParityRecord
 from toolchain.export.pipeline import export
@@ -27,6 +27,8 @@ from toolchain.training.retrained import Retrained
 from toolchain.training.retraining import retrain
 from toolchain.training.supernet_training import train_supernet
 from toolchain.training.torch_setup import prepare_torch
+
+FINALISTS_S = 60.0  # for the trainings of finalists; all stages together take less than five minutes
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
     data = configured_data(config, space)
     target = require_target(config.profile)
     limit_ms = _limit_ms(config, space, _profiled(config, space, target, progress), progress)
-    limited = config.search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",)})
-    config = config.model_copy(update={"search": limited})
+    config = config.model_copy(update={"search": _limited(config.search, limit_ms)})
     with open_run(config, make=True) as run:
         job = Job(config, space, data, run, progress)
         winner, retrained = _winner(job, target)
@@ -118,6 +119,12 @@ def _limit_ms(config: Config, space: SearchSpace, table: LatencyTable, progress:
     limit_ms = middle_latency_ms(space, table, config.seed)
     progress.say(f"budget: {limit_ms:.3f} ms, which about half of the architectures of the space are predicted to meet")
     return limit_ms
+
+
+def _limited(search: SearchConfig, limit_ms: float) -> SearchConfig:
+    """The settings of the search with the budget, and with less time for finalists than a search of its own has."""
+    seconds = min(search.finalist_time_s, FINALISTS_S)
+    return search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",), "finalist_time_s": seconds})
 
 
 def _winner(job: Job, target: ReadyTarget) -> tuple[Winner, Retrained]:
