@@ -17,6 +17,7 @@ from toolchain.errors import BadArchitecture
 
 MOST_DIGITS = 9  # of a choice's index; Python refuses to convert very long ones
 MOST_SHOWN = 80  # characters of a wrong choice in an error message
+WIDTH = re.compile(r"@(\d{1,9}(?:\.\d{1,9})?)(?=:|$)")  # in a choice that was typed; `@2.0` is the key's `@2`
 FLOAT_BITS = 32  # bit width of weights and activations that are not quantized
 
 
@@ -35,8 +36,7 @@ class Choice:
 
     @property
     def key(self) -> str:
-        width = "" if self.width == 1.0 else f"@{self.width:g}"
-        return f"{self.op}{width}" + (f":w{self.w_bits}a{self.a_bits}" if self.quantized else "")
+        return f"{self.op}{_width_suffix(self.width)}" + (f":w{self.w_bits}a{self.a_bits}" if self.quantized else "")
 
     @property
     def quantized(self) -> bool:
@@ -200,6 +200,10 @@ class Architecture:
         return " ".join(self.choices)
 
 
+def _width_suffix(width: float) -> str:
+    return "" if width == 1.0 else f"@{width:g}"
+
+
 def ceil_div(value: int, divisor: int) -> int:
     """`value / divisor`, rounded up: the map size after a convolution with `same` padding and stride `divisor`."""
     return -(-value // divisor)
@@ -212,7 +216,7 @@ def rounded(channels: float, multiple: int) -> int:
 
 
 def _key_of(word: str | int, block: ChoiceBlock, position: int) -> str:
-    text = str(word)
+    text = WIDTH.sub(lambda match: _width_suffix(float(match[1])), str(word))
     if text in block.by_key:
         return text
     if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) < len(block.choices):

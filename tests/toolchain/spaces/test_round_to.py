@@ -89,3 +89,9 @@ def test_fixed_ops_choose_among_widths_that_differ() -> None:
 
 def test_a_space_file_rounds_where_its_choices_say_so() -> None:
     assert [Choice("conv3", 0.4, round_to=multiple).mid(32) for multiple in (1, 4, 8)] == [12, 12, 16]
+
+
+def test_a_width_may_be_written_with_other_digits() -> None:
+    space = load_space("shufflenet_v2_quick:stage_widths=64,stage_repeats=3,widths=0.5-1-2")
+    typed = space.architecture("choice_3@1.0 choice_5@2.0 choice_7@0.50")
+    assert typed.choices == ("choice_3", "choice_5@2", "choice_7@0.5")
