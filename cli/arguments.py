@@ -1,5 +1,8 @@
 """What every command does with its arguments before it runs: old names, empty values, NUL bytes and `~`."""
 
+import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ OLD_FLAGS = {
     "--baseline": "--random-search",
     "--no-baseline": "--no-random-search",
 }
+MEMORY_DEVICES, NULL = 1, 3  # numbers of Linux: /dev/zero, /dev/full, /dev/urandom, /dev/mem; of these, /dev/null
 
 
 class Command(TyperCommand):
@@ -54,6 +58,18 @@ def _require_text(label: str, value: str) -> None:
         raise BadConfig(f"{label} is empty. Give it a value, or leave it out")
     if "\0" in value:
         raise BadConfig(f"{label} contains a NUL byte: {value!r}. Give a value without it")
+    if _is_endless(value):
+        raise BadConfig(f"{label}: {value} is a device that can be read without end. Name a file")
+
+
+def _is_endless(value: str) -> bool:
+    """Whether a value names a disk, or a device such as /dev/zero, which would be read until memory runs out."""
+    with suppress(OSError, ValueError):
+        status = Path(value).stat()
+        if stat.S_ISCHR(status.st_mode):
+            return os.major(status.st_rdev) == MEMORY_DEVICES and os.minor(status.st_rdev) != NULL
+        return stat.S_ISBLK(status.st_mode)
+    return False
 
 
 def _expanded(value: Any) -> Any:

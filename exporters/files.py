@@ -4,13 +4,21 @@ import os
 import tempfile
 from pathlib import Path
 
+DESCRIPTORS = ("/dev", "/dev/fd", "/proc/self/fd")
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace the file at `path` atomically: write a temporary file, flush it to the disk, rename it.
 
+    A device or a pipe, such as /dev/stdout, is not replaced: the content is appended to it.
+
     Raises:
         OSError: the file cannot be written; the old content stays.
     """
+    if _is_stream(path):
+        with path.open("ab") as stream:
+            stream.write(content)
+        return
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -21,6 +29,13 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether `path` is a device or a pipe, or a name of an open file: a rename would put a file in its place."""
+    if str(path.absolute().parent) in DESCRIPTORS:
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def home_folder() -> Path | None:

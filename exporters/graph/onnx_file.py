@@ -1,6 +1,7 @@
 """ONNX files: read a model with all files that hold its weights, and write a model as one file."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -15,6 +16,8 @@ from exporters.graph.walker import tensors_of
 from exporters.manifest import sha256
 from exporters.placeholders import HEAD_BYTES, placeholder
 
+SHAPE_IS_MISSING = "Field 'shape' of 'type' is required but missing"  # ONNX Runtime infers shapes: never the reason
+SOURCE_PLACE = re.compile(r"^/\S+:\d+ .*?\)(?: const)? (?=[A-Z])|^Fatal error: ")
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -57,6 +60,10 @@ def read_onnx(path: Path) -> OnnxFile:
     """
     if not path.exists():
         raise NotOnnx(f"{path} is not there. Export it first, or name another file")
+    if not _is_utf8(path):
+        raise NotOnnx(f"ONNX Runtime cannot open {str(path)!a}: the path is not UTF-8. Rename the file or its folder")
+    if not (path.is_file() or path.is_dir()):  # opening a pipe may never end, and runtimes open a file again
+        raise NotOnnx(f"{path} is a pipe, socket or device, and must be a file. Save the model to a file first")
     try:
         with path.open("rb") as file:
             stand_in = placeholder(file.read(HEAD_BYTES), "an ONNX file")
@@ -76,8 +83,8 @@ def read_onnx(path: Path) -> OnnxFile:
     try:
         onnx.checker.check_model(model)
     except Exception as problem:  # the checker and protobuf each have errors of their own
-        if not _loads_in_onnxruntime(path):
-            raise _invalid(path, problem) from None
+        if refused := _refused_by_onnxruntime(path):
+            raise _invalid(path, refused if SHAPE_IS_MISSING in str(problem) else problem) from None
     return OnnxFile(path, model, (path, *data_files))
 
 
@@ -140,6 +147,15 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     return tuple(sorted(files))
 
 
+def _is_utf8(path: Path) -> bool:
+    """Whether a path is UTF-8 text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _data_file(path: Path, location: str) -> Path:
     relative = PurePath(location)
     if not location or relative.is_absolute() or ".." in relative.parts:
@@ -168,7 +184,8 @@ def _read_part(path: Path, file: Path, offset: int, length: int) -> bytes:
     return content
 
 
-def _loads_in_onnxruntime(path: Path) -> bool:
+def _refused_by_onnxruntime(path: Path) -> Exception | None:
+    """Why ONNX Runtime cannot load a file; None if it can."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -176,9 +193,9 @@ def _loads_in_onnxruntime(path: Path) -> bool:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception:  # onnxruntime's errors have no common base
-        return False
-    return True
+    except Exception as problem:  # onnxruntime's errors have no common base
+        return ValueError(SOURCE_PLACE.sub("", first_line(problem).partition(" failed:")[2]))
+    return None
 
 
 def _invalid(path: Path, problem: Exception) -> NotOnnx:

@@ -45,6 +45,16 @@ def test_nul_byte_is_refused(nastool: Nastool, tmp_path: Path) -> None:
     assert "--db contains a NUL byte: 'a\\x00b'" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["cost --config /dev/zero", "check --baseline /dev/urandom", "train --from /dev/full"]
+)
+def test_a_device_without_end_is_refused(words: str, nastool: Nastool, tmp_path: Path) -> None:
+    answer = nastool(*words.split(), cwd=tmp_path)
+    assert answer.code == 2
+    flag, device = words.split()[1:]
+    assert answer.stderr == f"error: {flag}: {device} is a device that can be read without end. Name a file\n"
+
+
 def test_home_folder_is_expanded(nastool: Nastool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     answer = nastool("db", "list", "--db", "~/latency.sqlite", cwd=tmp_path)

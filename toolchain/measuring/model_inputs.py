@@ -40,6 +40,10 @@ def require_batch(model: Model, batch: int) -> tuple[Input, ...]:
                 f"the input {input_.name} of {path} is {shown}: besides the batch, {', '.join(opened)} is open. "
                 f"Export the file with fixed sizes"
             )
+        if input_.shape[0] == 0:
+            raise BadModel(
+                f"the input {input_.name} of {path} is {shown}, a batch of none. Export it with an open batch"
+            )
         if isinstance(input_.shape[0], int) and input_.shape[0] != batch:
             raise BadModel(
                 f"{path} takes batches of {input_.shape[0]} only ({input_.name}: {shown}), and latencies for a batch "

@@ -41,6 +41,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         BadCheckpoint: the file is missing, damaged or of another format, or it contains no state_dict.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe may never end
+            raise ValueError("it is a pipe, socket or device")
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as problem:

@@ -1,6 +1,7 @@
 """Reading ONNX files as users have them: several files, symbolic links, files that the checker refuses."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,36 @@ def test_what_stands_in_for_a_model_is_named(content: str, expected: str, tmp_pa
     with pytest.raises(NotOnnx) as caught:
         read_onnx(path)
     assert f"{path} {expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("opset", "domain", "reason"),
+    [
+        (99, "", "ONNX Runtime only *guarantees* support for models stamped with official released onnx opset"),
+        (20, "mine", "mine:MatMul(-1) is not a registered function/op"),
+    ],
+)
+def test_the_reason_of_onnxruntime_is_given_where_a_shape_is_only_missing(
+    opset: int, domain: str, reason: str, tmp_path: Path
+) -> None:
+    made = model()
+    made.opset_import[0].version = opset
+    made.graph.node[0].domain = domain
+    made.opset_import.append(helper.make_opsetid("mine", 1))
+    onnx.save(made, tmp_path / "model.onnx")
+    with pytest.raises(NotOnnx) as caught:
+        read_onnx(tmp_path / "model.onnx")
+    assert str(caught.value).startswith(f"{tmp_path}/model.onnx is not a valid ONNX file: {reason}")
+
+
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(NotOnnx, match=r"model\.onnx is a pipe, socket or device, and must be a file"):
+        read_onnx(tmp_path / "model.onnx")
+
+
+def test_a_path_that_is_not_utf_8_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    write_model(model(output_shape=["n", 4]), path)
+    with pytest.raises(NotOnnx, match=r"caf\\udce9\.onnx': the path is not UTF-8\. Rename the file"):
+        read_onnx(path)

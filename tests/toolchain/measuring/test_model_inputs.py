@@ -44,6 +44,7 @@ def test_a_batch_without_a_name_is_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("input_", "expected"),
     [
+        (("x", TensorProto.FLOAT, [0, 3]), "a batch of none. Export it with an open batch"),
         (("x", TensorProto.FLOAT, [1, 3]), "takes batches of 1 only .*Give --batch 1, or export"),
         (("tokens", TensorProto.INT64, ["N", 3]), "the input tokens of .* is int64 .*only float32"),
         (("x", TensorProto.FLOAT16, ["N", 3]), "the input x of .* is float16"),

@@ -1,6 +1,7 @@
 """Weights of other programs: usual wrappers are accepted, and any other file is named for what it is."""
 
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -99,4 +100,12 @@ def test_any_other_file_is_named_for_what_it_is(content: bytes, problem: str, tm
 def test_a_file_that_can_not_be_opened_is_named(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "weights.pt")
     with pytest.raises(BadCheckpoint, match=r"cannot read the weights .*weights\.pt: (Is a directory|No such file)"):
+        read_weights(tmp_path / "weights.pt")
+
+
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.pt")
+    with pytest.raises(
+        BadCheckpoint, match=r"cannot read the weights .*: it is a pipe, socket or device\. Give a file"
+    ):
         read_weights(tmp_path / "weights.pt")
