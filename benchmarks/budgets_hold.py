@@ -24,7 +24,7 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.network import Measurement, measure_network, measurement
-from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
@@ -164,7 +164,8 @@ def measured_again(
         files[str(arch)] = folder / f"again {number}.onnx"
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, files[str(arch)])
     target, plan = require_target(config.profile), replace(measurement_plan(config), seed=config.seed + 777)
-    rounds = [r for _, r in time_until_stable(files, target, plan, config.profile.db, lines, "measure again")]
+    timed = time_until_stable(on_target(files, target), plan, config.profile.db, lines, "measure again")
+    rounds = [round_ for _, round_ in timed]
     return {
         arch: measurement([r[str(arch)] for r in rounds if str(arch) in r], config.profile.threads) for arch in archs
     }

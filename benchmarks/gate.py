@@ -21,6 +21,7 @@ from torch import nn
 
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check.gate import Verdict, check
+from toolchain.check.requirements import CheckedFile
 from toolchain.check.verdict import Outcome
 from toolchain.config import Config, parse_config
 from toolchain.measuring.from_config import measurement_plan, require_target
@@ -91,7 +92,7 @@ def checks(candidate: Path, baseline: Path, config: Config, runs: int) -> Iterat
     """Each check has its own seed, like CI runs on different days."""
     for seed in range(runs):
         began = monotonic()
-        verdict = check(config.model_copy(update={"seed": 2 * seed}), candidate, None, baseline, Quiet())
+        verdict = check(config.model_copy(update={"seed": 2 * seed}), CheckedFile(candidate), baseline, Quiet())
         yield verdict, monotonic() - began
 
 

@@ -25,7 +25,7 @@ from toolchain.config import Config, parse_config, preset_text
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.network import Measurement, measurement
-from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.rounds import TimedFile, time_until_stable
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import initialize
 from toolchain.progress import Progress
@@ -35,7 +35,7 @@ from toolchain.spaces.core import SearchSpace, rounded
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
 from toolchain.training.data import load_data
 from toolchain.training.job import Job
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import recalibrate
@@ -117,7 +117,7 @@ def _measure(net: nn.Module, config: Config, space: SearchSpace, target: ReadyTa
         model = Model(Path(folder) / "network.onnx")
         export_for_timing(net, space.input_shape, model.path, target.target.precision)
         plan, db = measurement_plan(config), config.profile.db
-        timed = list(time_until_stable({"network": model}, target, plan, db, Lines(), "measure"))
+        timed = list(time_until_stable({"network": TimedFile(model, target)}, plan, db, Lines(), "measure"))
     rounds = [samples["network"] for _, samples in timed if "network" in samples]
     return measurement(rounds, target.spec.threads, target.target.device_kind)
 
@@ -131,10 +131,15 @@ def test_accuracy(one: Shelved, job: Job) -> float:
     place_for_training(net, compute_device(training.device), training)
 
     recipe = load_recipe(training.recipe, "retrain", training.changes)
-    checkpoint = job.run.folder / f"{one.family}-{one.width:g}.pt"
-    schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard(one.family))
-    fingerprint = {"network": one.name}
-    train(net, lambda _: Passes([Pass(net)]), job.data, recipe, schedule, fingerprint, job.progress, one.name)
+    settings = TrainingSettings.of(
+        job,
+        training,
+        one.name,
+        checkpoint=job.run.folder / f"{one.family}-{one.width:g}.pt",
+        fingerprint={"network": one.name},
+        curves=job.run.tensorboard(one.family),
+    )
+    train(net, lambda _: Passes([Pass(net)]), job.data, recipe, settings, job.progress)
     images = recalibration_batches(job.data, RECALIBRATION_IMAGES, config.search.batch, config.seed, spread=True)
     recalibrate(net, images, job.data.preprocessing)
     indices = tuple(range(len(job.data.test.labels)))

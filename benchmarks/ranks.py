@@ -30,11 +30,11 @@ from toolchain.parallel.ranks import rank, world
 from toolchain.spaces import load_space
 from toolchain.training.batches import mix
 from toolchain.training.data import Preprocessing
-from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
 from toolchain.training.passes import Passes, through
 from toolchain.training.precision import FP32
 from toolchain.training.recipe import load_recipe
+from toolchain.training.stepper import Stepper
 from toolchain.training.strategies import Path
 
 WARM_UP = 5

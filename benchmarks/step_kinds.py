@@ -26,11 +26,11 @@ from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Preprocessing
-from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
 from toolchain.training.passes import Pass, Passes, through
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import load_recipe
+from toolchain.training.stepper import Stepper
 from toolchain.training.strategies import Path
 
 LEARNING_RATE = 1e-4  # random images carry no signal

@@ -21,7 +21,7 @@ from toolchain.config import parse_config, preset_text
 from toolchain.costs.counters import macs_cost
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.spaces import load_space
@@ -68,7 +68,8 @@ def main() -> None:
             network = Network(one.space, one.arch, STANDALONE)
             export_for_timing(network, one.space.input_shape, models[f"{width:g}/{to}"].path)
         target = require_target(config.profile)
-        timed = list(time_until_stable(models, target, measurement_plan(config), config.profile.db, lines, "widths"))
+        plan, files = measurement_plan(config), on_target(models, target)
+        timed = list(time_until_stable(files, plan, config.profile.db, lines, "widths"))
     rounds_ms = {
         key: [round_ms(samples[key], target.spec.threads) for _, samples in timed if key in samples] for key in models
     }

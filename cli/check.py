@@ -67,12 +67,12 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
     from toolchain.units import parse_latency_ms
 
     limit_ms = parse_latency_ms(latency) if latency is not None else None
-    checked = CheckedFile(file, limit_ms, None) if file is not None else None
+    checked = CheckedFile(file, limit_ms) if file is not None else None
     if checked is None:
         folder = run_of(settings)
         checked = exported_file(folder, read_manifest(folder), settings.profile.batch, limit_ms)
     with console.progress() as bars:
-        return run_check(settings, checked.path, checked.limit_ms, baseline, bars, checked.anchor_ms)
+        return run_check(settings, checked, baseline, bars)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:

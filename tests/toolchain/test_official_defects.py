@@ -30,7 +30,7 @@ from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes
 from toolchain.training.recipe import Recipe
 
@@ -59,8 +59,8 @@ def test_1_training_goes_on_from_a_checkpoint_of_any_name(
             return Passes([Pass(net)])
 
         recipe = Recipe(epochs=6 * 8 / len(digits.fit), batch=8, lr=0.1)
-        schedule = Schedule(tmp_path / name, tmp_path / "tb", checkpoint_every_s=0.0, workers=0, seed=0)
-        train(net, plan, digits, recipe, schedule, {}, Quiet(), "train")
+        settings = TrainingSettings("train", tmp_path / name, {}, tmp_path / "tb", 0.0, workers=0, seed=0)
+        train(net, plan, digits, recipe, settings, Quiet())
 
     (tmp_path / "checkpoint-latest.pth.tar").touch()  # beside the one that is meant
     (tmp_path / "checkpoint-000009.pth.tar").touch()

@@ -7,7 +7,7 @@ from exporters.graph.model import Model
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process, timed_files
-from toolchain.check.requirements import requirements_of
+from toolchain.check.requirements import CheckedFile, requirements_of
 from toolchain.check.verdict import Judgment, Outcome, Requirements
 from toolchain.config import Config
 from toolchain.errors import BadConfig
@@ -78,20 +78,17 @@ class Verdict:
 
 def check(
     config: Config,
-    file: Path,
-    limit_ms: float | None,
+    checked: CheckedFile,
     baseline: Path | None,
     progress: Progress,
-    anchor_ms: float | None = None,
-    measures: ReadyTarget | None = None,
+    target: ReadyTarget | None = None,
 ) -> Verdict:
-    """Measure `file` against a limit in ms, and against another build or an earlier measurement.
+    """Measure a file against its limit, and against another build or an earlier measurement.
 
     A failure is confirmed by a measurement in a fresh process, which decides.
 
     Args:
-        anchor_ms: latency of the anchor network when the limit was met, or None if unknown.
-        measures: the target if it is resolved already; default: that of the configuration.
+        target: the fp32 target if it is resolved already; default: that of the configuration.
 
     Raises:
         MissingStage, NotOnnx, BadModel: the file does not exist, or cannot be timed at this batch.
@@ -101,11 +98,11 @@ def check(
         MissingLatency, LatencyDbError: the table has no such measurement, or cannot be used.
         Inconclusive: the fresh process ended without a result.
     """
-    if limit_ms is None and baseline is None:
+    if checked.limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
-    requirements = requirements_of(config.check, limit_ms, anchor_ms)
-    model = Model(file)
-    target = _target(config, model, measures)
+    requirements = requirements_of(config.check, checked)
+    model = Model(checked.path)
+    target = _target(config, model, target)
     batch, db = config.profile.batch, config.profile.db
     compared = None if baseline is None else find_baseline(baseline, db, model.graph_hash, target.target)
     if compared is not None:
@@ -114,7 +111,7 @@ def check(
         spec=target.spec,
         plan=measurement_plan(config),
         db=db,
-        candidate=file,
+        candidate=checked.path,
         build=compared.build.path if compared and compared.build else None,
         stored=compared.stored if compared else None,
         requirements=requirements,
@@ -124,10 +121,10 @@ def check(
     if judgment.outcome is Outcome.FAIL:
         title = "the check failed: measuring again in a fresh process"
         judgment, first = measure_in_fresh_process(request, progress, title), judgment
-    return Verdict(file, model.graph_hash, requirements, compared, first, judgment, target.target)
+    return Verdict(checked.path, model.graph_hash, requirements, compared, first, judgment, target.target)
 
 
-def _target(config: Config, model: Model, measures: ReadyTarget | None) -> ReadyTarget:
+def _target(config: Config, model: Model, target: ReadyTarget | None) -> ReadyTarget:
     """The target for the precision of `model`."""
     if config.profile.estimate:
         raise BadConfig(
@@ -136,7 +133,7 @@ def _target(config: Config, model: Model, measures: ReadyTarget | None) -> Ready
         )
     require_batch(model, config.profile.batch)
     instead = "Check the fp32 file here, and this one on a GPU (--device gpu0)"
-    return for_own_precision(measures or require_target(config.profile, "fp32"), model.precision, model.path, instead)
+    return for_own_precision(target or require_target(config.profile, "fp32"), model.precision, model.path, instead)
 
 
 def _require_comparable(baseline: Baseline, target: ReadyTarget, batch: int, confidence: float) -> None:

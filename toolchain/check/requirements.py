@@ -21,8 +21,8 @@ class CheckedFile:
     """
 
     path: Path
-    limit_ms: float | None
-    anchor_ms: float | None
+    limit_ms: float | None = None
+    anchor_ms: float | None = None
 
 
 def exported_file(run: Run, manifest: Manifest, batch: int, limit_ms: float | None) -> CheckedFile:
@@ -36,7 +36,7 @@ def exported_file(run: Run, manifest: Manifest, batch: int, limit_ms: float | No
     """
     searched_ms = manifest.limits.get("latency_ms")
     if limit_ms is not None or searched_ms is None:
-        return CheckedFile(run.onnx, limit_ms, None)
+        return CheckedFile(run.onnx, limit_ms)
     if manifest.estimate:
         raise BadConfig(
             f"the budget in {run.manifest} is for estimated latencies, so nothing measured here can be compared with "
@@ -51,15 +51,15 @@ def exported_file(run: Run, manifest: Manifest, batch: int, limit_ms: float | No
     return CheckedFile(run.onnx, searched_ms, manifest.measured_anchor_ms)
 
 
-def requirements_of(config: CheckConfig, limit_ms: float | None, anchor_ms: float | None) -> Requirements:
-    """The requirements in the configuration.
+def requirements_of(config: CheckConfig, checked: CheckedFile) -> Requirements:
+    """The requirements of a file, with the limits in the configuration.
 
     Raises:
         BadUnit: a percentage cannot be parsed.
         BadConfig: the confidence is out of range.
     """
     regression, confidence = parse_percent(config.max_regression), parse_confidence(config.confidence)
-    return Requirements(limit_ms, regression, confidence, config.max_seconds, anchor_ms)
+    return Requirements(checked.limit_ms, regression, confidence, config.max_seconds, checked.anchor_ms)
 
 
 def parse_confidence(text: str) -> float:

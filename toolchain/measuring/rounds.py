@@ -32,6 +32,11 @@ class TimedFile:
     target: ReadyTarget
 
 
+def on_target(files: Files, target: ReadyTarget) -> dict[str, TimedFile]:
+    """Files that are all timed on one target."""
+    return {key: TimedFile(file, target) for key, file in files.items()}
+
+
 def time_rounds(
     files: Mapping[str, TimedFile], plan: MeasurementPlan, db: str, progress: Progress, title: str
 ) -> Iterator[tuple[int, Round]]:
@@ -50,8 +55,7 @@ def time_rounds(
 
 
 def time_until_stable(
-    files: Files,
-    target: ReadyTarget,
+    files: Mapping[str, TimedFile],
     plan: MeasurementPlan,
     db: str,
     progress: Progress,
@@ -67,20 +71,18 @@ def time_until_stable(
     Args:
         done: rounds that were completed by a command that was killed.
     """
-    timed_files = {key: TimedFile(file, target) for key, file in files.items()}
-    anchors = _anchors(timed_files)
+    anchors = _anchors(files)
     rounds = dict(done)
-    with _compiled(timed_files, anchors, db, progress) as compiled:
+    with _compiled(files, anchors, db, progress) as compiled:
         planned = range(min(len(done), plan.rounds), plan.rounds)
         task = progress.start(title, plan.rounds * len(compiled), done=planned.start * len(compiled))
         for number, round_ in _timed(compiled, anchors, planned, plan, task):
             rounds[number] = round_
             yield number, round_
-        waiter = IdleWaiter(
-            compiled[anchor.KEY], plan.quiet_timeout_s, target.spec.threads, target.target.device_kind, progress
-        )
+        first = anchors[anchor.KEY]
+        waiter = IdleWaiter(compiled[first.key], plan.quiet_timeout_s, first.threads, first.kind, progress)
         announced = ""
-        while unstable := _unstable(files, target, rounds):
+        while unstable := _unstable(files, rounds):
             if len(rounds) >= 2 * plan.rounds:
                 progress.say(f"still unstable, and marked as such: {_listed(unstable)}")
                 return
@@ -103,8 +105,8 @@ def summarize_files(
     title: str = "measure",
 ) -> dict[str, Summary]:
     """The latency of each file, by the statistics of the latency table."""
-    rounds = dict(time_until_stable(files, target, plan, db, progress, title))
-    return _summaries(files, target, rounds)
+    timed = on_target(files, target)
+    return _summaries(timed, dict(time_until_stable(timed, plan, db, progress, title)))
 
 
 @dataclass(frozen=True)
@@ -180,15 +182,17 @@ def _round(timings: Mapping[str, Timing], anchors: Mapping[str, _Anchor]) -> Rou
     return {key: replace(sample, anchor_ms=anchors_ms[key]) for key, sample in samples.items()}
 
 
-def _summaries(files: Files, target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, Summary]:
-    by_key = {key: [rounds[number][key] for number in sorted(rounds) if key in rounds[number]] for key in files}
-    threads, kind = target.spec.threads, target.target.device_kind
-    return {key: summarize(samples, threads, kind) for key, samples in by_key.items()}
+def _summaries(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> dict[str, Summary]:
+    summaries = {}
+    for key, file in files.items():
+        samples = [rounds[number][key] for number in sorted(rounds) if key in rounds[number]]
+        summaries[key] = summarize(samples, file.target.spec.threads, file.target.target.device_kind)
+    return summaries
 
 
-def _unstable(files: Files, target: ReadyTarget, rounds: Mapping[int, Round]) -> dict[str, str]:
+def _unstable(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> dict[str, str]:
     """Files whose latency is not reproducible yet, each with the reason."""
-    return {key: s.unstable for key, s in _summaries(files, target, rounds).items() if s.unstable}
+    return {key: summary.unstable for key, summary in _summaries(files, rounds).items() if summary.unstable}
 
 
 def _listed(unstable: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import time_until_stable
+from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.measuring.target import ReadyTarget
 from toolchain.profiling.networks import networks
 from toolchain.profiling.sessions import one_session
@@ -83,11 +83,11 @@ def profile_space(
         timed = (*variants(space), *networks(space, plan.networks, plan.seed))
         files = _export(timed, target.target.precision, Path(folder), progress)
         run_id = _begin_or_resume(store, target, space, files, plan.rounds)
-        done = store.samples(run_id)
+        timed_files, done = on_target(files, target), store.samples(run_id)
         if done:
             of = f" of {plan.rounds}" if len(done) < plan.rounds else ""
             progress.say(f"resuming with round {len(done) + 1}{of}")
-        for number, samples in time_until_stable(files, target, plan, db, progress, "time variants", done):
+        for number, samples in time_until_stable(timed_files, plan, db, progress, "time variants", done):
             # the anchor network is not part of a space; its time is stored with every sample
             store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)

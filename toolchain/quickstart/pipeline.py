@@ -5,6 +5,7 @@ from pathlib import Path
 
 from latency_db.table import LatencyTable
 from toolchain.check.gate import Verdict, check
+from toolchain.check.requirements import CheckedFile
 from toolchain.check.verdict import Outcome
 from toolchain.config import Config, SearchConfig
 from toolchain.errors import CheckFailed
@@ -93,7 +94,8 @@ def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
         progress.say("5 of 6: export")
         manifest = export(job, selected(winner, space), target)
         progress.say("6 of 6: check")
-        verdict = check(config, run.onnx, limit_ms, None, progress, winner.measured_anchor_ms, target)
+        checked = CheckedFile(run.onnx, limit_ms, winner.measured_anchor_ms)
+        verdict = check(config, checked, None, progress, target)
     _require_passed(verdict, progress)
     return QuickstartResult(
         winner=winner,

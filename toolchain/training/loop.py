@@ -2,60 +2,78 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from toolchain.config import TrainConfig
 from toolchain.errors import TrainingDiverged
-from toolchain.parallel.collectives import from_first, sum_over_ranks, wait_for_all
+from toolchain.parallel.collectives import from_first, wait_for_all
 from toolchain.parallel.ranks import rank, world
-from toolchain.progress import Progress
+from toolchain.progress import Progress, Task
 from toolchain.training.batches import StepSampler, mix, training_batches
 from toolchain.training.checkpoint import Checkpoint, load, reading
 from toolchain.training.curves import Curves
-from toolchain.training.data import Data, Preprocessing
+from toolchain.training.data import Data
 from toolchain.training.job import Job
-from toolchain.training.optimizer import Update, moved, set_learning_rate, sgd
-from toolchain.training.passes import Pass, PlanStep, distillation_loss
+from toolchain.training.meter import Meter, note
+from toolchain.training.optimizer import set_learning_rate, sgd
+from toolchain.training.passes import PlanStep
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.preflight import batch_per_process
 from toolchain.training.recipe import Recipe
 from toolchain.training.state_check import load_state, require_momentum
+from toolchain.training.stepper import Stepper
 from toolchain.training.stored_fingerprint import StoredFingerprint
 
-OVERFLOWS = 16  # steps in fp16 that overflow one after the other before training counts as diverged
-LOG_EVERY_S = 2.0  # interval of updates of the bar and TensorBoard
 LARGE_LR = 0.1  # learning rate advised after divergence at most; the quick recipe has it
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Where and how often checkpoints are written, and how the training computes."""
+class TrainingSettings:
+    """The settings of one training besides its recipe.
 
+    Args:
+        title: shown with its progress and in its errors.
+        fingerprint: what the weights depend on. A checkpoint with another fingerprint is refused.
+        curves: the folder of its curves for TensorBoard.
+        changes: the table of nastool.toml that holds the learning rate.
+    """
+
+    title: str
     checkpoint: Path
-    tensorboard: Path
+    fingerprint: StoredFingerprint
+    curves: Path
     checkpoint_every_s: float
     workers: int
     seed: int
     precision: Precision = FP32
-    changes: str = "train.changes"  # the table of nastool.toml with the learning rate
+    changes: str = "train.changes"
 
     @classmethod
-    def of(cls, job: Job, training: TrainConfig, checkpoint: Path, tensorboard: Path) -> "Schedule":
-        """The schedule of one of the trainings in the configuration.
+    def of(
+        cls,
+        job: Job,
+        training: TrainConfig,
+        title: str,
+        *,
+        checkpoint: Path,
+        fingerprint: StoredFingerprint,
+        curves: Path,
+    ) -> "TrainingSettings":
+        """The settings of `training`, one of the trainings in the configuration.
 
         Raises:
             BadConfig, NoDevice: see `precision_of` and `compute_device`.
         """
         config = job.config
         return cls(
+            title=title,
             checkpoint=checkpoint,
-            tensorboard=tensorboard,
+            fingerprint=fingerprint,
+            curves=curves,
             checkpoint_every_s=training.checkpoint_every_s,
             workers=config.workers,
             seed=config.seed,
@@ -65,59 +83,67 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Stepper:
-    """One update: forward, loss and backward of each pass, sums over the processes, step of the optimizer."""
+class _State:
+    """What a checkpoint holds, and where it is."""
 
-    plan: PlanStep
-    preprocessing: Preprocessing
+    settings: TrainingSettings
+    model: nn.Module
     optimizer: torch.optim.SGD
     scaler: torch.amp.GradScaler
-    precision: Precision
-    label_smoothing: float
 
-    def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
-        """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,).
+    def restore(self) -> int:
+        """Continue from the checkpoint, if there is one; gives the number of updates until it.
 
-        Both are means over the passes. Gradients are sums over the passes, as in the papers of the strategies: a weight
-        that one pass uses is updated as if it were the only one.
+        Raises:
+            BadCheckpoint: it is damaged, has another fingerprint, or its tensors do not fit the model.
         """
-        plan, inputs = self.plan(step), self.preprocessing(pixels)
-        self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
-        seen = torch.zeros(2, device=pixels.device)
-        outputs: list[Tensor] = []
-        for each in plan.passes:
-            loss, logits = self._forward(each, inputs, labels, outputs)
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            outputs.append(logits)
-            seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
-        seen /= len(plan.passes)
-        sum_over_ranks([*moved(self.optimizer, plan.slices), seen])
-        update = Update(self.optimizer, plan.slices)
-        self.scaler.unscale_(update)  # type: ignore[arg-type]
-        self.scaler.step(update)  # type: ignore[arg-type]
-        self.scaler.update()
-        return seen
+        path, fingerprint = self.settings.checkpoint, self.settings.fingerprint
+        checkpoint = from_first(lambda: load(path, fingerprint) if path.exists() else None)
+        if checkpoint is None:
+            return 0
+        load_state(path, self.model, checkpoint.model)
+        with reading(path):
+            self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+            self.scaler.load_state_dict(dict(checkpoint.scaler))
+        require_momentum(path, self.optimizer)
+        return checkpoint.step
 
-    def _forward(self, each: Pass, inputs: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The loss of one pass for this process, and its logits without their graph."""
-        with self.precision.autocast(inputs.device):
-            logits = each.forward(inputs)
-            if each.teacher is None:
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-            else:
-                loss = distillation_loss(logits, outputs[each.teacher])
-            return loss / world(), logits.detach()
+    def finite(self) -> bool:
+        """Whether every weight is a number."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters())
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint after `step` updates.
+
+        Raises:
+            RunFolderError: it cannot be written; the earlier one stays.
+        """
+        states = self.model.state_dict(), self.optimizer.state_dict(), self.scaler.state_dict()
+        Checkpoint(step, self.settings.fingerprint, *states).save(self.settings.checkpoint)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The progress bar and the curves of a training."""
+
+    meter: Meter
+    task: Task
+    curves: Curves
+
+    def add(self, step: int, lr: float) -> None:
+        """The means since the last call, after `step` updates.
+
+        Raises:
+            RunFolderError: the curves cannot be written.
+        """
+        values = self.meter.values(lr)
+        self.task.advance(step - self.meter.logged_step, note(values))
+        self.curves.add(step, values)
+        self.meter.restart(step)
 
 
 def train(
-    model: nn.Module,
-    plan: PlanStep,
-    data: Data,
-    recipe: Recipe,
-    schedule: Schedule,
-    fingerprint: StoredFingerprint,
-    progress: Progress,
-    title: str,
+    model: nn.Module, plan: PlanStep, data: Data, recipe: Recipe, settings: TrainingSettings, progress: Progress
 ) -> int:
     """Train `model` to the end of `recipe`, from its checkpoint if there is one; returns the number of steps.
 
@@ -134,86 +160,49 @@ def train(
         RunFolderError: a checkpoint cannot be written; the earlier one stays.
         TrainingDiverged: the loss or the weights are not finite; the last good checkpoint stays.
     """
-    device = next(model.parameters()).device
-    optimizer = sgd(model, recipe)
-    steps = recipe.steps(len(data.fit))
-    sampler_of = _sampler(data, recipe, schedule.seed, steps)
-    scaler = schedule.precision.scaler(device)
-    stepper = Stepper(plan, data.preprocessing, optimizer, scaler, schedule.precision, recipe.label_smoothing)
-    start = 0
-    checkpoint = from_first(lambda: load(schedule.checkpoint, fingerprint) if schedule.checkpoint.exists() else None)
-    if checkpoint is not None:
-        _restore(schedule.checkpoint, checkpoint, model, optimizer, scaler)
-        start = checkpoint.step
+    batch_per_process(recipe.batch)  # refused before the checkpoint is read
+    device, steps = next(model.parameters()).device, recipe.steps(len(data.fit))
+    state = _State(settings, model, sgd(model, recipe), settings.precision.scaler(device))
+    start = state.restore()
     if start >= steps:
         return steps
-    meter = _Meter(start, device, skips_overflow=scaler.is_enabled())
-
-    def require_finite(step: int, weights: bool = False) -> None:
-        if not meter.finite() or (weights and not all(bool(torch.isfinite(p).all()) for p in model.parameters())):
-            raise _diverged(title, step, recipe, schedule)
-
-    def keep(step: int) -> None:
-        if rank() == 0:
-            require_finite(step, weights=True)
-            state = Checkpoint(step, fingerprint, model.state_dict(), optimizer.state_dict(), scaler.state_dict())
-            state.save(schedule.checkpoint)
-
     model.train()
-    task = progress.start(title, steps, done=start)
-    curves = Curves(schedule.tensorboard, start) if rank() == 0 else None
-    kept_at = time.monotonic()
-    batches = training_batches(data.train, sampler_of(start), recipe.augmentation, schedule.workers, device)
+    meter = Meter(start, device, skips_overflow=state.scaler.is_enabled())
+    task = progress.start(settings.title, steps, done=start)
+    log = _Log(meter, task, Curves(settings.curves, start)) if rank() == 0 else None
+    stepper = Stepper(
+        plan, data.preprocessing, state.optimizer, state.scaler, settings.precision, recipe.label_smoothing
+    )
+    sampler = StepSampler(data.fit, recipe.batch, settings.seed, start, steps, rank(), world(), data.train.groups)
+    batches = training_batches(data.train, sampler, recipe.augmentation, settings.workers, device)
+    saved_at = time.monotonic()
     for step, (pixels, labels) in enumerate(batches, start):
-        torch.manual_seed(mix(schedule.seed, step) + rank())  # dropout draws from the global state
+        torch.manual_seed(mix(settings.seed, step) + rank())  # dropout draws from the global state
         lr = learning_rate(recipe, step, steps)
-        set_learning_rate(optimizer, lr)
+        set_learning_rate(state.optimizer, lr)
         meter.add(stepper(pixels, labels, step), recipe.batch)
-        if curves and (meter.due() or step + 1 == steps):
-            require_finite(step + 1)
-            values = meter.values(lr)
-            task.advance(step + 1 - meter.logged_step, _note(values))
-            curves.add(step + 1, values)
-            meter.restart(step + 1)
-        if time.monotonic() - kept_at > schedule.checkpoint_every_s and step + 1 < steps:
-            keep(step + 1)
-            kept_at = time.monotonic()
-    keep(steps)
+        is_last = step + 1 == steps
+        if log and (is_last or meter.due()):
+            _require_finite(meter.finite(), step + 1, recipe, settings)
+            log.add(step + 1, lr)
+        if is_last or time.monotonic() - saved_at > settings.checkpoint_every_s:
+            if rank() == 0:
+                _require_finite(meter.finite() and state.finite(), step + 1, recipe, settings)
+                state.save(step + 1)
+            saved_at = time.monotonic()
     wait_for_all()
     return steps
 
 
-def _restore(
-    path: Path, checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.SGD, scaler: torch.amp.GradScaler
-) -> None:
-    """Continue from a checkpoint.
-
-    Raises:
-        BadCheckpoint: its tensors do not fit the model.
-    """
-    load_state(path, model, checkpoint.model)
-    with reading(path):
-        optimizer.load_state_dict(dict(checkpoint.optimizer))
-        scaler.load_state_dict(dict(checkpoint.scaler))
-    require_momentum(path, optimizer)
-
-
-def _diverged(title: str, step: int, recipe: Recipe, schedule: Schedule) -> TrainingDiverged:
-    kept = f", and remove {schedule.checkpoint} or use another --run NAME" if schedule.checkpoint.exists() else ""
-    return TrainingDiverged(
-        f"{title}: training diverged before step {step}: the loss or the weights are not finite. Lower the learning "
-        f"rate, such as lr = {min(recipe.lr / 10, LARGE_LR):.1g} in [{schedule.changes}]{kept}"
+def _require_finite(finite: bool, step: int, recipe: Recipe, settings: TrainingSettings) -> None:
+    if finite:
+        return
+    checkpoint = settings.checkpoint
+    remove = f", and remove {checkpoint} or use another --run NAME" if checkpoint.exists() else ""
+    raise TrainingDiverged(
+        f"{settings.title}: training diverged before step {step}: the loss or the weights are not finite. Lower the "
+        f"learning rate, such as lr = {min(recipe.lr / 10, LARGE_LR):.1g} in [{settings.changes}]{remove}"
     )
-
-
-def _sampler(data: Data, recipe: Recipe, seed: int, steps: int) -> Callable[[int], StepSampler]:
-    """This process's part of each batch, from a step on.
-
-    Raises:
-        BadConfig: see `batch_per_process`.
-    """
-    batch_per_process(recipe.batch)
-    return lambda start: StepSampler(data.fit, recipe.batch, seed, start, steps, rank(), world(), data.train.groups)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -222,56 +211,3 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     remaining = 1 - step / steps
     decay = remaining if recipe.schedule == "linear" else (1 - math.cos(math.pi * remaining)) / 2
     return recipe.lr * warm * decay
-
-
-class _Meter:
-    """Mean loss, top-1 and images/s of all processes since the last log."""
-
-    def __init__(self, step: int, device: torch.device, skips_overflow: bool = False) -> None:
-        """`skips_overflow`: a scaler in fp16 skips single steps whose values overflow."""
-        self.logged_step = step
-        self._device = device
-        self._skips_overflow = skips_overflow
-        self._restart()
-
-    def _restart(self) -> None:
-        self._since = time.monotonic()
-        self._sums = torch.zeros(2, device=self._device)  # stays there: reading it would wait for the GPU each step
-        self._not_finite = torch.zeros((), device=self._device)
-        self._batches = self._images = 0
-
-    def add(self, seen: Tensor, images: int) -> None:
-        """Add the mean loss and number of correct images of a batch, (2,)."""
-        self._sums += seen
-        self._not_finite += ~torch.isfinite(seen[0])
-        self._batches += 1
-        self._images += images
-
-    def finite(self) -> bool:
-        """Whether the loss was a number in each batch, except for single overflows that a scaler skips."""
-        not_finite = int(self._not_finite)
-        if self._skips_overflow:
-            return not_finite < max(self._batches, OVERFLOWS)
-        return not_finite == 0
-
-    def due(self) -> bool:
-        return time.monotonic() - self._since > LOG_EVERY_S
-
-    def values(self, lr: float) -> dict[str, float]:
-        loss, correct = self._sums.tolist()
-        return {
-            "loss": loss / self._batches,
-            "accuracy": correct / self._images,
-            "images_per_s": self._images / max(1e-9, time.monotonic() - self._since),
-            "learning_rate": lr,
-        }
-
-    def restart(self, step: int) -> None:
-        """Begin a new average after `step` was logged."""
-        self.logged_step = step
-        self._restart()
-
-
-def _note(values: Mapping[str, float]) -> str:
-    loss, accuracy, speed = values["loss"], values["accuracy"], values["images_per_s"]
-    return f"loss {loss:.3f}  top-1 {accuracy:.1%}  {speed:.0f} images/s  lr {values['learning_rate']:.3g}"

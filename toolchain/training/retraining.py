@@ -13,7 +13,7 @@ from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
 from toolchain.training.fingerprint import retrain_fingerprint
 from toolchain.training.job import Job
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import average_statistics, recalibrate
@@ -78,8 +78,15 @@ def train_alone(job: Job, arch: Architecture, fingerprint: StoredFingerprint) ->
     place_for_training(net, compute_device(training.device), training)
 
     recipe = load_recipe(training.recipe, "retrain", training.changes)
-    schedule = Schedule.of(job, training, folder / "checkpoint.pt", job.run.tensorboard(f"retrain-{folder.name}"))
-    steps = train(net, lambda _: Passes([Pass(net)]), job.data, recipe, schedule, fingerprint, job.progress, "retrain")
+    settings = TrainingSettings.of(
+        job,
+        training,
+        "retrain",
+        checkpoint=folder / "checkpoint.pt",
+        fingerprint=fingerprint,
+        curves=job.run.tensorboard(f"retrain-{folder.name}"),
+    )
+    steps = train(net, lambda _: Passes([Pass(net)]), job.data, recipe, settings, job.progress)
     return _recalibrated(job, arch, net), steps
 
 

@@ -15,7 +15,7 @@ from toolchain.parallel.ranks import world
 from toolchain.training.batches import mix
 from toolchain.training.fingerprint import supernet_fingerprint
 from toolchain.training.job import Job
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import PlanStep, through
 from toolchain.training.paths import path_sampler
 from toolchain.training.precision import compute_device
@@ -43,10 +43,16 @@ def train_supernet(job: Job) -> Trained:
     training, checkpoint = job.config.train, job.run.supernet
     supernet = _initial_supernet(job)
     recipe = load_recipe(training.recipe, "supernet", training.changes)
-    schedule = Schedule.of(job, training, checkpoint, job.run.tensorboard("supernet"))
-    fingerprint, strategy = supernet_fingerprint(job).stored(), configured_strategy(job)
-    plan = _plan(strategy, supernet, job.config.seed)
-    steps = train(supernet, plan, job.data, recipe, schedule, fingerprint, job.progress, "train supernet")
+    settings = TrainingSettings.of(
+        job,
+        training,
+        "train supernet",
+        checkpoint=checkpoint,
+        fingerprint=supernet_fingerprint(job).stored(),
+        curves=job.run.tensorboard("supernet"),
+    )
+    strategy = configured_strategy(job)
+    steps = train(supernet, _plan(strategy, supernet, job.config.seed), job.data, recipe, settings, job.progress)
     return Trained(checkpoint, steps, strategy.paths_per_step)
 
 

@@ -22,11 +22,11 @@ from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
 from toolchain.training.data import Data, configured_data
 from toolchain.training.images import MemoryImages
-from toolchain.training.loop import Stepper
 from toolchain.training.optimizer import sgd
 from toolchain.training.passes import Passes, through
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
+from toolchain.training.stepper import Stepper
 from toolchain.training.strategies import Path
 from toolchain.training.torch_setup import place
 

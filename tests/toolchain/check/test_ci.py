@@ -10,6 +10,7 @@ from exporters.errors import BackendUnavailable
 from latency_db.errors import TargetMismatch
 from toolchain.check import ci
 from toolchain.check.gate import Verdict, check
+from toolchain.check.requirements import CheckedFile
 from toolchain.check.verdict import Finding, Outcome
 from toolchain.config import Config
 from toolchain.progress import Quiet
@@ -17,7 +18,7 @@ from toolchain.progress import Quiet
 
 @pytest.fixture
 def passed(file: Path, config: Config, ms: float) -> Verdict:
-    return check(config, file, ms, file, Quiet())
+    return check(config, CheckedFile(file, ms), file, Quiet())
 
 
 def with_outcome(verdict: Verdict, outcome: Outcome) -> Verdict:

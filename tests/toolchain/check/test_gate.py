@@ -19,7 +19,7 @@ from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check
 from toolchain.check.judge import MIN_ROUNDS_ALONE
 from toolchain.check.measure import Request, measure_in_fresh_process, request_files
-from toolchain.check.requirements import requirements_of
+from toolchain.check.requirements import CheckedFile, requirements_of
 from toolchain.check.verdict import Judgment, Outcome
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
@@ -65,7 +65,7 @@ def with_more_nodes(file: Path, folder: Path, nodes: int) -> Path:
 
 def baseline(folder: Path, file: Path, config: Config, ms: float) -> Path:
     """An answer of `check --json` on this stack, with other latencies written into it."""
-    verdict = check(config, file, 1e9, None, Quiet())
+    verdict = check(config, CheckedFile(file, 1e9), None, Quiet())
     path = folder / "baseline.json"
     rounds = [[ms, reference] for _, reference in verdict.judgment.rounds]
     path.write_text(json.dumps({**verdict.as_dict(), "rounds_ms": rounds}))
@@ -74,7 +74,7 @@ def baseline(folder: Path, file: Path, config: Config, ms: float) -> Path:
 
 def test_within_the_limit(file: Path, config: Config, ms: float) -> None:
     seen = Saying()
-    verdict = check(config, file, ms, None, seen)  # a limit may be used up
+    verdict = check(config, CheckedFile(file, ms), None, seen)  # a limit may be used up
     assert (verdict.latency_ms, verdict.requirements.limit_ms, verdict.problems) == (ms, ms, ())
     assert verdict.outcome is Outcome.PASS
     assert seen.said == []
@@ -88,7 +88,7 @@ def test_within_the_limit(file: Path, config: Config, ms: float) -> None:
 
 def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Path, config: Config, ms: float) -> None:
     seen = Saying()
-    verdict = check(config, file, ms * 0.999, None, seen)
+    verdict = check(config, CheckedFile(file, ms * 0.999), None, seen)
     (problem,) = verdict.problems
     assert problem.startswith("over the budget: ")
     assert seen.said == ["the check failed: measuring again in a fresh process, for up to 30 s"]
@@ -100,9 +100,9 @@ def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Pa
 
 def test_the_fresh_process_decides(file: Path, config: Config, ms: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was unlucky with its memory is overruled: the second one measures it within the limit."""
-    passed = check(config, file, ms, None, Quiet()).judgment
+    passed = check(config, CheckedFile(file, ms), None, Quiet()).judgment
     monkeypatch.setattr(gate, "measure_in_fresh_process", lambda request, progress, title: passed)
-    verdict = check(config, file, ms * 0.999, None, Quiet())
+    verdict = check(config, CheckedFile(file, ms * 0.999), None, Quiet())
     assert verdict.outcome is Outcome.PASS
     assert verdict.first is not None
 
@@ -142,7 +142,7 @@ def test_against_a_baseline(
     file: Path, config: Config, ms: float, slower_by: float, passes: bool, tmp_path: Path
 ) -> None:
     earlier = baseline(tmp_path, file, config, ms / (1 + slower_by))
-    verdict = check(config, file, None, earlier, Quiet())
+    verdict = check(config, CheckedFile(file), earlier, Quiet())
     assert (verdict.problems == ()) == passes
     assert verdict.as_dict()["ratio"] == pytest.approx(1 + slower_by)
     if not passes:
@@ -159,7 +159,7 @@ def test_against_another_build(
     slower_by = latency_ms(more, config.profile.batch) / ms - 1
     slack = {"max_regression": f"{(slower_by * (1.5 if outcome is Outcome.PASS else 0.5)):.4%}"}
     config = config.model_copy(update={"check": config.check.model_copy(update=slack)})
-    verdict = check(config, more, None, file, Quiet())
+    verdict = check(config, CheckedFile(more), file, Quiet())
     assert verdict.outcome is outcome
     assert verdict.as_dict()["ratio"] == pytest.approx(1 + slower_by)
     assert verdict.judgment.baseline_ms == ms
@@ -168,13 +168,13 @@ def test_against_another_build(
 
 @pytest.mark.usefixtures("confirmed_here")
 def test_both_problems_are_told(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
-    verdict = check(config, file, ms / 2, baseline(tmp_path, file, config, ms / 2), Quiet())
+    verdict = check(config, CheckedFile(file, ms / 2), baseline(tmp_path, file, config, ms / 2), Quiet())
     assert len(verdict.problems) == 2
 
 
 def test_a_baseline_of_another_stack_is_refused_by_field(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
     earlier = baseline(tmp_path, file, config, ms)
-    target = check(config, file, 1e9, None, Quiet()).target
+    target = check(config, CheckedFile(file, 1e9), None, Quiet()).target
     stored = read_baseline(earlier, target).stored
     assert stored is not None
     assert stored[0][0] == ms
@@ -191,7 +191,7 @@ def test_any_field_of_the_target_counts(field: str, file: Path, config: Config, 
     content["target"][field] = "other"
     path.write_text(json.dumps(content))
     with pytest.raises(TargetMismatch, match=f"another target: {field}: .* here, other there"):
-        check(config, file, None, path, Quiet())
+        check(config, CheckedFile(file), path, Quiet())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_what_is_no_baseline_is_refused(content: str, file: Path, config: Config
     path = tmp_path / "baseline.json"
     path.write_text(content)
     with pytest.raises(BadConfig, match=r"baseline\.json is not a baseline"):
-        check(config, file, None, path, Quiet())
+        check(config, CheckedFile(file), path, Quiet())
 
 
 @pytest.mark.parametrize("ms_written", [0.0, -1.0, float("nan"), float("inf")])
@@ -222,24 +222,24 @@ def test_a_latency_that_can_not_be_is_no_baseline(
     ms_written: float, file: Path, config: Config, tmp_path: Path
 ) -> None:
     with pytest.raises(BadConfig, match=r"rounds_ms\.0\.0: Input should be"):
-        check(config, file, None, baseline(tmp_path, file, config, ms_written), Quiet())
+        check(config, CheckedFile(file), baseline(tmp_path, file, config, ms_written), Quiet())
 
 
 def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"nothing to check against\. Give --latency 17ms, or --baseline FILE"):
-        check(config, file, None, None, Quiet())
+        check(config, CheckedFile(file), None, Quiet())
     with pytest.raises(MissingStage, match=r"none\.onnx is not there\. Run nastool export"):
-        check(config, tmp_path / "none.onnx", 1.0, None, Quiet())
+        check(config, CheckedFile(tmp_path / "none.onnx", 1.0), None, Quiet())
     with pytest.raises(BadConfig, match="is not a baseline"):
-        check(config, file, None, tmp_path / "none.json", Quiet())
+        check(config, CheckedFile(file), tmp_path / "none.json", Quiet())
     with pytest.raises(BadConfig, match=r"the baseline .*old\.onnx does not exist"):
-        check(config, file, None, tmp_path / "old.onnx", Quiet())
+        check(config, CheckedFile(file), tmp_path / "old.onnx", Quiet())
 
 
 def test_an_estimate_is_refused(file: Path, config: Config) -> None:
     estimate = config.profile.model_copy(update={"device": "titanxp", "estimate": True})
     with pytest.raises(BadConfig, match="nastool check measures, and titanxp would only be estimated"):
-        check(config.model_copy(update={"profile": estimate}), file, 1e9, None, Quiet())
+        check(config.model_copy(update={"profile": estimate}), CheckedFile(file, 1e9), None, Quiet())
 
 
 def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config,
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"rounds_ms": content["rounds_ms"][:8]}))
     with pytest.raises(BadConfig, match=r"has 8 rounds, and 9 are needed at a confidence of 99 %\. Give a lower"):
-        check(config, file, None, path, Quiet())
+        check(config, CheckedFile(file), path, Quiet())
 
 
 @pytest.mark.parametrize("confidence", ["49%", "100%", "99.995%"])
@@ -271,7 +271,7 @@ def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: C
     onnx.save(helper.make_model(graph), fixed)
     for candidate, other in ((fixed, file), (file, fixed)):
         with pytest.raises(BadModel, match=r"fixed\.onnx takes batches of 3 only .*Give --batch 3"):
-            check(config, candidate, None, other, Quiet())
+            check(config, CheckedFile(candidate), other, Quiet())
 
 
 def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 12) -> None:
@@ -295,7 +295,7 @@ def stored_in_the_table(file: Path, config: Config, times: float, rounds: int = 
 def test_against_the_table(times: float, outcome: Outcome, file: Path, config: Config) -> None:
     stored_in_the_table(file, config, 2.0)
     stored_in_the_table(file, config, times)  # the newest counts
-    verdict = check(config, file, None, Path("db"), Quiet())
+    verdict = check(config, CheckedFile(file), Path("db"), Quiet())
     assert verdict.outcome is outcome
     assert verdict.as_dict()["ratio"] == pytest.approx(1 / times)
     assert "latency.sqlite, run 2 of 20" in verdict.as_dict()["baseline"]
@@ -304,21 +304,21 @@ def test_against_the_table(times: float, outcome: Outcome, file: Path, config: C
 def test_what_the_table_does_not_have(file: Path, config: Config, tmp_path: Path) -> None:
     digest = Model(file).graph_hash
     with pytest.raises(MissingLatency, match=f"has no measurement of a network with the graph hash {digest}"):
-        check(config, file, None, Path("db"), Quiet())
+        check(config, CheckedFile(file), Path("db"), Quiet())
     assert not Path(config.profile.db).exists(), "to look into a table makes none"
     stored_in_the_table(with_more_nodes(file, tmp_path, 1), config, 1.0)
     with pytest.raises(MissingLatency):
-        check(config, file, None, Path("db"), Quiet())
+        check(config, CheckedFile(file), Path("db"), Quiet())
 
 
 def test_a_table_of_another_stack_is_refused_by_field(file: Path, config: Config) -> None:
     stored_in_the_table(file, config, 1.0)
     other = config.model_copy(update={"profile": config.profile.model_copy(update={"batch": 16})})
     with pytest.raises(TargetMismatch, match="this network on another target only: batch: 16 here, 8 there"):
-        check(other, file, None, Path("db"), Quiet())
+        check(other, CheckedFile(file), Path("db"), Quiet())
 
 
 def test_a_table_of_few_rounds_is_refused_at_once(file: Path, config: Config) -> None:
     stored_in_the_table(file, config, 1.0, rounds=2)
     with pytest.raises(BadConfig, match=r"run 1 of .* has 2 rounds, and 9 are needed"):
-        check(config, file, None, Path("db"), Quiet())
+        check(config, CheckedFile(file), Path("db"), Quiet())

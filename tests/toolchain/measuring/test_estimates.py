@@ -9,6 +9,7 @@ import pytest
 
 from latency_db.table import LatencyTable
 from toolchain.check.gate import check
+from toolchain.check.requirements import CheckedFile
 from toolchain.config import Config
 from toolchain.costs.latency import latency_cost, latency_model, network_key, network_prefix, stem_key
 from toolchain.errors import BadConfig
@@ -55,7 +56,7 @@ def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -
     file = tmp_path / "net.onnx"
     file.touch()
     with pytest.raises(BadConfig, match=r"nastool check measures, and titanxp would only be estimated"):
-        check(config, file, 17.0, None, Quiet())
+        check(config, CheckedFile(file, 17.0), None, Quiet())
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from toolchain.measuring.rounds import (
     NO_ROUNDS,
     Round,
     TimedFile,
+    on_target,
     summarize_files,
     time_rounds,
     time_until_stable,
@@ -77,7 +78,7 @@ def on(dials: str) -> ReadyTarget:
 def timed(
     files: dict[str, Path], target: ReadyTarget, log: Log, seed: int = 0, done: Mapping[int, Round] = NO_ROUNDS
 ) -> Iterator[tuple[int, Round]]:
-    return time_until_stable(files, target, replace(PLAN, seed=seed), DB, log, "time", done)
+    return time_until_stable(on_target(files, target), replace(PLAN, seed=seed), DB, log, "time", done)
 
 
 def summaries(files: dict[str, Path], target: ReadyTarget, seed: int = 0) -> dict[str, Summary]:

@@ -27,7 +27,7 @@ from toolchain.training.accuracy import accuracy_over_ranks, fixed_batches, reca
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes, through
 from toolchain.training.recalibrate import average_statistics, recalibrate
 from toolchain.training.recipe import Recipe
@@ -182,10 +182,12 @@ def train_steps(
     how: dict[str, Any] = {"lr": 0.02, "weight_decay": 1e-2, "warmup_steps": 4}
     recipe = Recipe(epochs=steps * batch / len(data.fit), batch=batch, **how | changes)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
+    settings = TrainingSettings(
+        "train", folder / "checkpoint.pt", FINGERPRINT, folder / "tb", 0.0, workers=0, seed=SEED
+    )
     with suppress(Killed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
-        train(model, plan, data, recipe, schedule, FINGERPRINT, progress, "train")
+        patch.setattr("toolchain.training.meter.LOG_EVERY_S", 0.0)
+        train(model, plan, data, recipe, settings, progress)
     losses = [float(note.split()[1]) for note in progress.notes]
     curve = curve_in(folder / "tb") if rank() == 0 else []
     return {"before": before, "model": model.state_dict(), "losses": losses, "curve": curve}
@@ -245,9 +247,11 @@ def test_resume_with_a_different_number_of_processes(
 
 def train_error(data: Data, folder: Path, model: torch.nn.Module) -> str:
     recipe = Recipe(epochs=1, batch=33, lr=0.1)
-    schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED)
+    settings = TrainingSettings(
+        "train", folder / "checkpoint.pt", FINGERPRINT, folder / "tb", 0.0, workers=0, seed=SEED
+    )
     with pytest.raises(BadConfig) as problem:
-        train(model, lambda _: Passes([Pass(model)]), data, recipe, schedule, FINGERPRINT, Quiet(), "train")
+        train(model, lambda _: Passes([Pass(model)]), data, recipe, settings, Quiet())
     return str(problem.value)
 
 

@@ -26,7 +26,7 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training import strategies
 from toolchain.training.data import load_data
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Passes, through
 from toolchain.training.recipe import Recipe
 
@@ -69,8 +69,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
         return through(supernet, [strategies.Path(space.draw(Random(step)))])
 
     folder = tmp_path_factory.mktemp("race")
-    schedule = Schedule(folder / "checkpoint.pt", folder / "tb", checkpoint_every_s=1e9, workers=0, seed=0)
-    train(supernet, plan, data, Recipe(epochs=10, batch=32, lr=0.1), schedule, {}, Quiet(), "train")
+    settings = TrainingSettings("train", folder / "checkpoint.pt", {}, folder / "tb", 1e9, workers=0, seed=0)
+    train(supernet, plan, data, Recipe(epochs=10, batch=32, lr=0.1), settings, Quiet())
     rng = Random(0)
     archs = sorted({space.draw(rng) for _ in range(50)}, key=str)[:40]
     scores = Evaluator(supernet, data, ScoringSettings(175, 175, seed=0), Race(0.05)).many(archs)

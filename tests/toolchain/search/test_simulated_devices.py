@@ -128,12 +128,9 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
 
         def measure_whole(arch: Architecture, time: int) -> Measurement:
             key = network_key(world.space, arch)
-            samples = [
-                r[key]
-                for _, r in rounds.time_until_stable(
-                    {key: Path(key)}, ready, replace(PLAN, seed=seed + time), "latency.sqlite", Quiet(), ""
-                )
-            ]
+            file, plan = rounds.TimedFile(Path(key), ready), replace(PLAN, seed=seed + time)
+            timed = rounds.time_until_stable({key: file}, plan, "latency.sqlite", Quiet(), "")
+            samples = [round_[key] for _, round_ in timed]
             return measurement(samples, threads=1)
 
         outcome: BudgetResult | None

@@ -21,10 +21,11 @@ from toolchain.training import strategies
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
-from toolchain.training.loop import Schedule, learning_rate, train
+from toolchain.training.loop import TrainingSettings, learning_rate, train
 from toolchain.training.optimizer import sgd
 from toolchain.training.passes import Pass, Passes, PlanStep, through
 from toolchain.training.recipe import Recipe
+from toolchain.training.stored_fingerprint import StoredFingerprint
 
 STEPS = 10
 SEED = 3
@@ -67,12 +68,14 @@ def run(
     folder: Path,
     kill_at: int | None = None,
     every_s: float = 0.0,
+    fingerprint: StoredFingerprint = FINGERPRINT,
     **ways: Any,
 ) -> int:
-    schedule = Schedule(folder / "checkpoint.pt", folder / "tb", every_s, workers=0, seed=SEED)
+    checkpoint, curves = folder / "checkpoint.pt", folder / "tb"
+    settings = TrainingSettings("train", checkpoint, fingerprint, curves, every_s, workers=0, seed=SEED)
     plan = plan_of(model, space, kill_at)
-    arguments = {"recipe": recipe(data), "fingerprint": FINGERPRINT, "progress": Quiet(), "title": "train"} | ways
-    return train(model, plan, data, schedule=schedule, **arguments)
+    arguments = {"recipe": recipe(data), "progress": Quiet()} | ways
+    return train(model, plan, data, settings=settings, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +154,7 @@ def test_training_learns(tiny_space: SearchSpace, digits: Data, tmp_path: Path) 
 def test_curves_of_a_run_that_was_killed_have_no_step_twice(
     space: SearchSpace, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolchain.training.loop.LOG_EVERY_S", 0.0)
+    monkeypatch.setattr("toolchain.training.meter.LOG_EVERY_S", 0.0)
     with pytest.raises(Killed):
         run(model_of(space, "network"), space, digits, tmp_path, kill_at=6, every_s=1e9)  # before its first checkpoint
     run(model_of(space, "network"), space, digits, tmp_path)

@@ -13,7 +13,7 @@ from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
-from toolchain.training.loop import Schedule, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import Recipe
@@ -73,9 +73,11 @@ def test_mixed_precision_learns_and_goes_on(
                 raise Killed
             return Passes([Pass(forward)])
 
-        schedule = Schedule(folder / "c.pt", folder / "tb", 0.0, workers=0, seed=0, precision=Precision(dtype))
+        settings = TrainingSettings(
+            "train", folder / "c.pt", {}, folder / "tb", 0.0, 0, seed=0, precision=Precision(dtype)
+        )
         recipe = Recipe(epochs=8 * 16 / len(digits.fit), batch=16, lr=0.05)
-        train(net, plan, digits, recipe, schedule, {}, Quiet(), "train")
+        train(net, plan, digits, recipe, settings, Quiet())
         return net
 
     whole = run(tmp_path / "whole", None)
@@ -96,10 +98,11 @@ def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale(
     net = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
     initialize(net, torch.Generator().manual_seed(0))
     before = {name: value.detach().clone() for name, value in net.named_parameters()}
-    schedule = Schedule(tmp_path / "c.pt", tmp_path / "tb", 0.0, workers=0, seed=0, precision=Precision(torch.float16))
+    fp16 = Precision(torch.float16)
+    settings = TrainingSettings("train", tmp_path / "c.pt", {}, tmp_path / "tb", 0.0, 0, seed=0, precision=fp16)
     recipe = Recipe(epochs=16 / len(digits.fit), batch=16, lr=0.05)
     assert recipe.steps(len(digits.fit)) == 1
     overflowing = Passes([Pass(lambda x: net(x) * 60_000.0 * 60_000.0)])
-    train(net, lambda _: overflowing, digits, recipe, schedule, {}, Quiet(), "train")
+    train(net, lambda _: overflowing, digits, recipe, settings, Quiet())
     assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
     assert load(tmp_path / "c.pt", {}).scaler["scale"] == 2**15  # torch begins with 2**16

@@ -27,11 +27,12 @@ from toolchain.training.checkpoint import load
 from toolchain.training.data import Data, load_data
 from toolchain.training.fingerprint import supernet_fingerprint
 from toolchain.training.job import Job
-from toolchain.training.loop import Schedule, Stepper, train
+from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.optimizer import sgd
 from toolchain.training.passes import Passes, PlanStep, distillation_loss, through
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
+from toolchain.training.stepper import Stepper
 from toolchain.training.strategies import NAMES, StrategyName, TrainingStrategy, training_strategy
 from toolchain.training.strategies.cost import equal_cost_epochs, macs_per_step
 from toolchain.training.strategies.sandwich import extremes
@@ -94,9 +95,10 @@ def trained(
     """The weights after six steps; with another `seed`, the checkpoint must replace the first weights."""
     supernet = supernet_of(space, seed)
     recipe = Recipe(epochs=STEPS * BATCH / len(data.fit), batch=BATCH, lr=0.02, weight_decay=1e-2, label_smoothing=0.1)
-    schedule = Schedule(folder / "checkpoint.pt", folder / "tb", 0.0, workers=0, seed=SEED, precision=precision)
+    checkpoint, fingerprint = folder / "checkpoint.pt", {"strategy": name}
+    settings = TrainingSettings("train", checkpoint, fingerprint, folder / "tb", 0.0, 0, SEED, precision)
     plan = plan_of(name, supernet, kill_at)
-    assert train(supernet, plan, data, recipe, schedule, {"strategy": name}, Quiet(), "train") == STEPS
+    assert train(supernet, plan, data, recipe, settings, Quiet()) == STEPS
     return supernet.state_dict()
 
 

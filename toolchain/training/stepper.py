@@ -1,0 +1,59 @@
+"""One update of a training: every pass of a step, the sums over the processes, the step of the optimizer."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolchain.parallel.collectives import sum_over_ranks
+from toolchain.parallel.ranks import world
+from toolchain.training.data import Preprocessing
+from toolchain.training.optimizer import Update, moved
+from toolchain.training.passes import Pass, PlanStep, distillation_loss
+from toolchain.training.precision import Precision
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """One update: forward, loss and backward of each pass, sums over the processes, step of the optimizer."""
+
+    plan: PlanStep
+    preprocessing: Preprocessing
+    optimizer: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+    precision: Precision
+    label_smoothing: float
+
+    def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,).
+
+        Both are means over the passes. Gradients are sums over the passes, as in the papers of the strategies: a weight
+        that one pass uses is updated as if it were the only one.
+        """
+        plan, inputs = self.plan(step), self.preprocessing(pixels)
+        self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
+        seen = torch.zeros(2, device=pixels.device)
+        outputs: list[Tensor] = []
+        for each in plan.passes:
+            loss, logits = self._forward(each, inputs, labels, outputs)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            outputs.append(logits)
+            seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
+        seen /= len(plan.passes)
+        sum_over_ranks([*moved(self.optimizer, plan.slices), seen])
+        update = Update(self.optimizer, plan.slices)
+        self.scaler.unscale_(update)  # type: ignore[arg-type]
+        self.scaler.step(update)  # type: ignore[arg-type]
+        self.scaler.update()
+        return seen
+
+    def _forward(self, each: Pass, inputs: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The loss of one pass for this process, and its logits without their graph."""
+        with self.precision.autocast(inputs.device):
+            logits = each.forward(inputs)
+            if each.teacher is None:
+                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            else:
+                loss = distillation_loss(logits, outputs[each.teacher])
+            return loss / world(), logits.detach()
