@@ -53,30 +53,30 @@ def bench(
     """
     from toolchain.errors import BadConfig
 
-    settings = invocation.config
+    config = invocation.config
     if files == [DATA]:
-        _bench_data(settings, json)
+        _bench_data(config, json)
         return
     if DATA in files:
         raise BadConfig(
             f"{DATA} cannot be combined with files. Run nastool bench {DATA} alone, or write ./{DATA} for a file of "
             f"that name"
         )
-    result = _bench_files(settings, files, backend or [], rounds, accuracy, picture)
+    result = _bench_files(config, files, backend or [], rounds, accuracy, picture)
     if json:
         console.answer_json(result.as_dict())
     else:
         _answer(result)
 
 
-def _bench_data(settings: "Config", json: bool) -> None:
+def _bench_data(config: "Config", json: bool) -> None:
     from toolchain.nets.checked_space import configured_space
     from toolchain.training.throughput import bench_data
     from toolchain.training.torch_setup import prepare_torch
 
-    prepare_torch(settings)
+    prepare_torch(config)
     with console.progress() as bars:
-        rates = bench_data(settings, configured_space(settings), bars)
+        rates = bench_data(config, configured_space(config), bars)
     if json:
         console.answer_json(rates.as_dict())
     else:
@@ -91,7 +91,7 @@ def _digits(value: object) -> object:
 
 
 def _bench_files(
-    settings: "Config", files: list[str], backends: list[str], rounds: int, accuracy: str | None, picture: Path | None
+    config: "Config", files: list[str], backends: list[str], rounds: int, accuracy: str | None, picture: Path | None
 ) -> "Bench":
     from toolchain.bench.accuracy import part_of, score
     from toolchain.bench.run import BenchSettings, points_of
@@ -104,27 +104,27 @@ def _bench_files(
 
     part = part_of(accuracy)
     if part:
-        settings.data_name()  # what can be refused is, before anything is exported or timed
-    confidence = parse_confidence(settings.check.confidence)
+        config.data_name()  # what can be refused is, before anything is exported or timed
+    confidence = parse_confidence(config.check.confidence)
     if picture:
         require_writable(picture, "--picture bench.png")
-    profile = settings.profile
+    profile = config.profile
     places = places_of(backends, target_spec(profile))
     with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
-        subjects = find_subjects(files, places, settings.runs, Path(folder), bars)
-        scores = score(subjects, part, partial(_data, settings), bars) if part else {}
-        bench_settings = BenchSettings(rounds, confidence, profile.min_ms, settings.seed, profile.db)
+        subjects = find_subjects(files, places, config.runs, Path(folder), bars)
+        scores = score(subjects, part, partial(_data, config), bars) if part else {}
+        bench_settings = BenchSettings(rounds, confidence, profile.min_ms, config.seed, profile.db)
         result = run_bench(subjects, bench_settings, scores, bars)
     if picture:
-        draw_bench(points_of(result), f"{settings.data}, {part}", settings.profile.batch, picture)
+        draw_bench(points_of(result), f"{config.data}, {part}", config.profile.batch, picture)
         console.say(f"picture: {picture}")
     return result
 
 
-def _data(settings: "Config", space: "SearchSpace") -> "Data":
+def _data(config: "Config", space: "SearchSpace") -> "Data":
     from toolchain.training.data import configured_data
 
-    return configured_data(settings, space)
+    return configured_data(config, space)
 
 
 def _answer(result: "Bench") -> None:

@@ -38,16 +38,16 @@ def check(
     from toolchain.errors import ON_PURPOSE
     from toolchain.files import require_writable, write_bytes
 
-    settings = invocation.config
+    config = invocation.config
     if junit is not None:
         require_writable(junit, "--junit latency.xml")
-    inconclusive = settings.check.on_inconclusive
+    inconclusive = config.check.on_inconclusive
     try:
-        verdict = _verdict(settings, file, latency, baseline)
+        verdict = _verdict(config, file, latency, baseline)
     except ON_PURPOSE as problem:
         case = ci.case_of_error(problem)
         if junit is not None:
-            write_bytes(junit, ci.junit([case], str(file or settings.run)))
+            write_bytes(junit, ci.junit([case], str(file or config.run)))
         _tell_github([case], inconclusive, ci.markdown_of_error(problem))
         raise
     cases = ci.cases_of(verdict, inconclusive)
@@ -59,7 +59,7 @@ def check(
         raise typer.Exit(code)
 
 
-def _verdict(settings: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
+def _verdict(config: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
     from toolchain.check.gate import check as run_check
     from toolchain.check.requirements import CheckedFile, exported_file
     from toolchain.export.manifest import read_manifest
@@ -69,10 +69,10 @@ def _verdict(settings: "Config", file: Path | None, latency: str | None, baselin
     limit_ms = parse_latency_ms(latency) if latency is not None else None
     checked = CheckedFile(file, limit_ms) if file is not None else None
     if checked is None:
-        folder = run_of(settings)
-        checked = exported_file(folder, read_manifest(folder), settings.profile.batch, limit_ms)
+        folder = run_of(config)
+        checked = exported_file(folder, read_manifest(folder), config.profile.batch, limit_ms)
     with console.progress() as bars:
-        return run_check(settings, checked, baseline, bars)
+        return run_check(config, checked, baseline, bars)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:

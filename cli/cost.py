@@ -1,10 +1,14 @@
 """`nastool cost`: what an architecture costs, without training or measuring anything."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.config import ProfileConfig
+    from toolchain.search.cost_report import CostReport
 
 
 @options.configured("cost")
@@ -23,54 +27,44 @@ def cost(
     Without --arch, of the winner of the run.
     """
     from toolchain.errors import BadConfig
-    from toolchain.measuring.estimates import estimate_network
-    from toolchain.measuring.from_config import table_target
-    from toolchain.measuring.rates import rates_of
-    from toolchain.nets.checked_space import configured_space, load_checked_space
     from toolchain.nets.published import published as published_network
-    from toolchain.runs import run_of
-    from toolchain.search.budget import load_costs
-    from toolchain.search.winner import select_architecture
+    from toolchain.search.cost_report import published_costs, selected_costs
 
     options.require_one(arch, budget)
-    settings = invocation.config
-    if published is not None and (arch is not None or budget is not None or invocation.gives_space):
-        raise BadConfig("--published names a space and an architecture. Leave out --arch, --budget and the space flags")
-    known = None if published is None else published_network(published)
-    chosen_space = load_checked_space(known.space) if known else configured_space(settings)
-    if known:
-        chosen = chosen_space.architecture(known.architecture)
+    config = invocation.config
+    if published is None:
+        report = selected_costs(config, arch, budget)
+    elif arch is None and budget is None and not invocation.gives_space:
+        report = published_costs(config, published_network(published))
     else:
-        chosen = select_architecture(arch, budget, chosen_space, run_of(settings)).architecture
-    profile = settings.profile
-    costs = load_costs(chosen_space, table_target(profile), profile.db, need_latency=False)
-    estimated_ms = None
-    if profile.estimate:
-        estimated_ms = estimate_network(chosen_space, chosen, profile.device, profile.batch, profile.precision)
-    macs = costs.named("macs")
-    blocks = [
-        {"block": block.geometry, "choice": key, "macs": int(row[key])}
-        for block, key, row in zip(chosen_space.blocks, chosen.choices, macs.rows, strict=True)
-    ]
+        raise BadConfig("--published names a space and an architecture. Leave out --arch, --budget and the space flags")
     if json:
-        head = {"space": chosen_space.name, "architecture": list(chosen.choices), **costs.of(chosen)}
-        conventions = {cost.name: cost.convention for cost in costs.all}
-        body = {"fixed_macs": int(macs.fixed), "blocks": blocks, "conventions": conventions}
-        figures = {"estimate": settings.profile.estimate, "estimated_latency_ms": estimated_ms}
-        console.answer_json({**head, **body, **figures, "published": vars(known) if known else None})
+        console.answer_json(report.as_dict())
         return
-    rows = [(n, b["block"], b["choice"], f"{b['macs']:,}") for n, b in enumerate(blocks)]
-    console.answer_table(f"{chosen_space.name}: choice blocks", ("", "block", "choice", "MACs"), rows)
-    totals = [(c.name, c.exact(c.cost(chosen)), c.format(c.cost(chosen)), c.convention) for c in costs.all]
-    console.answer_table("whole network", ("cost", "exact", "", "what is counted"), totals)
-    if known:
-        console.answer_facts("published", vars(known))
-    if estimated_ms is not None:
-        rates = rates_of(settings.profile.device)
-        batch_of = f"a batch of {settings.profile.batch}"
-        console.answer_facts(
-            "estimate, not measured",
-            {"latency": f"{estimated_ms:.2f} ms {batch_of} on {rates.model}", "rates": rates.source},
-        )
-    elif costs.latency is None and not chosen_space.quantized:
+    _answer(report)
+    if report.estimated_ms is not None:
+        _answer_estimate(report.estimated_ms, config.profile)
+    elif report.costs.latency is None and not report.space.quantized:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
+
+
+def _answer(report: "CostReport") -> None:
+    rows = [(number, block.block, block.choice, f"{block.macs:,}") for number, block in enumerate(report.blocks)]
+    console.answer_table(f"{report.space.name}: choice blocks", ("", "block", "choice", "MACs"), rows)
+    totals = []
+    for cost in report.costs.all:
+        value = cost.cost(report.architecture)
+        totals.append((cost.name, cost.exact(value), cost.format(value), cost.convention))
+    console.answer_table("whole network", ("cost", "exact", "", "what is counted"), totals)
+    if report.published:
+        console.answer_facts("published", vars(report.published))
+
+
+def _answer_estimate(estimated_ms: float, profile: "ProfileConfig") -> None:
+    from toolchain.measuring.rates import rates_of
+
+    rates = rates_of(profile.device)
+    console.answer_facts(
+        "estimate, not measured",
+        {"latency": f"{estimated_ms:.2f} ms a batch of {profile.batch} on {rates.model}", "rates": rates.source},
+    )

@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-app.command("fit", cls=Command)(db_fit.fit)
+app.command("fit", cls=Command)(db_fit.db_fit)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]

@@ -7,6 +7,8 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolchain.export.manifest import Manifest
 
 
@@ -32,26 +34,32 @@ def export(
     from toolchain.training.data import configured_data
     from toolchain.training.job import Job
     from toolchain.training.torch_setup import prepare_torch
-    from toolchain.units import format_ms
 
     options.require_one(arch, budget)
-    settings = invocation.config
-    prepare_torch(settings)
-    chosen_space = configured_space(settings)
-    chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
+    config = invocation.config
+    prepare_torch(config)
+    space = configured_space(config)
+    chosen = select_architecture(arch, budget, space, run_of(config))
     with console.progress() as bars:
-        images = configured_data(settings, chosen_space, bars)
-    chosen.require_data(images.name, images.digest)
-    with open_run(settings) as folder, console.progress() as bars:
-        manifest = run_export(Job(settings, chosen_space, images, folder, bars), chosen)
+        data = configured_data(config, space, bars)
+    chosen.require_data(data.name, data.digest)
+    with open_run(config) as folder, console.progress() as bars:
+        manifest = run_export(Job(config, space, data, folder, bars), chosen)
     if json:
         console.answer_json(manifest.model_dump(mode="json"))
-        return
+    else:
+        _answer(manifest, folder.onnx.parent)
+        console.say(f"Next: {invocation.hint('check')}")
+
+
+def _answer(manifest: "Manifest", folder: "Path") -> None:
+    from toolchain.units import format_ms
+
     predicted = manifest.costs.latency_ms
     console.answer_facts(
         "exported",
         {
-            "folder": folder.onnx.parent,
+            "folder": folder,
             "test accuracy": f"{manifest.test_accuracy:.2%}",
             "hold-out accuracy": f"{manifest.holdout_accuracy:.2%} in torch",
             f"latency, {'estimate' if manifest.estimate else 'predicted'}": (
@@ -62,7 +70,6 @@ def export(
             **{name: _engine_line(name, manifest) for name in manifest.engines},
         },
     )
-    console.say(f"Next: {invocation.hint('check')}")
 
 
 def _line(name: str, manifest: "Manifest") -> str:

@@ -1,6 +1,12 @@
 """`nastool profile`: measure the block variants of a space on a target."""
 
+from typing import TYPE_CHECKING
+
 from cli import console, options
+
+if TYPE_CHECKING:
+    from toolchain.config import Config
+    from toolchain.profiling.profiler import Profiled
 
 
 @options.configured("profile")
@@ -11,38 +17,30 @@ def profile(invocation: options.Invocation, json: options.Json = False) -> None:
     and marked. With --estimate, latencies are computed from the device's peak rates: nothing is measured or
     calibrated. Resumes from the current round when rerun.
     """
-    from toolchain.costs.latency import latency_model, network_prefix
-    from toolchain.measuring.rates import rates_of
     from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.profiler import profile as run_profile
     from toolchain.search.budget import middle_latency_ms
     from toolchain.training.data import class_difference
 
-    settings = invocation.config
-    chosen_space = configured_space(settings)
-    if difference := class_difference(settings.data, chosen_space):
+    config = invocation.config
+    space = configured_space(config)
+    if difference := class_difference(config.data, space):
         console.say(f"warning: {difference} before you train; the head is profiled for the classes of the space")
     with console.progress() as bars:
-        profiled = run_profile(settings, chosen_space, bars)
-    calibration = latency_model(chosen_space, profiled.table).calibration
-    prefix = network_prefix(chosen_space)
-    rows = {key: row for key, row in profiled.table.records.items() if not key.startswith(prefix)}
-    whole = {key.removeprefix(prefix): row for key, row in profiled.table.records.items() if key.startswith(prefix)}
+        profiled = run_profile(config, space, bars)
     if json:
-        console.answer_json(
-            {
-                "space": chosen_space.name,
-                "db": profiled.db,
-                "estimate": profiled.target.estimate,
-                "target": profiled.target.as_dict(),
-                "rows": [{"key": r.key, **vars(r.summary), "graph_hash": r.graph_hash} for r in rows.values()],
-                "networks": [{"architecture": arch.split(), **vars(r.summary)} for arch, r in whole.items()],
-                "calibration": vars(calibration),
-            }
-        )
+        console.answer_json(profiled.as_dict())
         return
-    target, unstable = profiled.target, profiled.table.unstable()
-    summaries = {key: rows[key].summary for key in sorted(rows)}
+    _answer(profiled)
+    _say_model(profiled, config)
+    limit = ("--latency", f"{middle_latency_ms(space, profiled.table, config.seed):g}ms")
+    console.say(f"Next: {invocation.hint('train')}")
+    console.say(f"then: {invocation.hint('search', *limit)}")
+
+
+def _answer(profiled: "Profiled") -> None:
+    target = profiled.target
+    summaries = {record.key: record.summary for record in profiled.variants}
     families = {key.partition("/")[0] for key in summaries}
     family = f"{families.pop()}/" if len(families) == 1 else ""  # said once, above; the table stays narrow
     runs_on = "" if target.estimate else f", {target.threads} thread{'s' if target.threads > 1 else ''}"
@@ -53,25 +51,28 @@ def profile(invocation: options.Invocation, json: options.Json = False) -> None:
         [
             (
                 key.removeprefix(family),
-                f"{s.latency_ms:.3f}{' !' if s.unstable else ''}",
-                *(f"{ms:.3f}" for ms in (s.median_ms, s.min_ms, s.p90_ms, s.mad_ms)),
-                s.n,
+                f"{summary.latency_ms:.3f}{' !' if summary.unstable else ''}",
+                *(f"{ms:.3f}" for ms in (summary.median_ms, summary.min_ms, summary.p90_ms, summary.mad_ms)),
+                summary.n,
             )
-            for key, s in summaries.items()
+            for key, summary in sorted(summaries.items())
         ],
     )
-    if unstable:
+
+
+def _say_model(profiled: "Profiled", config: "Config") -> None:
+    """How reliable the records are, and how the latency of a network follows from them."""
+    from toolchain.measuring.rates import rates_of
+
+    if unstable := profiled.table.unstable():
         named = ", ".join(f"{key} ({why})" for key, why in unstable.items())
         console.say(f"warning: unstable (! in the table): {named}. Run the command again when the machine is idle")
-    if target.estimate:
+    if profiled.target.estimate:
         console.say(
             f"ESTIMATE: the latency of a network is the sum of these. The error against the device is not known; its "
-            f"rates are {rates_of(settings.profile.device).source}"
+            f"rates are {rates_of(config.profile.device).source}"
         )
     else:
-        console.say(f"the latency of a network is the {calibration}")
-    networks = "" if target.estimate else f" and {len(whole)} whole networks"
-    console.say(f"{len(rows)} block variants{networks} in {profiled.db}")
-    limit = ("--latency", f"{middle_latency_ms(chosen_space, profiled.table, settings.seed):g}ms")
-    console.say(f"Next: {invocation.hint('train')}")
-    console.say(f"then: {invocation.hint('search', *limit)}")
+        console.say(f"the latency of a network is the {profiled.calibration}")
+    networks = "" if profiled.target.estimate else f" and {len(profiled.networks)} whole networks"
+    console.say(f"{len(profiled.variants)} block variants{networks} in {profiled.db}")

@@ -37,15 +37,15 @@ def rank(
     from toolchain.training.recipe import load_recipe
     from toolchain.training.torch_setup import prepare_torch
 
-    settings = invocation.with_profile_of_run().config
-    prepare_torch(settings)
-    chosen_space = configured_space(settings)
-    check_request(networks, repeats, chosen_space)
-    load_recipe(settings.retrain.recipe, "retrain", settings.retrain.changes)  # refused before there is a folder
+    config = invocation.with_profile_of_run().config
+    prepare_torch(config)
+    space = configured_space(config)
+    check_request(networks, repeats, space)
+    load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)  # refused before there is a folder
     with console.progress() as bars:
-        images = configured_data(settings, chosen_space, bars)
-    with open_run(settings) as folder, console.progress() as bars:
-        ranked = run_rank(Job(settings, chosen_space, images, folder, bars), networks, repeats)
+        data = configured_data(config, space, bars)
+    with open_run(config) as folder, console.progress() as bars:
+        ranked = run_rank(Job(config, space, data, folder, bars), networks, repeats)
     if json:
         console.answer_json(ranked.as_json())
         return

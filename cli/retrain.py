@@ -1,6 +1,13 @@
 """`nastool retrain`: train the winner from scratch."""
 
+from typing import TYPE_CHECKING
+
 from cli import console, options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from toolchain.training.retrained import Retrained
 
 
 @options.configured("retrain")
@@ -28,35 +35,38 @@ def retrain(
 
     options.require_one(arch, budget)
     invocation = invocation.with_profile_of_run()
-    settings = invocation.config
+    config = invocation.config
     if options.in_processes(nproc):
         return
-    prepare_torch(settings)
-    chosen_space = configured_space(settings)
-    chosen = select_architecture(arch, budget, chosen_space, run_of(settings))
-    winner = chosen.architecture
+    prepare_torch(config)
+    space = configured_space(config)
+    chosen = select_architecture(arch, budget, space, run_of(config))
     with console.progress() as bars:
-        images = configured_data(settings, chosen_space, bars)
-    chosen.require_data(images.name, images.digest)
-    check_retrain(settings, chosen_space)
+        data = configured_data(config, space, bars)
+    chosen.require_data(data.name, data.digest)
+    check_retrain(config, space)
     with (
-        joined(compute_device(settings.retrain.device)),
-        open_run(settings, make=arch is not None) as folder,
+        joined(compute_device(config.retrain.device)),
+        open_run(config, make=arch is not None) as folder,
         console.progress() as bars,
     ):
-        result = run_retrain(Job(settings, chosen_space, images, folder, bars), winner)
-    weights = folder.retrain(winner) / "best.pt"
+        result = run_retrain(Job(config, space, data, folder, bars), chosen.architecture)
+    weights = folder.retrain(chosen.architecture) / "best.pt"
     if json:
         console.answer_json(result.model_dump(mode="json") | {"weights": str(weights)})
-        return
+    else:
+        _answer(result, data.name, weights)
+        console.say(f"Next: {invocation.hint('export', *options.selected(arch, budget))}")
+
+
+def _answer(result: "Retrained", data: str, weights: "Path") -> None:
     console.answer_facts(
         "retrained",
         {
             "architecture": " ".join(result.architecture),
-            "data": images.name,
+            "data": data,
             "test accuracy": f"{result.test_accuracy:.2%}",
             "hold-out accuracy": f"{result.holdout_accuracy:.2%}",
             "weights": weights,
         },
     )
-    console.say(f"Next: {invocation.hint('export', *options.selected(arch, budget))}")

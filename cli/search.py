@@ -33,34 +33,24 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
     from toolchain.training.precision import compute_device
     from toolchain.training.torch_setup import prepare_torch
 
-    settings = invocation.config
-    _require_limit(settings)
+    config = invocation.config
+    _require_limit(config)
     if options.in_processes(nproc):
         return
-    prepare_torch(settings)
-    chosen_space = configured_space(settings)
-    plan = plan_search(settings, chosen_space)
+    prepare_torch(config)
+    space = configured_space(config)
+    plan = plan_search(config, space)
     with console.progress() as bars:
-        images = configured_data(settings, chosen_space, bars)
-    with joined(compute_device(settings.train.device)), open_run(settings) as folder, console.progress() as bars:
-        searched = run_search(Job(settings, chosen_space, images, folder, bars), plan)
-    for name, winner in searched.winners.items():
-        for candidate in winner.passed_over:
-            console.say(
-                f"passed over: {' '.join(candidate.architecture)} scored {candidate.holdout_accuracy:.2%}, "
-                f"but measured {_measured(candidate)} ({name})"
-            )
+        data = configured_data(config, space, bars)
+    with joined(compute_device(config.train.device)), open_run(config) as folder, console.progress() as bars:
+        searched = run_search(Job(config, space, data, folder, bars), plan)
+    _say_passed_over(searched)
     several = len(plan.budgets) > 1
     if json:
         winners = {name: _as_json(winner, folder.budget(name)) for name, winner in searched.winners.items()}
         console.answer_json(_several_as_json(winners, searched) if several else winners[plan.budgets[0][0].name])
-    elif several:
-        _answer_winners(searched.winners, plan.varied)
     else:
-        _answer_winner(searched.best, plan, folder)
-    if not json:
-        for name, winner in searched.winners.items():
-            _answer_finalists(winner, f" of {name}" if several else "")
+        _answer(searched, plan, folder)
     if searched.front:
         entries = searched.front.front
         console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
@@ -92,6 +82,26 @@ def _several_as_json(winners: dict[str, dict[str, object]], searched: "SearchRes
         "front": [entry.as_json() for entry in searched.front.front] if searched.front else [],
         "unmet": list(searched.unmet),
     }
+
+
+def _say_passed_over(searched: "SearchResult") -> None:
+    """The candidates that scored better than the winner and measured over the budget."""
+    for name, winner in searched.winners.items():
+        for candidate in winner.passed_over:
+            console.say(
+                f"passed over: {' '.join(candidate.architecture)} scored {candidate.holdout_accuracy:.2%}, "
+                f"but measured {_measured(candidate)} ({name})"
+            )
+
+
+def _answer(searched: "SearchResult", plan: "SearchPlan", folder: "Run") -> None:
+    several = len(plan.budgets) > 1
+    if several:
+        _answer_winners(searched.winners, plan.varied)
+    else:
+        _answer_winner(searched.best, plan, folder)
+    for name, winner in searched.winners.items():
+        _answer_finalists(winner, f" of {name}" if several else "")
 
 
 def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run") -> None:

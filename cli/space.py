@@ -28,10 +28,10 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     from toolchain.nets.checked_space import configured_space
     from toolchain.search.budget import named_budgets
 
-    settings = invocation.config
-    chosen = configured_space(settings)
-    searched = table_target(settings.profile, need_latency=bool(settings.search.latency))
-    goals, costs = named_budgets(settings.search, chosen, searched, settings.profile.db)
+    config = invocation.config
+    chosen = configured_space(config)
+    searched = table_target(config.profile, need_latency=bool(config.search.latency))
+    goals, costs = named_budgets(config.search, chosen, searched, config.profile.db)
     summary = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
     if json:
         console.answer_json(summary.as_dict())

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from toolchain.config import Config
     from toolchain.costs.core import TableCost
     from toolchain.spaces.core import SearchSpace
+    from toolchain.training.data import Data
+    from toolchain.training.supernet_training import Trained
 
 FEW_STEPS = 100
 
@@ -30,36 +32,30 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
     from toolchain.training.supernet_training import train_supernet
     from toolchain.training.torch_setup import prepare_torch
 
-    settings = invocation.config
+    config = invocation.config
     if options.in_processes(nproc):
         return
-    prepare_torch(settings)
-    chosen_space = configured_space(settings)
+    prepare_torch(config)
+    space = configured_space(config)
     with console.progress() as bars:
-        images = configured_data(settings, chosen_space, bars)
-    check_train(settings, chosen_space)
-    latency = _latency(settings, chosen_space)
-    sampled_range(settings.train, chosen_space, latency)  # refuses a range before a run folder is made
+        data = configured_data(config, space, bars)
+    check_train(config, space)
+    latency = _latency(config, space)
+    sampled_range(config.train, space, latency)  # refuses a range before a run folder is made
     with (
-        joined(compute_device(settings.train.device)),
-        open_run(settings, make=True) as folder,
+        joined(compute_device(config.train.device)),
+        open_run(config, make=True) as folder,
         console.progress() as bars,
     ):
-        trained = train_supernet(Job(settings, chosen_space, images, folder, bars, latency))
-    if len(images.holdout) > len(images.fit):
-        console.say(
-            f"warning: {len(images.holdout)} images are held out for the search, and only {len(images.fit)} are used "
-            f"for training. Use a smaller --holdout-per-class"
-        )
-    if trained.steps < FEW_STEPS:
-        console.say(f"warning: {trained.steps} steps hardly train a supernet. Use more --epochs or a smaller batch")
+        trained = train_supernet(Job(config, space, data, folder, bars, latency))
+    _warn(trained, data)
     facts = {
-        "space": chosen_space.name,
-        "data": images.name,
-        "training_images": len(images.fit),
-        "holdout_images": len(images.holdout),
+        "space": space.name,
+        "data": data.name,
+        "training_images": len(data.fit),
+        "holdout_images": len(data.holdout),
         "steps": trained.steps,
-        "strategy": settings.train.strategy,
+        "strategy": config.train.strategy,
         "paths_per_step": trained.paths_per_step,
         "checkpoint": str(trained.checkpoint),
     }
@@ -67,7 +63,18 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
         console.answer_json(facts)
     else:
         console.answer_facts("supernet", facts)
-        console.say(f"Next: {invocation.hint('search', *suggested_limit(settings, chosen_space))}")
+        console.say(f"Next: {invocation.hint('search', *suggested_limit(config, space))}")
+
+
+def _warn(trained: "Trained", data: "Data") -> None:
+    """Warnings about amounts that make a poor supernet."""
+    if len(data.holdout) > len(data.fit):
+        console.say(
+            f"warning: {len(data.holdout)} images are held out for the search, and only {len(data.fit)} are used "
+            f"for training. Use a smaller --holdout-per-class"
+        )
+    if trained.steps < FEW_STEPS:
+        console.say(f"warning: {trained.steps} steps hardly train a supernet. Use more --epochs or a smaller batch")
 
 
 def _latency(config: "Config", space: "SearchSpace") -> "TableCost | None":

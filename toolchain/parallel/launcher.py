@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -53,13 +54,10 @@ def launch(words: Sequence[str], nproc: int) -> None:
             monitor_interval=0.1,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
-        os.environ[LAUNCHED] = str(os.getpid())
-        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-        logging.disable()  # errors are reported here
+        command = ("-P", "-m", "cli.main", *words)  # -P: ignore a folder cli/ in the current folder
         try:
-            elastic_launch(config, sys.executable)(
-                "-P", "-m", "cli.main", *words
-            )  # -P: ignore a folder cli/ in the current folder
+            with _as_launcher():
+                elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as ended:
             raise _first_failure(list(ended.failures.values()), nproc) from None
         except SignalException as stopped:
@@ -70,11 +68,21 @@ def launch(words: Sequence[str], nproc: int) -> None:
             ) from None
         except (OSError, RendezvousError) as problem:
             raise _not_started(problem, nproc) from None
-        finally:
-            del os.environ[LAUNCHED]
-            logging.disable(logging.NOTSET)
-            for number, handler in handlers.items():  # the launcher does not restore them
-                signal.signal(number, handler)
+
+
+@contextmanager
+def _as_launcher() -> Iterator[None]:
+    """What the started processes need of this one, without log messages: errors are reported by `launch`."""
+    os.environ[LAUNCHED] = str(os.getpid())
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    logging.disable()
+    try:
+        yield
+    finally:
+        del os.environ[LAUNCHED]
+        logging.disable(logging.NOTSET)
+        for number, handler in handlers.items():  # torch's launcher does not restore them
+            signal.signal(number, handler)
 
 
 def report_failure(text: str, exit_code: int, lost: bool) -> None:

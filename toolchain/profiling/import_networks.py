@@ -15,11 +15,12 @@ from latency_db.runs import NewRun
 from latency_db.store import open_store
 from latency_db.table import Sample
 from latency_db.target import Target
+from latency_db.where import shown
 from toolchain.config import Config
 from toolchain.costs.latency import REGRESSION, LatencyModel, network_key
 from toolchain.errors import BadArchitecture, BadData
 from toolchain.measuring.target import regression_target
-from toolchain.profiling.regression import FEWEST, Fit, fit
+from toolchain.profiling.regression import FEWEST, TARGET, Fit, fit
 from toolchain.spaces.core import Architecture, SearchSpace
 
 COLUMNS = ("architecture", "latency_ms")
@@ -30,9 +31,32 @@ MOST_NAMED = 3  # invalid lines in a message
 class Fitted:
     """The result of a fit, as stored in the latency table."""
 
-    fit: Fit
-    networks: int
+    space: str
+    db: str  # where the table is, without a password
     target: Target
+    networks: int
+    fit: Fit
+
+    def as_dict(self) -> dict[str, object]:
+        """The content of --json."""
+        fit = self.fit
+        return {
+            "space": self.space,
+            "db": self.db,
+            "target": self.target.as_dict(),
+            "networks": self.networks,
+            "coefficients": fit.coefficients,
+            "by_position": fit.by_position,
+            "ridge": fit.ridge,
+            "mape": fit.mape,
+            "bias": fit.bias,
+            "tau": fit.tau,
+            "skill": fit.skill,
+            "learning_curve": [{"networks": count, "mape": error} for count, error in fit.curve],
+            "target_mape": TARGET,
+            "more_networks": fit.more,
+            "rows": dict(fit.rows),
+        }
 
 
 def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
@@ -61,7 +85,7 @@ def fit_table(config: Config, space: SearchSpace, path: Path) -> Fitted:
         run_id = store.begin_run(target, dict.fromkeys(rows, ""), new)  # no graph was exported
         store.add_round(run_id, 0, {key: Sample(1, ms, ms, ms, ms) for key, ms in rows.items()})
         store.finish_run(run_id)
-    return Fitted(fitted, len(measured), target)
+    return Fitted(space.name, shown(profile.db), target, len(measured), fitted)
 
 
 def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:

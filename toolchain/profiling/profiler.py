@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 from exporters.graph.model import Model
 from latency_db.runs import NewRun
 from latency_db.store import Store, open_store
-from latency_db.table import LatencyTable
+from latency_db.table import LatencyTable, Record
 from latency_db.target import Target
 from latency_db.where import exists, shown
 from toolchain.config import Config
-from toolchain.costs.latency import REGRESSION, network_prefix, position_keys, stem_key
+from toolchain.costs.calibration import Calibration
+from toolchain.costs.latency import REGRESSION, latency_model, network_prefix, position_keys, stem_key
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
@@ -30,9 +31,48 @@ from toolchain.spaces.core import SearchSpace
 class Profiled:
     """What a profile left in the database."""
 
+    space: SearchSpace
     table: LatencyTable
     target: Target
     db: str  # where it is, without a password
+
+    @property
+    def variants(self) -> list[Record]:
+        """The records of block variants, stem and head."""
+        return [record for key, record in self.table.records.items() if not key.startswith(network_prefix(self.space))]
+
+    @property
+    def networks(self) -> dict[str, Record]:
+        """The records of whole networks by architecture."""
+        prefix = network_prefix(self.space)
+        return {
+            key.removeprefix(prefix): record for key, record in self.table.records.items() if key.startswith(prefix)
+        }
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of sums of variants, on the whole networks.
+
+        Raises:
+            MissingLatency: a block variant was not measured.
+        """
+        return latency_model(self.space, self.table).calibration
+
+    def as_dict(self) -> dict[str, object]:
+        """The content of --json."""
+        return {
+            "space": self.space.name,
+            "db": self.db,
+            "estimate": self.target.estimate,
+            "target": self.target.as_dict(),
+            "rows": [
+                {"key": record.key, **vars(record.summary), "graph_hash": record.graph_hash} for record in self.variants
+            ],
+            "networks": [
+                {"architecture": arch.split(), **vars(record.summary)} for arch, record in self.networks.items()
+            ],
+            "calibration": vars(self.calibration),
+        }
 
 
 def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
@@ -63,7 +103,7 @@ def profile_if_missing(
         stored = sum(key.startswith(network_prefix(space)) for key in table.records)
         needed = 0 if target.target.estimate else min(plan.networks, space.size)
         if all(variant.key in table.records for variant in variants(space)) and stored >= needed:
-            return Profiled(table, table.target, shown(db))
+            return Profiled(space, table, table.target, shown(db))
     return profile_space(space, target, plan, db, progress)
 
 
@@ -91,7 +131,7 @@ def profile_space(
             # the anchor network is not part of a space; its time is stored with every sample
             store.add_round(run_id, number, {key: sample for key, sample in samples.items() if key in files})
         store.finish_run(run_id)
-        return Profiled(load_table(space, target.target, db), target.target, store.name)
+        return Profiled(space, load_table(space, target.target, db), target.target, store.name)
 
 
 def _require_profilable(space: SearchSpace, precision: str) -> None:

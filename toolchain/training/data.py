@@ -100,22 +100,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
         _require_classes(name, classes, space)
         fit, holdout = split_holdout(labels, holdout_per_class, seed, name, classes)
 
-    classes: tuple[str, ...]
-    train: Images
-    test: Images
-    if name == "digits":
-        classes, train, test = _digits(space)
-    elif name == "fashion-mnist":
-        classes, train, test = _fashion_mnist(space)
-    elif name.startswith("folder:"):
-        if not name.removeprefix("folder:").strip():
-            raise BadData(f"{name!r} names no folder. Write folder:PATH, with PATH/train/CLASS/ and PATH/val/CLASS/")
-        root = expanded(name.removeprefix("folder:"))
-        classes, train, test = load_folder(root, space.in_channels, space.size_px, cut, progress)
-    elif name.startswith("wds:"):
-        classes, train, test = load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
-    else:
-        raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
+    classes, train, test = _classes_and_images(name, space, cut, progress)
     if isinstance(train, MemoryImages):  # the loaders of files cut before they decode
         cut(classes, train.labels)
     gray = space.in_channels == 1
@@ -127,6 +112,24 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
             progress.say(note)
     digests = digests_of(train, fit, holdout, test)
     return Data(name, digests, classes, train, fit, holdout, test, preprocessing)
+
+
+def _classes_and_images(
+    name: str, space: SearchSpace, cut: Cut, progress: Progress
+) -> tuple[tuple[str, ...], Images, Images]:
+    """The classes, the training images and the test images of a data set."""
+    if name == "digits":
+        return _digits(space)
+    if name == "fashion-mnist":
+        return _fashion_mnist(space)
+    if name.startswith("folder:"):
+        if not name.removeprefix("folder:").strip():
+            raise BadData(f"{name!r} names no folder. Write folder:PATH, with PATH/train/CLASS/ and PATH/val/CLASS/")
+        root = expanded(name.removeprefix("folder:"))
+        return load_folder(root, space.in_channels, space.size_px, cut, progress)
+    if name.startswith("wds:"):
+        return load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
+    raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
 
 
 def count_classes(name: str) -> int | None:

@@ -5,7 +5,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, repeat
 from multiprocessing import get_context
@@ -54,39 +54,53 @@ class Rate:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Images per second of each part of training, and its CPU time per image in ms.
+    """Images per second of each part of training, and its CPU time per image.
 
-    `bare` is what one process decodes and augments, times the workers (at most the number of cores); `side_by_side` is
-    the rate of that many processes at the same time that transfer nothing (less than `bare` where cores share caches
-    or are two threads of one); `loader` is the rate at which batches reach the training loop. Rates are medians of
-    `ROUNDS` rounds. CPU times are those of all processes; other programs hardly change them.
+    Rates are medians of `ROUNDS` rounds. CPU times are those of all processes; other programs hardly change them.
 
     Args:
         workers: processes that decode image files; 0 for data in memory.
-        waits: the slower of `loader` and `step`.
+        processes: how many decode at the same time: the workers, at most one per core.
+        bare: one process that decodes and augments.
+        side_by_side: `processes` of them at the same time, which transfer nothing. Less than as many times `bare` where
+            cores share caches or are two threads of one.
+        loader: batches that reach the training loop.
+        step: training steps of the supernet on one batch.
     """
 
     data: str
     size_px: int
     batch: int
     workers: int
+    processes: int
     device: str
-    bare_one_process_images_per_s: float
-    bare_images_per_s: float
-    side_by_side_images_per_s: float
-    loader_images_per_s: float
-    loader_share_of_bare: float
-    loader_share_of_side_by_side: float
-    step_images_per_s: float
-    waits: str
-    bare_cpu_ms: float
-    side_by_side_cpu_ms: float
-    loader_cpu_ms: float
-    step_cpu_ms: float
+    bare: Rate
+    side_by_side: Rate
+    loader: Rate
+    step: Rate
 
     def as_dict(self) -> dict[str, str | int | float]:
-        """The content of --json."""
-        return asdict(self)
+        """The content of --json; `waits` is the slower of loader and step."""
+        bare, loader, step = self.bare.images_per_s, self.loader.images_per_s, self.step.images_per_s
+        return {
+            "data": self.data,
+            "size_px": self.size_px,
+            "batch": self.batch,
+            "workers": self.workers,
+            "device": self.device,
+            "bare_one_process_images_per_s": bare,
+            "bare_images_per_s": bare * self.processes,
+            "side_by_side_images_per_s": self.side_by_side.images_per_s,
+            "loader_images_per_s": loader,
+            "loader_share_of_bare": loader / (bare * self.processes),
+            "loader_share_of_side_by_side": loader / self.side_by_side.images_per_s,
+            "step_images_per_s": step,
+            "waits": "loader" if loader > step else "step",
+            "bare_cpu_ms": self.bare.cpu_ms,
+            "side_by_side_cpu_ms": self.side_by_side.cpu_ms,
+            "loader_cpu_ms": self.loader.cpu_ms,
+            "step_cpu_ms": self.step.cpu_ms,
+        }
 
 
 def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throughput:
@@ -119,26 +133,14 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throug
         },
         progress,
     )
-    bare, side_by_side = rates["bare"].images_per_s, rates["side_by_side"].images_per_s
-    loader, step = rates["loader"].images_per_s, rates["step"].images_per_s
     return Throughput(
         data=data.name,
         size_px=space.size_px,
         batch=recipe.batch,
         workers=workers,
+        processes=processes,
         device=str(device),
-        bare_one_process_images_per_s=bare,
-        bare_images_per_s=bare * processes,
-        side_by_side_images_per_s=side_by_side,
-        loader_images_per_s=loader,
-        loader_share_of_bare=loader / (bare * processes),
-        loader_share_of_side_by_side=loader / side_by_side,
-        step_images_per_s=step,
-        waits="loader" if loader > step else "step",
-        bare_cpu_ms=rates["bare"].cpu_ms,
-        side_by_side_cpu_ms=rates["side_by_side"].cpu_ms,
-        loader_cpu_ms=rates["loader"].cpu_ms,
-        step_cpu_ms=rates["step"].cpu_ms,
+        **rates,
     )
 
 
