@@ -18,6 +18,7 @@ from toolchain.progress import Progress, Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training import fashion_mnist
 from toolchain.training.cache_folder import expanded
+from toolchain.training.check_parts import Cut
 from toolchain.training.digests import DataDigests, digests_of
 from toolchain.training.duplicates import holdout_notes
 from toolchain.training.folder_data import load_folder
