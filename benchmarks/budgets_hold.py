@@ -30,13 +30,13 @@ from toolchain.nets.network import Network
 from toolchain.profiling.profiler import profile
 from toolchain.progress import Quiet
 from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.candidate_timing import cached
 from toolchain.search.generations import Scoring
 from toolchain.search.journal import Journal
 from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
 from toolchain.search.plan import SearchPlan
 from toolchain.search.scores import CandidateLine, RaceThreshold, Score
 from toolchain.search.strategies import best_first
-from toolchain.search.verify import cached
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.torch_setup import prepare_torch

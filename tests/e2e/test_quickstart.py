@@ -10,7 +10,8 @@ import pytest
 
 from toolchain import config
 from toolchain.measuring import from_config
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 
 pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
 

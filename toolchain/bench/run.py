@@ -21,7 +21,7 @@ from toolchain.measuring.intervals import (
 )
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import TimedFile, time_rounds
-from toolchain.measuring.target import AUTO
+from toolchain.measuring.target_spec import AUTO
 from toolchain.progress import Progress
 from toolchain.report.bench import Point
 

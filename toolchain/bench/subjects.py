@@ -15,7 +15,8 @@ from toolchain.errors import BadConfig
 from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
 from toolchain.export.manifest import read_manifest
 from toolchain.measuring.model_inputs import require_batch
-from toolchain.measuring.target import ReadyTarget, TargetSpec, for_own_precision, ready_target
+from toolchain.measuring.target import ReadyTarget, for_own_precision, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Progress
 from toolchain.runs import Run
 

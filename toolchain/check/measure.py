@@ -24,7 +24,8 @@ from toolchain.measuring.device_lock import device_lock
 from toolchain.measuring.intervals import latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import TimedFile, time_rounds
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Progress, Quiet
 
 

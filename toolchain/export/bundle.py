@@ -9,7 +9,7 @@ from toolchain.export.manifest import PreprocessingRecord
 from toolchain.training.data import Data
 from toolchain.training.decode import DEFAULT_WHITE
 from toolchain.training.images import RESIZE_RATIO, FolderImages, MemoryImages
-from toolchain.training.shards import ShardImages
+from toolchain.training.shard_images import ShardImages
 
 PREPROCESSING, LABELS, EXAMPLE = "preprocessing.json", "labels.txt", "predict.py"
 

@@ -12,7 +12,9 @@ from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
 from toolchain.costs.latency import REGRESSION
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target, regression_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_identity import regression_target
+from toolchain.measuring.target_spec import TargetSpec
 
 
 def target_spec(profile: ProfileConfig) -> TargetSpec:

@@ -19,7 +19,7 @@ from latency_db.where import shown
 from toolchain.config import Config
 from toolchain.costs.latency import REGRESSION, LatencyModel, network_key
 from toolchain.errors import BadArchitecture, BadData
-from toolchain.measuring.target import regression_target
+from toolchain.measuring.target_identity import regression_target
 from toolchain.profiling.regression import FEWEST, TARGET, Fit, fit
 from toolchain.spaces.core import Architecture, SearchSpace
 

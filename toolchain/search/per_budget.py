@@ -12,19 +12,13 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
 from toolchain.search.budget import NamedBudget
+from toolchain.search.candidate import candidate
+from toolchain.search.candidate_timing import Measure
 from toolchain.search.finalists.report import FinalistsReport
 from toolchain.search.generations import Scoring, journal_candidates, run_strategy
 from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import EVOLUTION, Evolution, RandomSearch, Scored, complete, unique
-from toolchain.search.verify import (
-    Continuation,
-    Measure,
-    Verified,
-    Verifier,
-    candidate,
-    fitting,
-    latency_limit,
-)
+from toolchain.search.verify import Continuation, Verified, Verifier, fitting, latency_limit
 from toolchain.spaces.core import Architecture, SearchSpace
 
 

@@ -8,10 +8,11 @@ from toolchain.files import Count, Document, Milliseconds, Share, write_document
 from toolchain.report.figures import draw_cost, draw_front, draw_generations
 from toolchain.runs import Run
 from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.candidate import Candidate
 from toolchain.search.per_budget import BudgetResult
 from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Candidate, fitting
+from toolchain.search.verify import fitting
 from toolchain.search.winner import Latencies, PassedOver, Winner, summarize_calibration
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data

@@ -16,6 +16,7 @@ from toolchain.nets.supernet import Supernet
 from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
+from toolchain.search.candidate_timing import Measure, cached
 from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
 from toolchain.search.finalists.decide import decide, selector
 from toolchain.search.generations import Scoring, journal_candidates
@@ -30,7 +31,7 @@ from toolchain.search.scores import CandidateLine, require_flags
 from toolchain.search.scores_fingerprint import scores_fingerprint
 from toolchain.search.strategies import Scored
 from toolchain.search.trained_range import outside_trained_range
-from toolchain.search.verify import Measure, cached, fitting
+from toolchain.search.verify import fitting
 from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture
 from toolchain.training.data import Data

@@ -6,51 +6,20 @@ candidates remain, the search continues under the corrected limit.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from toolchain.costs.calibration import Calibration
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.latency import LatencyModel
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
-from toolchain.measuring.network import Measurement
+from toolchain.search.candidate import Candidate, candidate
+from toolchain.search.candidate_timing import Measure, measure_against
 from toolchain.search.strategies import Scored, best_first
-from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.spaces.core import SearchSpace
 
 MOST_MISSES = 12  # networks that may miss one budget before the search gives up
 MOST_SEARCHES = 4  # times that the search continues for one budget
-
-Measure = Callable[[Architecture, int], Measurement]  # of an architecture, for the first time (0) or again (1)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A scored architecture with its prediction when it was chosen, and its measurement.
-
-    Args:
-        predicted_ms: None if the block variants were not measured.
-        measured: None if nothing is measured: quantized layers, or a device by estimate.
-    """
-
-    scored: Scored
-    predicted_ms: float | None
-    calibration: Calibration | None
-    measured: Measurement | None
-
-    @property
-    def bound_ms(self) -> float | None:
-        """The upper bound of the prediction; it was within the limit, except that of simple networks."""
-        if self.predicted_ms is None or self.calibration is None:
-            return None
-        return self.predicted_ms * (1 + self.calibration.margin)
-
-    @property
-    def slower_than_predicted(self) -> bool:
-        """Whether it measured slower than predicted; False if either is unknown."""
-        if self.predicted_ms is None or self.measured is None:
-            return False
-        return self.measured.latency_ms > self.predicted_ms
 
 
 @dataclass(frozen=True)
@@ -92,21 +61,6 @@ def under(budget: Budget, model: LatencyModel) -> Budget:
     return Budget(
         tuple(replace(limit, cost=model.upper) if limit.cost.name == "latency_ms" else limit for limit in budget.limits)
     )
-
-
-def candidate(scored: Scored, model: LatencyModel | None, measured: Measurement | None) -> Candidate:
-    """`scored` with the prediction of `model`."""
-    if model is None:
-        return Candidate(scored, None, None, measured)
-    return Candidate(scored, model.predicted.cost(scored.architecture), model.calibration, measured)
-
-
-def measure_against(limit: Limit, arch: Architecture, measure: Measure) -> Measurement:
-    """Measure a network, and once more if it seems over the limit: noise only makes a network slower."""
-    measured = measure(arch, 0)
-    if measured.upper_ms <= limit.most:
-        return measured
-    return min(measured, measure(arch, 1), key=lambda measurement: measurement.upper_ms)
 
 
 def fitting(budget: Budget, scored: Sequence[Scored]) -> list[Scored]:
@@ -272,20 +226,3 @@ def _why(missed: Sequence[Candidate], limit: Limit, model: LatencyModel) -> str:
         f"measurements a latency is the {model.calibration}, and the space begins at {model.upper.least_limit()}. "
         f"Allow at least that"
     )
-
-
-def cached(
-    known: Mapping[tuple[Architecture, int], Measurement],
-    measure: Measure,
-    keep: Callable[[Architecture, int, Measurement], None],
-) -> Measure:
-    """`measure` without repeating known measurements; new ones are passed to `keep`."""
-    results = dict(known)
-
-    def measure_once(arch: Architecture, time: int) -> Measurement:
-        if (arch, time) not in results:
-            results[arch, time] = measure(arch, time)
-            keep(arch, time, results[arch, time])
-        return results[arch, time]
-
-    return measure_once

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from toolchain.errors import BadData
 from toolchain.training.images import Images, MemoryImages
 from toolchain.training.recipe import Augmentation
-from toolchain.training.shards import SHARDS_OPEN, Ahead, ShardImages
+from toolchain.training.shard_images import SHARDS_OPEN, Ahead, ShardImages
 
 Position = tuple[int, int]  # (how many images were served before it, index into the training images)
 Batch = tuple[Tensor, Tensor]  # uint8 (N, C, S, S), labels int64 (N,)

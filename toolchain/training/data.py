@@ -24,7 +24,8 @@ from toolchain.training.duplicates import holdout_notes
 from toolchain.training.folder_data import load_folder
 from toolchain.training.helper_entries import is_helper
 from toolchain.training.images import FolderImages, Images, MemoryImages
-from toolchain.training.shards import ShardImages, load_shards
+from toolchain.training.shard_images import ShardImages
+from toolchain.training.shards import load_shards
 
 NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
 DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of each class is used

@@ -6,67 +6,21 @@ hold-out, order and resume are the same as for other data, exact to the image; o
 shards at a time (docs/decisions/0022-data-loading-and-training-speed.md).
 """
 
-import re
-from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, product
-from math import prod
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from toolchain.errors import BadData
 from toolchain.progress import Progress, Quiet
 from toolchain.training.check_parts import CheckedPart, Cut, report_images
-from toolchain.training.decode import DEFAULT_WHITE, WhiteLevels, decode
+from toolchain.training.decode import WhiteLevels
 from toolchain.training.image_cache import ImageFacts, key_of
 from toolchain.training.image_check import check_images, require_readable
-from toolchain.training.images import fetch_changed, fetch_decoded
-from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_files import ShardFile, cached_index, keep_index
+from toolchain.training.shard_images import ShardImages
 from toolchain.training.shard_index import Sample, ShardIndex, read_index
-
-MAX_SHARDS = 100_000
-RANGE_DIGITS = 12
-SHARDS_OPEN = 8  # shards mixed at a time in the order of images
-
-
-@dataclass(frozen=True)
-class ShardImages:
-    """Images of several shards, decoded when they are fetched."""
-
-    shards: tuple[ShardFile, ...]
-    groups: Tensor  # int64 (N,): the shard of each image
-    offsets: Tensor  # int64 (N,)
-    sizes: Tensor  # int64 (N,), bytes
-    labels: Tensor
-    channels: int
-    size_px: int
-
-    white: WhiteLevels = DEFAULT_WHITE
-    digests: tuple[bytes, ...] = ()  # of each image's content, once it was checked
-    pixel_digests: tuple[bytes, ...] = ()
-
-    def identity(self, indices: Sequence[int]) -> bytes:
-        return b"".join(self.digests[index] for index in indices)
-
-    def name(self, index: int) -> str:
-        """For messages."""
-        return f"at byte {self.offsets[index]} of {self.shards[int(self.groups[index])].url}"
-
-    def fetch(self, indices: Sequence[int]) -> Tensor:
-        return fetch_decoded(self._decode, indices, self.size_px)
-
-    def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
-
-    def _decode(self, index: int) -> Image.Image:
-        shard, offset = self.shards[int(self.groups[index])], int(self.offsets[index])
-        content = shard.read(offset, int(self.sizes[index]))
-        return decode(content, self.name(index), self.channels, self.white)
+from toolchain.training.shard_names import ShardedData, expand
 
 
 @dataclass(frozen=True)
@@ -119,55 +73,6 @@ class CheckedShards:
         return f"{self.samples[index].name} in {self.shards[self.groups[index]].url}"
 
 
-class Ahead:
-    """Prefetches remote shards in a background thread, some steps before the workers of a loader need them."""
-
-    def __init__(self, images: ShardImages, batches: Iterable[Sequence[tuple[int, int]]], steps: int) -> None:
-        """Prefetch for the `batches` of a loader, pairs whose second number is an image, `steps` ahead."""
-        self._images, self._batches, self._steps = images, iter(batches), steps
-        self._asked: deque[int] = deque(maxlen=4 * SHARDS_OPEN)
-        self._pool = ThreadPoolExecutor(1)
-        self._walked = 0
-
-    def at(self, step: int) -> None:
-        """Prefetch up to `steps` batches after the batch `step` of the loader, counted from its first."""
-        for positions in islice(self._batches, max(0, step + self._steps - self._walked)):
-            self._walked += 1
-            for shard in dict.fromkeys(self._images.groups[[index for _, index in positions]].tolist()):
-                if self._images.shards[shard].remote and shard not in self._asked:
-                    self._asked.append(shard)
-                    self._pool.submit(self._images.shards[shard].local)  # the worker reports a failure
-
-    def close(self) -> None:
-        """Stop prefetching."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class ShardedData:
-    """The patterns of training and test shards, and the ending of the members to train on, if it is named."""
-
-    train: str
-    test: str
-    image_ending: str | None
-
-    @classmethod
-    def parse(cls, text: str) -> "ShardedData":
-        """Read `TRAIN;TEST` or `TRAIN;TEST?image=ENDING`.
-
-        Raises:
-            BadData: it does not name training and test shards.
-        """
-        match = re.fullmatch(r"(?P<train>[^;]+);(?P<test>[^;]+?)(\?image=(?P<ending>[\w.-]+))?", text)
-        if match is None:
-            raise BadData(
-                f"wds:{text} must name training shards and test shards, with a semicolon between them. Write "
-                f"--data 'wds:data/train-{{000..146}}.tar;data/val-{{00..06}}.tar'"
-            )
-        ending = match["ending"]
-        return cls(match["train"], match["test"], ending.lower().lstrip(".") if ending else None)
-
-
 def load_shards(
     text: str, channels: int, size_px: int, cut: Cut, progress: Progress
 ) -> tuple[tuple[str, ...], ShardImages, ShardImages]:
@@ -199,37 +104,6 @@ def _require_classes(names: ShardedData, train: CheckedShards, test: CheckedShar
             f"Make both from the same classes"
         )
     return tuple(map(str, classes))
-
-
-def expand(pattern: str) -> tuple[str, ...]:
-    """The names that a pattern with braces expands to, as in a shell: `a-{000..146}.tar`, `{x,y}-{0..3}.tar`.
-
-    Raises:
-        BadData: a range counts down, or the names are too many.
-    """
-    pieces = re.split(r"\{([^{}]*)\}", pattern)
-    options: list[Sequence[str]] = []
-    for position, piece in enumerate(pieces):
-        if position % 2 == 0:
-            options.append((piece,))
-        elif match := re.fullmatch(r"(\d+)\.\.(\d+)", piece):
-            options.append(_range(pattern, *match.groups()))
-        else:
-            options.append(piece.split(","))
-    if prod(map(len, options)) > MAX_SHARDS:
-        raise BadData(f"{pattern} names more than {MAX_SHARDS:,} shards. Name fewer, or pack more images in each")
-    return tuple(map("".join, product(*options)))
-
-
-def _range(pattern: str, first: str, last: str) -> Sequence[str]:
-    if max(len(first), len(last)) > RANGE_DIGITS:
-        raise BadData(f"{pattern} has a range with more than {RANGE_DIGITS} digits. Write a shorter one")
-    numbers = range(int(first), int(last) + 1)
-    if not numbers:
-        raise BadData(f"{pattern} has a range that counts down: {first}..{last}. Write {{{last}..{first}}}")
-    if len(numbers) > MAX_SHARDS:
-        raise BadData(f"{pattern} names more than {MAX_SHARDS:,} shards. Name fewer, or pack more images in each")
-    return [str(number).zfill(len(first)) for number in numbers]
 
 
 def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progress) -> CheckedShards:

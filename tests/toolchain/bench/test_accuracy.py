@@ -16,7 +16,8 @@ from toolchain.bench.subjects import Subject
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.export.bundle import preprocessing_of
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy import fixed_batches, top1

@@ -20,7 +20,8 @@ from toolchain.bench.run import Bench, BenchSettings, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, Inconclusive
 from toolchain.measuring.rounds import TimedFile
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Quiet
 
 FAKE = ready_target(TargetSpec(backend="fake", batch=8))

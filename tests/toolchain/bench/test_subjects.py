@@ -20,7 +20,8 @@ from toolchain.bench.subjects import find_subjects, places_of
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, MissingStage
 from toolchain.export import engines
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Quiet
 
 SPEC = TargetSpec(batch=8)

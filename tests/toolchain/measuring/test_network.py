@@ -12,7 +12,8 @@ from toolchain.costs.latency import network_prefix
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.network import measure_network, measurement
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.target import TargetSpec, ready_target
+from toolchain.measuring.target import ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.profiler import load_table

@@ -25,7 +25,8 @@ from toolchain.measuring.rounds import (
     time_rounds,
     time_until_stable,
 )
-from toolchain.measuring.target import ReadyTarget, TargetSpec, ready_target
+from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Quiet
 
 BATCH, ROUNDS = 8, 8

@@ -2,7 +2,6 @@
 
 import platform
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,11 @@ from exporters.devices.attached import Device
 from exporters.errors import BackendUnavailable, UnknownDevice
 from toolchain.errors import BadConfig
 from toolchain.measuring import target
+from toolchain.measuring.backend_choice import named_backend
 from toolchain.measuring.clocks import cpu_clocks
-from toolchain.measuring.rates import rates_of
-from toolchain.measuring.target import TargetSpec, make_target, ready_target
+from toolchain.measuring.target import ready_target
+from toolchain.measuring.target_identity import make_target
+from toolchain.measuring.target_spec import TargetSpec
 
 GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82, "GPU-1", pci_bus_id="00000000:01:00.0")
 SECOND = replace(GPU, name="gpu1", uid="GPU-2", pci_bus_id="00000000:0A:00.0")  # of the same model
@@ -26,7 +27,7 @@ def resolved(**settings: Any) -> Any:
     return ready_target(TargetSpec(**settings))
 
 
-def test_a_cpu_has_onnxruntime_unless_told_otherwise() -> None:
+def test_the_default_backend_of_a_cpu_is_onnxruntime() -> None:
     backend = resolved().backend
     assert (backend.name, backend.provider) == ("onnxruntime", onnxruntime.CPU)
     assert resolved(backend="fake").backend.name == "fake"
@@ -43,12 +44,12 @@ def test_what_is_noted_of_this_cpu() -> None:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> nvml.Gpu:
     """A GPU as NVML would describe it; nothing is run on it."""
-    found = nvml.Gpu(0, GPU.model, "GPU-1", "0000:01:00.0", "8.6", "580.65.06, CUDA 13.0", 24 << 30)
-    monkeypatch.setattr(nvml, "gpus", lambda: (found,))
+    described = nvml.Gpu(0, GPU.model, "GPU-1", "0000:01:00.0", "8.6", "580.65.06, CUDA 13.0", 24 << 30)
+    monkeypatch.setattr(nvml, "gpus", lambda: (described,))
     monkeypatch.setattr(nvml, "_kept_open", lambda: True)
     monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.ClockState(1404, 2))
     monkeypatch.setattr(target, "find", lambda name: GPU)
-    return found
+    return described
 
 
 def test_what_is_noted_of_a_gpu(gpu: nvml.Gpu) -> None:
@@ -59,27 +60,27 @@ def test_what_is_noted_of_a_gpu(gpu: nvml.Gpu) -> None:
 
 
 def test_on_a_gpu_onnxruntime_is_its_cuda_provider(gpu: nvml.Gpu) -> None:
-    assert target._named("onnxruntime", GPU).provider == onnxruntime.CUDA
-    assert target._named("onnxruntime_tensorrt", GPU).provider == onnxruntime.TENSORRT
-    assert target._named("tensorrt_rtx", GPU).name == "tensorrt_rtx"
+    assert named_backend("onnxruntime", GPU).provider == onnxruntime.CUDA
+    assert named_backend("onnxruntime_tensorrt", GPU).provider == onnxruntime.TENSORRT
+    assert named_backend("tensorrt_rtx", GPU).name == "tensorrt_rtx"
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime_tensorrt", "tensorrt", "tensorrt_rtx"])
-def test_each_backend_is_on_the_gpu_that_was_asked_for(name: str) -> None:
+def test_each_backend_runs_on_the_named_gpu(name: str) -> None:
     for device in (GPU, SECOND):
-        backend = target._named(name, device)
+        backend = named_backend(name, device)
         assert isinstance(backend, onnxruntime.Backend | TensorRT)
         assert backend.gpu == device.pci_bus_id
 
 
-def test_of_two_gpus_of_a_model_the_one_that_was_asked_for_is_noted(
+def test_of_two_gpus_of_a_model_the_clocks_of_the_named_one_are_stored(
     gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = replace(gpu, index=1, uuid=SECOND.uid, pci_bus_id=SECOND.pci_bus_id)
     megahertz = {gpu.pci_bus_id: 1404, second.pci_bus_id: 1100}
     monkeypatch.setattr(nvml, "gpus", lambda: (gpu, second))
     monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.ClockState(megahertz[pci], 2))
-    noted = [make_target(device, target._named("onnxruntime", device), TargetSpec()).clocks for device in (GPU, SECOND)]
+    noted = [make_target(device, named_backend("onnxruntime", device), TargetSpec()).clocks for device in (GPU, SECOND)]
     assert noted == ["held at 1404 MHz", "held at 1100 MHz"]
 
 
@@ -87,10 +88,10 @@ def test_a_gpu_without_a_place_is_refused_where_there_are_others(
     gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = replace(SECOND, pci_bus_id="")
-    assert target._named("tensorrt", lost).name == "tensorrt"  # it is the only one
+    assert named_backend("tensorrt", lost).name == "tensorrt"  # it is the only one
     monkeypatch.setattr(nvml, "gpus", lambda: (gpu, replace(gpu, index=1)))
     with pytest.raises(BackendUnavailable, match=r"PCI bus id of gpu1.*Leave one GPU visible.*device=GPU-2"):
-        target._named("tensorrt", lost)
+        named_backend("tensorrt", lost)
 
 
 def test_the_default_of_a_gpu_is_the_first_that_can_run(gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,19 +120,6 @@ def test_a_precision_that_would_be_another_is_refused() -> None:
     assert resolved(precision="fp16", backend="fake").backend.name == "fake"
 
 
-def test_tensorrts_provider_computes_in_tf32_and_that_is_noted() -> None:
-    provider = onnxruntime.Backend(onnxruntime.TENSORRT)
-    assert target.compute_precision(provider, "fp32") == "tf32"
-
-
-def test_fp16_that_tensorrts_provider_may_compute_in_fp32_is_refused() -> None:
-    with pytest.raises(
-        BackendUnavailable, match=r"weakly typed.* Give --precision fp32, or --backend tensorrt or onnx"
-    ):
-        target.compute_precision(onnxruntime.Backend(onnxruntime.TENSORRT), "fp16")
-    assert target.compute_precision(onnxruntime.Backend(onnxruntime.CUDA), "fp16") == "fp16"
-
-
 def test_an_estimate_has_nothing_of_this_machine() -> None:
     target = resolved(device="titanxp", estimate=True, threads=2, backend="tensorrt").target
     assert target.estimate
@@ -149,36 +137,3 @@ def test_an_estimate_of_what_is_not_known_is_refused() -> None:
         resolved(estimate=True)
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
         resolved(device="titanxp", estimate=True, precision="fp16")
-
-
-@pytest.mark.parametrize(
-    ("files", "text"),
-    [
-        ({}, "unknown"),
-        ({"cpu0/cpufreq/scaling_governor": "performance"}, "governor performance"),
-        (
-            {"cpu0/cpufreq/scaling_governor": "performance", "cpu1/cpufreq/scaling_governor": "powersave"},
-            "governor performance and powersave",
-        ),
-        (
-            {"cpu0/cpufreq/scaling_governor": "powersave", "intel_pstate/no_turbo": "0"},
-            "governor powersave, turbo on",
-        ),
-        ({"intel_pstate/no_turbo": "1"}, "turbo off"),
-        ({"cpufreq/boost": "1"}, "turbo on"),
-        ({"cpufreq/boost": "0"}, "turbo off"),
-    ],
-)
-def test_a_cpus_clocks(files: dict[str, str], text: str, tmp_path: Path) -> None:
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content + "\n")
-    assert cpu_clocks(tmp_path) == text
-
-
-def test_a_device_whose_rates_were_not_fitted_reaches_the_shares_that_the_fitted_one_did() -> None:
-    titan, other = rates_of("titanxp"), rates_of("gtx1080ti")
-    assert "fitted on" in titan.source
-    assert "less accurate still" in other.source
-    assert other.rates.flops_per_s / 11.3e12 == pytest.approx(titan.rates.flops_per_s / 12.15e12)
-    assert other.rates.bytes_per_s / 484e9 == pytest.approx(titan.rates.bytes_per_s / 547.7e9)

@@ -13,7 +13,7 @@ from latency_db.store import open_store
 from toolchain.config import Config, parse_config
 from toolchain.costs.counters import macs_cost
 from toolchain.errors import BadData
-from toolchain.measuring.target import regression_target
+from toolchain.measuring.target_identity import regression_target
 from toolchain.profiling.import_networks import fit_table, read_networks
 from toolchain.search.budget import load_costs
 from toolchain.spaces import load_space

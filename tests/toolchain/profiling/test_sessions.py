@@ -8,7 +8,8 @@ import pytest
 from latency_db.table import Record, Summary
 from toolchain.costs.latency import stem_key
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.target import TargetSpec, ready_target
+from toolchain.measuring.target import ready_target
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.profiling.profiler import load_table, profile_space
 from toolchain.profiling.sessions import one_session
 from toolchain.progress import Quiet

@@ -13,13 +13,14 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.network import Measurement
 from toolchain.progress import Quiet
 from toolchain.search.budget import Costs, NamedBudget
+from toolchain.search.candidate_timing import Measure, cached
 from toolchain.search.generations import Scoring
 from toolchain.search.journal import Journal, architecture_of
 from toolchain.search.measured import MeasuredLine
 from toolchain.search.per_budget import BudgetResult, Search, SearchSettings, search_budgets
 from toolchain.search.plan import SearchPlan
 from toolchain.search.scores import CandidateLine, RaceThreshold, Score
-from toolchain.search.verify import Measure, Verified, cached
+from toolchain.search.verify import Verified
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 

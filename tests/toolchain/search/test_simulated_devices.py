@@ -25,7 +25,8 @@ from toolchain.measuring import rounds
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.network import Measurement, measurement
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.target import ReadyTarget, TargetSpec
+from toolchain.measuring.target import ReadyTarget
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.profiling.networks import stratified
 from toolchain.profiling.variants import variants
 from toolchain.progress import Quiet

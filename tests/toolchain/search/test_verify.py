@@ -10,8 +10,9 @@ from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.latency import LatencyModel
 from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
+from toolchain.search.candidate_timing import cached
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Continuation, Verified, Verifier, cached
+from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Continuation, Verified, Verifier
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
 Figures = dict[str, tuple[float, float]]

@@ -12,7 +12,7 @@ from toolchain.errors import BadData
 from toolchain.spaces import load_space
 from toolchain.training.data import load_data
 from toolchain.training.shard_index import read_index
-from toolchain.training.shards import ShardedData
+from toolchain.training.shard_names import ShardedData
 
 PAIR = "shufflenet_v2_quick:size_px=16,in_channels=3,classes=2,stem_channels=8,stage_widths=16-24,stage_repeats=2-2"
 

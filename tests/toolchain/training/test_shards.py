@@ -24,7 +24,8 @@ from toolchain.training import shard_files
 from toolchain.training.batches import StepSampler, mixed_shards, training_batches
 from toolchain.training.data import Data, load_data
 from toolchain.training.recipe import Augmentation
-from toolchain.training.shards import SHARDS_OPEN, ShardImages, expand
+from toolchain.training.shard_images import SHARDS_OPEN, ShardImages
+from toolchain.training.shard_names import expand
 
 A_SHARD = 30
 CHANGES = Augmentation(random_resized_crop=True, flip=True)

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 from toolchain.config import Config
 from toolchain.costs.core import Budget
+from toolchain.search.candidate import Candidate, candidate
+from toolchain.search.candidate_timing import Measure, measure_against
 from toolchain.search.finalists.selection import Admit, FinalistSettings, Selector
 from toolchain.search.finalists.trainings import Trainings
 from toolchain.search.generations import Scoring
 from toolchain.search.per_budget import BudgetResult
 from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import Scored, unique
-from toolchain.search.verify import Candidate, Measure, Verified, candidate, fitting, latency_limit, measure_against
+from toolchain.search.verify import Verified, fitting, latency_limit
 from toolchain.training.job import Job
 from toolchain.training.recipe import load_recipe
 

@@ -7,12 +7,12 @@ from random import Random
 
 from toolchain.costs.core import Budget
 from toolchain.search.budget import Costs
+from toolchain.search.candidate import Candidate
 from toolchain.search.finalists.halving import CONFIDENCE, Result, Standing, Training, halve
 from toolchain.search.finalists.proposals import proposed, simple_networks
 from toolchain.search.finalists.report import Finalist, FinalistsReport, Outcome
 from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.strategies import Proposal, Scored, complete
-from toolchain.search.verify import Candidate
 from toolchain.spaces.core import Architecture, SearchSpace
 
 MOST_MISSES = 12  # proposals that may miss the budget when they are measured

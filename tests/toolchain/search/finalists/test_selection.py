@@ -5,11 +5,11 @@ from math import inf
 import pytest
 
 from toolchain.measuring.network import Measurement
+from toolchain.search.candidate import Candidate
 from toolchain.search.finalists.comparison import Comparison
 from toolchain.search.finalists.halving import Result, Standing
 from toolchain.search.finalists.selection import choose, statement
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Candidate
 from toolchain.spaces.core import Architecture
 
 
