@@ -67,13 +67,12 @@ class PackedRuns:
 
 def pack(store: Store, targets: Sequence[Target]) -> PackedRuns:
     """The finished runs of these targets."""
-    runs: list[dict[str, Any]] = [
+    finished = [run for target in targets for run in store.runs(target) if run.finished_at is not None]
+    runs = [
         {"run": asdict(replace(run, id=0)), "records": [asdict(record) for record in store.records(run.id)]}
-        for target in targets
-        for run in store.runs(target)
-        if run.finished_at is not None
+        for run in finished
     ]
-    used = frozenset(run["run"]["target_id"] for run in runs)
+    used = frozenset(run.target_id for run in finished)
     body = {
         "format": FORMAT,
         "version": VERSION,

@@ -1,7 +1,6 @@
 """Conditions of the machine at the start of a run. They help to explain a latency and are not part of the target."""
 
 import os
-from typing import Any
 
 import psutil
 
@@ -9,7 +8,7 @@ import psutil
 def conditions() -> dict[str, object]:
     """The load, and if known the CPU's temperature in degrees Celsius and its clock in MHz."""
     values: dict[str, object] = {"load_1min": round(os.getloadavg()[0], 2)} if hasattr(os, "getloadavg") else {}
-    sensors: dict[str, Any] = getattr(psutil, "sensors_temperatures", dict)()  # not on every system
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}  # not on every system
     temperatures = [entry.current for name in ("coretemp", "k10temp", "cpu_thermal") for entry in sensors.get(name, [])]
     if temperatures:
         values["temperature_c"] = max(temperatures)

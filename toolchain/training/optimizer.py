@@ -55,7 +55,7 @@ class Update:
     slices: Mapping[nn.Parameter, Slices]
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> list[dict[str, Any]]:  # torch's type
         return self.optimizer.param_groups
 
     def step(self) -> None:

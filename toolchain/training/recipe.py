@@ -1,8 +1,9 @@
 """Training recipes, as TOML presets in `recipes/`."""
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,7 +55,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir()))
 
 
-def load_recipe(name: str, stage: Stage, changes: dict[str, Any]) -> Recipe:
+def load_recipe(name: str, stage: Stage, changes: Mapping[str, object]) -> Recipe:
     """The preset `name` for one stage, with `changes` from the configuration on top.
 
     Raises:
@@ -65,7 +66,7 @@ def load_recipe(name: str, stage: Stage, changes: dict[str, Any]) -> Recipe:
     preset = tomllib.loads((resources.files("toolchain.training") / "recipes" / f"{name}.toml").read_text())
     augmentation = preset["common"].pop("augmentation", {})
     try:
-        return Recipe(**{**preset["common"], "augmentation": augmentation, **preset[stage], **changes})
+        return Recipe.model_validate({**preset["common"], "augmentation": augmentation, **preset[stage], **changes})
     except ValidationError as problem:
         first = problem.errors()[0]
         key = ".".join(map(str, first["loc"]))

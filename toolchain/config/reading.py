@@ -1,0 +1,124 @@
+"""nastool.toml and the presets, read and overridden by flags."""
+
+import reprlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from toolchain.config.sections import Config
+from toolchain.errors import BadConfig, os_error_text
+
+FILE = Path("nastool.toml")
+PRESETS = ("quick", "imagenet")
+# Keys of nastool 0.1.0 that a nastool.toml or a run's config.toml may still have -> today's keys.
+OLD_KEYS = {
+    "fix_ops": "fixed_ops",
+    "profile.stack": "profile.target",
+    "search.random_baseline": "search.random_search",
+}
+LONGEST_SHOWN = 120  # characters of a wrong value in a message
+
+Toml = dict[str, Any]  # as tomllib returns it; `Config` checks the values
+
+
+def preset_text(name: str) -> str:
+    """The commented nastool.toml of a preset.
+
+    Raises:
+        BadConfig: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise BadConfig(f"unknown preset {name!r}. Known presets: {', '.join(PRESETS)}")
+    return (resources.files("toolchain") / "presets" / f"{name}.toml").read_text()
+
+
+def load_config(
+    path: Path | None, flags: Mapping[str, Any], labels: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """Read `path` (or ./nastool.toml if it exists) and override its values by `flags`.
+
+    Args:
+        flags: values by dotted key, as `profile.batch`.
+        labels: the name of each flag on the command line, for messages.
+
+    Raises:
+        BadConfig: the file is missing or not TOML, or a key or value in it or in `flags` is invalid.
+    """
+    if path is not None and path.is_dir():
+        raise BadConfig(f"{path} is a folder. Name the file in it, as --config {path / FILE}")
+    if path is not None and not path.exists():
+        raise BadConfig(f"{path} does not exist. Run nastool init to write a nastool.toml")
+    chosen = path or FILE
+    try:
+        text = chosen.read_text(encoding="utf-8") if chosen.exists() else ""
+    except OSError as problem:
+        raise BadConfig(os_error_text("read", chosen, problem)) from None
+    except UnicodeDecodeError as problem:
+        raise BadConfig(f"{chosen} is not UTF-8 text: {problem.reason} at byte {problem.start}. Correct it") from None
+    return parse_config(text, flags, str(chosen), labels)
+
+
+def parse_config(
+    text: str, flags: Mapping[str, Any], where: str, labels: Mapping[str, str] = MappingProxyType({})
+) -> Config:
+    """The configuration in TOML `text`, overridden by `flags`; see `load_config`."""
+    try:
+        content = tomllib.loads(text)
+    except ValueError as problem:
+        raise BadConfig(f"{where} is not TOML: {problem}") from None
+    except RecursionError:
+        raise BadConfig(f"{where} is nested too deeply. Only sections with keys are read") from None
+    _rename_old_keys(content, where)
+    for key, value in flags.items():
+        *sections, name = key.split(".")
+        _section(content, sections, where)[name] = value
+    try:
+        return Config(**content)
+    except ValidationError as problem:
+        raise BadConfig(_first_error(problem, flags, where, labels)) from None
+
+
+def _rename_old_keys(content: Toml, where: str) -> None:
+    for old, new in OLD_KEYS.items():
+        *sections, name = old.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part)
+        if not isinstance(section, dict) or name not in section:
+            continue
+        new_name = new.rpartition(".")[2]
+        if new_name in section:
+            raise BadConfig(f"{where}, {old}: it is now called {new}, which the file has too. Remove {old}")
+        section[new_name] = section.pop(name)
+
+
+def _section(content: Toml, names: Sequence[str], where: str) -> Toml:
+    for name in names:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise BadConfig(f"{where}, {name}: it must be a section with keys (given: {_shortened(content)})")
+    return content
+
+
+def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str, labels: Mapping[str, str]) -> str:
+    first = problem.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    flag = next((flag for flag in flags if key == flag or key.startswith(f"{flag}.")), None)
+    source = f"{where}, {key}" if flag is None else labels.get(flag, f"the command line, {key}")
+    if isinstance(first["input"], dict) and first["type"] == "value_error":  # of keys together
+        return f"{source if flag else where}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "string_pattern_mismatch" and key == "run":
+        allowed = "a name has letters, digits, '.', '_' and '-', and begins with a letter or digit"
+        return f"{source}: {allowed} (given: {_shortened(first['input'])})"
+    reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return f"{source}: {reason} (given: {_shortened(first['input'])})"
+
+
+def _shortened(value: object) -> str:
+    text = reprlib.repr(value) if isinstance(value, dict | list) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

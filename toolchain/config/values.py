@@ -1,0 +1,69 @@
+"""The types of values in nastool.toml, with their ranges."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from toolchain.files import expand_home
+
+LARGEST_SEED = 2**62  # torch takes seeds of 63 bits, and repeats add to it
+LARGEST_BATCH = 2**20
+MOST_THREADS = 4096
+MOST_COUNT = 10**9
+MOST_FINALISTS = 1000
+
+# Text that is not empty; None means "not given".
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+# Text that may begin with a path: `~` in it is the home folder.
+PathText = Annotated[Text, AfterValidator(expand_home)]
+Folder = Annotated[Path, BeforeValidator(lambda given: _utf8(expand_home(given)) if isinstance(given, str) else given)]
+Count = Annotated[int, Field(gt=0, le=MOST_COUNT)]
+Threads = Annotated[int, Field(gt=0, le=MOST_THREADS)]
+Batch = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+Epochs = Annotated[float, Field(gt=0, le=1e6)]
+
+
+def _none_or_several(count: int) -> int:
+    if count == 1:
+        raise ValueError("a single finalist has no rival. Give 0 for none, or at least 2")
+    return count
+
+
+Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_or_several)]
+
+# "17ms", or several of them: ["13ms", "17ms"]
+Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+
+
+def _names(given: Any) -> Any:
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not all(isinstance(text, str | int | float) for text in listed):
+        return given  # pydantic says what is wrong with it
+    return tuple(dict.fromkeys(name.strip() for text in listed for name in str(text).split(",")))
+
+
+def _utf8(path: str) -> str:
+    """Paths are stored in the run's config.toml, which is UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the path is not UTF-8; rename the folder") from None
+    return path
+
+
+def _sample_range(given: Any) -> Any:
+    """`284M..461M` or `whole` as a tuple."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(text, str) for text in listed):
+        return given  # pydantic says what is wrong with it
+    ends = tuple(end.strip() for text in listed for end in text.split(".."))
+    if ends and ends != ("whole",) and (len(ends) != 2 or not all(ends)):
+        raise ValueError('it must be "whole" or two amounts, as in ["284M", "461M"] or 284M..461M')
+    return ends
+
+
+SampleRange = Annotated[tuple[str, ...], BeforeValidator(_sample_range)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]  # "fp16,int8", or ["fp16", "int8"]
