@@ -1,11 +1,11 @@
 """SQL queries, and the values that their rows stand for. Used by `store.py` only."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from latency_db.runs import ProfileRun, RunSamples, TimedSample
 from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow
@@ -19,6 +19,8 @@ TARGET_FIELDS = tuple(Target.__dataclass_fields__)
 # Every row is validated: a file can be damaged in ways that SQLite does not notice.
 TARGETS, RUNS, SAMPLES = TypeAdapter(Target), TypeAdapter(ProfileRun), TypeAdapter(Sample)
 TIMED_SAMPLES = TypeAdapter(TimedSample)
+
+KEYS_PER_QUERY = 500  # both databases limit the number of values in one query to some tens of thousands
 
 
 def finished_samples(
@@ -60,6 +62,41 @@ def finished_samples(
     )
 
 
+def finished_samples_of(
+    session: Session, target: Target, keys: Sequence[str], newest_only: bool = True
+) -> list[RunSamples]:
+    """`finished_samples` of any number of keys."""
+    return [
+        run
+        for chunk in _chunks(keys)
+        for run in finished_samples(session, target, RecordRow.key.in_(chunk), newest_only=newest_only)
+    ]
+
+
+def elsewhere(session: Session, target: Target, keys: Sequence[str]) -> dict[str, Target]:
+    """For each key the target that has it and differs in the fewest fields, those of the same device first."""
+    targets: dict[str, list[Target]] = defaultdict(list)
+    for chunk in _chunks(keys):
+        for key, row in session.execute(_targets_with(chunk)):
+            targets[key].append(target_of(row))
+    return {key: min(of_key, key=lambda other: _distance(target, other)) for key, of_key in targets.items()}
+
+
+def begins(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
+    """Whether a text begins with `prefix`, in which no character is special."""
+    return func.substr(column, 1, len(prefix)) == prefix
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in pieces that fit into one query."""
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        yield keys[start : start + KEYS_PER_QUERY]
+
+
+def _distance(one: Target, other: Target) -> tuple[bool, int, str]:
+    return one.device_model != other.device_model, len(one.differences(other)), other.id
+
+
 def _rank_of_run() -> ColumnElement[int]:
     """1 for the newest run of a record, in the order of `ProfileRun.precedence`."""
     imported = case((RunRow.kind == "import", 1), else_=0)
@@ -79,7 +116,7 @@ def _timings(session: Session, run_ids: Iterable[int]) -> Mapping[int, tuple[Map
     return {run_id: tuple(of_run.values()) for run_id, of_run in rounds.items()}
 
 
-def targets_with(keys: Sequence[str]) -> Select[str, TargetRow]:
+def _targets_with(keys: Sequence[str]) -> Select[str, TargetRow]:
     """Each of the keys with every target that has a finished record of it."""
     return (
         select(RecordRow.key, TargetRow)

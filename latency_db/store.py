@@ -1,4 +1,7 @@
-"""The store: opens the database, writes runs, reads tables. ORM objects never leave this file and `queries.py`."""
+"""The store: opens the database, writes runs, reads tables.
+
+ORM objects never leave this file, `queries.py` and `inserts.py`.
+"""
 
 import sqlite3
 from collections import defaultdict
@@ -6,31 +9,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from platform import node
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Engine, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import DBAPIError, StatementError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
-from latency_db import locks, queries
+from latency_db import inserts, locks, queries
 from latency_db.errors import LatencyDbError, UnknownTarget
 from latency_db.fields import first_problem
 from latency_db.postgres import explain as explain_server
 from latency_db.postgres import open_server
-from latency_db.runs import NewRun, ProfileRun, RunRecord, RunSamples, TimedSample
-from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, new_uid, utc_now
+from latency_db.runs import NewRun, ProfileRun, RunRecord, TimedSample
+from latency_db.schema import RecordRow, RunRow, SampleRow, TargetRow, utc_now
 from latency_db.sqlite import explain as explain_file
 from latency_db.sqlite import open_file
 from latency_db.summaries import newest_records, records_of
 from latency_db.table import LatencyTable, Record, Sample
 from latency_db.target import Target
 from latency_db.where import parse, without_password
-
-KEYS_PER_QUERY = 500  # both databases limit the number of values in one query to some tens of thousands
 
 # Raised for a stored value that cannot be read: a wrong type, broken or deeply nested JSON.
 UNREADABLE = (ValueError, TypeError, RecursionError, StatementError)
@@ -79,23 +78,7 @@ class Store:
             graph_hashes: the hash of each record's graph, by key.
         """
         with self._session() as session:
-            self._add_target(session, target)
-            run = RunRow(
-                uid=new_uid(),
-                target_id=target.id,
-                kind=new.kind,
-                origin=new.origin,
-                space=new.space,
-                space_digest=new.space_digest,
-                host=node(),
-                code_version=new.code_version,
-                conditions=dict(new.conditions),
-                planned_rounds=new.rounds,
-            )
-            session.add(run)
-            session.flush()
-            session.add_all(RecordRow(run_id=run.id, key=key, graph_hash=graph) for key, graph in graph_hashes.items())
-            return run.id
+            return inserts.add_run(session, target, graph_hashes, new)
 
     def add_round(self, run_id: int, number: int, samples: Mapping[str, Sample]) -> None:
         """Store one round of a run, from 0, in one transaction.
@@ -107,13 +90,7 @@ class Store:
         """
         with self._session() as session:
             self._locked_run(session, run_id)
-            stored = select(SampleRow.key).where(SampleRow.run_id == run_id, SampleRow.round == number)
-            if session.scalars(stored.limit(1)).first() is not None:
-                return
-            session.add_all(
-                SampleRow(run_id=run_id, key=key, round=number, **queries.sample_columns(sample))
-                for key, sample in samples.items()
-            )
+            inserts.add_samples(session, run_id, number, samples)
 
     def finish_run(self, run_id: int) -> None:
         """Mark a run as complete; tables contain finished runs only."""
@@ -123,27 +100,7 @@ class Store:
     def add_copy(self, run: ProfileRun, target: Target, records: Sequence[RunRecord]) -> bool:
         """Store a run of another database unchanged; returns False if it is stored already."""
         with self._session() as session:
-            self._add_target(session, target)
-            values = {name: getattr(run, name) for name in queries.RUN_FIELDS if name != "id"}
-            row = self._insert(RunRow).values(**values | {"conditions": dict(run.conditions)})
-            added = session.execute(row.on_conflict_do_nothing(index_elements=["uid"]).returning(RunRow.id))
-            run_id = added.scalar()
-            if run_id is None:
-                return False
-            session.add_all(RecordRow(run_id=run_id, key=r.key, graph_hash=r.graph_hash) for r in records)
-            session.flush()
-            session.add_all(
-                SampleRow(
-                    run_id=run_id,
-                    key=record.key,
-                    round=timed.round,
-                    taken_at=timed.taken_at,
-                    **queries.sample_columns(timed.sample),
-                )
-                for record in records
-                for timed in record.samples
-            )
-            return True
+            return inserts.add_copy(session, run, target, records)
 
     def remove_runs(self, run_ids: Iterable[int]) -> None:
         """Remove runs with their samples, and targets without any run."""
@@ -193,9 +150,9 @@ class Store:
         """
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = _finished_samples(session, target, names)
+            runs = queries.finished_samples_of(session, target, names)
             present = {key for run in runs for key in run.samples}
-            elsewhere = self._elsewhere(session, target, [key for key in names if key not in present])
+            elsewhere = queries.elsewhere(session, target, [key for key in names if key not in present])
         return LatencyTable(target, newest_records(runs, target), elsewhere)
 
     def networks(self, target: Target, prefix: str, without: str = "") -> tuple[Record, ...]:
@@ -205,7 +162,7 @@ class Store:
             without: a kind of run that is left out.
         """
         with self._session(reading=True) as session:
-            runs = queries.finished_samples(session, target, _begins(RecordRow.key, prefix), without)
+            runs = queries.finished_samples(session, target, queries.begins(RecordRow.key, prefix), without)
         records = newest_records(runs, target)
         return tuple(records[key] for key in sorted(records))
 
@@ -213,7 +170,7 @@ class Store:
         """All finished records of these keys on this target, oldest first, each with its run and anchor time."""
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = _finished_samples(session, target, names, newest_only=False)
+            runs = queries.finished_samples_of(session, target, names, newest_only=False)
             rows = session.scalars(select(RunRow).where(RunRow.target_id == target.id))
             order = {row.id: queries.run_of(row).precedence for row in rows}
         records: dict[str, list[Record]] = defaultdict(list)
@@ -234,7 +191,7 @@ class Store:
             UnknownTarget: there is none, or several.
         """
         with self._session(reading=True) as session:
-            rows = select(TargetRow).where(_begins(TargetRow.id, beginning)).order_by(TargetRow.id)
+            rows = select(TargetRow).where(queries.begins(TargetRow.id, beginning)).order_by(TargetRow.id)
             targets = [queries.target_of(row) for row in session.scalars(rows)]
         if len(targets) == 1:
             return targets[0]
@@ -304,22 +261,6 @@ class Store:
 
     # Inside
 
-    def _elsewhere(self, session: Session, target: Target, keys: Sequence[str]) -> dict[str, Target]:
-        """For each key the target that has it and differs in the fewest fields, those of the same device first."""
-        targets: dict[str, list[Target]] = defaultdict(list)
-        for chunk in _chunks(keys):
-            for key, row in session.execute(queries.targets_with(chunk)):
-                targets[key].append(queries.target_of(row))
-        return {key: min(of_key, key=lambda other: _distance(target, other)) for key, of_key in targets.items()}
-
-    def _add_target(self, session: Session, target: Target) -> None:
-        row = self._insert(TargetRow).values(id=target.id, **target.as_dict())
-        session.execute(row.on_conflict_do_nothing(index_elements=["id"]))
-
-    def _insert(self, table: type[Any]) -> Any:
-        """An INSERT that can skip existing rows: two commands may begin their first runs at the same time."""
-        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
-
     def _locked_run(self, session: Session, run_id: int) -> RunRow:
         """On a server, other writers to the same run wait here; SQLite has one writer at a time anyway."""
         return self._run_row(session, run_id, lock=True)
@@ -345,28 +286,3 @@ class Store:
             raise self._explain(ValueError(first_problem(problem))) from None
         except (*UNREADABLE, DBAPIError, sqlite3.DatabaseError) as problem:  # PRAGMAs raise the driver's own errors
             raise self._explain(problem) from None
-
-
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The keys in pieces that fit into one query."""
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        yield keys[start : start + KEYS_PER_QUERY]
-
-
-def _finished_samples(
-    session: Session, target: Target, keys: Sequence[str], newest_only: bool = True
-) -> list[RunSamples]:
-    """`queries.finished_samples` of any number of keys."""
-    return [
-        run
-        for chunk in _chunks(keys)
-        for run in queries.finished_samples(session, target, RecordRow.key.in_(chunk), newest_only=newest_only)
-    ]
-
-
-def _begins(column: InstrumentedAttribute[str], prefix: str) -> ColumnElement[bool]:
-    return func.substr(column, 1, len(prefix)) == prefix
-
-
-def _distance(one: Target, other: Target) -> tuple[bool, int, str]:
-    return one.device_model != other.device_model, len(one.differences(other)), other.id
