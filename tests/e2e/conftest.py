@@ -77,3 +77,33 @@ def job(finished_job: Job, tmp_path: Path) -> Job:
     folder = tmp_path / "job"
     shutil.copytree(finished_job.folder, folder)
     return Job(folder, finished_job.answers)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The content of all files except the lock, which is empty and stays."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def refused(nastool: Callable[..., Any]) -> Callable[..., str]:
+    """Run a command in a folder that must be refused with `expected` in its message; gives the message.
+
+    There is no answer on stdout and no traceback, and all files are unchanged. (The fixture `nastool` does not catch
+    unexpected exceptions, so a traceback fails the test.)
+    """
+
+    def run(folder: Path, words: str | tuple[str, ...], *expected: str, code: int = 2) -> str:
+        before = contents(folder)
+        answer = nastool(*(words.split() if isinstance(words, str) else words), cwd=folder)
+        assert answer.code == code, answer
+        assert answer.stdout == "", "an error is no answer"
+        text = " ".join(answer.stderr.split())
+        assert "error:" in text
+        assert "Traceback" not in text
+        for piece in expected:
+            assert piece in text
+        assert contents(folder) == before
+        return text
+
+    return run

@@ -1,44 +1,18 @@
 """Each mistake has its own message: what is wrong, for which input, and what to run next.
 
-The exit code is 2, there is no traceback, all existing files are unchanged, and no partial file is left. (The fixture
-`nastool` does not catch unexpected exceptions, so a traceback fails the test.)
+The fixture `refused` also checks the exit code and that no file has changed.
 """
 
-import fcntl
 import json
 import re
-import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 Nastool = Callable[..., Any]
-ARCH = ("--arch", "0 1 2 3")
-
-
-def refused(nastool: Nastool, folder: Path, words: str | tuple[str, ...], *expected: str, code: int = 2) -> str:
-    """Run a command that must be refused with `expected` in its message and change no file; return the message."""
-    before = contents(folder)
-    answer = nastool(*(words.split() if isinstance(words, str) else words), cwd=folder)
-    assert answer.code == code, answer
-    assert answer.stdout == "", "an error is no answer"
-    text = " ".join(answer.stderr.split())
-    assert "error:" in text
-    assert "Traceback" not in text
-    for piece in expected:
-        assert piece in text
-    assert contents(folder) == before
-    return text
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The content of all files except the lock, which is empty and stays."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+Refused = Callable[..., str]
 
 
 # Command line -> required parts of the message: the input, then the next step.
@@ -148,14 +122,14 @@ BAD_COMMANDS = {
 
 
 @pytest.mark.parametrize("mistake", BAD_COMMANDS)
-def test_bad_command_is_refused(mistake: str, job: Any, nastool: Nastool) -> None:
+def test_bad_command_is_refused(mistake: str, job: Any, refused: Refused) -> None:
     words, expected = BAD_COMMANDS[mistake]
-    refused(nastool, job.folder, words, *expected)
+    refused(job.folder, words, *expected)
 
 
-def test_impossible_latency_names_the_least_reachable(job: Any, nastool: Nastool) -> None:
+def test_impossible_latency_names_the_least_reachable(job: Any, nastool: Nastool, refused: Refused) -> None:
     """The limit in the message can be used unchanged: it is reachable to its last digit."""
-    text = refused(nastool, job.folder, "search --latency 1us")
+    text = refused(job.folder, "search --latency 1us")
     least = re.search(r"the least reachable is ([\d.]+) ms", text)
     assert least is not None, text
     answer = nastool("search", "--latency", f"{least[1]}ms", cwd=job.folder)
@@ -171,243 +145,17 @@ def test_impossible_latency_names_the_least_reachable(job: Any, nastool: Nastool
         ("seed = many", ["nastool.toml is not TOML", "line 1"]),
     ],
 )
-def test_wrong_line_in_nastool_toml(content: str, expected: list[str], tmp_path: Path, nastool: Nastool) -> None:
+def test_wrong_line_in_nastool_toml(content: str, expected: list[str], tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "nastool.toml").write_text(content)
-    refused(nastool, tmp_path, "train --data digits", *expected)
+    refused(tmp_path, "train --data digits", *expected)
 
 
-@pytest.mark.parametrize("kept", [0, 100, 20_000])
-@pytest.mark.parametrize("command", ["train", "search --macs 31k"])
-def test_truncated_supernet(command: str, kept: int, job: Any, nastool: Nastool) -> None:
-    checkpoint = job.folder / "runs/r/supernet/checkpoint.pt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:kept])
-    refused(nastool, job.folder, command, "runs/r/supernet/checkpoint.pt is damaged", "Remove it")
-
-
-def test_truncated_winner(job: Any, nastool: Nastool) -> None:
-    (best,) = (job.folder / "runs/r/retrain").glob("*/best.pt")
-    best.write_bytes(best.read_bytes()[:1000])
-    refused(nastool, job.folder, "export", "best.pt is damaged", "Remove it to train again")
-
-
-def test_checkpoint_with_other_content(job: Any, nastool: Nastool) -> None:
-    shutil.copy(next((job.folder / "runs/r/retrain").glob("*/best.pt")), job.folder / "runs/r/supernet/checkpoint.pt")
-    refused(
-        nastool,
-        job.folder,
-        "search --macs 31k",
-        "supernet/checkpoint.pt: the field format is missing",
-        "Remove it to train again",
-    )
-
-
-def test_checkpoint_of_another_space(job: Any, nastool: Nastool) -> None:
-    """A space with the same name and other blocks, as after an update of nastool, has another digest."""
-    toml = job.folder / "nastool.toml"
-    toml.write_text(toml.read_text().replace("stage_widths=16-24", "stage_widths=16-26"))
-    refused(nastool, job.folder, "train", "supernet/checkpoint.pt was made with other settings", "space was")
-    refused(nastool, job.folder, "search --macs 50k", "supernet/checkpoint.pt was made with other", "space was")
-    refused(
-        nastool, job.folder, "export", "best.json is a winner of the space", "stage_widths=16-24", "Give its --space"
-    )
-
-
-REMEDIES = {
-    "search": "Remove it and run nastool search",
-    "retrain": "Remove it and run nastool retrain",
-    "export": "Run nastool export again",
-}
-
-
-@pytest.mark.parametrize("file", ["search/best.json", "retrain/*/result.json", "export/manifest.json"])
-def test_damaged_result_of_an_earlier_command(file: str, job: Any, nastool: Nastool) -> None:
-    (path,) = (job.folder / "runs/r").glob(file)
-    path.write_text(path.read_text()[:20])
-    command = {"search": "retrain", "retrain": "export", "export": "check"}[file.split("/")[0]]
-    refused(nastool, job.folder, command, f"{path.name} is damaged", REMEDIES[file.split("/")[0]])
-
-
-@pytest.mark.parametrize("file", ["candidates.jsonl", "measured.jsonl"])
-def test_damaged_journal_line(file: str, job: Any, nastool: Nastool) -> None:
-    journal = job.folder / "runs/r/search" / file
-    lines = journal.read_bytes().splitlines(keepends=True)
-    lines.insert(1, b'{"architecture": ["choi\n')
-    journal.write_bytes(b"".join(lines))
-    refused(nastool, job.folder, "search --macs 31k", f"line 2 of runs/r/search/{file} is damaged", "Fix or remove")
-
-
-def test_incomplete_last_journal_line_is_ignored(job: Any, nastool: Nastool) -> None:
-    """A kill may truncate the last line; that candidate is scored again."""
-    journal = job.folder / "runs/r/search/candidates.jsonl"
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[:-30])
-    answer = nastool("search", "--latency", "100ms", "--macs", "31k", "--json", cwd=job.folder)
-    assert answer.json == job.answers["search"].json
-    assert journal.read_bytes() == whole
-
-
-def test_journal_of_another_supernet(job: Any, nastool: Nastool) -> None:
-    journal = job.folder / "runs/r/search/candidates.jsonl"
-    first, *rest = journal.read_text().splitlines(keepends=True)
-    target = json.loads(first)
-    target["fingerprint"]["supernet_sha256"] = "0" * 64
-    journal.write_text(json.dumps(target) + "\n" + "".join(rest))
-    refused(
-        nastool, job.folder, "search --macs 31k", "candidates.jsonl was made with other settings", "supernet_sha256"
-    )
-
-
-USES_OF_THE_TABLE = ["profile", "search --latency 1s", "export", ("cost", *ARCH)]
-
-
-@pytest.mark.parametrize("command", USES_OF_THE_TABLE, ids=lambda words: str(words).split()[0])
-def test_table_of_a_newer_nastool(command: str | tuple[str, ...], job: Any, nastool: Nastool) -> None:
-    connection = sqlite3.connect(job.folder / "latency.sqlite")
-    connection.execute("PRAGMA user_version = 9")
-    connection.close()
-    refused(
-        nastool,
-        job.folder,
-        command,
-        "latency.sqlite has schema 9",
-        "Run pip install --upgrade nastool, or name another file with --db",
-    )
-
-
-@pytest.mark.parametrize("command", USES_OF_THE_TABLE, ids=lambda words: str(words).split()[0])
-def test_table_file_that_is_not_a_database(command: str | tuple[str, ...], job: Any, nastool: Nastool) -> None:
-    (job.folder / "latency.sqlite").write_text("a letter to the editor\n" * 100)
-    refused(nastool, job.folder, command, "latency.sqlite is not a latency table", "Name another file with --db")
-
-
-def test_database_of_another_program(job: Any, nastool: Nastool) -> None:
-    connection = sqlite3.connect(job.folder / "diary.sqlite")
-    connection.execute("CREATE TABLE days (text)")
-    connection.close()
-    refused(nastool, job.folder, "profile --db diary.sqlite", "is a database of another program", "with --db")
-
-
-def test_table_with_a_damaged_page(job: Any, nastool: Nastool) -> None:
-    table = job.folder / "latency.sqlite"
-    content = bytearray(table.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
-    table.write_bytes(content)
-    refused(
-        nastool, job.folder, "search --latency 1s", "latency.sqlite is damaged", "remove it and run nastool profile"
-    )
-
-
-def test_table_in_a_folder_that_is_a_file(job: Any, nastool: Nastool) -> None:
-    refused(nastool, job.folder, "profile --db nastool.toml/x.sqlite", "the latency table", "--db")
-    refused(nastool, job.folder, "profile --db runs", "cannot open the latency table runs: it is a folder", "--db")
-
-
-def test_table_name_with_special_characters(job: Any, nastool: Nastool) -> None:
-    """Characters with a meaning in URLs are ordinary characters in a path."""
-    odd = "50% of #3? really.sqlite"
-    shutil.copy(job.folder / "latency.sqlite", job.folder / odd)
-    before = contents(job.folder)
-    shown = nastool("cost", *ARCH, "--db", odd, "--json", cwd=job.folder)
-    assert shown.code == 0, shown.stderr
-    assert shown.json == nastool("cost", *ARCH, "--json", cwd=job.folder).json
-    assert contents(job.folder) == before
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """A folder in the layout of folder:PATH, and settings for it."""
-    for part in ("train", "val"):
-        for number, name in enumerate(("cat", "dog")):
-            folder = tmp_path / "pets" / part / name
-            folder.mkdir(parents=True)
-            for image in range(6):
-                shade = 40 * image + 20 * number
-                Image.new("L", (20, 20), shade).save(folder / f"{image}.jpg")
-    (tmp_path / "nastool.toml").write_text(
-        'data = "folder:pets"\nholdout_per_class = 2\nworkers = 0\n'
-        'space = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,classes=2"\n'
-        '[train]\nrecipe = "quick"\nchanges = { epochs = 2, batch = 4 }\n'
-    )
-    return tmp_path
-
-
-def test_images_of_one_class(images: Path, nastool: Nastool) -> None:
-    for part in ("train", "val"):
-        shutil.rmtree(images / "pets" / part / "dog")
-    refused(nastool, images, "train", "pets/train holds one class, cat", "Add a folder for each further class")
-
-
-def test_missing_image_folder(images: Path, nastool: Nastool) -> None:
-    refused(nastool, images, "train --data folder:fish", "fish/train does not exist", "PATH/train/CLASS/IMAGE")
-
-
-def test_image_folder_without_val(images: Path, nastool: Nastool) -> None:
-    shutil.rmtree(images / "pets/val")
-    refused(nastool, images, "train", "pets/val does not exist", "PATH/val/CLASS/IMAGE")
-
-
-def test_empty_image_folder(images: Path, nastool: Nastool) -> None:
-    for name in ("cat", "dog"):
-        shutil.rmtree(images / "pets/train" / name)
-    refused(nastool, images, "train", "pets/train has no class folders", "Put images into pets/train/CLASS/")
-
-
-def test_class_folder_without_images(images: Path, nastool: Nastool) -> None:
-    for image in (images / "pets/train/dog").iterdir():
-        image.unlink()
-    refused(nastool, images, "train", "the class folder pets/train/dog has no images", "or remove it")
-
-
-def test_train_and_val_differ_in_classes(images: Path, nastool: Nastool) -> None:
-    (images / "pets/val/dog").rename(images / "pets/val/wolf")
-    refused(
-        nastool,
-        images,
-        "train",
-        "differ in classes: dog (only in train/), wolf (only in val/)",
-        "Give both the same class folders",
-    )
-
-
-@pytest.mark.parametrize("content", [b"", b"no image at all", b"\xff\xd8\xff\xe0 a JPEG's beginning"])
-def test_unreadable_image(content: bytes, images: Path, nastool: Nastool) -> None:
-    (images / "pets/train/cat/3.jpg").write_bytes(content)
-    refused(nastool, images, "train", "cannot read the image pets/train/cat/3.jpg", "Repair or remove that file")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_image_that_breaks_off(workers: int, images: Path, nastool: Nastool) -> None:
-    """The header is valid; decoding fails, possibly in a worker process."""
-    path = images / "pets/train/cat/3.jpg"
-    Image.effect_noise((64, 64), 80).save(path)
-    path.write_bytes(path.read_bytes()[:900])
-    toml = images / "nastool.toml"
-    toml.write_text(toml.read_text().replace("workers = 0", f"workers = {workers}"))
-    answer = nastool("train", "--holdout-per-class", "1", "--seed", "3", cwd=images)
-    assert answer.code == 2
-    assert "cannot read the image pets/train/cat/3.jpg" in answer.stderr
-    assert "Repair or remove that file" in answer.stderr
-    assert "Traceback" not in answer.stderr
-
-
-def test_run_in_use(job: Any, nastool: Nastool) -> None:
-    """A command that writes into a run locks it."""
-    with (job.folder / "runs/r/.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in ("train", "search --macs 31k", "retrain", "export"):
-            refused(
-                nastool, job.folder, command, "another nastool command is using runs/r", "Wait until it ends, or use"
-            )
-    assert nastool("retrain", cwd=job.folder).code == 0
-
-
-def test_baseline_of_another_target(job: Any, nastool: Nastool) -> None:
+def test_baseline_of_another_target(job: Any, refused: Refused) -> None:
     verdict = job.answers["check"].json
     verdict["target"]["device_model"] = "Raspberry Pi 5"
     verdict["target"]["threads"] = 4
     (job.folder / "baseline.json").write_text(json.dumps(verdict))
     refused(
-        nastool,
         job.folder,
         "check --baseline baseline.json",
         "baseline.json was measured on another target",
@@ -419,17 +167,17 @@ def test_baseline_of_another_target(job: Any, nastool: Nastool) -> None:
     )
 
 
-def test_budget_for_another_batch(job: Any, nastool: Nastool) -> None:
-    refused(nastool, job.folder, "check --batch 4", "manifest.json is for batches of 8, not of 4", "--latency")
+def test_budget_for_another_batch(job: Any, refused: Refused) -> None:
+    refused(job.folder, "check --batch 4", "manifest.json is for batches of 8, not of 4", "--latency")
 
 
-def test_check_without_budget_or_baseline(job: Any, nastool: Nastool) -> None:
+def test_check_without_budget_or_baseline(job: Any, refused: Refused) -> None:
     manifest = job.folder / "runs/r/export/manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"limits": {}}))
-    refused(nastool, job.folder, "check", "nothing to check against", "--latency 17ms, or --baseline FILE")
+    refused(job.folder, "check", "nothing to check against", "--latency 17ms, or --baseline FILE")
 
 
-def test_refused_request_leaves_no_run(settings: str, tmp_path: Path, nastool: Nastool) -> None:
+def test_refused_request_leaves_no_run(settings: str, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "nastool.toml").write_text(settings)
-    refused(nastool, tmp_path, "train --data cifar", "unknown data set")
+    refused(tmp_path, "train --data cifar", "unknown data set")
     assert not (tmp_path / "runs").exists()
