@@ -86,7 +86,9 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - began)
         one, trie = (median(seconds[name]) for name in ("one", "trie"))
         ratios.append(one / trie)
-        passes = Trie(supernet, dict(enumerate(archs))).blocks / (len(archs) * len(space.blocks))
+        root = Trie(supernet, dict(enumerate(archs))).root
+        blocks = sum(1 for node in root.walk() if node is not root and node.leaf is None)
+        passes = blocks / (len(archs) * len(space.blocks))
         same = "the same" if scores["one"] == scores["trie"] else "NOT THE SAME"
         cells = f"{number:<12}{len(archs):>11}{passes:>14.3f}{f'{one:.2f} s':>12}{f'{trie:.2f} s':>10}"
         print(f"{cells}{ratios[-1]:>8.2f}  {same}", flush=True)

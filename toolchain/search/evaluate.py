@@ -14,13 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toolchain.nets.supernet import Supernet
-from toolchain.parallel.collectives import gather_objects
-from toolchain.parallel.ranks import rank, world
 from toolchain.search.batches import MOST_BYTES, Batches, shuffled
 from toolchain.search.partial_scores import PartialScores, PartialState
 from toolchain.search.race import Race
 from toolchain.search.scores import RaceThreshold, Score
-from toolchain.search.trie import ParallelTrie, open_threads, subtrees
+from toolchain.search.trie import ParallelTrie, open_threads
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import recalibration_indices
 from toolchain.training.batches import Batch
@@ -230,38 +228,3 @@ class Evaluator:
     def _inputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, labels in batches:
             yield self._preprocessing(pixels.to(self._device)), labels.to(self._device)
-
-
-class DistributedEvaluator:
-    """The interface of `Evaluator`; every process makes the same calls."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
-
-    def many(
-        self, archs: Sequence[Architecture], threshold: RaceThreshold | None = None, advance: Advance = ignore_progress
-    ) -> list[Score]:
-        """The score of each of `archs`, in all processes.
-
-        Raises:
-            BadData: an image cannot be read.
-        """
-        parts = subtrees(archs, world())
-        own = [archs[number] for number in parts[rank()]]
-        reported = 0
-
-        def report(steps: int) -> None:
-            """Extrapolate from this process to all of them."""
-            nonlocal reported
-            now = min(len(archs), reported + steps * world())
-            advance(now - reported)
-            reported = now
-
-        gathered = gather_objects(self._evaluator.many(own, threshold, report))
-        advance(len(archs) - reported)
-        scores = {
-            number: score
-            for part, part_scores in zip(parts, gathered, strict=True)
-            for number, score in zip(part, part_scores, strict=True)
-        }
-        return [scores[number] for number in range(len(archs))]

@@ -17,7 +17,8 @@ from toolchain.parallel.collectives import from_first
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress
 from toolchain.search.candidate_timing import Measure, cached
-from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
+from toolchain.search.distributed_evaluator import DistributedEvaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.finalists.decide import decide, selector
 from toolchain.search.generations import Scoring, journal_candidates
 from toolchain.search.journal import Journal, architecture_of, open_journal

@@ -57,11 +57,6 @@ class Trie:
         for number, arch in sorted(archs.items(), key=lambda item: item[1].choices):
             self._add(number, arch)
 
-    @property
-    def blocks(self) -> int:
-        """Block passes for a batch; one by one it would be candidates times blocks."""
-        return sum(1 for node in self.root.walk() if node is not self.root and node.leaf is None)
-
     @torch.no_grad()
     def run(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Network inputs (N, C, S, S) -> the number of each candidate and its logits (N, classes), depth-first."""

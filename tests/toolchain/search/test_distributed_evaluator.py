@@ -21,7 +21,8 @@ from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
 from toolchain.parallel.ranks import rank
-from toolchain.search.evaluate import DistributedEvaluator, Evaluator, ScoringSettings
+from toolchain.search.distributed_evaluator import DistributedEvaluator
+from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.journal import open_journal
 from toolchain.search.race import Race
