@@ -118,7 +118,7 @@ def step_of(folder: Path) -> int:
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_dies_ends_the_run_and_the_same_command_goes_on(victim: int, tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_the_run_and_the_same_command_resumes(victim: int, tmp_path: Path) -> None:
     """On to the very same weights as a run on two processes that nobody killed."""
     train = ("-m", "cli.main", "train", "--nproc", "2")
     with typed(*train, folder=settle(tmp_path / "whole", 2)) as process:
@@ -145,7 +145,7 @@ def test_a_process_that_dies_ends_the_run_and_the_same_command_goes_on(victim: i
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-def test_a_killed_launcher_leaves_nothing_behind_and_one_process_goes_on(tmp_path: Path) -> None:
+def test_a_killed_launcher_leaves_nothing_behind_and_one_process_resumes(tmp_path: Path) -> None:
     folder = settle(tmp_path, 2)
     with typed("-m", "cli.main", "train", "--nproc", "2", folder=folder) as process:
         wait_until((folder / CHECKPOINT).exists, process)

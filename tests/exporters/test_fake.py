@@ -151,7 +151,7 @@ def test_dials_come_as_text() -> None:
     assert backend.dials == Dials(noise=0.02, drift=0.1, seed=7)
 
 
-def test_rows_of_the_same_device_on_another_day_belong_together() -> None:
+def test_the_same_device_on_another_day_is_the_same_target() -> None:
     calm, wild = Backend(), Backend(noise=0.1, drift=0.2, burst=0.1, slowdown=0.05, seed=3)
     assert calm.version() == wild.version() != Backend(scale_whole=1.3).version()
 

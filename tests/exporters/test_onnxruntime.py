@@ -101,7 +101,7 @@ def test_no_gpu_is_no_silent_cpu(provider: str, file: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("provider", [CUDA, TENSORRT])
-def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
+def test_libraries_that_do_not_load_are_named_and_nothing_is_printed(
     provider: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     if ours._has_nvidia_driver():
@@ -115,7 +115,7 @@ def test_libraries_that_do_not_load_are_told_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_provider_that_the_wheel_lacks_is_told() -> None:
+def test_a_provider_that_the_wheel_lacks_is_named() -> None:
     assert Backend("NoSuchProvider").unavailable_reason() == (
         "this build of onnxruntime has no NoSuchProvider. Run pip install onnxruntime-gpu"
     )

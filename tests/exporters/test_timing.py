@@ -16,7 +16,7 @@ def test_times_a_call_by_both_clocks() -> None:
     assert time_calls(lambda: time.sleep(0.002), min_ms=10, one_thread=False).raw_ms[0] >= 2.0
 
 
-def test_samples_for_the_time_and_calls_that_were_asked_for() -> None:
+def test_samples_last_the_given_time_and_number_of_calls() -> None:
     calls = 0
 
     def call() -> None:
@@ -101,7 +101,7 @@ def test_a_round_after_a_kill_is_the_round_that_would_have_been() -> None:
     assert order_of(range(5), seed=3)[24:] == order_of(range(3, 5), seed=3)
 
 
-def test_rounds_come_one_by_one_and_progress_is_told() -> None:
+def test_rounds_come_one_by_one_with_progress() -> None:
     log: list[str] = []
     ticks: list[str] = []
     rounds = interleaved({key: Model(log, key) for key in "ab"}, range(9), 1.0, seed=0, on_tick=ticks.append)

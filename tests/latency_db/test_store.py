@@ -59,7 +59,7 @@ def test_stored_run_is_read_after_reopening(where: str, target: Target) -> None:
     assert stem.summary.median_ms == pytest.approx(1.1 * 2.5)
 
 
-def test_nearest_target_with_a_record_is_found(store: Store, target: Target) -> None:
+def test_error_names_the_nearest_target_with_a_record(store: Store, target: Target) -> None:
     far = replace(target, batch=64, backend="other", backend_version="2")
     elsewhere = replace(target, device_model="Another CPU")  # one field, but the most important one
     for other, parts in ((far, {"stem": 1.0, "head": 1.0}), (elsewhere, {"stem": 1.0, "tail": 1.0})):
@@ -116,7 +116,7 @@ def test_table_has_the_requested_records_only(store: Store, target: Target) -> N
     assert set(store.table(target, ["head", "never"]).records) == {"head"}
 
 
-def test_unfinished_run_is_found_after_reopening(where: str, target: Target) -> None:
+def test_unfinished_run_is_resumed_after_reopening(where: str, target: Target) -> None:
     with open_store(where) as store:
         run = begin(store, target)
         assert len(store.samples(run)) == 0

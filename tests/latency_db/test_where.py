@@ -96,7 +96,7 @@ def test_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert where.parse("~x.sqlite") == Path("~x.sqlite")
 
 
-def test_user_without_a_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_without_a_home_folder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container with a user id that has no passwd entry."""
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 54321)

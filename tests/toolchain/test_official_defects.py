@@ -42,7 +42,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "name", ["checkpoint-latest.pth.tar", "checkpoint-000004.pth.tar", "latest", "model v2 (1).pt"]
 )
-def test_1_training_goes_on_from_a_checkpoint_of_any_name(
+def test_1_training_resumes_from_a_checkpoint_of_any_name(
     name: str, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
     """There: names are sorted, `checkpoint-latest` comes last, holds no number, and any restart is an IndexError."""

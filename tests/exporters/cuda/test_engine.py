@@ -140,7 +140,7 @@ def test_a_refused_build_leaves_nothing_for_the_next(tmp_path: Path) -> None:
     assert built(file).sha256 == first.sha256
 
 
-def test_errors_of_one_build_are_not_told_of_the_next(file: Path, tmp_path: Path) -> None:
+def test_errors_of_one_build_do_not_appear_in_the_next(file: Path, tmp_path: Path) -> None:
     linear = tmp_path / "linear.onnx"
     export_onnx(nn.Linear(8, 4), torch.zeros(2, 8), linear)
     with pytest.raises(EngineFailed):
@@ -164,7 +164,7 @@ def test_the_backend_builds_as_well(file: Path) -> None:
     assert (engine.capability, suffix_of(engine.capability)) == ("8.9", "sm89")
 
 
-def test_without_a_gpu_nothing_runs_and_the_reason_is_told(file: Path, tmp_path: Path) -> None:
+def test_without_a_gpu_nothing_runs_and_the_error_has_the_reason(file: Path, tmp_path: Path) -> None:
     backend = Backend("tensorrt_rtx")
     if backend.unavailable_reason() is None:
         pytest.skip("there is a GPU here")
@@ -175,7 +175,7 @@ def test_without_a_gpu_nothing_runs_and_the_reason_is_told(file: Path, tmp_path:
         backend.compile(tmp_path / "gone.engine", CompileSpec(batch=4))
 
 
-def test_the_classic_module_is_not_asked_for_another_gpu() -> None:
+def test_the_classic_module_cannot_build_for_another_gpu() -> None:
     if Backend().build_unavailable_reason() is None:
         pytest.skip("TensorRT is here")
     reason = Backend().build_unavailable_reason()

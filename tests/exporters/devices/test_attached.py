@@ -22,7 +22,7 @@ def test_this_machines_cpu_is_attached() -> None:
     assert cpu.conditions()["load_1min"] >= 0
 
 
-def test_a_cpu_is_found_by_its_class() -> None:
+def test_a_cpu_is_named_by_its_class() -> None:
     cpu = find("cpu")
     assert cpu.known, "this machine has none of the instruction sets in devices.toml"
     assert find(cpu.known.upper()) == cpu
@@ -69,7 +69,7 @@ def test_an_estimate_is_offered_only_where_rates_are_known() -> None:
     assert "--estimate" not in str(caught.value)
 
 
-def test_gpus_are_found_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_named_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two H100 and a card that devices.toml does not have, as NVML would report them."""
     second = Gpu(1, H100.name, "GPU-bb", "0000:02:00.0", "9.0", "580.1", 80 * 10**9, 16896)
     third = Gpu(2, "NVIDIA Something New", "GPU-cc", "0000:03:00.0", "13.0", "580.1", 10**9, 100)
@@ -91,7 +91,7 @@ def test_gpus_are_found_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_a_driver_is_asked_and_none_is_no_error() -> None:
+def test_gpus_come_from_the_driver_and_a_missing_one_is_no_error() -> None:
     """With a driver, it is the real one that answers."""
     found = gpus()
     assert len({gpu.uuid for gpu in found}) == len(found)

@@ -167,7 +167,7 @@ def test_against_another_build(
 
 
 @pytest.mark.usefixtures("confirmed_here")
-def test_both_problems_are_told(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
+def test_both_problems_are_reported(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
     verdict = check(config, CheckedFile(file, ms / 2), baseline(tmp_path, file, config, ms / 2), Quiet())
     assert len(verdict.problems) == 2
 

@@ -47,13 +47,13 @@ def test_the_same_file_twice_raises_no_alarm(noise: float, pairs: Callable[..., 
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.08])
-def test_five_percent_slower_is_found(noise: float, pairs: Callable[..., Rounds]) -> None:
+def test_five_percent_slower_is_detected(noise: float, pairs: Callable[..., Rounds]) -> None:
     """At least 95 % of 200 runs where 2 % are let pass."""
     assert verdicts(pairs, noise, 0.05)[Outcome.FAIL] >= 0.95 * RUNS
 
 
 @pytest.mark.long
-def test_just_at_what_is_let_pass_an_alarm_stays_rare() -> None:
+def test_at_the_allowed_slowdown_an_alarm_stays_rare() -> None:
     """The hardest case for looking often: of an error of 10 %, half is on this side, whenever one stops."""
     rng, alarms = np.random.default_rng(1), 0
     for _ in range(RUNS):

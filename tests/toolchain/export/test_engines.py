@@ -59,7 +59,7 @@ def test_another_programs_manifest_says_nothing(text: str, engine: Path) -> None
     assert read_engine(engine).precision == "unknown"
 
 
-def test_a_changed_byte_is_found_by_the_digest(engine: Path) -> None:
+def test_the_digest_detects_a_changed_byte(engine: Path) -> None:
     plan = bytearray(engine.read_bytes())
     plan[len(plan) // 2] ^= 1
     engine.write_bytes(plan)

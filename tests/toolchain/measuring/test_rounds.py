@@ -137,7 +137,7 @@ def test_what_is_doubted_is_measured_again_alone_and_the_reference_with_it(files
     assert further
 
 
-def test_a_killed_measurement_goes_on_with_the_same_plan(files: dict[str, Path]) -> None:
+def test_a_killed_measurement_resumes_with_the_same_plan(files: dict[str, Path]) -> None:
     target = on("burst=0.9,seed=5")
     whole = dict(timed(files, target, Log()))
     assert len(whole) > ROUNDS + 1
@@ -158,7 +158,7 @@ def test_plain_rounds_have_the_reference_and_its_time(files: dict[str, Path], an
         assert [sample.anchor_ms for sample in round_.values()] == pytest.approx([anchor_ms] * 7)
 
 
-def test_a_machine_that_is_slower_today_is_told_by_the_reference(
+def test_the_anchor_network_reveals_a_machine_that_is_slower_today(
     files: dict[str, Path], truth: dict[str, float], anchor_ms: float
 ) -> None:
     """Drift of up to 20 % between two measurements; corrected, 1 % is left of it (what drifts during a round)."""

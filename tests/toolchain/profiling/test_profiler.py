@@ -156,7 +156,7 @@ def test_a_networks_latency_is_the_sum_over_its_parts(
     ("parts_timed", "rounds_kept"),
     [pytest.param(3, 0, marks=pytest.mark.long), (9, 1), pytest.param(20, 2, marks=pytest.mark.long)],
 )
-def test_a_profile_that_was_killed_goes_on_with_its_round(
+def test_a_killed_profile_resumes_with_its_round(
     config: Config, space: SearchSpace, known: Known, parts_timed: int, rounds_kept: int
 ) -> None:
     with pytest.raises(Killed):
@@ -228,7 +228,7 @@ def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled
     assert load_table(space, first.target, profiled.profile.db) == first.table
 
 
-def test_asked_again_a_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
+def test_a_second_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     again = profile(profiled, space, Quiet()).table
     assert {row.run_id for row in again.records.values()}.isdisjoint(row.run_id for row in first.table.records.values())
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]

@@ -80,7 +80,7 @@ def test_a_sample_of_a_coarse_space_is_filled_up(tiny_space: SearchSpace) -> Non
     assert len(set(found)) == 100
 
 
-def test_a_killed_ranking_goes_on_and_trains_nothing_twice(
+def test_a_killed_ranking_resumes_and_trains_nothing_twice(
     config: Config, space: SearchSpace, data: Data, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[tuple[str, int]] = []

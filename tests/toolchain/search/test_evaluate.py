@@ -136,7 +136,7 @@ def same(one: Score, other: Score) -> bool:
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
 @pytest.mark.parametrize("raced", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
+def test_killed_between_any_two_batches_resumes_with_the_same_scores(
     batches: int,
     raced: bool,
     threads: int,
@@ -173,7 +173,7 @@ def test_killed_between_any_two_batches_goes_on_with_the_same_scores(
     assert sum(told) == len(candidates)
 
 
-def test_partial_scores_belong_to_candidates_and_settings(
+def test_partial_scores_depend_on_candidates_and_settings(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved, tmp_path: Path
 ) -> None:
     archs = evolved(tiny_space, 4)

@@ -140,7 +140,7 @@ def test_what_is_learnt_under_one_budget_is_known_under_the_next(world: World, t
     assert calibration.scale == pytest.approx(world.slower)
 
 
-def test_an_impossible_budget_is_said_and_the_others_go_on(world: World, tmp_path: Path) -> None:
+def test_an_impossible_budget_is_reported_and_the_others_are_searched(world: World, tmp_path: Path) -> None:
     """Within the sums of parts, and below what any network truly takes."""
     one, other = Files(tmp_path, world).run(world.plan(-0.1, 0.6))
     assert one.verified is None

@@ -136,7 +136,7 @@ def test_a_look_is_mcnemars_exact_test() -> None:
     assert 0 < len(expected) < 50
 
 
-def test_nobody_is_stopped_where_all_agree() -> None:
+def test_no_candidate_is_stopped_where_all_agree() -> None:
     correct = np.ones((3, 10), np.bool_)
     assert Race(0.5).losers(correct, correct[0]) == []
 

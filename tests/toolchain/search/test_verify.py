@@ -132,7 +132,7 @@ def test_a_miss_is_learnt_from(target: Target) -> None:
     assert (found.winner.calibration.scale, found.winner.predicted_ms) == (1.5, 9.0)
 
 
-def test_the_search_goes_on_where_too_few_are_left(target: Target) -> None:
+def test_the_search_continues_where_too_few_remain(target: Target) -> None:
     figures = {"a": (9.0, 13.5), "c": (6.0, 9.0), "new": (5.0, 7.5), "slow": (7.0, 1.0)}
     bench = Bench(target, figures, calibrated=False, hidden=("new", "slow"))
     found = bench.verify(enough=2)

@@ -18,7 +18,7 @@ INDICES = tuple(range(100, 123))
 
 
 @given(batch=st.integers(1, 60), steps=st.integers(1, 12), start=st.integers(0, 12), seed=st.integers(0, 2**40))
-def test_a_run_that_goes_on_sees_what_it_would_have_seen(batch: int, steps: int, start: int, seed: int) -> None:
+def test_a_resumed_run_sees_the_same_batches(batch: int, steps: int, start: int, seed: int) -> None:
     start = min(start, steps)
     whole = list(StepSampler(INDICES, batch, seed, 0, steps))
     assert list(StepSampler(INDICES, batch, seed, start, steps)) == whole[start:]

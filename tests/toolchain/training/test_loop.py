@@ -120,7 +120,7 @@ def test_what_is_trained_to_the_end_is_not_trained_again(space: SearchSpace, dig
     )
 
 
-def test_another_runs_checkpoint_is_not_gone_on_with(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
+def test_another_runs_checkpoint_is_refused(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
     run(model_of(space, "network"), space, digits, tmp_path)
     with pytest.raises(BadCheckpoint, match="what was 'test' and is now 'another'"):
         run(model_of(space, "network"), space, digits, tmp_path, fingerprint={"what": "another"})

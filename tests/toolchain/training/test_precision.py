@@ -50,7 +50,7 @@ def test_a_machine_without_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_mixed_precision_learns_and_goes_on(
+def test_mixed_precision_learns_and_resumes(
     dtype: torch.dtype, tiny_space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
     """Emulated on a CPU it is slow, but the same code; fp16 keeps the scale of its losses in the checkpoint."""

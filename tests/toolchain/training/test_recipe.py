@@ -17,7 +17,7 @@ def test_the_papers_recipe() -> None:
     assert recipe.steps(1_281_167) == pytest.approx(150_000, rel=1e-3)
 
 
-def test_changes_go_on_top() -> None:
+def test_changes_override_the_recipe() -> None:
     changed = load_recipe("quick", "supernet", {"epochs": 0.5, "augmentation": {"flip": True}})
     assert (changed.epochs, changed.augmentation) == (0.5, Augmentation(flip=True))
     assert changed.batch == load_recipe("quick", "supernet", {}).batch

@@ -107,7 +107,7 @@ def test_what_is_read_is_what_was_written(shards: Data, digits: Data, folder: Pa
     assert shards.train.groups.tolist() == [number // A_SHARD for number in range(360)]
 
 
-def test_a_run_that_goes_on_sees_the_same_images_with_any_number_of_workers_and_ranks(shards: Data) -> None:
+def test_a_resumed_run_sees_the_same_images_with_any_number_of_workers_and_ranks(shards: Data) -> None:
     def batches(start: int, workers: int, rank: int = 0, ranks: int = 1) -> list[Any]:
         sampler = StepSampler(shards.fit, 8, 3, start, 50, rank, ranks, shards.train.groups)
         return list(training_batches(shards.train, sampler, CHANGES, workers))

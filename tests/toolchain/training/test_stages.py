@@ -79,7 +79,7 @@ def test_a_repaired_training_image_is_other_data(
         retrained(space, load_pair(two_classes), run)
 
 
-def test_a_supernet_is_found_again_when_its_data_moved(
+def test_a_supernet_is_used_again_when_its_data_moved(
     two_classes: Path, load_pair: Any, space: SearchSpace, run: Run, tmp_path: Path
 ) -> None:
     train_supernet(Job(settings(), space, load_pair(two_classes), run, Quiet()))
