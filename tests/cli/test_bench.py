@@ -50,9 +50,9 @@ def test_on_several_backends(files: Path, nastool: Nastool) -> None:
     backends = ("--backend", "fake", "--backend", "onnxruntime@cpu", "--backend", "fake:slowdown=1,noise=0.02")
     answer = nastool("bench", "quick.onnx", "slow.onnx", *backends, "--batch", "8", "--json", cwd=files)
     assert answer.code == 0, answer
-    found = [(entry["name"], entry["backend"]) for entry in answer.json["entries"]]
+    result = [(entry["name"], entry["backend"]) for entry in answer.json["entries"]]
     names = ("fake", "onnxruntime", "fake:slowdown=1,noise=0.02")
-    assert found == [(file, name) for file in ("quick.onnx", "slow.onnx") for name in names]
+    assert result == [(file, name) for file in ("quick.onnx", "slow.onnx") for name in names]
     targets = answer.json["targets"]
     assert {targets[entry["target"]]["backend"] for entry in answer.json["entries"]} == {"fake", "onnxruntime"}
     assert 2.0 <= answer.json["entries"][2]["ratio"] < 2.1
@@ -76,10 +76,10 @@ def test_an_engine_needs_its_gpu(files: Path, nastool: Nastool, tmp_path: Path) 
     (tmp_path / "cut.sm86.engine").write_bytes(engine.plan[:-1])
     answer = nastool("bench", "quick.onnx", tmp_path / "model.sm86.engine", *FAKE, cwd=files)
     assert (answer.code, answer.stdout) == (5, "")
-    told = " ".join(answer.stderr.split())
-    assert "built by tensorrt_rtx for an NVIDIA GPU of compute capability 8.6 (GeForce RTX 30, A10)" in told
-    assert "Here: cpu" in told
-    assert "time files" not in told
+    errors = " ".join(answer.stderr.split())
+    assert "built by tensorrt_rtx for an NVIDIA GPU of compute capability 8.6 (GeForce RTX 30, A10)" in errors
+    assert "Here: cpu" in errors
+    assert "time files" not in errors
     answer = nastool("bench", "quick.onnx", tmp_path / "cut.sm86.engine", *FAKE, cwd=files)
     assert (answer.code, answer.stdout) == (2, "")
     assert "cut.sm86.engine is damaged" in " ".join(answer.stderr.split())

@@ -13,21 +13,21 @@ MACS, PARAMS = 318_729_024, 3_345_088
 def test_published_architecture(nastool: Callable[..., Any], tmp_path: Path) -> None:
     answer = nastool("cost", "--space", "shufflenet_v2", "--arch", ARCH, "--json", cwd=tmp_path)
     assert answer.code == 0
-    told = answer.json
-    assert (told["macs"], told["params"]) == (MACS, PARAMS)
-    assert told["latency_ms"] is None, "not measured is never a number"
-    assert told["space"] == "shufflenet_v2"
-    assert len(told["architecture"]) == len(told["blocks"]) == 20
-    assert [block["choice"] for block in told["blocks"]] == told["architecture"]
-    assert told["fixed_macs"] + sum(block["macs"] for block in told["blocks"]) == MACS
-    assert told["blocks"][0]["block"] == "16x112px->64s2"
+    report = answer.json
+    assert (report["macs"], report["params"]) == (MACS, PARAMS)
+    assert report["latency_ms"] is None, "not measured is never a number"
+    assert report["space"] == "shufflenet_v2"
+    assert len(report["architecture"]) == len(report["blocks"]) == 20
+    assert [block["choice"] for block in report["blocks"]] == report["architecture"]
+    assert report["fixed_macs"] + sum(block["macs"] for block in report["blocks"]) == MACS
+    assert report["blocks"][0]["block"] == "16x112px->64s2"
     assert list(tmp_path.iterdir()) == [], "counting writes nothing"
 
 
 def test_keys_indices_and_commas_say_the_same(nastool: Callable[..., Any], tmp_path: Path) -> None:
-    told = nastool("cost", "--space", "shufflenet_v2", "--arch", ARCH, "--json", cwd=tmp_path)
-    keys = ",".join(told.json["architecture"])
-    assert nastool("cost", "--space", "shufflenet_v2", "--arch", keys, "--json", cwd=tmp_path) == told
+    answer = nastool("cost", "--space", "shufflenet_v2", "--arch", ARCH, "--json", cwd=tmp_path)
+    keys = ",".join(answer.json["architecture"])
+    assert nastool("cost", "--space", "shufflenet_v2", "--arch", keys, "--json", cwd=tmp_path) == answer
 
 
 def test_for_people(nastool: Callable[..., Any], tmp_path: Path) -> None:

@@ -23,16 +23,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def targets(nastool: Nastool, folder: Path, *words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = nastool("db", "list", "--json", *words, cwd=folder).json["targets"]
-    return found
+    listed: list[dict[str, Any]] = nastool("db", "list", "--json", *words, cwd=folder).json["targets"]
+    return listed
 
 
 def test_list_shows_the_targets_of_an_old_table(nastool: Nastool, folder: Path) -> None:
     answer = nastool("db", "list", cwd=folder)
     assert answer.code == 0, answer
-    found = {target["target"]["batch"]: target for target in targets(nastool, folder)}
-    assert {batch: target["records"] for batch, target in found.items()} == {32: 2, 8: 0}
-    for target in found.values():
+    result = {target["target"]["batch"]: target for target in targets(nastool, folder)}
+    assert {batch: target["records"] for batch, target in result.items()} == {32: 2, 8: 0}
+    for target in result.values():
         assert target["id"][:8] in answer.stdout
         assert [run["kind"] for run in target["runs"]] == ["profile"]
 
@@ -57,9 +57,9 @@ def test_export_import_and_diff(nastool: Nastool, folder: Path) -> None:
         taken = nastool("db", "import", "table.json", "--db", "new.sqlite", "--json", cwd=folder).json
         assert (taken["runs_added"], taken["runs_already_present"]) == (added, 1 - added)
     assert [target["records"] for target in targets(nastool, folder, "--db", "new.sqlite")] == [2]
-    found = nastool("db", "diff", "table.json", "new.sqlite", "--json", cwd=folder).json
-    assert [row["ratio"] for row in found["records"]] == [1.0, 1.0]
-    assert found["fields"] == []
+    report = nastool("db", "diff", "table.json", "new.sqlite", "--json", cwd=folder).json
+    assert [row["ratio"] for row in report["records"]] == [1.0, 1.0]
+    assert report["fields"] == []
     text = nastool("db", "diff", "table.json", "new.sqlite", cwd=folder).stdout
     assert "median ratio" in text
 
@@ -133,10 +133,10 @@ def test_bad_arguments_are_named(nastool: Nastool, folder: Path, words: str, pie
 
 
 def test_devices_lists_attached_measured_and_known_devices(nastool: Nastool, folder: Path) -> None:
-    found = nastool("devices", "--json", cwd=folder).json
-    assert found["attached"][0]["name"] == "cpu"
-    assert {target["target"]["device_model"] for target in found["measured"]} == {"Some CPU @ 2 GHz"}
-    assert [device["name"] for device in found["known"]] == [device.name for device in known()]
+    report = nastool("devices", "--json", cwd=folder).json
+    assert report["attached"][0]["name"] == "cpu"
+    assert {target["target"]["device_model"] for target in report["measured"]} == {"Some CPU @ 2 GHz"}
+    assert [device["name"] for device in report["known"]] == [device.name for device in known()]
     text = nastool("devices", cwd=folder).stdout
     assert "titanxp" in text
     assert "Some CPU @ 2 GHz" in text

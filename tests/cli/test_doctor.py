@@ -43,8 +43,8 @@ def test_a_backend_that_can_not_run_says_why(findings: dict[str, dict[str, Any]]
 
 def test_tells_of_the_table(nastool: Callable[..., Any], tmp_path: Path) -> None:
     def table(*words: str) -> dict[str, Any]:
-        found = nastool("doctor", *words, "--json", cwd=tmp_path).json["findings"]
-        (finding,) = (f for f in found if f["what"].startswith("latency table"))
+        findings = nastool("doctor", *words, "--json", cwd=tmp_path).json["findings"]
+        (finding,) = (f for f in findings if f["what"].startswith("latency table"))
         return dict(finding)
 
     assert table()["detail"] == "nothing measured yet. Run nastool profile"

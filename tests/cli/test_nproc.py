@@ -81,7 +81,7 @@ def typed(*words: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def ranks_of(launcher: int) -> dict[int, int]:
     """The processes that `launcher` started, by rank."""
-    found = {}
+    result = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
@@ -91,8 +91,8 @@ def ranks_of(launcher: int) -> dict[int, int]:
         except (OSError, ValueError):  # it has just ended
             continue
         if parent == launcher and "RANK" in environment:
-            found[int(environment["RANK"])] = int(folder.name)
-    return found
+            result[int(environment["RANK"])] = int(folder.name)
+    return result
 
 
 def wait_until(true: Callable[[], Any], process: subprocess.Popen[str]) -> None:
@@ -130,8 +130,8 @@ def test_a_process_that_dies_ends_the_run_and_the_same_command_resumes(victim: i
         _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert stderr.count("error:") == 1
-    told = f"process {victim} of 2 ended by SIGKILL, and the others were ended with it"
-    assert told in stderr
+    message = f"process {victim} of 2 ended by SIGKILL, and the others were ended with it"
+    assert message in stderr
     assert "run the same command again to continue from the last checkpoint" in " ".join(stderr.split())
     assert "Traceback" not in stderr
     killed_at = step_of(folder)

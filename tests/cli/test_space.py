@@ -18,16 +18,16 @@ QUICK_NUMBERS = ("65,536", "976,728", "1,452,736", "1,256,062,976", "0.0305%", "
 def test_for_programs(nastool: Callable[..., Any], tmp_path: Path) -> None:
     answer = nastool("space", "--space", "shufflenet_v2", "--macs", "300M", "--macs", "330M", "--json", cwd=tmp_path)
     assert answer.code == 0
-    told = answer.json
-    assert (told["space"], told["size"], len(told["blocks"])) == ("shufflenet_v2", 4**20, 20)
-    assert told["blocks"][0] == {
+    report = answer.json
+    assert (report["space"], report["size"], len(report["blocks"])) == ("shufflenet_v2", 4**20, 20)
+    assert report["blocks"][0] == {
         "block": "16x112px->64s2",
         "choices": ["choice_3", "choice_5", "choice_7", "choice_x"],
     }
-    assert told["costs"].keys() == {"macs", "params", "bitops", "weight_bits"}
-    assert f"{told['costs']['macs']['least']:,}" == LEAST
-    assert [found["limits"] for found in told["feasible"]] == [{"macs": 300_000_000}, {"macs": 330_000_000}]
-    assert [found["exact"] for found in told["feasible"]] == [True, True]
+    assert report["costs"].keys() == {"macs", "params", "bitops", "weight_bits"}
+    assert f"{report['costs']['macs']['least']:,}" == LEAST
+    assert [feasible["limits"] for feasible in report["feasible"]] == [{"macs": 300_000_000}, {"macs": 330_000_000}]
+    assert [feasible["exact"] for feasible in report["feasible"]] == [True, True]
     assert list(tmp_path.iterdir()) == [], "counting writes nothing"
 
 

@@ -20,10 +20,10 @@ def load(name: str) -> Backend:
 
 @pytest.fixture(params=backends.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
-    found = load(request.param)
-    if reason := found.unavailable_reason():
+    loaded = load(request.param)
+    if reason := loaded.unavailable_reason():
         pytest.skip(reason)
-    return found
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_computes_what_torch_does(backend: Backend, network: nn.Module, file: Path, batch: int) -> None:
     compiled = backend.compile(file, CompileSpec(batch=8))
     x = torch.randn(batch, 3, 20, 20, generator=torch.Generator().manual_seed(2))
-    found = compiled.run({INPUT: x.numpy()})[OUTPUT]
+    outputs = compiled.run({INPUT: x.numpy()})[OUTPUT]
     with torch.no_grad():
         # float32 in another order
-        np.testing.assert_allclose(found, network(x).numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(outputs, network(x).numpy(), rtol=1e-4, atol=1e-6)
     compiled.close()
 
 
@@ -80,12 +80,12 @@ def test_refuses_what_is_no_onnx(backend: Backend, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", backends.names())
 def test_where_it_can_not_run_it_refuses_with_its_reason(name: str, file: Path) -> None:
-    found = load(name)
-    reason = found.unavailable_reason()
+    loaded = load(name)
+    reason = loaded.unavailable_reason()
     if reason is None:
         pytest.skip("it runs here")
     with pytest.raises(BackendUnavailable) as refused:
-        found.compile(file, CompileSpec(batch=8))
+        loaded.compile(file, CompileSpec(batch=8))
     assert reason in str(refused.value)
     assert refused.value.exit_code == 5
 

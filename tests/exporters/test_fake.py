@@ -122,8 +122,8 @@ def test_bursts_take_their_share_of_the_time_and_hit_whatever_is_timed(visible: 
     in_burst = sum(3.0 if is_slow else 1.0 for is_slow in slow if is_slow) / sum(3.0 if s else 1.0 for s in slow)
     assert in_burst == pytest.approx(0.2, abs=0.04)  # of the clock's time, some 350 stretches of it
     assert sum(before != after for before, after in pairwise(slow)) < len(slow) / 5  # in runs, not one by one
-    told = [bool(timing.noise_reason) for timing in timings]
-    assert told == [visible and max(timing.raw_ms) > 2.9 for timing in timings]
+    result = [bool(timing.noise_reason) for timing in timings]
+    assert result == [visible and max(timing.raw_ms) > 2.9 for timing in timings]
 
 
 def test_a_build_can_be_slower(part: Path) -> None:

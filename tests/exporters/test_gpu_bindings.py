@@ -53,14 +53,14 @@ class Uses:
     binding: object
     tree: ast.Module
     types: dict[Key, object] = field(default_factory=dict)
-    found: set[tuple[object, str]] = field(default_factory=set)
+    uses: set[tuple[object, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         defined = [node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef)]
         self.functions = {function.name: function for function in defined}
         size = -1
-        while size != len(self.types) + len(self.found):  # until nothing new is learned
-            size = len(self.types) + len(self.found)
+        while size != len(self.types) + len(self.uses):  # until nothing new is learned
+            size = len(self.types) + len(self.uses)
             for function in defined:
                 self._follow(function)
 
@@ -72,7 +72,7 @@ class Uses:
         return {name for name, _, _ in self.named()}
 
     def named(self) -> Iterator[tuple[str, object, str]]:
-        for owner, attribute in self.found:
+        for owner, attribute in self.uses:
             prefix = f"{owner.__qualname__}." if isinstance(owner, type) else ""
             yield prefix + attribute, owner, attribute
 
@@ -147,7 +147,7 @@ class Uses:
     def _attribute(self, owner: object | None, name: str) -> object | None:
         if owner is None or not (owner is OPAQUE or owner is self.binding or isinstance(owner, type)):
             return None
-        self.found.add((owner, name))
+        self.uses.add((owner, name))
         return OPAQUE if owner is OPAQUE else getattr(owner, name, None)
 
 

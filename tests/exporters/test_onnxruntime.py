@@ -59,10 +59,10 @@ def test_files_of_16_bits_run_as_they_are(file: Path, tmp_path: Path) -> None:
     session = Backend().compile(half, CompileSpec(batch=2, precision="fp16"))
     assert session.time(1.0).calls >= 3
     images = np.linspace(-1, 1, 2 * 3 * 36, dtype=np.float32).reshape(2, 3, 6, 6)
-    found = session.run({INPUT: images})[OUTPUT]
-    assert found.dtype == np.float32
+    outputs = session.run({INPUT: images})[OUTPUT]
+    assert outputs.dtype == np.float32
     exact = Backend().compile(file, CompileSpec(batch=2)).run({INPUT: images})[OUTPUT]
-    np.testing.assert_allclose(found, exact, atol=2e-3)  # 11 bits of significand, 27 products that add up to about 1
+    np.testing.assert_allclose(outputs, exact, atol=2e-3)  # 11 bits of significand, 27 products that add up to about 1
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:

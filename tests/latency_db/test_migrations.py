@@ -55,9 +55,9 @@ def old(tmp_path: Path) -> Path:
 
 def pragmas(path: Path) -> tuple[int, int]:
     connection = sqlite3.connect(path)
-    found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    result = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     connection.close()
-    return found[0], found[1]
+    return result[0], result[1]
 
 
 def test_assets_have_their_schemas() -> None:

@@ -138,9 +138,9 @@ def test_5_an_exported_shuffle_runs_at_any_batch(stride: int, tiny_space: Search
     compiled = Backend().compile(tmp_path / "block.onnx", CompileSpec(batch=1))
     for batch in (1, 2, 4):
         x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch))
-        found = compiled.run({INPUT: x.numpy()})[OUTPUT]
+        outputs = compiled.run({INPUT: x.numpy()})[OUTPUT]
         with torch.no_grad():
-            np.testing.assert_allclose(found, block(x).numpy(), rtol=1e-4, atol=1e-5)  # float32 in another order
+            np.testing.assert_allclose(outputs, block(x).numpy(), rtol=1e-4, atol=1e-5)  # float32 in another order
     compiled.close()
 
 

@@ -85,19 +85,19 @@ def test_gpus_are_named_by_kind_index_and_uuid(monkeypatch: pytest.MonkeyPatch) 
         "gpu-cc": "GPU-cc",
     }.items():
         assert find(name).uid == uid
-    found = find("h100")
-    assert found == Device(
-        "h100", "gpu", H100.name, 16896, "GPU-aa", found.aliases, "h100", "9.0", "580.1", 80 * 10**9, "0000:01:00.0"
+    device = find("h100")
+    assert device == Device(
+        "h100", "gpu", H100.name, 16896, "GPU-aa", device.aliases, "h100", "9.0", "580.1", 80 * 10**9, "0000:01:00.0"
     )
 
 
 def test_gpus_come_from_the_driver_and_a_missing_one_is_no_error() -> None:
     """With a driver, it is the real one that answers."""
-    found = gpus()
-    assert len({gpu.uuid for gpu in found}) == len(found)
-    for gpu in found:
+    attached = gpus()
+    assert len({gpu.uuid for gpu in attached}) == len(attached)
+    for gpu in attached:
         assert gpu.name
         assert gpu.driver
         assert gpu_conditions(gpu.uuid)["temperature_c"] > 0
-    if not found:
+    if not attached:
         assert gpu_conditions("GPU-none") == {}

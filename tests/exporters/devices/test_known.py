@@ -110,5 +110,5 @@ def test_unknown_device_is_not_guessed() -> None:
 
 
 def test_cpu_is_recognized_by_its_widest_instructions() -> None:
-    found = [recognize_cpu(frozenset(flags)) for flags in ({"sse2", "avx2"}, {"avx2", "avx512f"}, {"fp", "asimd"})]
-    assert [device.name for device in found if device] == ["x86-avx2", "x86-avx512", "arm64-neon"]
+    devices = [recognize_cpu(frozenset(flags)) for flags in ({"sse2", "avx2"}, {"avx2", "avx512f"}, {"fp", "asimd"})]
+    assert [device.name for device in devices if device] == ["x86-avx2", "x86-avx512", "arm64-neon"]

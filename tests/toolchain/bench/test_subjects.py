@@ -42,9 +42,9 @@ def test_in_the_order_of_their_names_and_twice_if_named_twice(
     run.write_bytes(file.read_bytes())
     write_manifest(run.parent)
     names = ["run:small", str(file), "run:small"]
-    found = find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
-    assert [subject.name for subject in found] == names
-    assert [subject.file for subject in found] == [run, file, run]
+    subjects = find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
+    assert [subject.name for subject in subjects] == names
+    assert [subject.file for subject in subjects] == [run, file, run]
 
 
 def test_a_network_of_torchvision_takes_images_of_the_size_and_gives_the_classes(
@@ -98,13 +98,13 @@ def test_a_file_of_another_batch_is_refused(tiny_config: Config, tmp_path: Path)
 
 def test_each_file_on_each_backend_in_its_own_precision(file: Path, tiny_config: Config, tmp_path: Path) -> None:
     places = places_of(["onnxruntime@cpu", "fake:noise=0.1"], SPEC)
-    found = find_subjects([str(file), str(file)], places, tiny_config.runs, tmp_path, Quiet())
-    assert [(subject.target.spec.backend, subject.target.spec.device) for subject in found] == [
+    subjects = find_subjects([str(file), str(file)], places, tiny_config.runs, tmp_path, Quiet())
+    assert [(subject.target.spec.backend, subject.target.spec.device) for subject in subjects] == [
         ("onnxruntime", "cpu"),
         ("fake:noise=0.1", "cpu"),
     ] * 2
-    assert {subject.target.target.precision for subject in found} == {"fp32"}
-    assert {subject.target.target.batch for subject in found} == {8}
+    assert {subject.target.target.precision for subject in subjects} == {"fp32"}
+    assert {subject.target.target.batch for subject in subjects} == {8}
 
 
 def test_places() -> None:
@@ -160,10 +160,10 @@ def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
 
     monkeypatch.setattr(subjects, "ready_target", resolve)
     places = places_of(["onnxruntime", "fake"], SPEC)
-    *others, found = find_subjects([str(file), str(engine)], places, tiny_config.runs, tmp_path, Quiet())
+    *others, subject = find_subjects([str(file), str(engine)], places, tiny_config.runs, tmp_path, Quiet())
     assert [subject.target.spec.backend for subject in others] == ["onnxruntime", "fake"]
-    assert found.is_engine
-    assert (found.target.spec.backend, found.target.spec.device, found.target.target.precision) == (
+    assert subject.is_engine
+    assert (subject.target.spec.backend, subject.target.spec.device, subject.target.target.precision) == (
         "tensorrt",
         "rtx3090",
         "unknown",

@@ -54,9 +54,9 @@ def test_three_verdicts(
     budget, regression = suite
     assert (budget.attrib["name"], regression.attrib["name"]) == ("budget", "regression")
     if tag:
-        (told,) = regression
-        assert told.tag == tag
-        assert told.attrib["message"] == "5% <slower> & more\nthan |"
+        (element,) = regression
+        assert element.tag == tag
+        assert element.attrib["message"] == "5% <slower> & more\nthan |"
     lines = ci.annotations(cases, on_inconclusive)
     expected = f"::{level} title=nastool check (regression)::5%25 <slower> & more%0Athan |"
     assert lines == ((expected,) if level else ())

@@ -41,9 +41,9 @@ def verdicts(pairs: Callable[..., Rounds], noise: float, slower_by: float) -> Co
 @pytest.mark.parametrize("noise", [0.02, 0.08])
 def test_the_same_file_twice_raises_no_alarm(noise: float, pairs: Callable[..., Rounds]) -> None:
     """At most 1 % of 200 runs, before any is confirmed; and it doesn't get there by never answering."""
-    found = verdicts(pairs, noise, 0.0)
-    assert found[Outcome.FAIL] <= 0.01 * RUNS
-    assert found[Outcome.PASS] >= 0.95 * RUNS
+    outcomes = verdicts(pairs, noise, 0.0)
+    assert outcomes[Outcome.FAIL] <= 0.01 * RUNS
+    assert outcomes[Outcome.PASS] >= 0.95 * RUNS
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.08])

@@ -68,11 +68,11 @@ def test_the_digest_detects_a_changed_byte(engine: Path) -> None:
 
 
 def test_batches(engine: Path) -> None:
-    found = read_engine(engine)
+    metadata = read_engine(engine)
     for batch in (1, 8, 32):
-        require_engine_batch(found, batch)
+        require_engine_batch(metadata, batch)
     with pytest.raises(BadModel, match=r"takes batches of 1 to 32, and .* 33 were asked for. Give --batch 32"):
-        require_engine_batch(found, 33)
+        require_engine_batch(metadata, 33)
     (engine.parent / "manifest.json").unlink()
     require_engine_batch(read_engine(engine), 33)  # nobody knows before it is loaded
 

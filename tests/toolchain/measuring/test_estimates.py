@@ -63,10 +63,10 @@ def test_nothing_is_measured_under_an_estimate(config: Config, tmp_path: Path) -
 def test_commands_say_estimate(nastool: Callable[..., Any], tmp_path: Path) -> None:
     small = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16,stage_repeats=1,head_channels=32"
     titan = ("--device", "titanxp", "--estimate", "--batch", "8", "--space", small)
-    told = nastool("profile", *titan, cwd=tmp_path)
-    assert told.code == 0, told.stderr
-    assert "estimate, nothing was measured: shufflenet_v2/... on NVIDIA TITAN Xp, roofline" in told.stdout
-    said = " ".join(told.stderr.split())
+    result = nastool("profile", *titan, cwd=tmp_path)
+    assert result.code == 0, result.stderr
+    assert "estimate, nothing was measured: shufflenet_v2/... on NVIDIA TITAN Xp, roofline" in result.stdout
+    said = " ".join(result.stderr.split())
     assert "ESTIMATE: the latency of a network is the sum of these. The error against the device is not known" in said
     assert "missed by up to 8.5 %" in said
     assert "held-out" not in said  # that would be the estimate against itself

@@ -35,8 +35,8 @@ def test_looks_never_use_up_more_than_the_error() -> None:
 
 
 def test_too_few_rounds_bound_nothing() -> None:
-    found = median_interval([1.0, 2.0, 3.0], 0.01)
-    assert (found.low, found.middle, found.high) == (-inf, 2.0, inf)
+    interval = median_interval([1.0, 2.0, 3.0], 0.01)
+    assert (interval.low, interval.middle, interval.high) == (-inf, 2.0, inf)
     alone = latency_interval([sample(2.0), sample(1.0)], latency_statistic(1), 0.01)
     assert (alone.low, alone.middle, alone.high) == (-inf, 1.0, inf)
 
@@ -57,8 +57,8 @@ def test_the_median_is_missed_as_seldom_as_promised(rounds: int) -> None:
     rng = np.random.default_rng(RNG_SEED)
     misses = 0
     for _ in range(1_000):
-        found = median_interval(list(rng.exponential(size=rounds)), 0.05)
-        misses += not found.low <= log(2) <= found.high
+        interval = median_interval(list(rng.exponential(size=rounds)), 0.05)
+        misses += not interval.low <= log(2) <= interval.high
     assert misses <= 65
 
 
@@ -69,39 +69,42 @@ def test_it_holds_the_interval_of_the_bootstrap(rounds: int) -> None:
         values = rng.normal(size=rounds)
         drawn = np.median(rng.choice(values, size=(20_000, rounds)), axis=1)
         low, high = np.quantile(drawn, [error / 2, 1 - error / 2], method="nearest")
-        found = median_interval(list(values), error)
-        assert found.low <= low <= high <= found.high
+        interval = median_interval(list(values), error)
+        assert interval.low <= low <= high <= interval.high
 
 
 def test_the_interval_of_a_ratio_does_not_see_what_slows_both() -> None:
     rng = np.random.default_rng(RNG_SEED)
     mood = np.exp(rng.normal(0, 0.3, size=30))  # rounds differ by a third
-    found = ratio_interval(list(1.05 * mood), list(mood), 0.01)
-    assert found.low == pytest.approx(1.05)
-    assert found.high == pytest.approx(1.05)
+    interval = ratio_interval(list(1.05 * mood), list(mood), 0.01)
+    assert interval.low == pytest.approx(1.05)
+    assert interval.high == pytest.approx(1.05)
 
 
 def test_the_interval_of_a_latency_is_about_the_tables_own_figure() -> None:
     rng = np.random.default_rng(RNG_SEED)
     samples = [sample(1 + 0.02 * abs(noise)) for noise in rng.normal(size=40)]
-    found = latency_interval(samples, latency_statistic(1), 0.01)
-    assert found.middle == summarize(samples, 1).latency_ms
-    assert found.low < found.middle < found.high < 1.02
-    assert found.low <= 1.0  # the true least time, which no sample reaches
+    interval = latency_interval(samples, latency_statistic(1), 0.01)
+    assert interval.middle == summarize(samples, 1).latency_ms
+    assert interval.low < interval.middle < interval.high < 1.02
+    assert interval.low <= 1.0  # the true least time, which no sample reaches
     more = latency_interval(samples * 3, latency_statistic(1), 0.01)
-    assert more.high <= found.high
+    assert more.high <= interval.high
     drawn = [summarize([samples[i] for i in rng.integers(0, 40, 40)], 1).latency_ms for _ in range(2_000)]
-    assert found.high >= np.quantile(drawn, 0.995, method="lower")  # the bootstrap's upper end
+    assert interval.high >= np.quantile(drawn, 0.995, method="lower")  # the bootstrap's upper end
 
 
 def test_the_interval_of_a_latency_with_another_statistic() -> None:
     """On devices where the table keeps a middle figure, the interval is that of the median."""
     samples = [sample(float(ms)) for ms in range(1, 22)]
-    found = latency_interval(samples, lambda given: median(each.busy_ms_min for each in given), 0.01)
-    assert found == median_interval([float(ms) for ms in range(1, 22)], 0.01)
-    assert found.low > 1
+    interval = latency_interval(samples, lambda given: median(each.busy_ms_min for each in given), 0.01)
+    assert interval == median_interval([float(ms) for ms in range(1, 22)], 0.01)
+    assert interval.low > 1
 
 
 def test_of_steady_rounds_the_ends_meet() -> None:
-    for found in (latency_interval([sample(2.0)] * 20, latency_statistic(1), 0.01), median_interval([2.0] * 20, 0.01)):
-        assert (found.low, found.middle, found.high) == (2.0, median([2.0]), 2.0)
+    for interval in (
+        latency_interval([sample(2.0)] * 20, latency_statistic(1), 0.01),
+        median_interval([2.0] * 20, 0.01),
+    ):
+        assert (interval.low, interval.middle, interval.high) == (2.0, median([2.0]), 2.0)

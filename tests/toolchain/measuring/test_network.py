@@ -26,8 +26,8 @@ def rounds(*ms: float) -> list[Sample]:
 
 
 def test_rounds_that_agree_leave_no_interval() -> None:
-    found = measurement(rounds(*[2.0] * 6), threads=1)
-    assert (found.latency_ms, found.upper_ms) == (2.0, 2.0)
+    measured = measurement(rounds(*[2.0] * 6), threads=1)
+    assert (measured.latency_ms, measured.upper_ms) == (2.0, 2.0)
 
 
 def test_the_wider_the_rounds_the_wider_the_interval() -> None:
@@ -55,16 +55,16 @@ def test_a_network_of_the_known_device(tiny_space: SearchSpace, tmp_path: Path) 
     arch = tiny_space.all_same("choice_3")
     export_for_timing(Network(tiny_space, arch, STANDALONE), tiny_space.input_shape, tmp_path / "whole.onnx")
     db = str(tmp_path / "latency.sqlite")
-    found = measure_network(tiny_space, arch, ready_target(FAKE), PLAN, db, Quiet())
-    assert found.latency_ms == found.upper_ms == fake.latency_ms(tmp_path / "whole.onnx", batch=8)
+    measured = measure_network(tiny_space, arch, ready_target(FAKE), PLAN, db, Quiet())
+    assert measured.latency_ms == measured.upper_ms == fake.latency_ms(tmp_path / "whole.onnx", batch=8)
 
 
 def test_what_was_timed_is_kept_and_no_part_of_a_calibration(tiny_space: SearchSpace, tmp_path: Path) -> None:
     """A search that goes on after a kill must start from the model that it started from."""
     target, db = ready_target(FAKE), str(tmp_path / "latency.sqlite")
-    found = measure_network(tiny_space, tiny_space.all_same("choice_5"), target, PLAN, db, Quiet())
+    measured = measure_network(tiny_space, tiny_space.all_same("choice_5"), target, PLAN, db, Quiet())
     with open_store(db) as store:
         (run,) = store.runs()
         (row,) = store.networks(target.target, network_prefix(tiny_space))
-    assert (run.kind, row.summary.latency_ms) == ("verify", found.latency_ms)
+    assert (run.kind, row.summary.latency_ms) == ("verify", measured.latency_ms)
     assert load_table(tiny_space, target.target, db).records == {}

@@ -86,8 +86,8 @@ def summaries(files: dict[str, Path], target: ReadyTarget, seed: int = 0) -> dic
     return summarize_files(files, target, replace(PLAN, seed=seed), DB, Quiet())
 
 
-def far_off(found: float, true: float) -> bool:
-    return abs(found / true - 1) > 0.05
+def far_off(measured: float, true: float) -> bool:
+    return abs(measured / true - 1) > 0.05
 
 
 @pytest.mark.parametrize("dials", ["", "noise=0.02", "noise=0.02,drift=0.1"])
@@ -99,10 +99,10 @@ def test_a_device_without_bursts_is_never_doubted(
     rounds = dict(timed(files, target, log, seed))
     assert sorted(rounds) == list(range(ROUNDS))
     assert log.lines == []
-    found = summaries(files, target, seed)
-    assert {summary.unstable for summary in found.values()} == {""}
+    result = summaries(files, target, seed)
+    assert {summary.unstable for summary in result.values()} == {""}
     if "drift" not in dials:  # the least of 64 draws of 2 % noise is within a thousandth of the truth
-        assert {key: s.latency_ms for key, s in found.items()} == pytest.approx(truth, rel=2e-3)
+        assert {key: s.latency_ms for key, s in result.items()} == pytest.approx(truth, rel=2e-3)
 
 
 @pytest.mark.parametrize("visible", [0, 1])
@@ -182,9 +182,9 @@ def test_on_a_gpu_rounds_are_brought_to_one_speed() -> None:
         samples.append(Sample(**vars(took), anchor_ms=reference_took.busy_ms_median))
     raw = [round_ms(sample, 1, "gpu") for sample in samples]
     assert max(raw) > 1.05 * min(raw)
-    found = summarize(samples, 1, "gpu")
-    assert found.unstable == ""
-    assert found.latency_ms / found.anchor_ms == pytest.approx(2.0 / 8.0, rel=0.005)
+    summary = summarize(samples, 1, "gpu")
+    assert summary.unstable == ""
+    assert summary.latency_ms / summary.anchor_ms == pytest.approx(2.0 / 8.0, rel=0.005)
     assert summarize([Sample(**vars(s) | {"anchor_ms": None}) for s in samples], 1, "gpu").unstable.startswith(
         "rounds vary by "
     )
@@ -197,14 +197,14 @@ def watch(dials: str, patience_s: float, log: Log) -> IdleWaiter:
 
 @pytest.mark.parametrize("dials", ["burst=0.5", "burst=0.5,burst_visible=0"])
 def test_waits_until_the_device_is_quiet(dials: str) -> None:
-    told = 0
+    waits = 0
     for seed in range(8):
         log = Log()
         waiting = watch(f"{dials},seed={seed}", 60.0, log)
         waiting.wait(least_ms=8.0)
         assert not any("still busy" in line for line in log.lines)
-        told += bool(log.lines)
-    assert told >= 2  # half of the time there is nothing to wait for
+        waits += bool(log.lines)
+    assert waits >= 2  # half of the time there is nothing to wait for
 
 
 def test_patience_is_bounded_over_all_waits() -> None:
@@ -220,9 +220,9 @@ def test_patience_is_bounded_over_all_waits() -> None:
 def test_a_real_runtime_gives_the_same_kind_of_figures(files: dict[str, Path]) -> None:
     target, plan = ready_target(TargetSpec(batch=2)), MeasurementPlan(3, min_ms=2.0, quiet_timeout_s=0.0)
     few = {key: files[key] for key in ("48", "224")}
-    found = summarize_files(few, target, plan, DB, Quiet())
-    assert found["48"].latency_ms < found["224"].latency_ms  # 22 times the work
-    for summary in found.values():
+    result = summarize_files(few, target, plan, DB, Quiet())
+    assert result["48"].latency_ms < result["224"].latency_ms  # 22 times the work
+    for summary in result.values():
         assert 0 < summary.min_ms <= summary.median_ms <= summary.p90_ms
         assert summary.latency_ms >= summary.min_ms
         assert summary.rounds >= 3

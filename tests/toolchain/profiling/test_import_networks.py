@@ -151,8 +151,8 @@ def test_columns_and_counts(space: SearchSpace, lines: list[str], tmp_path: Path
 
 def test_a_network_that_is_there_twice_counts_once(space: SearchSpace, lines: list[str], tmp_path: Path) -> None:
     arch, _, _ = lines[0].partition(",")
-    found = read_networks(write(tmp_path / "nets.csv", [f"{arch},1.0", f"{arch},3.0", *lines[1:]]), space)
-    assert found[space.architecture(arch)] == 2.0
+    latencies = read_networks(write(tmp_path / "nets.csv", [f"{arch},1.0", f"{arch},3.0", *lines[1:]]), space)
+    assert latencies[space.architecture(arch)] == 2.0
 
 
 def test_the_command(nastool: Callable[..., Any], lines: list[str], tmp_path: Path) -> None:

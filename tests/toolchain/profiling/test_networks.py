@@ -53,7 +53,7 @@ def test_a_space_with_fewer_gives_all_of_them() -> None:
 
 
 def test_a_network_is_one_more_thing_to_time(tiny_space: SearchSpace) -> None:
-    (found,) = networks(tiny_space, 1, seed=0)
+    (result,) = networks(tiny_space, 1, seed=0)
     (arch,) = stratified(tiny_space, 1, seed=0)
-    assert found.key == network_key(tiny_space, arch) == f"shufflenet_v2/network:{tiny_space.digest}:{arch}"
-    assert found.build()(torch.zeros(2, *found.input_shape)).shape == (2, 10)
+    assert result.key == network_key(tiny_space, arch) == f"shufflenet_v2/network:{tiny_space.digest}:{arch}"
+    assert result.build()(torch.zeros(2, *result.input_shape)).shape == (2, 10)

@@ -83,11 +83,11 @@ def space() -> SearchSpace:
 def known(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Known:
     """Each part's latency in ms at batch 8, as the fake device has it."""
     folder = tmp_path_factory.mktemp("parts")
-    found = {}
+    result = {}
     for number, variant in enumerate(variants(space)):
         export_for_timing(variant.build(), variant.input_shape, folder / f"{number}.onnx")
-        found[variant.key] = fake.latency_ms(folder / f"{number}.onnx", batch=8)
-    return found
+        result[variant.key] = fake.latency_ms(folder / f"{number}.onnx", batch=8)
+    return result
 
 
 @pytest.fixture(scope="module")

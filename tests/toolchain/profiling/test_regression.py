@@ -48,48 +48,46 @@ class Device:
         archs, measured = self.networks(count, noise)
         return fit(self.space, sorted(archs), measured)
 
-    def error(self, found: Fit) -> float:
+    def error(self, fit: Fit) -> float:
         """On 300 networks that the fit has not seen."""
         archs, measured = self.networks(300, 0.0, seed=99)
         return float(
-            np.mean(
-                [abs(predict(self.space, found, a) / ms - 1) for a, ms in zip(sorted(archs), measured, strict=True)]
-            )
+            np.mean([abs(predict(self.space, fit, a) / ms - 1) for a, ms in zip(sorted(archs), measured, strict=True)])
         )
 
 
-def predict(space: SearchSpace, found: Fit, arch: Architecture) -> float:
-    total = found.rows[stem_key(space)] + found.rows[head_key(space)]
+def predict(space: SearchSpace, fit: Fit, arch: Architecture) -> float:
+    total = fit.rows[stem_key(space)] + fit.rows[head_key(space)]
     for number, (block, choice) in enumerate(zip(space.blocks, space.choices_of(arch), strict=True)):
         key = block_key(space, block, choice)
-        total += found.rows[position_key(key, number) if found.by_position else key]
+        total += fit.rows[position_key(key, number) if fit.by_position else key]
     return total
 
 
 def test_finds_what_the_networks_add_up_from(space: SearchSpace) -> None:
     device = Device(space)
-    found = device.fitted(400, noise=0.005)
-    assert not found.by_position
-    assert device.error(found) < 0.004  # below the noise of one measurement, as 400 of them are averaged
+    fit = device.fitted(400, noise=0.005)
+    assert not fit.by_position
+    assert device.error(fit) < 0.004  # below the noise of one measurement, as 400 of them are averaged
     # the held-out error is against measurements with 0.5 % of noise, whose mean absolute value is 0.4 %
-    assert 0.003 < found.mape < 0.008
-    assert found.tau > 0.95
-    assert found.skill < 0.15
-    assert found.more == 0
+    assert 0.003 < fit.mape < 0.008
+    assert fit.tau > 0.95
+    assert fit.skill < 0.15
+    assert fit.more == 0
 
 
 def test_blocks_alike_get_numbers_of_their_own_only_where_that_helps(space: SearchSpace) -> None:
     device = Device(space, alone=True)
-    found = device.fitted(600, noise=0.005)
-    assert found.by_position
-    assert device.error(found) < 0.01
+    fit = device.fitted(600, noise=0.005)
+    assert fit.by_position
+    assert device.error(fit) < 0.01
 
 
 def test_the_held_out_error_is_that_on_new_networks(space: SearchSpace) -> None:
     """With as many networks as numbers the fit is loose, and knows it."""
     device = Device(space)
-    found = device.fitted(80, noise=0.005)
-    assert found.mape == pytest.approx(device.error(found), rel=0.5)
+    fit = device.fitted(80, noise=0.005)
+    assert fit.mape == pytest.approx(device.error(fit), rel=0.5)
 
 
 def test_no_number_is_below_zero(space: SearchSpace) -> None:
@@ -98,9 +96,9 @@ def test_no_number_is_below_zero(space: SearchSpace) -> None:
 
 def test_even_few_networks_know_more_than_nothing(space: SearchSpace) -> None:
     """The prior is fitted with three numbers, so a dozen networks are already ranked."""
-    found = Device(space).fitted(15, noise=0.005)
-    assert found.skill < 1
-    assert found.tau > 0.3
+    fit = Device(space).fitted(15, noise=0.005)
+    assert fit.skill < 1
+    assert fit.tau > 0.3
 
 
 @pytest.mark.parametrize(
@@ -113,8 +111,8 @@ def test_even_few_networks_know_more_than_nothing(space: SearchSpace) -> None:
     ],
 )
 def test_how_many_more(curve: Sequence[tuple[int, float]], coefficients: int, expected: int | None) -> None:
-    found = how_many_more(curve, coefficients)
-    assert found == (expected if expected is None else pytest.approx(expected, abs=2))
+    more = how_many_more(curve, coefficients)
+    assert more == (expected if expected is None else pytest.approx(expected, abs=2))
 
 
 def test_the_estimate_of_how_many_more_is_of_the_right_size(space: SearchSpace) -> None:

@@ -22,13 +22,13 @@ def test_there_is_a_part_for_all_that_an_architecture_is_made_of(paper_space: Se
 def test_parts_are_the_modules_that_their_keys_say(paper_space: SearchSpace) -> None:
     """Their MACs add up to the extremes of whole networks, and each takes its input and gives the next one's."""
     macs = macs_cost(paper_space)
-    found = {}
+    result = {}
     with torch.device("meta"):
         for variant in variants(paper_space):
-            found[variant.key] = count_macs(variant.build(), variant.input_shape)
-    assert found[stem_key(paper_space)] + found[head_key(paper_space)] == macs.fixed
+            result[variant.key] = count_macs(variant.build(), variant.input_shape)
+    assert result[stem_key(paper_space)] + result[head_key(paper_space)] == macs.fixed
     for block, row in zip(paper_space.blocks, macs.rows, strict=True):
-        assert {choice.key: found[block_key(paper_space, block, choice)] for choice in block.choices} == row
+        assert {choice.key: result[block_key(paper_space, block, choice)] for choice in block.choices} == row
 
 
 def test_parts_are_built_anew_each_time(tiny_space: SearchSpace) -> None:

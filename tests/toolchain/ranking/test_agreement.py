@@ -23,9 +23,9 @@ def test_tau_is_its_definition_with_ties() -> None:
     for _ in range(5):
         one = generator.integers(0, 6, 15).tolist()
         other = generator.integers(0, 9, 15).tolist()
-        found = agreement(one, other, 0).tau
-        assert found == pytest.approx(tau_b(one, other), abs=1e-12)
-        assert found == pytest.approx(float(kendalltau(one, other).statistic), abs=1e-12)
+        tau = agreement(one, other, 0).tau
+        assert tau == pytest.approx(tau_b(one, other), abs=1e-12)
+        assert tau == pytest.approx(float(kendalltau(one, other).statistic), abs=1e-12)
 
 
 def test_the_same_order_and_its_reverse() -> None:
@@ -46,12 +46,12 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         generator = np.random.default_rng(trial)
         one = generator.normal(size=30)
         other = 0.6 * one + 0.8 * generator.normal(size=30)
-        found = agreement(one.tolist(), other.tolist(), trial)
-        assert found.tau is not None
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low < found.tau < found.high
-        hits += found.low <= truth <= found.high
+        result = agreement(one.tolist(), other.tolist(), trial)
+        assert result.tau is not None
+        assert result.low is not None
+        assert result.high is not None
+        assert result.low < result.tau < result.high
+        hits += result.low <= truth <= result.high
     assert hits >= 86  # at 92 % true coverage, fewer of 100 come with a chance of 2 %; the draws are fixed
 
 

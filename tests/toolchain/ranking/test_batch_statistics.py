@@ -46,12 +46,12 @@ def norms(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 def placed(net: Network, space: SearchSpace, archs_ops: list[str]) -> dict[tuple[str, str], nn.BatchNorm2d]:
     """Layers by their place in the supernet: its name and, in a block, the op."""
-    found = {}
+    result = {}
     for name, layer in norms(net).items():
         part, _, rest = name.partition(".")
         op = archs_ops[int(rest.partition(".")[0])] if part == "blocks" else ""
-        found[name, op] = layer
-    return found
+        result[name, op] = layer
+    return result
 
 
 def test_each_channel_has_the_mean_over_the_paths_that_have_it(
@@ -90,11 +90,11 @@ def test_each_channel_has_the_mean_over_the_paths_that_have_it(
             assert layer.running_mean is not None
             assert layer.running_var is not None
             for channel in range(layer.num_features):
-                values = [found[:, channel] for found in seen[place] if found.shape[1] > channel]
+                values = [result[:, channel] for result in seen[place] if result.shape[1] > channel]
                 expected = torch.stack(values).mean(0) if values else torch.tensor([0.0, 1.0])
-                found = torch.stack((layer.running_mean[channel], layer.running_var[channel]))
+                result = torch.stack((layer.running_mean[channel], layer.running_var[channel]))
                 # sums of float32 in another order
-                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
                 compared += 1
         assert len(norms(module)) == len(norms(part))
     assert compared > 100
@@ -104,10 +104,10 @@ def test_scores_differ_from_recalibrated_ones(space: SearchSpace, supernet: Supe
     evaluator = Evaluator(supernet, data, ScoringSettings(128, 64, seed=0))
     archs = [space.draw(Random(seed)) for seed in range(5)]
     shared = SharedStatistics(supernet, (x for x, _ in evaluator.recalibration_inputs()), seed=0, paths=PATHS)
-    found = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
+    batch_accuracies = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
     again = accuracies(supernet, archs, shared, evaluator.holdout_inputs())
-    assert found == again != [score.accuracy for score in evaluator.many(archs)]
-    assert all(0 <= accuracy <= 1 for accuracy in found)
+    assert batch_accuracies == again != [score.accuracy for score in evaluator.many(archs)]
+    assert all(0 <= accuracy <= 1 for accuracy in batch_accuracies)
 
 
 def test_with_one_path_they_are_its_recalibrated_statistics(space: SearchSpace, supernet: Supernet, data: Data) -> None:

@@ -66,18 +66,18 @@ def run(config: Config, space: SearchSpace, data: Data) -> Run:
 
 def test_a_sample_has_a_network_at_each_level_of_cost(space: SearchSpace) -> None:
     cost = macs_cost(space)
-    found = sample(space, cost, 10, seed=0)
+    sampled = sample(space, cost, 10, seed=0)
     width = (cost.greatest - cost.least) / 10
-    levels = [min(9, int((cost.cost(arch) - cost.least) / width)) for arch in found]
+    levels = [min(9, int((cost.cost(arch) - cost.least) / width)) for arch in sampled]
     assert levels == list(range(10))
-    assert found == sample(space, cost, 10, seed=0) != sample(space, cost, 10, seed=1)
+    assert sampled == sample(space, cost, 10, seed=0) != sample(space, cost, 10, seed=1)
     uniform = [cost.cost(space.draw(Random(seed))) for seed in range(10)]
-    assert max(map(cost.cost, found)) - min(map(cost.cost, found)) > max(uniform) - min(uniform)
+    assert max(map(cost.cost, sampled)) - min(map(cost.cost, sampled)) > max(uniform) - min(uniform)
 
 
 def test_a_sample_of_a_coarse_space_is_filled_up(tiny_space: SearchSpace) -> None:
-    found = sample(tiny_space, macs_cost(tiny_space), 100, seed=0)
-    assert len(set(found)) == 100
+    sampled = sample(tiny_space, macs_cost(tiny_space), 100, seed=0)
+    assert len(set(sampled)) == 100
 
 
 def test_a_killed_ranking_resumes_and_trains_nothing_twice(
@@ -151,9 +151,9 @@ def test_what_cant_be_done_is_refused(networks: int, repeats: int, text: str, ti
 
 def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_path: Any) -> None:
     (tmp_path / "nastool.toml").write_text(config.as_toml())
-    told = nastool("rank", "--networks", "4", "--repeats", "2", "--json", cwd=tmp_path)
-    assert told.code == 0, told.stderr
-    assert told.json["cost"] == "macs"
+    answer = nastool("rank", "--networks", "4", "--repeats", "2", "--json", cwd=tmp_path)
+    assert answer.code == 0, answer.stderr
+    assert answer.json["cost"] == "macs"
     shown = nastool("rank", "--networks", "4", "--repeats", "2", cwd=tmp_path)
     for words in ("inherited", "loss", "params", "thirds", "10%"):
         assert words in shown.stdout

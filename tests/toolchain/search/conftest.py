@@ -15,11 +15,11 @@ def evolved() -> Callable[[SearchSpace, int], list[Architecture]]:
     def draw(space: SearchSpace, count: int) -> list[Architecture]:
         rng = Random(0)
         parent = space.draw(rng)
-        found = {parent}
-        while len(found) < count:
+        drawn = {parent}
+        while len(drawn) < count:
             blocks = zip(space.blocks, parent.choices, strict=True)
             keys = (rng.choice(block.choices).key if rng.random() < 0.3 else key for block, key in blocks)
-            found.add(Architecture(space.name, tuple(keys)))
-        return rng.sample(sorted(found, key=str), count)
+            drawn.add(Architecture(space.name, tuple(keys)))
+        return rng.sample(sorted(drawn, key=str), count)
 
     return draw

@@ -42,8 +42,8 @@ with joined(torch.device("cpu")):
     for name, race, race_top in (("plain", None, None), ("raced", Race(0.4), 3)):
         evaluate = DistributedEvaluator(Evaluator(supernet, data, ScoringSettings(128, 64, seed=0), race))
         journal = open_journal(folder / f"{name}.jsonl", {"seed": 0}, CandidateLine)
-        found = run_strategy(evolution, range(3), Scoring(0, journal, evaluate, Quiet(), race_top))
-        (folder / f"{name}_{rank()}").write_text(repr(found))
+        scored = run_strategy(evolution, range(3), Scoring(0, journal, evaluate, Quiet(), race_top))
+        (folder / f"{name}_{rank()}").write_text(repr(scored))
 """
 
 
@@ -73,5 +73,5 @@ def test_one_process_and_two_leave_the_same_journal(tiny_space: SearchSpace, tmp
         assert len(journal.splitlines()) == 1 + 3 * 6
         assert (b'"images"' in journal) == (name == "raced")
         assert (together / f"{name}.jsonl").read_bytes() == (mixed / f"{name}.jsonl").read_bytes() == journal
-        found = (alone / f"{name}_0").read_text()
-        assert (together / f"{name}_0").read_text() == (together / f"{name}_1").read_text() == found
+        result = (alone / f"{name}_0").read_text()
+        assert (together / f"{name}_0").read_text() == (together / f"{name}_1").read_text() == result

@@ -79,13 +79,13 @@ def test_many_have_the_scores_that_each_has_by_itself(
     supernet: Supernet, tiny_space: SearchSpace, digits: Data, evolved: Evolved
 ) -> None:
     archs = evolved(tiny_space, 6)
-    told: list[int] = []
-    scores = evaluator(supernet, digits).many(archs, advance=told.append)
+    advances: list[int] = []
+    scores = evaluator(supernet, digits).many(archs, advance=advances.append)
     assert [score.accuracy for score in scores] == [evaluator(supernet, digits)(arch) for arch in archs]
     assert all(score.complete for score in scores)
     assert len({score.accuracy for score in scores}) > 1
-    assert sum(told) == len(archs)
-    assert len(told) == 2 + 4  # after each batch
+    assert sum(advances) == len(archs)
+    assert len(advances) == 2 + 4  # after each batch
 
 
 def test_scores_do_not_depend_on_the_number_of_threads(
@@ -122,9 +122,9 @@ def in_full(supernet: Supernet, digits: Data, candidates: list[Architecture]) ->
 
 @pytest.fixture(scope="module")
 def best(in_full: list[Score]) -> RaceThreshold:
-    found = max(in_full, key=lambda score: score.accuracy)
-    assert found.correct is not None
-    return RaceThreshold(found.accuracy, found.correct)
+    result = max(in_full, key=lambda score: score.accuracy)
+    assert result.correct is not None
+    return RaceThreshold(result.accuracy, result.correct)
 
 
 def same(one: Score, other: Score) -> bool:
@@ -166,11 +166,11 @@ def test_killed_between_any_two_batches_resumes_with_the_same_scores(
     with pytest.raises(Killed):
         resumable().many(candidates, threshold, die)
     assert path.exists()
-    told: list[int] = []
-    again = resumable().many(candidates, threshold, told.append)
+    advances: list[int] = []
+    again = resumable().many(candidates, threshold, advances.append)
     assert all(map(same, again, expected))
-    assert told[0] == batches * len(candidates) // 6  # what was done before, at once
-    assert sum(told) == len(candidates)
+    assert advances[0] == batches * len(candidates) // 6  # what was done before, at once
+    assert sum(advances) == len(candidates)
 
 
 def test_partial_scores_depend_on_candidates_and_settings(

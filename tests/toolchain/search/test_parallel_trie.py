@@ -12,13 +12,13 @@ def test_parts_are_neighbours_and_cost_about_the_same(
 ) -> None:
     archs = evolved(load_space("shufflenet_v2_quick"), 40)
     for parts in (1, 2, 3, 7):
-        found = subtrees(archs, parts)
-        assert sorted(number for part in found for number in part) == list(range(40))
-        in_order = [archs[number].choices for part in found for number in part]
+        shares = subtrees(archs, parts)
+        assert sorted(number for part in shares for number in part) == list(range(40))
+        in_order = [archs[number].choices for part in shares for number in part]
         assert in_order == sorted(in_order)
         blocks = [
             len({arch.choices[:depth] for arch in map(archs.__getitem__, part) for depth in range(1, 9)})
-            for part in found
+            for part in shares
         ]
         assert max(blocks) < 1.5 * min(blocks)
 

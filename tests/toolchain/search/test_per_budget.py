@@ -89,9 +89,9 @@ class Files:
             self._step()
             return world.measure(arch, time)
 
-        def keep(arch: Architecture, time: int, found: Measurement) -> None:
+        def keep(arch: Architecture, time: int, measured: Measurement) -> None:
             measured.append(
-                MeasuredLine(architecture=arch.choices, time=time, latency_ms=found.latency_ms, target="fake")
+                MeasuredLine(architecture=arch.choices, time=time, latency_ms=measured.latency_ms, target="fake")
             )
 
         search = Search(world.space, self.settings, Scoring(0, candidates, self, Quiet()))
@@ -122,13 +122,13 @@ def test_the_search_went_on_under_the_corrected_limit(world: World, tmp_path: Pa
     """The first winner was far over; it taught where the limit is, and the next is close to it."""
     plan = world.plan(0.5)
     (outcome,) = Files(tmp_path, world).run(plan)
-    found, most = verified(outcome), plan.budgets[0][0].budget.limits[0].most
-    assert found.passed_over
-    assert world.truth(found.passed_over[0].scored.architecture) > most
-    later = [scored for scored in found.scored if scored.generation >= SETTINGS.generations]
+    winner_of_budget, most = verified(outcome), plan.budgets[0][0].budget.limits[0].most
+    assert winner_of_budget.passed_over
+    assert world.truth(winner_of_budget.passed_over[0].scored.architecture) > most
+    later = [scored for scored in winner_of_budget.scored if scored.generation >= SETTINGS.generations]
     assert later
     # the margin that is assumed with one network is 5 %, so the winner can be within 5 % of the limit and some
-    assert world.truth(found.winner.scored.architecture) > 0.9 * most
+    assert world.truth(winner_of_budget.winner.scored.architecture) > 0.9 * most
 
 
 def test_what_is_learnt_under_one_budget_is_known_under_the_next(world: World, tmp_path: Path) -> None:

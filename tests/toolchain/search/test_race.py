@@ -177,12 +177,12 @@ def search(space: SearchSpace, path: Path, racer: Racer, top: int = TOP) -> tupl
 
 
 def test_who_was_stopped_is_marked_and_never_ahead(tiny_space: SearchSpace, tmp_path: Path) -> None:
-    found = search(tiny_space, tmp_path / "j.jsonl", Racer(Race(0.05)))
-    stopped = [s for s in found if not s.complete]
-    assert 10 < len(stopped) < len(found)
+    scored = search(tiny_space, tmp_path / "j.jsonl", Racer(Race(0.05)))
+    stopped = [s for s in scored if not s.complete]
+    assert 10 < len(stopped) < len(scored)
     assert all(s.generation > 0 for s in stopped)  # the first has nobody to race with
-    assert all(s.complete for s in best_first(found)[: len(found) - len(stopped)])
-    assert set(complete(found)) == set(found) - set(stopped)
+    assert all(s.complete for s in best_first(scored)[: len(scored) - len(stopped)])
+    assert set(complete(scored)) == set(scored) - set(stopped)
     lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()[1:]]
     marked = {tuple(line["architecture"]) for line in lines if "images" in line}
     assert marked == {s.architecture.choices for s in stopped}

@@ -57,14 +57,14 @@ def run(space: SearchSpace, path: Path, evaluate: Evaluate, limit: float = 1.2) 
 
 def test_scores_population_times_generations_each_within_the_budget(paper_space: SearchSpace, tmp_path: Path) -> None:
     evaluate = Scores()
-    found = run(paper_space, tmp_path / "j.jsonl", evaluate)
-    assert [s.architecture for s in found] == evaluate.asked
+    scored = run(paper_space, tmp_path / "j.jsonl", evaluate)
+    assert [s.architecture for s in scored] == evaluate.asked
     assert len(set(evaluate.asked)) == len(evaluate.asked) == GENERATIONS * POPULATION
     assert all(strategy(paper_space).feasible.budget.allows(arch) for arch in evaluate.asked)
-    assert [s.generation for s in found] == [g for g in range(GENERATIONS) for _ in range(POPULATION)]
+    assert [s.generation for s in scored] == [g for g in range(GENERATIONS) for _ in range(POPULATION)]
     lines = [json.loads(line) for line in (tmp_path / "j.jsonl").read_text().splitlines()[1:]]
     assert [(tuple(line["architecture"]), line["accuracy"], line["generation"], line["origin"]) for line in lines] == [
-        (s.architecture.choices, s.accuracy, s.generation, s.origin) for s in found
+        (s.architecture.choices, s.accuracy, s.generation, s.origin) for s in scored
     ]
 
 
@@ -106,9 +106,9 @@ def test_another_budget_shares_the_scores(paper_space: SearchSpace, tmp_path: Pa
     first = Scores()
     run(paper_space, tmp_path / "j.jsonl", first, limit=1.05)
     second = Scores()
-    found = run(paper_space, tmp_path / "j.jsonl", second, limit=1.1)
+    scored = run(paper_space, tmp_path / "j.jsonl", second, limit=1.1)
     assert set(first.asked).isdisjoint(second.asked)
-    assert {s.architecture for s in found} >= set(second.asked)
+    assert {s.architecture for s in scored} >= set(second.asked)
 
 
 def test_random_search_on_the_same_journal_makes_as_many_evaluations(paper_space: SearchSpace, tmp_path: Path) -> None:

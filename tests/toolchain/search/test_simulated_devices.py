@@ -103,7 +103,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Told:
+class SimulatedSearch:
     """What one search came to, and the truth of it."""
 
     outcome: BudgetResult | None  # None: refused at once, as the bound of no architecture is within the budget
@@ -114,7 +114,7 @@ class Told:
     wrong: tuple[str, ...]  # rows that are off by more than rounds may differ by, and were not marked
 
 
-def search_on(world: World, seed: int, folder: Path) -> Told:
+def search_on(world: World, seed: int, folder: Path) -> SimulatedSearch:
     """Profile the device of that seed, and search it for a budget somewhere in its range."""
     rng, device = Random(f"search {seed}"), Device(world, seed)
     ready = ReadyTarget(world.target, device, None, TargetSpec())  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def search_on(world: World, seed: int, folder: Path) -> Told:
         for key, row in table.records.items()
         if not row.summary.unstable and row.summary.latency_ms > device.truth(key) * WORST
     )
-    return Told(
+    return SimulatedSearch(
         outcome,
         most_ms,
         device.truth(network_key(world.space, winner)) if winner else None,
@@ -167,8 +167,8 @@ def profiled(world: World, ready: ReadyTarget, seed: int, networks: int) -> Late
     archs = stratified(world.space, networks, seed)
     keys = [*world.parts_ms, *(network_key(world.space, arch) for arch in archs)]
     files = {key: Path(key) for key in keys}
-    found = rounds.summarize_files(files, ready, replace(PLAN, seed=seed), "latency.sqlite", Quiet())
-    return LatencyTable(world.target, {key: Record(key, summary, "", 1) for key, summary in found.items()})
+    result = rounds.summarize_files(files, ready, replace(PLAN, seed=seed), "latency.sqlite", Quiet())
+    return LatencyTable(world.target, {key: Record(key, summary, "", 1) for key, summary in result.items()})
 
 
 def best_by_sum(search: Search, model: LatencyModel, most_ms: float) -> Architecture:
@@ -196,39 +196,43 @@ class Scores:
 
 @pytest.mark.long
 def test_two_hundred_devices(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = [search_on(world, seed, tmp_path) for seed in range(200)]
-    hold(told)
+    searches = [search_on(world, seed, tmp_path) for seed in range(200)]
+    hold(searches)
     with capsys.disabled():
-        sys.stdout.write(f"\n{in_words(told)}\n")  # the counts are worth reading: -s is not needed for them
+        sys.stdout.write(f"\n{in_words(searches)}\n")  # the counts are worth reading: -s is not needed for them
 
 
-def in_words(told: Sequence[Told]) -> str:
+def in_words(searches: Sequence[SimulatedSearch]) -> str:
     """The counts that `benchmarks/README.md` has."""
-    winners = [found for found in told if found.true_ms is not None]
-    over = sum(found.true_ms is not None and found.true_ms > found.most_ms for found in winners)
-    misses = sum(len(v.passed_over) for found in told if found.outcome and (v := found.outcome.verified))
-    over_by_sum = sum(found.by_sum_ms > found.most_ms for found in told)
+    winners = [search for search in searches if search.true_ms is not None]
+    over = sum(search.true_ms is not None and search.true_ms > search.most_ms for search in winners)
+    misses = sum(len(v.passed_over) for search in searches if search.outcome and (v := search.outcome.verified))
+    over_by_sum = sum(search.by_sum_ms > search.most_ms for search in searches)
+    unstable = sum(search.unstable for search in searches)
+    wrong = sum(len(search.wrong) for search in searches)
     return (
-        f"{len(told)} searches: {len(winners)} winners, {over} of them over budget; {misses} candidates measured over "
-        f"before; by the plain sum {over_by_sum} winners are over; {sum(found.unstable for found in told)} rows were "
-        f"marked unstable, {sum(len(found.wrong) for found in told)} wrong ones were not"
+        f"{len(searches)} searches: {len(winners)} winners, {over} of them over budget; {misses} candidates measured over "
+        f"before; by the plain sum {over_by_sum} winners are over; {unstable} rows were marked unstable, {wrong} wrong "
+        f"ones were not"
     )
 
 
-def hold(told: Sequence[Told]) -> None:
-    winners = [found for found in told if found.true_ms is not None]
-    assert all(found.true_ms is not None and found.true_ms <= found.most_ms for found in winners)
-    for found in winners:
-        assert found.outcome is not None
-        assert found.outcome.verified is not None
-        winner = found.outcome.verified.winner
+def hold(searches: Sequence[SimulatedSearch]) -> None:
+    winners = [search for search in searches if search.true_ms is not None]
+    assert all(search.true_ms is not None and search.true_ms <= search.most_ms for search in winners)
+    for search in winners:
+        assert search.outcome is not None
+        assert search.outcome.verified is not None
+        winner = search.outcome.verified.winner
         assert winner.measured is not None
-        assert winner.measured.upper_ms <= found.most_ms
+        assert winner.measured.upper_ms <= search.most_ms
     # budgets lie in the true range, so nearly all can be met; a device in its worst state may measure all over
-    assert len(winners) >= 0.95 * len(told)
+    assert len(winners) >= 0.95 * len(searches)
     # and they are not met by being timid: the limit is used up to the margin, the drift and the noise
-    used = sorted(found.true_ms / found.most_ms for found in winners if found.true_ms is not None)
+    used = sorted(search.true_ms / search.most_ms for search in winners if search.true_ms is not None)
     assert used[len(used) // 2] > 0.9
-    assert sum(found.by_sum_ms > found.most_ms for found in told) >= 0.8 * len(told), "a plain sum would have failed"
-    assert sum(found.unstable for found in told) > 0
-    assert [found.wrong for found in told if found.wrong] == []
+    assert sum(search.by_sum_ms > search.most_ms for search in searches) >= 0.8 * len(searches), (
+        "a plain sum would have failed"
+    )
+    assert sum(search.unstable for search in searches) > 0
+    assert [search.wrong for search in searches if search.wrong] == []

@@ -40,11 +40,11 @@ def accuracy(arch: Architecture, space: SearchSpace) -> float:
 
 
 def searched(strategy: Strategy, space: SearchSpace, generations: int, seed: int = 0) -> list[Scored]:
-    found: list[Scored] = []
+    result: list[Scored] = []
     for generation in range(generations):
-        proposals = strategy.propose(found, Random(f"{seed}:{generation}"))
-        found += [Scored(p.architecture, accuracy(p.architecture, space), generation, p.origin) for p in proposals]
-    return found
+        proposals = strategy.propose(result, Random(f"{seed}:{generation}"))
+        result += [Scored(p.architecture, accuracy(p.architecture, space), generation, p.origin) for p in proposals]
+    return result
 
 
 def test_the_first_generation_is_random(paper_space: SearchSpace) -> None:
@@ -94,8 +94,8 @@ def test_a_mutation_draws_each_block_anew_at_its_rate(paper_space: SearchSpace, 
     positions: Counter[int] = Counter()
     strategy = evolution(paper_space, population=2, top_k=2, mutation=rate)
     for seed in range(4000):
-        found = strategy.propose(parents, Random(seed))
-        (child,) = [p.architecture.choices for p in found if p.origin == "mutation"]
+        proposals = strategy.propose(parents, Random(seed))
+        (child,) = [p.architecture.choices for p in proposals if p.origin == "mutation"]
         parent = max(("choice_3", "choice_x"), key=child.count)
         moved = [position for position, key in enumerate(child) if key != parent]
         changed.append(len(moved))
@@ -115,11 +115,11 @@ def test_every_candidate_fits_and_none_comes_twice(paper_space: SearchSpace, kin
     budget = up_to(paper_space, 0.1)
     sampler = FeasibleSet(paper_space, budget)
     strategy = evolution(paper_space, budget) if kind == "evolution" else RandomSearch(sampler, 50)
-    found = searched(strategy, paper_space, generations=6)
-    assert len(found) == 6 * 50  # as many evaluations, whatever the strategy
-    assert len({s.architecture for s in found}) == len(found)
-    assert all(budget.allows(s.architecture) for s in found)
-    assert {s.origin for s in found} == ({"random", "crossover", "mutation"} if kind == "evolution" else {"random"})
+    scored = searched(strategy, paper_space, generations=6)
+    assert len(scored) == 6 * 50  # as many evaluations, whatever the strategy
+    assert len({s.architecture for s in scored}) == len(scored)
+    assert all(budget.allows(s.architecture) for s in scored)
+    assert {s.origin for s in scored} == ({"random", "crossover", "mutation"} if kind == "evolution" else {"random"})
 
 
 def test_the_same_scores_and_numbers_give_the_same_candidates(paper_space: SearchSpace) -> None:
@@ -144,13 +144,13 @@ def test_a_space_that_runs_out_is_scored_whole_and_ends(kind: str) -> None:
     space = load_space("shufflenet_v2_quick:stage_widths=48,stage_repeats=2")
     sampler = FeasibleSet(space, up_to(space, 1.0))
     strategy = evolution(space, population=10, top_k=4) if kind == "evolution" else RandomSearch(sampler, 10)
-    found = searched(strategy, space, generations=5)
-    assert len(found) == len({s.architecture for s in found}) == space.size == 16
-    assert strategy.propose(found, Random(9)) == []
+    scored = searched(strategy, space, generations=5)
+    assert len(scored) == len({s.architecture for s in scored}) == space.size == 16
+    assert strategy.propose(scored, Random(9)) == []
 
 
 def test_a_budget_that_one_architecture_fits_gives_that_one(paper_space: SearchSpace) -> None:
     budget = up_to(paper_space, 0.0)
-    found = searched(evolution(paper_space, budget, population=4), paper_space, generations=2)
+    scored = searched(evolution(paper_space, budget, population=4), paper_space, generations=2)
     cost = budget.limits[0].cost
-    assert [cost.cost(s.architecture) for s in found] == [cost.least]
+    assert [cost.cost(s.architecture) for s in scored] == [cost.least]

@@ -82,15 +82,15 @@ def assert_same_as_one_by_one(space: SearchSpace, archs: list[Architecture]) -> 
         for _ in trie.run(prepare(pixels)):
             pass
     trie.end()
-    found = [{number: logits.clone() for number, logits in trie.run(prepare(pixels))} for pixels in held_out]
+    result = [{number: logits.clone() for number, logits in trie.run(prepare(pixels))} for pixels in held_out]
     assert len(archs) < block_passes(trie) < len(archs) * len(space.blocks)
     for number, arch in enumerate(archs):
         net = supernet.extract(arch)
         recalibrate(net, fit, prepare)
         with torch.no_grad():
-            for pixels, logits in zip(held_out, found, strict=True):
+            for pixels, logits in zip(held_out, result, strict=True):
                 assert torch.equal(logits[number], net(prepare(pixels))), arch
-    assert len({str(logits) for logits in found[0].values()}) > 1  # the candidates do differ
+    assert len({str(logits) for logits in result[0].values()}) > 1  # the candidates do differ
 
 
 def block_passes(trie: Trie) -> int:

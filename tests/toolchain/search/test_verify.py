@@ -70,24 +70,28 @@ class Bench:
         return verifier.winner(self.budget if budget is None else budget, self.scored(), self.model)
 
 
-def name(found: Verified) -> str:
-    return found.winner.scored.architecture.choices[0]
+def name(verified: Verified) -> str:
+    return verified.winner.scored.architecture.choices[0]
 
 
 def test_the_best_is_measured_once_and_taken(target: Target) -> None:
     bench = Bench(target, {"a": (9.0, 10.0), "b": (5.0, 5.0)})
-    found = bench.verify()
-    assert (name(found), found.winner.predicted_ms, found.winner.measured) == ("a", 9.0, Measurement(10.0, 10.0))
+    verified = bench.verify()
+    assert (name(verified), verified.winner.predicted_ms, verified.winner.measured) == (
+        "a",
+        9.0,
+        Measurement(10.0, 10.0),
+    )
     assert bench.measured == ["a"]
-    assert (found.passed_over, bench.searches) == ((), [])
+    assert (verified.passed_over, bench.searches) == ((), [])
 
 
 def test_the_limit_holds_the_bound_and_not_the_prediction(target: Target) -> None:
     """9.6 ms would do; with the margin that is assumed where nothing was measured whole, it is 10.08."""
     bench = Bench(target, {"a": (9.6, 9.6), "b": (9.5, 9.5)}, calibrated=False)
-    found = bench.verify()
-    assert (name(found), bench.measured) == ("b", ["b"])
-    assert found.winner.bound_ms == pytest.approx(9.5 * (1 + ASSUMED_MARGIN))
+    verified = bench.verify()
+    assert (name(verified), bench.measured) == ("b", ["b"])
+    assert verified.winner.bound_ms == pytest.approx(9.5 * (1 + ASSUMED_MARGIN))
 
 
 def test_the_measured_interval_must_be_within_the_limit(target: Target) -> None:
@@ -98,17 +102,17 @@ def test_the_measured_interval_must_be_within_the_limit(target: Target) -> None:
         return Measurement(ms, ms * 1.02)
 
     bench.measure = measure  # type: ignore[method-assign]
-    found = bench.verify()
-    assert name(found) == "b"
-    assert [miss.measured for miss in found.passed_over] == [Measurement(9.9, 9.9 * 1.02)]
+    verified = bench.verify()
+    assert name(verified) == "b"
+    assert [miss.measured for miss in verified.passed_over] == [Measurement(9.9, 9.9 * 1.02)]
 
 
 def test_what_measures_over_is_passed_over_for_the_next_best(target: Target) -> None:
     bench = Bench(target, {"a": (9.9, 10.001), "b": (9.0, 9.4), "c": (1.0, 1.0), "d": (1.1, 1.1)})
-    found = bench.verify()
-    assert name(found) == "b"
+    verified = bench.verify()
+    assert name(verified) == "b"
     assert bench.measured == ["a", "a'", "b"]
-    assert [miss.scored.architecture for miss in found.passed_over] == [bench.arch("a")]
+    assert [miss.scored.architecture for miss in verified.passed_over] == [bench.arch("a")]
 
 
 def test_what_is_over_is_measured_once_more_before_it_counts(target: Target) -> None:
@@ -119,26 +123,26 @@ def test_what_is_over_is_measured_once_more_before_it_counts(target: Target) -> 
         return measure(arch, time) if time else Measurement(20.0, 21.0)
 
     bench.measure = disturbed  # type: ignore[method-assign]
-    found = bench.verify()
-    assert (name(found), found.winner.measured, found.passed_over) == ("a", Measurement(9.5, 9.5), ())
+    verified = bench.verify()
+    assert (name(verified), verified.winner.measured, verified.passed_over) == ("a", Measurement(9.5, 9.5), ())
 
 
 def test_a_miss_is_learnt_from(target: Target) -> None:
     """a is 1.5 times slower than its parts' sum, so b would take 12 ms, and c 9 and a margin."""
     bench = Bench(target, {"a": (9.0, 13.5), "b": (8.0, 1.0), "c": (6.0, 9.0)}, calibrated=False)
-    found = bench.verify()
-    assert (name(found), bench.measured) == ("c", ["a", "a'", "c"])
-    assert found.winner.calibration is not None
-    assert (found.winner.calibration.scale, found.winner.predicted_ms) == (1.5, 9.0)
+    verified = bench.verify()
+    assert (name(verified), bench.measured) == ("c", ["a", "a'", "c"])
+    assert verified.winner.calibration is not None
+    assert (verified.winner.calibration.scale, verified.winner.predicted_ms) == (1.5, 9.0)
 
 
 def test_the_search_continues_where_too_few_remain(target: Target) -> None:
     figures = {"a": (9.0, 13.5), "c": (6.0, 9.0), "new": (5.0, 7.5), "slow": (7.0, 1.0)}
     bench = Bench(target, figures, calibrated=False, hidden=("new", "slow"))
-    found = bench.verify(enough=2)
+    verified = bench.verify(enough=2)
     # before the miss both a and c fit, which is enough; after it c alone. "slow" is over once corrected
-    assert (name(found), bench.measured, bench.searches) == ("new", ["a", "a'", "new"], [0])
-    assert [scored.architecture.choices[0] for scored in found.scored] == ["a", "c", "new"]
+    assert (name(verified), bench.measured, bench.searches) == ("new", ["a", "a'", "new"], [0])
+    assert [scored.architecture.choices[0] for scored in verified.scored] == ["a", "c", "new"]
 
 
 def test_a_search_that_finds_nothing_new_is_not_repeated(target: Target) -> None:
@@ -156,8 +160,8 @@ def test_before_giving_up_the_quickest_is_measured_all_the_same(target: Target) 
 def test_a_calibration_on_many_is_not_moved_by_one_disturbed_measurement(target: Target) -> None:
     figures = {"a": (9.0, 90.0)} | {f"b{n}": (8.0 - n / 10, 8.0 - n / 10) for n in range(30)}
     bench = Bench(target, figures)
-    found = bench.verify()
-    assert (name(found), bench.measured) == ("b0", ["a", "a'", "b0"])
+    verified = bench.verify()
+    assert (name(verified), bench.measured) == ("b0", ["a", "a'", "b0"])
 
 
 def test_nothing_fits(target: Target) -> None:
@@ -190,8 +194,8 @@ def test_measurements_and_searches_are_bounded(target: Target) -> None:
 
 def test_without_a_limit_the_best_is_measured_and_taken(target: Target) -> None:
     bench = Bench(target, {"a": (9.0, 99.0), "b": (5.0, 5.0)})
-    found = bench.verify(budget=Budget())
-    assert (name(found), found.winner.measured) == ("a", Measurement(99.0, 99.0))
+    verified = bench.verify(budget=Budget())
+    assert (name(verified), verified.winner.measured) == ("a", Measurement(99.0, 99.0))
 
 
 def test_other_limits_hold_for_the_quickest_as_well(target: Target) -> None:
@@ -205,9 +209,9 @@ def test_other_limits_hold_for_the_quickest_as_well(target: Target) -> None:
 def test_of_equals_the_one_scored_first_wins(target: Target) -> None:
     bench = Bench(target, dict.fromkeys("bac", (1.0, 1.0)))
     equals = [Scored(bench.arch(key), 0.5, 0, "random") for key in "bac"]
-    found = Verifier(bench.space, bench.measure, bench.search_on, 1).winner(Budget(), equals, None)
-    assert name(found) == "b"
-    assert (found.winner.predicted_ms, found.winner.bound_ms) == (None, None)
+    verified = Verifier(bench.space, bench.measure, bench.search_on, 1).winner(Budget(), equals, None)
+    assert name(verified) == "b"
+    assert (verified.winner.predicted_ms, verified.winner.bound_ms) == (None, None)
 
 
 def test_known_measurements_are_not_taken_again_and_new_ones_are_kept(target: Target) -> None:

@@ -48,8 +48,8 @@ def test_numbers_are_uniform_and_of_each_seed_alone() -> None:
 def test_splitmix64_from_its_reference() -> None:
     """The first outputs of the published generator (Vigna, splitmix64.c) for the seed 1234567, shifted to 24 bits."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
-    found = draws(torch.tensor([1234567]), 4)[0]
-    assert (found.double() * 2**24).long().tolist() == [number >> 40 for number in expected]
+    result = draws(torch.tensor([1234567]), 4)[0]
+    assert (result.double() * 2**24).long().tolist() == [number >> 40 for number in expected]
 
 
 def test_an_image_does_not_depend_on_its_batch() -> None:
@@ -66,11 +66,11 @@ def test_crops_are_resized_as_torch_resizes_them() -> None:
     top, left, height, width = (
         torch.tensor(v) for v in ([0, 3, 5, 0, 15], [2, 0, 4, 0, 15], [9, 4, 11, 16, 1], [6, 12, 3, 16, 1])
     )
-    found = resized_crops(x, top, left, height, width)
+    result = resized_crops(x, top, left, height, width)
     for n in range(5):
         piece = x[n : n + 1, :, top[n] : top[n] + height[n], left[n] : left[n] + width[n]].float()
         expected = F.interpolate(piece, (16, 16), mode="bilinear", align_corners=False)
-        torch.testing.assert_close(found[n : n + 1], expected, atol=1e-3, rtol=0)  # of 255, in float32
+        torch.testing.assert_close(result[n : n + 1], expected, atol=1e-3, rtol=0)  # of 255, in float32
 
 
 def test_boxes_have_the_distribution_of_torchvisions() -> None:
@@ -92,10 +92,10 @@ def test_boxes_have_the_distribution_of_torchvisions() -> None:
 def test_a_shift_is_a_crop_of_the_padded_image() -> None:
     x = images(3)
     u = torch.tensor([[0.0, 0.0], [0.5, 0.99], [0.99, 0.2]])
-    found = shifted(x, 2, u)
+    result = shifted(x, 2, u)
     padded = F.pad(x, (2, 2, 2, 2))
     for n, (top, left) in enumerate(((0, 0), (2, 4), (4, 1))):
-        assert torch.equal(found[n], padded[n, :, top : top + 12, left : left + 12])
+        assert torch.equal(result[n], padded[n, :, top : top + 12, left : left + 12])
 
 
 @pytest.mark.parametrize("order", range(len(ORDERS)))
@@ -104,19 +104,19 @@ def test_jitter_is_torchvisions_in_each_order(order: int, channels: int) -> None
     x = images(4, channels).float()
     u = torch.rand(4, 4, generator=torch.Generator().manual_seed(order))
     u[:, 3] = (order + 0.5) / len(ORDERS)
-    found = jittered(x, 0.4, u)
+    result = jittered(x, 0.4, u)
     ops = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation)
     for n in range(4):
         expected = x[n] / 255
         for op in ORDERS[order]:
             expected = ops[op](expected, 0.6 + 0.8 * float(u[n, op]))
         # of 255; torchvision's weights of colors have three digits or four
-        torch.testing.assert_close(found[n] / 255, expected, atol=1e-3, rtol=0)
+        torch.testing.assert_close(result[n] / 255, expected, atol=1e-3, rtol=0)
 
 
 def test_half_of_the_images_are_flipped() -> None:
     x = images(1).expand(2000, -1, -1, -1)
-    found = augment(x, Augmentation(flip=True), seeds(2000))
-    flipped = (found == x.flip(3)).flatten(1).all(1)
-    assert bool((flipped | (found == x).flatten(1).all(1)).all())
+    result = augment(x, Augmentation(flip=True), seeds(2000))
+    flipped = (result == x.flip(3)).flatten(1).all(1)
+    assert bool((flipped | (result == x).flatten(1).all(1)).all())
     assert 900 < int(flipped.sum()) < 1100  # 1000 +- 4.5 standard errors

@@ -33,11 +33,11 @@ def test_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "supernet" / "checkpoint.pt"
     for step in (3, 7):  # the second replaces the first
         checkpoint(step).save(path)
-    found = load(path, FINGERPRINT)
-    assert (found.step, found.fingerprint) == (7, FINGERPRINT)
-    assert torch.equal(found.model["weight"], checkpoint().model["weight"])
-    assert torch.equal(found.optimizer["state"][0]["momentum_buffer"], -checkpoint().model["weight"])
-    assert found.optimizer["param_groups"] == checkpoint().optimizer["param_groups"]
+    loaded = load(path, FINGERPRINT)
+    assert (loaded.step, loaded.fingerprint) == (7, FINGERPRINT)
+    assert torch.equal(loaded.model["weight"], checkpoint().model["weight"])
+    assert torch.equal(loaded.optimizer["state"][0]["momentum_buffer"], -checkpoint().model["weight"])
+    assert loaded.optimizer["param_groups"] == checkpoint().optimizer["param_groups"]
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
 
 

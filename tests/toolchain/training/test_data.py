@@ -59,9 +59,9 @@ def test_digits(tiny_space: SearchSpace) -> None:
 
 def test_preprocessing_is_the_written_out_sum() -> None:
     pixels = torch.tensor([[[[0, 255]], [[51, 102]]]], dtype=torch.uint8)
-    found = Preprocessing(size_px=1, mean=(0.5, 0.2), std=(0.5, 0.1))(pixels)
-    torch.testing.assert_close(found, torch.tensor([[[[-1.0, 1.0]], [[0.0, 2.0]]]]), atol=1e-6, rtol=0)  # float32
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    result = Preprocessing(size_px=1, mean=(0.5, 0.2), std=(0.5, 0.1))(pixels)
+    torch.testing.assert_close(result, torch.tensor([[[[-1.0, 1.0]], [[0.0, 2.0]]]]), atol=1e-6, rtol=0)  # float32
+    assert result.is_contiguous(memory_format=torch.channels_last)
     assert pixels.dtype == torch.uint8
 
 

@@ -35,8 +35,8 @@ def test_the_exif_orientation_is_applied(orientation: int, corner: tuple[int, in
     image.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    (found,) = np.argwhere(pixels(file_of(image, exif=exif))[..., 1] == 0)
-    assert tuple(found) == corner
+    (decoded,) = np.argwhere(pixels(file_of(image, exif=exif))[..., 1] == 0)
+    assert tuple(decoded) == corner
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_other_modes_become_rgb(mode: str, expected: list[int]) -> None:
     ids=["12 bits in 16", "16 bits", "32-bit integers", "floats of 0 to 1", "floats of 0 to 255"],
 )
 def test_images_of_more_than_8_bits_are_scaled_to_their_white_level(values: Any, white: WhiteLevels) -> None:
-    found = pixels(file_of(Image.fromarray(values), "TIFF"), channels=1, white=white)
-    assert np.abs(found - GRADIENT * 255).max() <= 1
-    assert (found.min(), found.max()) == (0, 255)
+    decoded = pixels(file_of(Image.fromarray(values), "TIFF"), channels=1, white=white)
+    assert np.abs(decoded - GRADIENT * 255).max() <= 1
+    assert (decoded.min(), decoded.max()) == (0, 255)
 
 
 @pytest.mark.parametrize(

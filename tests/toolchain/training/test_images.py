@@ -90,9 +90,9 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_images_in_memory_get_the_size_and_channels_of_a_space() -> None:
     pixels = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8)
     images = MemoryImages.resized(pixels, torch.tensor([3]), channels=3, size_px=16)
-    found = images.fetch([0])
-    assert found.shape == (1, 3, 16, 16)
-    assert found.dtype == torch.uint8
-    assert torch.equal(found[:, 0], found[:, 2])
+    fetched = images.fetch([0])
+    assert fetched.shape == (1, 3, 16, 16)
+    assert fetched.dtype == torch.uint8
+    assert torch.equal(fetched[:, 0], fetched[:, 2])
     same = MemoryImages.resized(pixels, torch.tensor([3]), channels=1, size_px=8)
     assert torch.equal(same.fetch([0]), pixels)

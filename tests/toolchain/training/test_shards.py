@@ -164,10 +164,10 @@ def test_shards_behind_a_url_are_fetched_once(
     server: tuple[str, list[str]], shards: Data, tiny_space: SearchSpace, own_cache: Path
 ) -> None:
     address, asked = server
-    found = load(address, tiny_space)
-    assert found.digest == shards.digest
-    sampler = StepSampler(found.fit, 30, 3, 0, 20, groups=found.train.groups)
-    fetched = training_batches(found.train, sampler, CHANGES, workers=2)
+    loaded = load(address, tiny_space)
+    assert loaded.digest == shards.digest
+    sampler = StepSampler(loaded.fit, 30, 3, 0, 20, groups=loaded.train.groups)
+    fetched = training_batches(loaded.train, sampler, CHANGES, workers=2)
     here = training_batches(shards.train, sampler, CHANGES, workers=0)
     for (a, x), (b, y) in zip(fetched, here, strict=True):
         assert torch.equal(a, b)
@@ -182,9 +182,9 @@ def test_copies_make_room_for_others(
     address, asked = server
     size = (own_cache.parent / "shards" / "train-000.tar").stat().st_size
     monkeypatch.setenv("NASTOOL_CACHE_GB", str(3.5 * size / 1e9))
-    found = load(address, tiny_space)
+    loaded = load(address, tiny_space)
     indices = list(range(0, 360, 7))
-    assert torch.equal(found.train.fetch(indices), load(own_cache.parent / "shards", tiny_space).train.fetch(indices))
+    assert torch.equal(loaded.train.fetch(indices), load(own_cache.parent / "shards", tiny_space).train.fetch(indices))
     assert len(list(own_cache.glob("*.tar"))) <= 4
     assert not list(own_cache.glob("*.part"))
     assert len(asked) > 14  # some came twice
