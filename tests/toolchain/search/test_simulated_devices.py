@@ -212,8 +212,8 @@ def in_words(searches: Sequence[SimulatedSearch]) -> str:
     wrong = sum(len(search.wrong) for search in searches)
     return (
         f"{len(searches)} searches: {len(winners)} winners, {over} of them over budget; {misses} candidates measured "
-        f"over before; by the plain sum {over_by_sum} winners are over; {unstable} rows were marked unstable, {wrong} wrong "
-        f"ones were not"
+        f"over before; by the plain sum {over_by_sum} winners are over; {unstable} rows were marked unstable, {wrong} "
+        f"wrong ones were not"
     )
 
 
