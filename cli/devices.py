@@ -41,7 +41,10 @@ def devices(
         console.answer_json(
             {
                 "attached": [asdict(device) for device in overview.attached],
-                "measured": [{"id": c.id, "parts": parts, "target": c.as_dict()} for c, parts in overview.measured],
+                "measured": [
+                    {"id": target.id, "parts": records, "target": target.as_dict()}
+                    for target, records in overview.measured
+                ],
                 "known": [asdict(device) for device in overview.known],
             }
         )
@@ -63,13 +66,13 @@ def _show(overview: "DeviceOverview") -> None:
         ("device", "backend", "batch", "rows", "target"),
         [
             (
-                c.device_model + (" (ESTIMATE)" if c.device_kind == "estimate" else ""),
-                c.backend,
-                c.batch,
-                parts,
-                c.id[:8],
+                target.device_model + (" (ESTIMATE)" if target.device_kind == "estimate" else ""),
+                target.backend,
+                target.batch,
+                records,
+                target.id[:8],
             )
-            for c, parts in overview.measured
+            for target, records in overview.measured
         ],
     )
     console.answer_table(

@@ -29,10 +29,11 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     from toolchain.search.budget import named_budgets
 
     config = invocation.config
-    chosen = configured_space(config)
-    searched = table_target(config.profile, need_latency=bool(config.search.latency))
-    goals, costs = named_budgets(config.search, chosen, searched, config.profile.db)
-    summary = summarize_space(chosen, costs.all, [goal.budget for goal in goals])
+    space = configured_space(config)
+    target = table_target(config.profile, need_latency=bool(config.search.latency))
+    named, costs = named_budgets(config.search, space, target, config.profile.db)
+    budgets = [entry.budget for entry in named]
+    summary = summarize_space(space, costs.all, budgets)
     if json:
         console.answer_json(summary.as_dict())
         return
@@ -42,9 +43,9 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     _show_histogram(summary)
     if costs.latency is not None:
         console.say(f"latency_ms: {costs.latency.predicted.convention}")
-        if any(limit.cost.name == "latency_ms" for goal in goals for limit in goal.budget.limits):
+        if any(limit.cost.name == "latency_ms" for budget in budgets for limit in budget.limits):
             console.say(f"a limit on latency_ms holds its upper bound: {costs.latency.upper.remark}")
-    elif not chosen.quantized:
+    elif not space.quantized:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 
@@ -54,18 +55,18 @@ def _show_blocks(summary: "SpaceSummary") -> None:
     Consecutive blocks with equal rows are shown once.
     """
     rows: list[tuple[object, ...]] = []
-    every = zip(summary.space.blocks, *(f.marginals() for f in summary.feasible), summary.levels, strict=True)
-    numbered = enumerate(_choice_rows(block, marginals) for block, *marginals in every)
-    for choices, alike in groupby(numbered, itemgetter(1)):
-        numbers = [number for number, _ in alike]
-        first, *others = choices
-        rows += [(_span(numbers[0], numbers[-1]), *first), *(("", "", *row[1:]) for row in others)]
-    sets = [f"{f.budget}" for f in summary.feasible]
+    shares = [feasible.marginals() for feasible in summary.feasible]
+    blocks = zip(summary.space.blocks, *shares, summary.levels, strict=True)
+    numbered = enumerate(_choice_rows(block, marginals) for block, *marginals in blocks)
+    for choice_rows, group in groupby(numbered, itemgetter(1)):
+        numbers = [number for number, _ in group]
+        first, *further = choice_rows
+        rows += [(_span(numbers[0], numbers[-1]), *first), *(("", "", *row[1:]) for row in further)]
     columns = (
         "blocks",
         "geometry",
         "choice",
-        *(f"{name}, %" for name in sets),
+        *(f"{feasible.budget}, %" for feasible in summary.feasible),
         f"at levels of {summary.histogram.cost.name}, %",
     )
     console.answer_table(f"{summary.space.name}: choice blocks, and how often each choice occurs", columns, rows)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadCheckpoint
-from toolchain.spaces.user_file import shown
+from toolchain.spaces.user_file import printable_path
 
 # Keys under which training programs keep the weights, and then those of their moving average.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
@@ -47,9 +47,11 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-        raise BadCheckpoint(f"cannot read the weights {shown(path)}: {reason}. Give a file of weights") from None
+        raise BadCheckpoint(
+            f"cannot read the weights {printable_path(path)}: {reason}. Give a file of weights"
+        ) from None
     if format_ := _other_format(path, head):
-        raise BadCheckpoint(f"{shown(path)} {format_}")
+        raise BadCheckpoint(f"{printable_path(path)} {format_}")
     return _without_prefix(_state_dict(path, _load(path)))
 
 
@@ -93,18 +95,18 @@ def _load(path: Path) -> object:
     except pickle.UnpicklingError as problem:
         if classes := re.findall(r"(?:GLOBAL|global|class) ([\w.]+\.[\w.]+)", str(problem)):
             raise BadCheckpoint(
-                f"{shown(path)} contains Python objects ({classes[0]}) beside tensors, and loading them could run any "
-                f"code. {HOW_TO_SAVE}"
+                f"{printable_path(path)} contains Python objects ({classes[0]}) beside tensors, and loading them could "
+                f"run any code. {HOW_TO_SAVE}"
             ) from None
         raise BadCheckpoint(_unreadable(path)) from None
     except MemoryError:
-        raise BadCheckpoint(f"not enough memory to load the weights {shown(path)}. Free some memory") from None
+        raise BadCheckpoint(f"not enough memory to load the weights {printable_path(path)}. Free some memory") from None
     except Exception:  # torch documents no set of errors for a damaged file
         raise BadCheckpoint(_unreadable(path)) from None
 
 
 def _unreadable(path: Path) -> str:
-    return f"{shown(path)} is not a file of PyTorch weights, or it is damaged. {HOW_TO_SAVE}"
+    return f"{printable_path(path)} is not a file of PyTorch weights, or it is damaged. {HOW_TO_SAVE}"
 
 
 def _state_dict(path: Path, content: object) -> Mapping[str, Tensor]:
@@ -121,7 +123,7 @@ def _state_dict(path: Path, content: object) -> Mapping[str, Tensor]:
         contains = f"a mapping with the keys {keys}" if content else "an empty mapping"
     else:
         contains = f"a {type(content).__name__}"
-    raise BadCheckpoint(f"{shown(path)} contains {contains}, not a state_dict. {HOW_TO_SAVE}")
+    raise BadCheckpoint(f"{printable_path(path)} contains {contains}, not a state_dict. {HOW_TO_SAVE}")
 
 
 def _without_prefix(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""`nastool profile`: every distinct part of a space, timed on the device, into the latency table."""
+"""`nastool profile`: every block variant of a space, timed on the device, into the latency table."""
 
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -172,15 +172,15 @@ def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
     return replace(table, records=records)
 
 
-def _export(parts: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:
-    task = progress.start("export variants", len(parts))
+def _export(timed: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:
+    task = progress.start("export variants", len(timed))
     files = {}
-    for number, part in enumerate(parts):
+    for number, variant in enumerate(timed):
         model = Model(folder / f"{number}.onnx")
-        export_for_timing(part.build(), part.input_shape, model.path, precision)
+        export_for_timing(variant.build(), variant.input_shape, model.path, precision)
         _read_once(model)
-        files[part.key] = model
-        task.advance(note=part.key)
+        files[variant.key] = model
+        task.advance(note=variant.key)
     return files
 
 

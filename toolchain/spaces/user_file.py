@@ -33,13 +33,15 @@ def load_user_space(path: Path, name: str, text: str) -> SearchSpace:
     if not isinstance(space, SearchSpace):
         defined = [key for key, value in vars(module).items() if isinstance(value, SearchSpace)]
         raise UnknownSpace(
-            f"{shown(path)} defines no SearchSpace {name!r}. It defines {', '.join(defined) or 'none'}: "
-            f"write --space {shown(path)}:{defined[0] if defined else 'my_space'}"
+            f"{printable_path(path)} defines no SearchSpace {name!r}. It defines {', '.join(defined) or 'none'}: "
+            f"write --space {printable_path(path)}:{defined[0] if defined else 'my_space'}"
         )
     builders = [function for function in BUILDERS if callable(vars(module).get(function))]
     if builders and len(builders) < len(BUILDERS):
         missing = ", ".join(function for function in BUILDERS if function not in builders)
-        raise UnknownSpace(f"{shown(path)} defines {', '.join(builders)} but not {missing}. Define all three, or none")
+        raise UnknownSpace(
+            f"{printable_path(path)} defines {', '.join(builders)} but not {missing}. Define all three, or none"
+        )
     try:
         check_space(space, own_stem=bool(builders))
     except ValueError as problem:
@@ -50,7 +52,7 @@ def load_user_space(path: Path, name: str, text: str) -> SearchSpace:
     return replace(space, name=text, builder=module, builder_hash=source)
 
 
-def shown(path: Path) -> str:
+def printable_path(path: Path) -> str:
     """A path for a message: as it is, or quoted with escapes if it has control characters or invalid bytes."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
@@ -59,7 +61,7 @@ def shown(path: Path) -> str:
 def failure(path: Path, problem: BaseException) -> str:
     """Where and how the code of a user's file failed: `my.py, line 3: NameError: name 'x' is not defined`."""
     line = _line(str(path.absolute()), problem)
-    place = shown(path) if line is None else f"{shown(path)}, line {line}"
+    place = printable_path(path) if line is None else f"{printable_path(path)}, line {line}"
     if isinstance(problem, SystemExit):
         return f"{place}: the file ends the program (SystemExit)"
     words = _words(problem)
@@ -87,7 +89,9 @@ def _words(problem: BaseException) -> str:
 def _execute(path: Path, text: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"nastool_own_space.{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise UnknownSpace(f"space {text!r}: there is no file {shown(path)}. Write --space path/to/file.py:my_space")
+        raise UnknownSpace(
+            f"space {text!r}: there is no file {printable_path(path)}. Write --space path/to/file.py:my_space"
+        )
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up
     try:
