@@ -58,11 +58,11 @@ def summarize_space(space: SearchSpace, costs: Sequence[TableCost], budgets: Seq
         BudgetInfeasible: no architecture fits one of the budgets.
     """
     feasible = tuple(FeasibleSet(space, budget) for budget in budgets)
-    shown = next((limit.cost for budget in budgets for limit in budget.limits), costs[0])
-    edges, counts = whole_space(space, shown).histogram(shown, BINS)
+    first = next((limit.cost for budget in budgets for limit in budget.limits), costs[0])
+    edges, counts = whole_space(space, first).histogram(first, BINS)
     ranges = {cost.name: range_of(space, cost) for cost in costs}
-    levels = CostLevels.build(space, shown).marginals()
-    return SpaceSummary(space, ranges, tuple(costs), feasible, Histogram(shown, edges, counts), levels)
+    levels = CostLevels.build(space, first).marginals()
+    return SpaceSummary(space, ranges, tuple(costs), feasible, Histogram(first, edges, counts), levels)
 
 
 def range_of(space: SearchSpace, cost: TableCost) -> CostRange:

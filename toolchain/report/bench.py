@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from toolchain.report.figures import PERCENT, save
 
-COLOURS = ("#0b6e99", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#7f7f7f")
+COLORS = ("#0b6e99", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#7f7f7f")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def draw_bench(points: Sequence[Point], what: str, batch: int, path: Path) -> No
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     for number, point in enumerate(points):
-        color = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         spread = [[point.latency_ms - point.ends_ms[0]], [point.ends_ms[1] - point.latency_ms]]
         label = f"{point.name} ({point.latency_ms:.3g} ms)"
         if not known:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from toolchain.files import write_bytes
 
-COLOURS = {"evolution": "#0b6e99", "random search": "#b0b0b0", "simple networks": "#edae49"}
+COLORS = {"evolution": "#0b6e99", "random search": "#b0b0b0", "simple networks": "#edae49"}
 AXES = {
     "latency_ms": ("predicted latency (ms)", 1.0),
     "macs": ("MACs (M)", 1e6),
@@ -36,8 +36,8 @@ def draw_generations(histories: Mapping[str, Mapping[int, Sequence[float]]], pat
             best = max(best, *generations[number])
             bests.append(best)
         means = [sum(generations[n]) / len(generations[n]) for n in sorted(generations)]
-        axes.plot(numbers, bests, "o-", color=COLOURS[label], label=f"{label}: best so far")
-        axes.plot(numbers, means, "s--", color=COLOURS[label], alpha=0.6, label=f"{label}: mean")
+        axes.plot(numbers, bests, "o-", color=COLORS[label], label=f"{label}: best so far")
+        axes.plot(numbers, means, "s--", color=COLORS[label], alpha=0.6, label=f"{label}: mean")
     axes.set(xlabel="generation", ylabel="hold-out accuracy (inherited weights)", title="Search by generation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PERCENT)
@@ -50,14 +50,14 @@ def draw_cost(
     points: Mapping[str, Sequence[tuple[float, float]]],
     winner: tuple[float, float],
     cost: str,
-    most: float | None,
+    limit: float | None,
     path: Path,
 ) -> None:
     """Accuracy against a cost for every candidate, with the winner and the budget.
 
     Args:
         points: search -> (cost, accuracy 0 to 1) of its candidates.
-        most: the limit on the cost, or None where there is none.
+        limit: the maximum of the cost, or None where there is none.
     """
     label, scale = AXES[cost]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -67,13 +67,13 @@ def draw_cost(
             [x / scale for x, _ in pairs],
             [y for _, y in pairs],
             s=16,
-            color=COLOURS[name],
+            color=COLORS[name],
             label=name,
             alpha=0.8,
         )
     axes.scatter(winner[0] / scale, winner[1], s=160, marker="*", color="#d1495b", label="winner", zorder=3)
-    if most is not None:
-        axes.axvline(most / scale, color="#333333", linestyle=":", label=f"budget {most / scale:.4g}")
+    if limit is not None:
+        axes.axvline(limit / scale, color="#333333", linestyle=":", label=f"budget {limit / scale:.4g}")
     axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)", title="Candidates and the budget")
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)
@@ -108,8 +108,8 @@ def draw_front(
         label="winners",
         zorder=3,
     )
-    for number, most in enumerate(limit for _, _, limit in winners if limit is not None):
-        axes.axvline(most / scale, color="#333333", linestyle=":", label="budgets" if number == 0 else None)
+    for number, limit in enumerate(limit for _, _, limit in winners if limit is not None):
+        axes.axvline(limit / scale, color="#333333", linestyle=":", label="budgets" if number == 0 else None)
     axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)", title="Many budgets, one supernet")
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(alpha=0.3)

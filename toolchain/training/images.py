@@ -21,7 +21,7 @@ RESIZE_RATIO = 256 / 224  # evaluation scales the short side to this much above 
 
 
 class Images(Protocol):
-    """Labelled images of one size."""
+    """Labeled images of one size."""
 
     @property
     def labels(self) -> Tensor:
