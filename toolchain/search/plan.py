@@ -20,14 +20,14 @@ class SearchPlan:
 
     Args:
         unmeasured: why no winner is measured; empty if winners are.
-        measures: what winners are measured with; None if nothing is measured.
+        ready: the device and backend that measure winners; None if nothing is measured.
     """
 
     budgets: tuple[tuple[NamedBudget, FeasibleSet], ...]
     costs: Costs
     target: Target
     unmeasured: str = ""
-    measures: ReadyTarget | None = None
+    ready: ReadyTarget | None = None
 
     @property
     def varied(self) -> TableCost:
@@ -36,11 +36,11 @@ class SearchPlan:
         return self.costs.named(next(a.cost.name for a, b in zip(first, last, strict=True) if a.most != b.most))
 
 
-def plan_search(config: Config, space: SearchSpace, measures: ReadyTarget | None = None) -> SearchPlan:
+def plan_search(config: Config, space: SearchSpace, ready: ReadyTarget | None = None) -> SearchPlan:
     """Parse the limits, and check that each budget has feasible architectures.
 
     Args:
-        measures: the target if it is resolved already; default: that of the configuration.
+        ready: the target if it is resolved already; default: that of the configuration.
 
     Raises:
         BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search is
@@ -51,11 +51,11 @@ def plan_search(config: Config, space: SearchSpace, measures: ReadyTarget | None
             "a search cannot time int8 networks: a network is quantized as a whole, with scales from its own images. "
             "Search in fp32 or fp16, and run nastool export --precision int8"
         )
-    target, measures = (measures.target, measures) if measures else resolve_target(config.profile)
+    target, ready = (ready.target, ready) if ready else resolve_target(config.profile)
     budgets, costs = named_budgets(config.search, space, target, config.profile.db)
     feasible = tuple((named, FeasibleSet(space, named.budget)) for named in budgets)
     unmeasured = why_unmeasured(space, target, bool(config.profile.target))
-    return SearchPlan(feasible, costs, target, unmeasured, measures)
+    return SearchPlan(feasible, costs, target, unmeasured, ready)
 
 
 def why_unmeasured(space: SearchSpace, target: Target, chosen_by_id: bool) -> str:

@@ -104,8 +104,10 @@ def _evaluator(config: Config, supernet: Supernet, data: Data, partial_scores: P
 
 
 def _settings(config: Config) -> SearchSettings:
-    given = config.search
-    return SearchSettings(given.population, given.generations, given.top_k, given.mutation, given.random_search)
+    numbers = config.search
+    return SearchSettings(
+        numbers.population, numbers.generations, numbers.top_k, numbers.mutation, numbers.random_search
+    )
 
 
 def _warn(plan: SearchPlan, progress: Progress) -> None:
@@ -123,10 +125,10 @@ def _warn(plan: SearchPlan, progress: Progress) -> None:
 
 def _measure(job: Job, plan: SearchPlan) -> Measure | None:
     """Times whole networks; those measured on this target before are not measured again. None if `plan` says why."""
-    target, space = plan.measures, job.space
+    target, space = plan.ready, job.space
     if plan.unmeasured or target is None:
         return None
-    timing = measurement_plan(job.config)
+    rounds = measurement_plan(job.config)
     journal = open_journal(job.run.measured, {"space_digest": space.digest}, MeasuredLine, space)
     known = {
         (architecture_of(line, space), line.time): Measurement(
@@ -138,8 +140,8 @@ def _measure(job: Job, plan: SearchPlan) -> Measure | None:
 
     def measure(arch: Architecture, time: int) -> Measurement:
         # only the first of several processes measures, while the others wait
-        again = replace(timing, seed=timing.seed + time)
-        return from_first(lambda: measure_network(space, arch, target, again, job.config.profile.db, job.progress))
+        seeded = replace(rounds, seed=rounds.seed + time)
+        return from_first(lambda: measure_network(space, arch, target, seeded, job.config.profile.db, job.progress))
 
     def keep(arch: Architecture, time: int, measurement: Measurement) -> None:
         journal.append(MeasuredLine(architecture=arch.choices, time=time, **vars(measurement), target=plan.target.id))
