@@ -49,16 +49,23 @@ def devices(
             }
         )
         return
-    _show(overview)
+    _answer(overview)
 
 
-def _show(overview: "DeviceOverview") -> None:
+def _answer(overview: "DeviceOverview") -> None:
     console.answer_table(
         "attached to this machine",
         ("name", "also", "model", "capability", "driver", "memory GB"),
         [
-            (d.name, " ".join(d.aliases), d.model, d.capability, d.driver, _in(d.memory_bytes or None, GIGA))
-            for d in overview.attached
+            (
+                device.name,
+                " ".join(device.aliases),
+                device.model,
+                device.capability,
+                device.driver,
+                _in(device.memory_bytes or None, GIGA),
+            )
+            for device in overview.attached
         ],
     )
     console.answer_table(
@@ -80,17 +87,17 @@ def _show(overview: "DeviceOverview") -> None:
         ("name", "SM", "fp32", "fp16", "int8", "GB/s", "GB", "TensorRT", "estimate"),
         [
             (
-                d.name,
-                d.capability,
-                _in(d.fp32_flops_per_s, TERA),
-                _in(d.fp16_flops_per_s, TERA),
-                _in(d.int8_ops_per_s, TERA),
-                _in(d.bytes_per_s, GIGA),
-                _in(d.memory_bytes, GIGA),
-                f"<= {d.last_tensorrt}" if d.last_tensorrt else "",
-                "fitted" if d.roofline else "rates" if d.can_be_estimated else "no",
+                device.name,
+                device.capability,
+                _in(device.fp32_flops_per_s, TERA),
+                _in(device.fp16_flops_per_s, TERA),
+                _in(device.int8_ops_per_s, TERA),
+                _in(device.bytes_per_s, GIGA),
+                _in(device.memory_bytes, GIGA),
+                f"<= {device.last_tensorrt}" if device.last_tensorrt else "",
+                "fitted" if device.roofline else "rates" if device.can_be_estimated else "no",
             )
-            for d in overview.known
+            for device in overview.known
         ],
     )
 

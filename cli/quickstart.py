@@ -23,10 +23,10 @@ def quickstart(invocation: options.Invocation, json: options.Json = False) -> No
     if json:
         console.answer_json(result.as_dict())
     else:
-        _show(result)
+        _answer(result)
 
 
-def _show(result: "QuickstartResult") -> None:
+def _answer(result: "QuickstartResult") -> None:
     winner = result.winner
     console.answer_facts(
         f"found on {result.data}, for this {result.device}",

@@ -37,10 +37,10 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     if json:
         console.answer_json(summary.as_dict())
         return
-    _show_blocks(summary)
-    _show_costs(summary)
-    _show_feasible(summary)
-    _show_histogram(summary)
+    _answer_blocks(summary)
+    _answer_costs(summary)
+    _answer_feasible(summary)
+    _answer_histogram(summary)
     if costs.latency is not None:
         console.say(f"latency_ms: {costs.latency.predicted.convention}")
         if any(limit.cost.name == "latency_ms" for budget in budgets for limit in budget.limits):
@@ -49,7 +49,7 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 
-def _show_blocks(summary: "SpaceSummary") -> None:
+def _answer_blocks(summary: "SpaceSummary") -> None:
     """A row per choice: its share among the architectures that fit, and in constraint sampling.
 
     Consecutive blocks with equal rows are shown once.
@@ -87,7 +87,7 @@ def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-def _show_costs(summary: "SpaceSummary") -> None:
+def _answer_costs(summary: "SpaceSummary") -> None:
     rows = []
     for cost in summary.costs:
         reach = summary.ranges[cost.name]
@@ -102,7 +102,7 @@ def _runs(choices: Sequence[str]) -> str:
     return ", ".join(key if times == 1 else f"{times} {key}" for key, times in runs)
 
 
-def _show_feasible(summary: "SpaceSummary") -> None:
+def _answer_feasible(summary: "SpaceSummary") -> None:
     rows = []
     for feasible in summary.feasible:
         about = "" if feasible.exact else "at least "
@@ -123,7 +123,7 @@ def _number(count: int) -> str:
     return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
 
 
-def _show_histogram(summary: "SpaceSummary") -> None:
+def _answer_histogram(summary: "SpaceSummary") -> None:
     histogram, size = summary.histogram, summary.space.size
     most = max(histogram.counts)
     limits = [

@@ -32,7 +32,7 @@ def examine(db: str) -> tuple[Diagnosis, ...]:
 
 
 def _devices() -> list[Diagnosis]:
-    return [Diagnosis(f"device {d.name}", True, f"{d.model}, {d.cores} cores") for d in attached()]
+    return [Diagnosis(f"device {device.name}", True, f"{device.model}, {device.cores} cores") for device in attached()]
 
 
 def _backends() -> list[Diagnosis]:
@@ -80,8 +80,9 @@ def _describe(db: str) -> str:
         targets = store.targets()
     return (
         "; ".join(
-            f"{'estimate of ' if c.estimate else ''}{c.device_model}, {c.backend}, batch {c.batch}: {rows} rows"
-            for c, rows in targets
+            f"{'estimate of ' if target.estimate else ''}{target.device_model}, {target.backend}, "
+            f"batch {target.batch}: {rows} rows"
+            for target, rows in targets
         )
         or "empty"
     )
