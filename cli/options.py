@@ -1,6 +1,7 @@
 """What the flags of a command make of its configuration, and the hints for the next command."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ Arch = Annotated[
 BudgetName = Annotated[
     str | None, typer.Option("--budget", help="Winner of this budget, e.g. latency_17ms. Default: of the last search.")
 ]
+MOST_GPUS = 16  # of one machine
 LAST = ("nproc", "json")  # in a command's help
 _CONFIG = inspect.Parameter(
     "config",
@@ -141,9 +143,17 @@ def _value(flag: Flag, value: Any) -> Any:
 
 
 def in_processes(nproc: int | None) -> bool:
-    """Run this command in `nproc` processes, if it is more than one and this is not one of them already."""
+    """Run this command in `nproc` processes, if it is more than one and this is not one of them already.
+
+    Raises:
+        BadConfig: more processes than this machine has cores, or could have GPUs.
+    """
     if nproc is None or nproc == 1 or world() > 1:
         return False
+    if nproc > (most := max(MOST_GPUS, os.cpu_count() or 1)):
+        from toolchain.errors import BadConfig
+
+        raise BadConfig(f"--nproc {nproc} is too much for one machine: give {most} at most, one for each GPU")
     from toolchain.parallel.launcher import launch
 
     launch(sys.argv[1:], nproc)

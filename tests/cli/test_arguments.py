@@ -70,6 +70,7 @@ def test_home_folder_is_expanded(nastool: Nastool, tmp_path: Path, monkeypatch: 
         ("profile --threads 1000000000", "--threads: Input should be less than or equal to 4096"),
         ("retrain --arch 0 --budget b", "--arch and --budget name an architecture each"),
         ("cost --published fbnet_a --device titanxp --estimate --backend fake", "computed from peak rates"),
+        ("train --data digits --nproc 1000", "--nproc 1000 is too much for one machine: give"),
         ("search", "a search needs a limit. Give --latency"),
         ("search --macs 1M --target 0 --fix-ops none.json", "--fixed-ops"),
         ("db export /tmp", "/tmp is a folder. Name a file in it, as /tmp/latencies.json"),

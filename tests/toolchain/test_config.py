@@ -149,3 +149,30 @@ def test_an_old_key_beside_its_new_name_is_refused() -> None:
 def test_a_deeply_nested_value_is_shown_in_short(text: str) -> None:
     with pytest.raises(BadConfig, match=r"\(given: \{'a': .*\{\.\.\.\}"):
         parse_config(text, {}, "nastool.toml")
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "nastool.toml").write_bytes(b"\xef\xbb\xbfseed = 7\r\n")
+    assert load_config(tmp_path / "nastool.toml", {}).seed == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('runs = ""', "test, runs: it is empty. Give it a value, or leave it out"),
+        ('data = " "', "test, data: it is empty"),
+        ("[train]\nstart_from = ''", "test, train.start_from: it is empty"),
+        ("[search]\nlatency = ['17ms', '']", "test, search.latency.1: it is empty"),
+        ('[profile]\ndb = "a\\u0000b"', "test, profile.db: it contains a NUL byte (given: 'a\\x00b')"),
+        ("a" * 5000 + " = 1", "test, " + "a" * 120 + "...: unknown key (given: 1)"),
+    ],
+)
+def test_an_empty_or_unprintable_text_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse_config(text, {}, "test")
+    assert str(caught.value).startswith(expected)
+
+
+def test_a_flag_that_is_not_utf_8_is_refused_by_name() -> None:
+    with pytest.raises(BadConfig, match=r"--data: it is not UTF-8 text\. If it is a path, rename the file or folder"):
+        parse_config("", {"data": "folder:caf\udce9"}, "test", {"data": "--data"})

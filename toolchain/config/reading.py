@@ -55,7 +55,7 @@ def load_config(
         raise BadConfig(f"{path} does not exist. Run nastool init to write a nastool.toml")
     chosen = path or FILE
     try:
-        text = chosen.read_text(encoding="utf-8") if chosen.exists() else ""
+        text = chosen.read_text(encoding="utf-8-sig") if chosen.exists() else ""
     except OSError as problem:
         raise BadConfig(os_error_text("read", chosen, problem)) from None
     except UnicodeDecodeError as problem:
@@ -108,6 +108,7 @@ def _section(content: Toml, names: Sequence[str], where: str) -> Toml:
 def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str, labels: Mapping[str, str]) -> str:
     first = problem.errors()[0]
     key = ".".join(map(str, first["loc"]))
+    key = key if len(key) <= LONGEST_SHOWN else f"{key[:LONGEST_SHOWN]}..."
     flag = next((flag for flag in flags if key == flag or key.startswith(f"{flag}.")), None)
     source = f"{where}, {key}" if flag is None else labels.get(flag, f"the command line, {key}")
     if isinstance(first["input"], dict) and first["type"] == "value_error":  # of keys together

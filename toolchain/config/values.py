@@ -14,10 +14,10 @@ MOST_COUNT = 10**9
 MOST_FINALISTS = 1000
 
 # Text that is not empty; None means "not given".
-Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, BeforeValidator(lambda given: _text(given))]
 # Text that may begin with a path: `~` in it is the home folder.
 PathText = Annotated[Text, AfterValidator(expand_home)]
-Folder = Annotated[Path, BeforeValidator(lambda given: _utf8(expand_home(given)) if isinstance(given, str) else given)]
+Folder = Annotated[Path, BeforeValidator(lambda given: expand_home(_text(given)) if isinstance(given, str) else given)]
 Count = Annotated[int, Field(gt=0, le=MOST_COUNT)]
 Threads = Annotated[int, Field(gt=0, le=MOST_THREADS)]
 Batch = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
@@ -35,7 +35,7 @@ def _none_or_several(count: int) -> int:
 Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_or_several)]
 
 # "17ms", or several of them: ["13ms", "17ms"]
-Amounts = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+Amounts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
 def _names(given: Any) -> Any:
@@ -45,13 +45,19 @@ def _names(given: Any) -> Any:
     return tuple(dict.fromkeys(name.strip() for text in listed for name in str(text).split(",")))
 
 
-def _utf8(path: str) -> str:
-    """Paths are stored in the run's config.toml, which is UTF-8."""
+def _text(given: Any) -> Any:
+    """Refuse what an unset variable leaves behind, and what config.toml, which is UTF-8, cannot hold."""
+    if not isinstance(given, str):
+        return given  # pydantic says what is wrong with it
+    if not given.strip():
+        raise ValueError("it is empty. Give it a value, or leave it out")
+    if "\0" in given:
+        raise ValueError("it contains a NUL byte")
     try:
-        path.encode()
+        given.encode()
     except UnicodeEncodeError:
-        raise ValueError("the path is not UTF-8; rename the folder") from None
-    return path
+        raise ValueError("it is not UTF-8 text. If it is a path, rename the file or folder") from None
+    return given
 
 
 def _sample_range(given: Any) -> Any:
