@@ -116,7 +116,7 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
         file,
         file,
         None,
-        requirements_of(config.check, ms, None),
+        requirements_of(config.check, CheckedFile(file, ms)),
     )
     here, afresh = (
         gate.measure_in_process(request, request_files(request), Quiet(), "here"),
@@ -130,7 +130,13 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
 def test_a_fresh_process_that_dies_is_no_answer(config: Config, tmp_path: Path) -> None:
     plan, gone = measurement_plan(config), tmp_path / "gone.onnx"
     request = Request(
-        target_spec(config.profile), plan, config.profile.db, gone, None, None, requirements_of(config.check, 1.0, None)
+        target_spec(config.profile),
+        plan,
+        config.profile.db,
+        gone,
+        None,
+        None,
+        requirements_of(config.check, CheckedFile(gone, 1.0)),
     )
     with pytest.raises(Inconclusive, match=r"ended with code 1: .*gone\.onnx.*Run the same command again"):
         measure_in_fresh_process(request, Quiet(), "afresh")
@@ -254,13 +260,13 @@ def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config,
 def test_a_confidence_that_can_not_be_had(confidence: str, config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"confidence": confidence})})
     with pytest.raises(BadConfig, match=f"a confidence of {confidence} is out of range"):
-        requirements_of(config.check, None, None)
+        requirements_of(config.check, CheckedFile(Path("net.onnx")))
 
 
 def test_percentages_need_their_sign(config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"max_regression": "5"})})
     with pytest.raises(BadUnit, match=r"percentage '5' cannot be read\. Write it as in 5%"):
-        requirements_of(config.check, None, None)
+        requirements_of(config.check, CheckedFile(Path("net.onnx")))
 
 
 def test_a_file_of_another_batch_is_refused_on_either_side(file: Path, config: Config, tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ class Files:
             self._step()
             return world.measure(arch, time)
 
-        def keep(arch: Architecture, time: int, measured: Measurement) -> None:
+        def keep(arch: Architecture, time: int, measurement: Measurement) -> None:
             measured.append(
-                MeasuredLine(architecture=arch.choices, time=time, latency_ms=measured.latency_ms, target="fake")
+                MeasuredLine(architecture=arch.choices, time=time, latency_ms=measurement.latency_ms, target="fake")
             )
 
         search = Search(world.space, self.settings, Scoring(0, candidates, self, Quiet()))
