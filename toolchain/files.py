@@ -4,6 +4,7 @@ Every JSON file that a command takes from disk is read by `read_document`, and e
 damage of any sort becomes one error that names the file, the field and the remedy.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -121,14 +122,15 @@ def require_writable(path: Path, flag: str) -> None:
 
     Raises:
         BadConfig: `path` is a folder.
-        RunFolderError: its folder cannot be created.
+        RunFolderError: its folder cannot be written or created. It is not created yet: the command may still fail.
     """
     if path.is_dir():
         raise BadConfig(f"{path} is a folder. Name a file, as {flag}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise unwritable(path, problem) from None
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir():
+        raise unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def unwritable(path: Path, problem: OSError) -> RunFolderError:
