@@ -15,7 +15,9 @@ from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import Scored, unique
 from toolchain.search.verify import Verified, fitting, latency_limit
 from toolchain.training.job import Job
-from toolchain.training.recipe import load_recipe
+from toolchain.training.recipe import Recipe, load_recipe
+
+LEAST_STEPS = 200  # of a training; a network is hardly better than chance after fewer
 
 
 def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
@@ -25,10 +27,30 @@ def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
         BadConfig: the recipe of the trainings is not valid.
         BadDocument, RunFolderError: see `Trainings`.
     """
-    config = with_epochs(job.config, job.config.search.finalist_epochs)
+    config = with_epochs(job.config, _epochs(job))
     recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
     settings = FinalistSettings(config.search.finalists, recipe.epochs, config.search.finalist_time_s)
     return Selector(job.space, plan.costs, scoring, Trainings(replace(job, config=config)), settings)
+
+
+def _epochs(job: Job) -> float | None:
+    """Epochs of a finalist's training: those of the configuration, or more where these are few steps."""
+    epochs, retrain = job.config.search.finalist_epochs, job.config.retrain
+    if epochs is None:
+        return None
+    enough = enough_epochs(epochs, load_recipe(retrain.recipe, "retrain", retrain.changes), len(job.data.fit))
+    if enough > epochs:
+        job.progress.say(
+            f"finalists are trained for {enough:.3g} epochs instead of {epochs:g}, which are too few steps to compare "
+            f"networks: the data has {len(job.data.fit):,} training images"
+        )
+    return enough
+
+
+def enough_epochs(epochs: float, retrain: Recipe, images: int) -> float:
+    """`epochs`, or as many as have `LEAST_STEPS` steps, but not more than `retrain` has."""
+    enough = min(retrain.epochs, LEAST_STEPS * retrain.batch / images)
+    return max(epochs, enough)
 
 
 def with_epochs(config: Config, epochs: float | None) -> Config:
