@@ -44,7 +44,7 @@ def cost(
     _answer(report)
     if report.estimated_ms is not None:
         _answer_estimate(report.estimated_ms, config.profile)
-    elif report.costs.latency is None and not report.space.quantized:
+    elif report.costs.latency is None:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 

@@ -48,11 +48,12 @@ def export(
     if json:
         console.answer_json(manifest.model_dump(mode="json"))
     else:
-        _answer(manifest, folder.onnx.parent)
+        low_bit = any(choice.quantized for choice in space.choices_of(chosen.architecture))
+        _answer(manifest, folder.onnx.parent, low_bit)
         console.say(f"Next: {invocation.hint('check')}")
 
 
-def _answer(manifest: "Manifest", folder: "Path") -> None:
+def _answer(manifest: "Manifest", folder: "Path", low_bit: bool) -> None:
     from toolchain.units import format_ms
 
     predicted = manifest.costs.latency_ms
@@ -65,7 +66,7 @@ def _answer(manifest: "Manifest", folder: "Path") -> None:
             f"latency, {'estimate' if manifest.estimate else 'predicted'}": (
                 "none in the table" if predicted is None else format_ms(predicted)
             ),
-            **_bits(manifest),
+            **(_bits(manifest) if low_bit else {}),
             **{name: _line(name, manifest) for name in manifest.models},
             **{name: _engine_line(name, manifest) for name in manifest.engines},
         },
@@ -98,10 +99,11 @@ def _bits(manifest: "Manifest") -> dict[str, str]:
     """Of a network of 1 to 4 bits, what the files' bytes and milliseconds do not show."""
     from toolchain.units import format_binary
 
-    if manifest.models["model.onnx"].precision != "exact":
-        return {}
+    own = manifest.models["model.onnx"].precision
+    files = "int8 containers: the latency limit was met in them" if own == "int8" else "exact, as trained"
     return {
         "BitOps": format_binary(manifest.costs.bitops),
         "packed at its bits": f"{manifest.costs.weight_bits / 8e6:.2f} MB; the files hold 8 bits a weight",
+        "model.onnx holds": files,
         "latency": "that of 8 bits or of float32: below 8 bits nothing runs faster on these runtimes",
     }

@@ -50,7 +50,7 @@ def search(invocation: options.Invocation, nproc: options.Nproc = None, json: op
         winners = {name: _as_json(winner, folder.budget(name)) for name, winner in searched.winners.items()}
         console.answer_json(_several_as_json(winners, searched) if several else winners[plan.budgets[0][0].name])
     else:
-        _answer(searched, plan, folder)
+        _answer(searched, plan, folder, space.quantized)
     if searched.front:
         entries = searched.front.front
         console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
@@ -94,17 +94,17 @@ def _say_passed_over(searched: "SearchResult") -> None:
             )
 
 
-def _answer(searched: "SearchResult", plan: "SearchPlan", folder: "Run") -> None:
+def _answer(searched: "SearchResult", plan: "SearchPlan", folder: "Run", low_bit: bool) -> None:
     several = len(plan.budgets) > 1
     if several:
         _answer_winners(searched.winners, plan.varied)
     else:
-        _answer_winner(searched.best, plan, folder)
+        _answer_winner(searched.best, plan, folder, low_bit)
     for name, winner in searched.winners.items():
         _answer_finalists(winner, f" of {name}" if several else "")
 
 
-def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run") -> None:
+def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit: bool) -> None:
     (named, _) = plan.budgets[0]
     arch = " ".join(winner.architecture)
     values = winner.model_dump()
@@ -118,7 +118,7 @@ def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run") -> None:
             **({} if winner.holdout_loss is None else {"hold-out loss": f"{winner.holdout_loss:.4f}"}),
             **counts,
             f"latency, {'estimate' if winner.estimate else 'predicted'}": _predicted(winner),
-            "latency, measured": _measured(winner),
+            f"latency, measured{' in int8 containers' if low_bit else ''}": _measured(winner),
             "limits": ", ".join(limits) or "none",
             "evaluations": winner.evaluations,
             "files": f"{folder.budget(named.name)}: best.json and pictures",

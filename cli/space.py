@@ -25,12 +25,13 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     """
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
+    from toolchain.measuring.space_precision import for_space
     from toolchain.nets.checked_space import configured_space
     from toolchain.search.budget import named_budgets
 
     config = invocation.config
     space = configured_space(config)
-    target = table_target(config.profile, need_latency=bool(config.search.latency))
+    target = table_target(for_space(config.profile, space), need_latency=bool(config.search.latency))
     named, costs = named_budgets(config.search, space, target, config.profile.db)
     budgets = [entry.budget for entry in named]
     summary = summarize_space(space, costs.all, budgets)
@@ -45,7 +46,7 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
         console.say(f"latency_ms: {costs.latency.predicted.convention}")
         if any(limit.cost.name == "latency_ms" for budget in budgets for limit in budget.limits):
             console.say(f"a limit on latency_ms holds its upper bound: {costs.latency.upper.remark}")
-    elif not space.quantized:
+    else:
         console.say("latency_ms: the block variants are not measured on this target. Run nastool profile")
 
 

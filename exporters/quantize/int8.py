@@ -24,25 +24,26 @@ from exporters.quantize.weight_quantization import MAX_CODE, quantize_weights
 MAX_CODE_BEHIND_INT8 = 63
 
 
-def quantize(model: onnx.ModelProto, images: NDArray[np.float32]) -> onnx.ModelProto:
+def quantize(model: onnx.ModelProto, images: NDArray[np.float32], quantize_outputs: bool = False) -> onnx.ModelProto:
     """`model` with its convolutions, sums, classifier and the tensors between them in 8 bits.
 
     Args:
         model: of float32, batch normalization folded, as `export_onnx` writes it.
         images: (N, C, H, W), preprocessed; clipping levels are calibrated on them.
+        quantize_outputs: round the outputs as well, as in a part of a network whose outputs other layers read.
 
     Raises:
-        ExportFailed: the model has no convolution, or its weights or its activations on the images
+        ExportFailed: the model has no convolution or other product, or its weights or its activations on the images
             are not finite.
     """
     graph = GraphWalker(model.graph)
     products, sums = product_nodes(graph), sum_nodes(graph)
-    if not any(node.op_type == "Conv" for node in products):
-        raise ExportFailed("the network has no convolution to compute in 8 bits. Use --precision fp32")
+    if not products:
+        raise ExportFailed("the network has no convolution or linear layer to compute in 8 bits. Use --precision fp32")
     names = [node.input[0] for node in products]
     names += [activated(graph, node.output[0]) for node in (*products, *sums)]
     names += [name for node in sums for name in node.input]
-    outputs = {value.name for value in model.graph.output}
+    outputs = set() if quantize_outputs else {value.name for value in model.graph.output}
     tensors = calibrate(model, graph, [name for name in names if name not in outputs], images)
     layers = {node.input[1]: _integer_weights(graph, node, tensors) for node in products}
     return quantized_copy(model, tensors, layers)

@@ -9,7 +9,7 @@ Each runtime takes only a part of what ONNX allows:
 So the output of a ReLU is uint8 with an integer Clip, and every other tensor is int8.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -35,6 +35,7 @@ def quantized_copy(
     graph = GraphWalker(model.graph)
     rewriter = _Rewriter(graph, tensors, layers)
     nodes = list(rewriter.nodes())
+    _rename_outputs(nodes, [value.name for value in model.graph.output if value.name in tensors.scales])
     used = {name for node in nodes for name in node.input}
     kept = [numpy_helper.from_array(value, name) for name, value in graph.constants.items() if name in used]
     quantized = onnx.ModelProto()
@@ -43,6 +44,14 @@ def quantized_copy(
     quantized.graph.node.extend(nodes)
     quantized.graph.initializer.extend([*kept, *rewriter.constants.tensors()])
     return quantized
+
+
+def _rename_outputs(nodes: Sequence[NodeProto], outputs: Sequence[str]) -> None:
+    """Give quantized outputs of the graph their names: `logits` is what `logits_dq` was, and that `logits_exact`."""
+    names = {name: f"{name}_exact" for name in outputs} | {f"{name}_dq": name for name in outputs}
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
 
 
 class _Constants:

@@ -14,26 +14,46 @@ from latency_db.table import LatencyTable
 from latency_db.target import Target
 from toolchain.costs.calibration import Calibration, calibrate, uncalibrated
 from toolchain.costs.core import TableCost
-from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
+from toolchain.spaces.core import FLOAT_BITS, Architecture, Choice, ChoiceBlock, SearchSpace
 
 REGRESSION = "regression"  # backend of tables that are fitted to networks measured elsewhere
 
 
 def stem_key(space: SearchSpace) -> str:
-    """`shufflenet_v2/stem:3x224px->16k3s2->16`"""
+    """`shufflenet_v2/stem:3x224px->16k3s2->16`; in a space of 1 to 4 bits, whose stem stays in float, with `:fp32`."""
     stem = space.stem
     conv = f"{stem.conv_channels or stem.c_out}k{stem.kernel}s{stem.stride}{'p' if stem.pool else ''}"
-    return f"{space.key_prefix}/stem:{space.in_channels}x{space.size_px}px->{conv}->{stem.c_out}"
+    return f"{space.key_prefix}/stem:{space.in_channels}x{space.size_px}px->{conv}->{stem.c_out}{_float_mark(space)}"
 
 
 def block_key(space: SearchSpace, spec: ChoiceBlock, choice: Choice) -> str:
     """`shufflenet_v2/choice_3:64x56px->160s2`; blocks with the same geometry share their records.
 
     A choice whose mid channels are rounded has the multiple in its key, `choice_3@0.4/8`: truncated to whole channels,
-    the same width is another module.
+    the same width is another module. A float choice of a space of 1 to 4 bits ends in `:fp32`, since other spaces have
+    it in int8 on the same target.
     """
-    rounding = "" if choice.round_to == 1 else f"/{choice.round_to}"
-    return f"{space.key_prefix}/{choice.key}{rounding}:{spec.geometry}"
+    mark = "" if choice.quantized else _float_mark(space)
+    return f"{space.key_prefix}/{choice.key}{_rounding(choice)}:{spec.geometry}{mark}"
+
+
+def timed_key(space: SearchSpace, spec: ChoiceBlock, choice: Choice) -> str:
+    """The key that a choice is timed under: `resnet/basic@0.5:int8:64x56px->64s1` for any bits, else its `block_key`.
+
+    Choices of 1 to 4 bits that differ in their bits alone have the same 8-bit container.
+    """
+    if not choice.quantized:
+        return block_key(space, spec, choice)
+    container = replace(choice, w_bits=FLOAT_BITS, a_bits=FLOAT_BITS).key
+    return f"{space.key_prefix}/{container}{_rounding(choice)}:int8:{spec.geometry}"
+
+
+def _rounding(choice: Choice) -> str:
+    return "" if choice.round_to == 1 else f"/{choice.round_to}"
+
+
+def _float_mark(space: SearchSpace) -> str:
+    return ":fp32" if space.quantized else ""
 
 
 def position_key(key: str, position: int) -> str:
@@ -42,18 +62,20 @@ def position_key(key: str, position: int) -> str:
 
 
 def position_keys(space: SearchSpace) -> list[str]:
-    """The keys of all choices at all positions of a space."""
-    return [
-        position_key(block_key(space, block, choice), number)
+    """The keys that a regression has for the choices of a space: with and without their positions."""
+    keys = [
+        (block_key(space, block, choice), number)
         for number, block in enumerate(space.blocks)
         for choice in block.choices
     ]
+    return list(dict.fromkeys([key for key, _ in keys] + [position_key(key, number) for key, number in keys]))
 
 
 def head_key(space: SearchSpace) -> str:
     """`shufflenet_v2/head:640x7px->1024->1000`"""
     last = space.blocks[-1]
-    return f"{space.key_prefix}/head:{last.c_out}x{last.out_px}px->{space.head.channels}->{space.classes}"
+    sizes = f"{last.c_out}x{last.out_px}px->{space.head.channels}->{space.classes}"
+    return f"{space.key_prefix}/head:{sizes}{_float_mark(space)}"
 
 
 def network_prefix(space: SearchSpace) -> str:
@@ -80,7 +102,7 @@ def latency_cost(space: SearchSpace, table: LatencyTable) -> TableCost:
     origin = (
         "estimate, not measured: sum of estimated variants" if table.target.estimate else "sum of measured variants"
     )
-    return TableCost("latency_ms", "ms", fixed, rows, f"{origin}, {_target_text(table.target)}")
+    return TableCost("latency_ms", "ms", fixed, rows, f"{origin}, {_target_text(table.target, space.quantized)}")
 
 
 @dataclass(frozen=True)
@@ -94,6 +116,7 @@ class LatencyModel:
         unstable: keys of the records whose measurements vary too much.
         sums_ms: held-out sums of some of these networks, which replace their uncorrected sums in the calibration. They
             are needed where the block variants' latencies were fitted to the same networks.
+        in_containers: layers of 1 to 4 bits were measured in 8-bit containers.
     """
 
     uncorrected: TableCost
@@ -101,6 +124,7 @@ class LatencyModel:
     target: Target
     unstable: tuple[str, ...] = ()
     sums_ms: Mapping[Architecture, float] = field(default_factory=dict)
+    in_containers: bool = False
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -113,19 +137,23 @@ class LatencyModel:
     @cached_property
     def predicted(self) -> TableCost:
         """The calibrated latency in ms. It is additive too, so feasible sets stay exact."""
-        return self._corrected(1.0, f"{self.calibration}; {_target_text(self.target)}")
+        return self._corrected(1.0, f"{self.calibration}; {self._measured_on}")
 
     @cached_property
     def upper(self) -> TableCost:
         """The upper bound of the predicted latency in ms, which limits apply to."""
         margin = self.calibration.margin
-        bound = self._corrected(1 + margin, f"upper bound of {self.calibration}; {_target_text(self.target)}")
+        bound = self._corrected(1 + margin, f"upper bound of {self.calibration}; {self._measured_on}")
         remark = f"including a margin of {margin:.1%} for the error of the prediction"
         return replace(bound, remark="the estimate itself, without a margin" if self.target.estimate else remark)
 
     def with_networks(self, measured_ms: Mapping[Architecture, float]) -> "LatencyModel":
         """The model calibrated on additional whole networks. A network that it already has gets the new latency."""
         return replace(self, measured_ms={**self.measured_ms, **measured_ms})
+
+    @property
+    def _measured_on(self) -> str:
+        return _target_text(self.target, self.in_containers)
 
     def _corrected(self, factor: float, convention: str) -> TableCost:
         scale, offset_ms = factor * self.calibration.scale, factor * self.calibration.offset_ms
@@ -148,16 +176,23 @@ def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
     stable = [key for key in keys if key not in unstable]
     chosen = stable if 2 * len(stable) >= len(keys) else keys
     measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
-    return LatencyModel(latency_cost(space, table), measured, table.target, tuple(unstable))
+    cost = latency_cost(space, table)
+    return LatencyModel(cost, measured, table.target, tuple(unstable), in_containers=space.quantized)
 
 
 def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choice) -> float:
-    """The latency of a choice at a position: from the record of that position if there is one, else of its geometry."""
+    """The latency of a choice at a position.
+
+    It is the record of that position if there is one, else that of its geometry, else that of its 8-bit container.
+    """
     key = block_key(space, space.blocks[number], choice)
-    positioned = position_key(key, number)
-    return table.latency_ms(positioned if positioned in table.records else key)
+    for fitted in (position_key(key, number), key):
+        if fitted in table.records:
+            return table.latency_ms(fitted)
+    return table.latency_ms(timed_key(space, space.blocks[number], choice))
 
 
-def _target_text(target: Target) -> str:
+def _target_text(target: Target, low_bit: bool) -> str:
     fitted = ": fitted to networks measured elsewhere" if target.backend == REGRESSION else ""
-    return f"batch {target.batch}, on {target.device_model} ({target.backend}{fitted})"
+    containers = ", in int8 containers" if low_bit and target.backend != REGRESSION else ""
+    return f"batch {target.batch}{containers}, on {target.device_model} ({target.backend}{fitted})"

@@ -19,10 +19,11 @@ from toolchain.export.manifest import (
     file_records,
     read_file_names,
 )
-from toolchain.export.precisions import ExportedFile, precisions_of, write_models
+from toolchain.export.precisions import LOW_BIT, ExportedFile, precisions_of, write_models
 from toolchain.export.verification import ExportVerification, Pictures, Reference, holdout_images, verify_export
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import Network
 from toolchain.runs import Run, environment
@@ -79,7 +80,7 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
     """
     config, space, data, run, arch = job.config, job.space, job.data, job.run, chosen.architecture
     request = _Request(
-        precisions_of(space, arch, config.profile.precision, config.export.precision),
+        precisions_of(space, arch, config.profile.precision, config.export.precision, "latency_ms" in chosen.limits),
         engine_targets(config.export.sm, config.export.engine),
         _batches(config),
         config.export.static,
@@ -87,7 +88,9 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
     net = load_retrained(space, arch, data, run)
     run.require(run.retrain(arch) / "result.json", "retrain")
     retrained = read_retrained(run.retrain(arch) / "result.json")
-    timer = Timer(target or require_target(config.profile), measurement_plan(config), config.profile.db, job.progress)
+    exact = request.precisions[0] == LOW_BIT[0]  # not what a latency of the space is for
+    profile = config.profile if exact else for_space(config.profile, space)
+    timer = Timer(target or require_target(profile), measurement_plan(config), config.profile.db, job.progress)
     require_search_target(chosen, timer.target.target, timer.db)
     costs = load_costs(space, timer.target.target, timer.db, need_latency=False).of(arch)
     source = _Source(chosen, net, retrained, _info(space, chosen, costs, data), data)

@@ -18,6 +18,7 @@ from exporters.quantize.int8 import quantize
 from exporters.quantize.qcdq import write_codes
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import ModelInfo
+from toolchain.measuring.space_precision import CONTAINER, file_precision
 from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
@@ -44,16 +45,26 @@ class ExportedFile:
         return Model(self.file)
 
 
-def precisions_of(space: SearchSpace, arch: Architecture, searched: str, more: tuple[str, ...]) -> tuple[str, ...]:
+def precisions_of(
+    space: SearchSpace, arch: Architecture, searched: str, more: tuple[str, ...], limited: bool = False
+) -> tuple[str, ...]:
     """The own precision of the network, then the requested ones.
 
-    Its own is the one that was searched: a latency limit is for that. Of a network of 1 to 4 bits it is `exact`.
+    Its own is the one that was searched: a latency limit is for that. Of a network of 1 to 4 bits it is `exact`, or
+    `int8` under a latency limit, which is measured in int8 containers. A float network of such a space is fp32.
+
+    Args:
+        searched: the precision of the configuration.
+        limited: the network was searched under a latency limit.
 
     Raises:
         BadConfig: there is no such precision of it.
     """
     quantized = any(choice.quantized for choice in space.choices_of(arch))
-    known, own = (LOW_BIT, LOW_BIT[0]) if quantized else (FLOAT, searched)
+    known: tuple[str, ...] = LOW_BIT if quantized else FLOAT
+    own = file_precision(space, arch, searched)
+    if quantized:
+        own = CONTAINER if limited else LOW_BIT[0]
     for name in more:
         if name not in known:
             kind = "network of 1 to 4 bits" if quantized else "float network"
@@ -81,7 +92,7 @@ def write_models(
         OSError: a file cannot be written.
     """
     example = torch.from_numpy(images[:1])
-    layers = integer_layers(net) if precisions[0] == LOW_BIT[0] else {}
+    layers = integer_layers(net)
     floats = _float_graph(dequantized(net) if layers else net, example, folder)
     about = info.model_dump(mode="json")
     models = []

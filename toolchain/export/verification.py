@@ -22,7 +22,7 @@ from exporters.graph.parity import (
 from exporters.graph.to_onnx import INPUT, OUTPUT
 from exporters.quantize.integer_check import LayerCheck, check_integer_layers
 from toolchain.export.manifest import IntegerLayers, ParityRecord
-from toolchain.export.precisions import LOW_BIT, ExportedFile
+from toolchain.export.precisions import ExportedFile
 from toolchain.nets.deploy import folding_error, integer_layers
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
@@ -98,8 +98,8 @@ def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerific
         ParityFailed: they differ more than the precision explains.
     """
     net, images, batch = reference.net, reference.images, reference.batch
-    if exported.precision == LOW_BIT[0]:
-        require_folding(folding_error(net, integer_layers(net), torch.from_numpy(images[:CODE_IMAGES])))
+    if layers := integer_layers(net):
+        require_folding(folding_error(net, layers, torch.from_numpy(images[:CODE_IMAGES])))
     batches = PARITY_BATCHES if batch is None else (batch,)
     spec = CompileSpec(batches[0], reference.threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
     compiled = reference.backend.compile(exported.model, spec)

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from exporters.graph.folding import fold_batch_norm
+from exporters.graph.onnx_file import write_model
 from exporters.graph.to_onnx import export_onnx
+from toolchain.measuring.export_int8 import int8_graph
 from toolchain.nets.network import Network, initialize
 
 
@@ -15,10 +17,14 @@ def export_for_timing(
 ) -> None:
     """Export `module` with random weights, since latency does not depend on their values.
 
-    In fp16 the inputs and outputs of a block variant are fp16 as well, as between the blocks of a network. A whole
+    In int8 the graph is that of `export_int8`; `precision` fp32 keeps a float part of a low-bit network in float. In
+    fp16 the inputs and outputs of a block variant are fp16 as well, as between the blocks of a network. A whole
     network takes float32 images and returns float32 logits.
     """
     initialize(module, torch.Generator().manual_seed(0))
+    if precision == "int8":
+        write_model(int8_graph(module.eval(), input_shape, path), path)
+        return
     example = torch.zeros(2, *input_shape)
     if precision == "fp16" and isinstance(module, Network):
         export_onnx(module.eval(), example, path, precision="fp16")

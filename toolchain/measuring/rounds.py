@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from exporters.backends import Backend, Compiled, CompileSpec, Simulated
 from exporters.graph import anchor
-from exporters.graph.model import Model
+from exporters.graph.model import Model, as_model
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.measuring.device_lock import device_locks
@@ -33,8 +33,15 @@ class TimedFile:
 
 
 def on_target(files: Files, target: ReadyTarget) -> dict[str, TimedFile]:
-    """Files that are all timed on one target."""
-    return {key: TimedFile(file, target) for key, file in files.items()}
+    """Files that are all timed on one target.
+
+    Beside its 8-bit layers an int8 network may have float ones, and a part of it only those. So each of its files is
+    compiled in its own precision.
+    """
+    if target.target.precision != "int8":
+        return {key: TimedFile(file, target) for key, file in files.items()}
+    models = {key: as_model(file) for key, file in files.items()}
+    return {key: TimedFile(model, target.for_precision(model.precision)) for key, model in models.items()}
 
 
 def time_rounds(

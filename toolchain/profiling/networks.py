@@ -11,6 +11,7 @@ from random import Random
 from typing import TypeVar
 
 from toolchain.costs.latency import network_key
+from toolchain.measuring.space_precision import CONTAINER, file_precision
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
 from toolchain.profiling.variants import Variant
@@ -25,7 +26,12 @@ Value = TypeVar("Value")
 def networks(space: SearchSpace, count: int, seed: int) -> tuple[Variant, ...]:
     """`count` whole networks to time; fewer if the space is smaller."""
     return tuple(
-        Variant(network_key(space, arch), space.input_shape, partial(Network, space, arch, STANDALONE))
+        Variant(
+            network_key(space, arch),
+            space.input_shape,
+            partial(Network, space, arch, STANDALONE),
+            in_float=file_precision(space, arch, CONTAINER) != CONTAINER,
+        )
         for arch in stratified(space, count, seed)
     )
 
@@ -34,7 +40,7 @@ def stratified(space: SearchSpace, count: int, seed: int) -> tuple[Architecture,
     """`count` different architectures whose costs are spread over the range of the space; fewer if it is smaller."""
     count, rng = min(count, space.size), Random(seed)
     archs: dict[Architecture, None] = {}
-    keys = list(dict.fromkeys(choice.key for block in space.blocks for choice in block.choices))
+    keys = _distinct_keys(space)
     rng.shuffle(keys)
     for key in keys[: max(1, count // UNIFORM_SHARE)]:
         archs.setdefault(_single_choice(space, key))
@@ -43,6 +49,14 @@ def stratified(space: SearchSpace, count: int, seed: int) -> tuple[Architecture,
             break
         archs.setdefault(arch)
     return tuple(archs)[:count]
+
+
+def _distinct_keys(space: SearchSpace) -> list[str]:
+    """The keys of the choices; of those that differ in their bits alone, which take the same time, the first."""
+    keys: dict[tuple[str, float, bool], str] = {}
+    for choice in (choice for block in space.blocks for choice in block.choices):
+        keys.setdefault((choice.op, choice.width, choice.quantized), choice.key)
+    return list(keys.values())
 
 
 def _single_choice(space: SearchSpace, key: str) -> Architecture:

@@ -20,9 +20,10 @@ from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.measuring.target import ReadyTarget
+from toolchain.measuring.space_precision import CONTAINER, for_space
 from toolchain.profiling.networks import networks
 from toolchain.profiling.sessions import one_session
-from toolchain.profiling.variants import Variant, variants
+from toolchain.profiling.variants import Variant, inside_network, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
 
@@ -80,11 +81,11 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
 
     Raises:
         UnknownDevice, DeviceMissing, BackendUnavailable: nothing can be measured on the target of the configuration.
-        BadConfig: the space is quantized, or the precision is int8.
+        BadConfig: low-bit networks are to be estimated, or timed in fp16.
         LatencyDbError: the database cannot be used.
     """
-    _require_profilable(space, config.profile.precision)
-    target = require_target(config.profile)
+    _require_profilable(space, config.profile.estimate)
+    target = require_target(for_space(config.profile, space))
     return profile_space(space, target, measurement_plan(config), config.profile.db, progress)
 
 
@@ -94,10 +95,10 @@ def profile_if_missing(
     """The records of the target if the table holds all of them, else those of `profile_space`.
 
     Raises:
-        BadConfig: the space is quantized, or the precision is int8.
+        BadConfig: low-bit networks are to be estimated.
         LatencyDbError: the database cannot be used.
     """
-    _require_profilable(space, target.target.precision)
+    _require_profilable(space, target.target.estimate)
     if exists(db):
         table = load_table(space, target.target, db)
         stored = sum(key.startswith(network_prefix(space)) for key in table.records)
@@ -121,6 +122,8 @@ def profile_space(
         plan = replace(plan, rounds=1, networks=0)
     with open_store(db) as store, TemporaryDirectory(prefix="nastool-") as folder:
         timed = (*variants(space), *networks(space, plan.networks, plan.seed))
+        if target.target.precision == CONTAINER:
+            timed = inside_network(timed, space)
         files = _export(timed, target.target.precision, Path(folder), progress)
         run_id = _begin_or_resume(store, target, space, files, plan.rounds)
         timed_files, done = on_target(files, target), store.samples(run_id)
@@ -134,17 +137,12 @@ def profile_space(
         return Profiled(space, load_table(space, target.target, db), target.target, store.name)
 
 
-def _require_profilable(space: SearchSpace, precision: str) -> None:
-    """Refuse spaces and precisions whose block variants have no latency."""
-    if space.quantized:
+def _require_profilable(space: SearchSpace, estimate: bool) -> None:
+    """Refuse an estimate of low-bit networks: their latency is that of int8 containers, which only runtimes know."""
+    if space.quantized and estimate:
         raise BadConfig(
-            f"{space.name} has layers of 1 to 4 bits, which no runtime here runs faster than 8 bits, so they have no "
-            f"latency of their own. Search it with --bitops, or profile it with the option bits=float"
-        )
-    if precision == "int8":
-        raise BadConfig(
-            "variants of int8 networks cannot be profiled: a network is quantized as a whole, with scales from its "
-            "own images. Profile in fp32 or fp16, and time an int8 file by its name: nastool bench model.int8.onnx"
+            f"{space.name} has layers of 1 to 4 bits, which run in int8 containers, and estimates are made in fp32. "
+            f"Profile it on the device, search it with --bitops, or estimate it with the option bits=float"
         )
 
 
@@ -177,7 +175,7 @@ def _export(timed: tuple[Variant, ...], precision: str, folder: Path, progress: 
     files = {}
     for number, variant in enumerate(timed):
         model = Model(folder / f"{number}.onnx")
-        export_for_timing(variant.build(), variant.input_shape, model.path, precision)
+        export_for_timing(variant.build(), variant.input_shape, model.path, variant.precision_on(precision))
         _read_once(model)
         files[variant.key] = model
         task.advance(note=variant.key)

@@ -12,6 +12,7 @@ from toolchain.errors import CheckFailed
 from toolchain.export.manifest import ParityRecord
 from toolchain.export.pipeline import export
 from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.checked_space import configured_space
 from toolchain.profiling.profiler import profile_if_missing
@@ -85,7 +86,7 @@ def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
     prepare_torch(config)
     space = configured_space(config)
     data = configured_data(config, space)
-    target = require_target(config.profile)
+    target = require_target(for_space(config.profile, space))
     limit_ms = _limit_ms(config, space, _profiled(config, space, target, progress), progress)
     config = config.model_copy(update={"search": _limited(config.search, limit_ms)})
     with open_run(config, make=True) as run:

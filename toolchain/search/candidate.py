@@ -14,7 +14,7 @@ class Candidate:
 
     Args:
         predicted_ms: None if the block variants were not measured.
-        measured: None if nothing is measured: quantized layers, or a device by estimate.
+        measured: None if nothing is measured, as on a device by estimate.
     """
 
     scored: Scored

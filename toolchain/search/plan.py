@@ -7,8 +7,8 @@ from toolchain.config import Config
 from toolchain.costs.core import TableCost
 from toolchain.costs.latency import REGRESSION
 from toolchain.counting.feasible import FeasibleSet
-from toolchain.errors import BadConfig
 from toolchain.measuring.from_config import resolve_target
+from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
 from toolchain.search.budget import Costs, NamedBudget, named_budgets
 from toolchain.spaces.core import SearchSpace
@@ -46,22 +46,15 @@ def plan_search(config: Config, space: SearchSpace, ready: ReadyTarget | None = 
         BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search is
             impossible.
     """
-    if config.profile.precision == "int8":
-        raise BadConfig(
-            "a search cannot time int8 networks: a network is quantized as a whole, with scales from its own images. "
-            "Search in fp32 or fp16, and run nastool export --precision int8"
-        )
-    target, ready = (ready.target, ready) if ready else resolve_target(config.profile)
+    target, ready = (ready.target, ready) if ready else resolve_target(for_space(config.profile, space))
     budgets, costs = named_budgets(config.search, space, target, config.profile.db)
     feasible = tuple((named, FeasibleSet(space, named.budget)) for named in budgets)
-    unmeasured = why_unmeasured(space, target, bool(config.profile.target))
+    unmeasured = why_unmeasured(target, bool(config.profile.target))
     return SearchPlan(feasible, costs, target, unmeasured, ready)
 
 
-def why_unmeasured(space: SearchSpace, target: Target, chosen_by_id: bool) -> str:
+def why_unmeasured(target: Target, chosen_by_id: bool) -> str:
     """Why winners cannot be measured on this target; empty if they can."""
-    if space.quantized:
-        return "no runtime here runs layers of 1 to 4 bits any faster"
     if target.device_kind == "estimate":
         return f"{target.device_model} is not attached, and its latencies are estimates"
     if target.backend == REGRESSION:
