@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: quickstart test test-long check setup clean
+.PHONY: quickstart test test-long gpu check setup clean
 
 quickstart: setup
 	$(BIN)/nastool quickstart
@@ -13,6 +13,10 @@ test: setup
 
 test-long: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
+
+# on a machine with an NVIDIA GPU: tests and short benchmarks, under ten minutes (docs/gpu.md)
+gpu:
+	scripts/gpu $(if $(WHEELS),--wheels $(WHEELS))
 
 setup: .venv/installed
 

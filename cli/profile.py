@@ -43,7 +43,7 @@ def _answer(profiled: "Profiled") -> None:
     summaries = {record.key: record.summary for record in profiled.variants}
     families = {key.partition("/")[0] for key in summaries}
     family = f"{families.pop()}/" if len(families) == 1 else ""  # said once, above; the table stays narrow
-    precision = "int8 containers" if chosen_space.quantized else target.precision
+    precision = "int8 containers" if profiled.space.quantized else target.precision
     runs_on = "" if target.estimate else f", {target.threads} thread{'s' if target.threads > 1 else ''}"
     console.answer_table(
         f"{'estimate, nothing was measured: ' if target.estimate else ''}{family}... on {target.device_model}, "

@@ -33,13 +33,13 @@ def quantize(model: onnx.ModelProto, images: NDArray[np.float32], quantize_outpu
         quantize_outputs: round the outputs as well, as in a part of a network whose outputs other layers read.
 
     Raises:
-        ExportFailed: the model has no convolution or other product, or its weights or its activations on the images
+        ExportFailed: it is a whole network without a convolution, or its weights or its activations on the images
             are not finite.
     """
     graph = GraphWalker(model.graph)
     products, sums = product_nodes(graph), sum_nodes(graph)
-    if not products:
-        raise ExportFailed("the network has no convolution or linear layer to compute in 8 bits. Use --precision fp32")
+    if not quantize_outputs and not any(node.op_type == "Conv" for node in products):
+        raise ExportFailed("the network has no convolution to compute in 8 bits. Use --precision fp32")
     names = [node.input[0] for node in products]
     names += [activated(graph, node.output[0]) for node in (*products, *sums)]
     names += [name for node in sums for name in node.input]

@@ -18,7 +18,12 @@ def load(name: str) -> Backend:
     return roofline.Backend(roofline.Rates(2e12, 2e11)) if name == "roofline" else backends.load(name)
 
 
-@pytest.fixture(params=backends.names())
+ON_GPUS = {"onnxruntime_tensorrt", "tensorrt", "tensorrt_rtx"}
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.gpu if name in ON_GPUS else ()) for name in backends.names()]
+)
 def backend(request: pytest.FixtureRequest) -> Backend:
     loaded = load(request.param)
     if reason := loaded.unavailable_reason():

@@ -14,7 +14,7 @@ from toolchain.costs.latency import network_key
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.intervals import latency_interval, latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import TimedFile, time_until_stable
+from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.measuring.space_precision import file_precision
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.blocks import STANDALONE
@@ -60,7 +60,7 @@ def measure_network(
         model = Model(Path(folder) / "network.onnx")
         precision = file_precision(space, arch, target.target.precision)
         export_for_timing(Network(space, arch, STANDALONE), space.input_shape, model.path, precision)
-        timed = time_until_stable({NETWORK: TimedFile(model, target)}, plan, db, progress, "measure candidate")
+        timed = time_until_stable(on_target({NETWORK: model}, target), plan, db, progress, "measure candidate")
         rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
         graph = model.graph_hash
     with open_store(db) as store:

@@ -19,8 +19,8 @@ from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import on_target, time_until_stable
-from toolchain.measuring.target import ReadyTarget
 from toolchain.measuring.space_precision import CONTAINER, for_space
+from toolchain.measuring.target import ReadyTarget
 from toolchain.profiling.networks import networks
 from toolchain.profiling.sessions import one_session
 from toolchain.profiling.variants import Variant, inside_network, variants

@@ -234,12 +234,40 @@ def test_a_second_profile_is_added_and_counts(first: Profiled, profiled: Config,
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]
 
 
-def test_8_bits_are_no_profile_and_the_way_to_time_them_is_one_that_there_is(
-    profiled: Config, space: SearchSpace
-) -> None:
-    asked = profiled.model_copy(update={"profile": profiled.profile.model_copy(update={"precision": "int8"})})
-    with pytest.raises(BadConfig, match=r"time an int8 file by its name: nastool bench model\.int8\.onnx$"):
-        profile(asked, space, Quiet())
+def test_int8_has_records_of_its_own(profiled: Config, space: SearchSpace) -> None:
+    config = profiled.model_copy(update={"profile": profiled.profile.model_copy(update={"precision": "int8"})})
+    measured = profile(config, space, Quiet())
+    assert (measured.target.precision, measured.target.compute_precision) == ("int8", "int8")
+    assert load_table(space, measured.target, config.profile.db).records.keys() == measured.table.records.keys()
+    assert load_table(space, profile(profiled, space, Quiet()).target, profiled.profile.db).target.precision == "fp32"
+
+
+LOW_BIT = (
+    "resnet18_bits:size_px=8,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,stage_widths=4,"
+    "stage_repeats=2,widths=1.0"
+)
+
+
+def test_choices_that_differ_in_their_bits_share_an_int8_container(config: Config) -> None:
+    space = load_space(f"{LOW_BIT},bits=w2a2-w4a4-float")
+    measured = profile(config, space, Quiet())
+    assert set(measured.table.records) == {
+        "resnet/stem:1x8px->4k3s1->4:fp32",
+        "resnet/head:4x8px->0->10:fp32",
+        "resnet/basic:int8:4x8px->4s1",
+        "resnet/basic:4x8px->4s1:fp32",
+    }
+    assert measured.target.precision == "int8"
+    cost = latency_cost(space, measured.table)
+    two, four, floats = (cost.rows[0][key] for key in ("basic:w2a2", "basic:w4a4", "basic"))
+    assert two == four != floats
+    assert "in int8 containers" in cost.convention
+
+
+def test_low_bit_networks_have_no_estimate(config: Config) -> None:
+    estimate = config.profile.model_copy(update={"estimate": True, "device": "titanxp", "backend": "auto"})
+    with pytest.raises(BadConfig, match="run in int8 containers, and estimates are made in fp32"):
+        profile(config.model_copy(update={"profile": estimate}), load_space(LOW_BIT), Quiet())
 
 
 def test_a_part_that_was_not_measured_is_an_error(first: Profiled, profiled: Config) -> None:

@@ -35,6 +35,7 @@ def test_quantized_networks_compute_in_fp32() -> None:
         precision_of("bf16", GPU, quantized=True)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_computes_in_half_precision() -> None:
     assert compute_device("auto").type == "cuda"

@@ -1,0 +1,115 @@
+"""Item of the GPU report: a step and an evaluation of the supernet, and the memory of one, two and all paths (Table 7).
+
+    python benchmarks/gpu_supernet.py [--compile]
+
+Steps are those of benchmarks/table7.py, in fp32 and in bf16, eager or compiled for each choice of each block. The
+paths are sampled uniformly, the same for each precision.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+import torch
+from gpu_items import answer, cannot, device, has_gpu, median_ms, peak_mib
+from table7 import forward
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolchain.nets.compiled import compile_parts
+from toolchain.nets.network import initialize
+from toolchain.nets.supernet import Supernet
+from toolchain.spaces import load_space
+from toolchain.spaces.core import SearchSpace
+from toolchain.training.optimizer import sgd, step
+from toolchain.training.recipe import load_recipe
+from toolchain.training.torch_setup import place
+
+Paths = list[list[str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compile", action="store_true")
+    compiled = parser.parse_args().compile
+    if compiled and not has_gpu():
+        cannot("compiled steps are for GPUs, and torch sees none here")
+    space = load_space("shufflenet_v2" if has_gpu() else "shufflenet_v2_quick")
+    batch, steps = (128, 20) if has_gpu() else (8, 2)
+    results: dict[str, object] = {"space": space.name, "batch": batch, "steps": steps, "compiled": compiled}
+    for precision in ("fp32", "bf16") if has_gpu() else ("fp32",):
+        results[precision] = measure(space, batch, steps, precision, compiled)
+    answer(results)
+
+
+def measure(space: SearchSpace, batch: int, steps: int, precision: str, compiled: bool) -> dict[str, object]:
+    """Milliseconds, images per second and MiB of each kind of step, and of an evaluation."""
+    training = _Training(space, batch, precision)
+    if compiled:
+        compile_parts(training.supernet)
+    results: dict[str, object] = {}
+    for name, count in (("one path", 1), ("two paths", 2), ("all paths", None)):
+        if compiled and count != 1:
+            continue
+        # a compiled choice compiles at its first use, so each choice is used once before it is timed
+        warm_up = [training.all_once(number) for number in range(training.most)] if compiled else []
+        for paths in warm_up:
+            training.step(paths)
+        sampled = training.sampler(count)
+        ms = median_ms(lambda sampled=sampled: training.step(sampled()), steps)
+        peak = peak_mib(partial(training.step, sampled()))
+        results[name] = {"step_ms": ms, "images_per_s": round(batch / ms * 1e3), "peak_mib": peak}
+    sampled = training.sampler(1)
+    results["evaluation_ms"] = median_ms(lambda: training.evaluate(sampled()), steps)
+    return results
+
+
+class _Training:
+    """A supernet with random images, and its steps in one precision."""
+
+    def __init__(self, space: SearchSpace, batch: int, precision: str) -> None:
+        self.space = space
+        self.most = max(len(block.choices) for block in space.blocks)
+        supernet = Supernet(space)
+        initialize(supernet, torch.Generator().manual_seed(0))
+        self.supernet = place(supernet, device()).train()
+        self.optimizer = sgd(self.supernet, load_recipe("quick", "supernet", {"lr": 1e-3}))
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(batch, *space.input_shape, generator=generator)
+        self.images = images.to(device(), memory_format=torch.channels_last)
+        self.labels = torch.randint(space.classes, (batch,), generator=generator).to(device())
+        self.autocast = partial(torch.autocast, device().type, torch.bfloat16, enabled=precision == "bf16")
+
+    def sampler(self, count: int | None) -> Callable[[], Paths]:
+        """A function that draws the paths of a step; None for all paths."""
+        rng = Random(0)
+
+        def draw() -> Paths:
+            drawn = []
+            for block in self.space.blocks:
+                keys = [choice.key for choice in block.choices]
+                drawn.append(keys if count is None else rng.sample(keys, min(count, len(keys))))
+            return drawn
+
+        return draw
+
+    def all_once(self, number: int) -> Paths:
+        """The path with choice `number` of each block, or its last one."""
+        return [[block.choices[min(number, len(block.choices) - 1)].key] for block in self.space.blocks]
+
+    def step(self, paths: Paths) -> None:
+        with self.autocast():
+            loss = F.cross_entropy(forward(self.supernet, self.images, paths), self.labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        step(self.optimizer, {})
+
+    @torch.no_grad()
+    def evaluate(self, paths: Paths) -> Tensor:
+        with self.autocast():
+            return forward(self.supernet, self.images, paths)
+
+
+if __name__ == "__main__":
+    main()
