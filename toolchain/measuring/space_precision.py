@@ -18,7 +18,7 @@ def for_space(profile: ProfileConfig, space: SearchSpace) -> ProfileConfig:
     """`profile` with the precision of the space: int8 containers for a space of 1 to 4 bits, else the configured one.
 
     Estimates and latencies that were fitted to networks measured elsewhere keep their precision: neither compiles a
-    file (docs/decisions/0041-latency-of-int8-containers.md).
+    file (docs/decisions/0039-latency-of-int8-containers.md).
 
     Raises:
         BadConfig: low-bit networks are to be timed in fp16.
