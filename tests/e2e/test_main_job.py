@@ -398,3 +398,19 @@ def test_printed_hint_exports_the_winner_of_the_chosen_budget(job: Any, nastool:
     exported = nastool(*shlex.split(hint), "--json", cwd=job.folder)
     assert exported.code == 0, exported.stderr
     assert exported.json["architecture"] == winner["architecture"]
+
+
+@pytest.mark.long
+def test_random_search_of_an_earlier_command_does_not_win_and_is_named(job: Any, nastool: Nastool) -> None:
+    journal = job.folder / "runs/r/search/candidates.jsonl"
+    header, *lines = journal.read_text().splitlines()
+    place = next(place for place, line in enumerate(lines) if json.loads(line)["strategy"] == "random")
+    better = json.loads(lines[place]) | {"accuracy": 0.99}
+    lines[place] = json.dumps(better)
+    journal.write_text("\n".join((header, *lines)) + "\n")
+    answer = nastool("search", "--macs", "31k", "--no-random-search", "--json", cwd=job.folder)
+    assert answer.code == 0, answer.stderr
+    assert answer.json["strategy"] == "evolution"
+    assert answer.json["architecture"] != better["architecture"]
+    assert "random search scored 99.00% under macs <= 31.00k, better than the winner of evolution" in answer.stderr
+    assert " ".join(better["architecture"]) in " ".join(answer.stderr.split())

@@ -10,7 +10,7 @@ from toolchain.progress import Progress, Task
 from toolchain.search.journal import Journal, architecture_of
 from toolchain.search.race import kth_best
 from toolchain.search.scores import CandidateLine, RaceThreshold, Score, ScoreCache, ScoreName
-from toolchain.search.strategies import Proposal, Scored, Strategy, best_first, complete
+from toolchain.search.strategies import EVOLUTION, Proposal, Scored, Strategy, best_first, complete
 from toolchain.spaces.core import Architecture, SearchSpace
 
 
@@ -62,6 +62,8 @@ def run_strategy(
         if unscored:
             scores = scoring.evaluate.many([p.architecture for p in unscored], threshold, advance)
             cache.add(unscored, scores, threshold, strategy.name, generation)
+        if strategy.name == EVOLUTION:
+            cache.adopt(proposals, strategy.name, generation)
         scored += [_scored(p, cache, threshold, generation, strategy.name) for p in proposals]
     return tuple(scored)
 
@@ -69,11 +71,16 @@ def run_strategy(
 def journal_candidates(
     journal: Journal[CandidateLine], space: SearchSpace, score: ScoreName = "accuracy"
 ) -> tuple[Scored, ...]:
-    """All candidates of a journal with a complete score, each once; `score` is what they are ranked by."""
+    """All candidates of a journal with a complete score, each once; `score` is what they are ranked by.
+
+    One that evolution proposed as well is a candidate of evolution, whichever strategy scored it.
+    """
     first: dict[tuple[str, ...], CandidateLine] = {}
     for line in journal.lines:
         if line.images is None and line.ranks_by(score):  # scored on the whole hold-out
-            first.setdefault(line.architecture, line)
+            earlier = first.setdefault(line.architecture, line)
+            if line.strategy == EVOLUTION != earlier.strategy:
+                first[line.architecture] = line
     return tuple(
         Scored(
             architecture=architecture_of(line, space),

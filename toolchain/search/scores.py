@@ -152,6 +152,23 @@ class ScoreCache:
                 return line.score if self._score == "loss" else replace(line.score, loss=None)
         return None
 
+    def adopt(self, proposals: Sequence[Proposal], strategy: str, generation: int) -> None:
+        """Note in the journal that `strategy` proposed candidates whose complete score came from another strategy.
+
+        Without it, a later search would not know that it may choose them: docs/decisions/0041.
+        """
+        adopted = []
+        for proposal in proposals:
+            lines = [line for line in self._lines.get(proposal.architecture.choices, ()) if line.images is None]
+            lines = [line for line in lines if line.ranks_by(self._score)]
+            if lines and all(line.strategy != strategy for line in lines):
+                changes = {"strategy": strategy, "generation": generation, "origin": proposal.origin}
+                adopted.append(lines[0].model_copy(update=changes))
+        for line in adopted:
+            self._lines[line.architecture].append(line)
+        if adopted:
+            self._journal.extend(adopted)
+
     def add(
         self,
         proposals: Sequence[Proposal],

@@ -30,7 +30,7 @@ from toolchain.search.race import Race
 from toolchain.search.results import Front, count_evaluations, find_front, winner_of, write_front, write_winner
 from toolchain.search.scores import CandidateLine, require_flags
 from toolchain.search.scores_fingerprint import scores_fingerprint
-from toolchain.search.strategies import Scored
+from toolchain.search.strategies import RANDOM, Scored
 from toolchain.search.trained_range import outside_trained_range
 from toolchain.search.verify import fitting
 from toolchain.search.winner import Winner
@@ -157,7 +157,7 @@ def _finish(job: Job, plan: SearchPlan, results: Sequence[BudgetResult], scored:
             continue
         winner = winner_of(job.space, plan, job.data, result, count_evaluations(result.named, scored))
         winners[result.named.name] = winner
-        _compare_with_random_search(result, job.progress)
+        _compare_with_random_search(result, scored, job.progress)
         if rank() == 0:
             write_winner(job.run, job.space, plan, result, winner)
     unmet = tuple(result.unmet for result in results if result.verified is None)
@@ -171,11 +171,14 @@ def _finish(job: Job, plan: SearchPlan, results: Sequence[BudgetResult], scored:
     return SearchResult(winners, front, unmet)
 
 
-def _compare_with_random_search(result: BudgetResult, progress: Progress) -> None:
-    """Say if random search scored a better candidate than the winner, which always comes from evolution."""
+def _compare_with_random_search(result: BudgetResult, scored: Sequence[Scored], progress: Progress) -> None:
+    """Say if random search, of this or an earlier command, scored a better candidate than the winner of evolution.
+
+    docs/decisions/0041 says why it does not win.
+    """
     assert result.verified is not None
     winner = result.verified.winner.scored
-    best = next(iter(fitting(result.named.budget, result.random_search)), None)
+    best = next(iter(fitting(result.named.budget, [each for each in scored if each.strategy == RANDOM])), None)
     if best is not None and best.score > winner.score:
         progress.say(
             f"random search scored {best.score_text} under {result.named.budget}, better than the winner of evolution "

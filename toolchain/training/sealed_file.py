@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from exporters.errors import first_line
+from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadCheckpoint
 from toolchain.files import write_bytes
 from toolchain.training.printable import printable
@@ -72,6 +73,10 @@ def _require_intact(path: Path) -> None:
         return
     if not seal.startswith(TAG) and _is_archive_without_comment(path):
         raise BadCheckpoint(f"{printable(path)} has no digest: an older nastool wrote it. {REMEDY}")
+    with path.open("rb") as file:
+        stand_in = placeholder(file.read(HEAD_BYTES), "a checkpoint")
+    if stand_in:
+        raise BadCheckpoint(f"{printable(path)} {stand_in}")
     raise BadCheckpoint(f"{printable(path)} is damaged: its content does not match its digest. {REMEDY}")
 
 

@@ -11,7 +11,7 @@ from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.progress import Quiet
-from toolchain.search.generations import Evaluate, Scoring, run_strategy
+from toolchain.search.generations import Evaluate, Scoring, journal_candidates, run_strategy
 from toolchain.search.journal import Journal
 from toolchain.search.scores import CandidateLine, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, RandomSearch, Scored
@@ -123,3 +123,21 @@ def test_random_search_on_the_same_journal_makes_as_many_evaluations(paper_space
     assert [s.architecture for s in histories[0][:POPULATION]] == [s.architecture for s in histories[1][:POPULATION]]
     architectures = [line.architecture for line in journal.lines]
     assert len(architectures) == len(set(architectures)) < 2 * GENERATIONS * POPULATION
+
+
+def test_what_evolution_proposes_after_random_search_stays_a_candidate_of_evolution(
+    paper_space: SearchSpace, tmp_path: Path
+) -> None:
+    evaluate = Scores()
+    journal = Journal(tmp_path / "j.jsonl", FINGERPRINT, CandidateLine, paper_space)
+    scoring = Scoring(0, journal, evaluate, Quiet())
+    feasible = strategy(paper_space).feasible
+    by_random = run_strategy(RandomSearch(feasible, POPULATION), range(1), scoring)
+    # the first generation of evolution is random as well, and of the same random numbers
+    again = run_strategy(strategy(paper_space), range(1), scoring)
+    assert [each.architecture for each in again] == [each.architecture for each in by_random] == evaluate.asked
+    reread = Journal(tmp_path / "j.jsonl", FINGERPRINT, CandidateLine, paper_space)
+    assert journal_candidates(reread, paper_space) == again
+    length = len(reread.lines)
+    run_strategy(strategy(paper_space), range(1), Scoring(0, reread, evaluate, Quiet()))
+    assert len(reread.lines) == length
