@@ -34,7 +34,7 @@ def open_server(url: URL) -> Engine:
         )
     except ImportError:
         raise DatabaseUnreachable(
-            f"{without_password(url)} needs the driver psycopg. Run pip install 'nastool[postgres]'"
+            f"{without_password(url)} needs the driver psycopg. Run pip install 'psycopg[binary]'"
         ) from None
     try:
         with engine.begin() as connection:

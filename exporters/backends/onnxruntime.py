@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from exporters.backends import Arrays, CompileSpec
 from exporters.cuda import memory
 from exporters.cuda.device_memory import DeviceMemory
+from exporters.cuda.provider_library import missing_library
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
 from exporters.graph.model import Model, as_model, require_precision
@@ -62,10 +63,13 @@ class Backend:
         if self.gpu and (reason := memory.unavailable_reason(self.gpu)):
             return reason
         if not _loads(self.provider, memory.ordinal_of(self.gpu)):
+            cannot = f"onnxruntime {ort.__version__} cannot load {self.provider}"
+            if self.provider == TENSORRT and (reason := missing_library()):
+                return f"{cannot}: {reason}"
             needed = NEEDED.get(self.provider, "its")
             return (
-                f"onnxruntime {ort.__version__} cannot load {self.provider}. Install {needed} libraries of "
-                f"the versions on https://onnxruntime.ai/docs/execution-providers"
+                f"{cannot}. Install {needed} libraries of the versions on "
+                f"https://onnxruntime.ai/docs/execution-providers"
             )
         return memory.unavailable_reason()
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime with its TensorRT provider: engines of the TensorRT that its wheel was built for, 10 for a long time.
+"""ONNX Runtime with its TensorRT provider: engines of the TensorRT that its wheel was built for.
 
 What ships as an engine runs by the backend tensorrt; this one is for services that run ONNX Runtime.
 """

@@ -1,6 +1,6 @@
-"""TensorRT-RTX: a runtime of its own, with rows of its own, through the API of TensorRT.
+"""TensorRT-RTX: a separate runtime with separate records, through the API of TensorRT.
 
-It builds for a named GPU on a machine without one, and runs on GeForce RTX 20 and later.
+It builds for a named compute capability on a machine without such a GPU; `exporters.cuda.features` lists them.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""Opens memory on a GPU, through pycuda if it is installed, else cuda-python.
+"""Opens memory on a GPU, through cuda-python if it is installed, else pycuda, which has no CUDA graphs.
 
 Both share the primary context of the device with TensorRT and ONNX Runtime, so pointers and streams can be exchanged.
 
@@ -24,7 +24,7 @@ PYCUDA, CUDA_PYTHON = PyCuda.name, CudaPython.name
 def unavailable_reason(pci_bus_id: str = "") -> str | None:
     """Why the memory of the GPU at `pci_bus_id` cannot be used, or None; "" means the first GPU of CUDA."""
     if available() is None:
-        return "neither pycuda nor cuda-python is installed. Run pip install cuda-bindings"
+        return "neither cuda-python nor pycuda is installed. Run pip install cuda-bindings"
     try:
         ordinal_of(pci_bus_id)
     except BackendUnavailable as problem:
@@ -34,11 +34,22 @@ def unavailable_reason(pci_bus_id: str = "") -> str | None:
 
 def available() -> str | None:
     """The library that `open_memory` uses, or None if none is installed."""
-    if find_spec("pycuda") is not None:
-        return PYCUDA
     if find_spec("cuda") is not None and find_spec("cuda.bindings") is not None:
         return CUDA_PYTHON
-    return None
+    return PYCUDA if find_spec("pycuda") is not None else None
+
+
+def no_graphs_reason() -> str | None:
+    """Why a call cannot be launched as one CUDA graph here, or None if it can."""
+    library = available()
+    if library == CUDA_PYTHON:
+        return None
+    if library == PYCUDA:
+        return (
+            "pycuda has no CUDA graphs, so latencies include the launch of each kernel. Run pip install cuda-bindings, "
+            "which is preferred where both are installed"
+        )
+    return unavailable_reason()
 
 
 def bus_ids() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 A plan begins with a magic tag of four bytes. Those of TensorRT 8 to 11 begin with `ftrt`, those of TensorRT-RTX with
 `vtrt`, and the latter have the size of the whole file at byte 16 (its runtime asserts `plan.header.size == blobSize`;
-tests hold both to plans that are built).
+tests hold both to plans that are built). Engines of the backend fake begin with `fake` and have their size there too.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,16 @@ from types import MappingProxyType
 from exporters.errors import EngineFailed
 
 SUFFIX = ".engine"
-RUNTIMES: Mapping[bytes, str] = MappingProxyType({b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx"})
+UNKNOWN = "unknown"  # the precision of an engine that no manifest describes: each layer has its own
+FAKE = "fake"
+RUNTIMES: Mapping[bytes, str] = MappingProxyType({b"ftrt": "tensorrt", b"vtrt": "tensorrt_rtx", b"fake": FAKE})
+WITH_SIZE = ("tensorrt_rtx", FAKE)
 HEADER_BYTES = 64  # Runtime.engine_header_size of TensorRT-RTX 1.7
 SIZE_AT = 16
 
 
 def runtime_of(path: Path) -> str:
-    """The back end that built an engine and is the only one that runs it: `tensorrt` or `tensorrt_rtx`.
+    """The back end that built an engine and is the only one that runs it: `tensorrt`, `tensorrt_rtx` or `fake`.
 
     Raises:
         EngineFailed: the file is missing, truncated, or not an engine.
@@ -34,7 +37,7 @@ def runtime_of(path: Path) -> str:
     runtime = RUNTIMES.get(header[:4])
     if runtime is None:
         raise EngineFailed(f"{path} is not an engine of TensorRT or TensorRT-RTX. Build it again, or name another file")
-    stated = int.from_bytes(header[SIZE_AT : SIZE_AT + 8], "little") if runtime == "tensorrt_rtx" else size
+    stated = int.from_bytes(header[SIZE_AT : SIZE_AT + 8], "little") if runtime in WITH_SIZE else size
     if size < HEADER_BYTES or stated != size:
         raise EngineFailed(f"{path} is damaged: {size} bytes of {max(stated, HEADER_BYTES)} are there. Build it again")
     return runtime

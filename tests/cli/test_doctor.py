@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from cli.main import commands
 from exporters import backends
+from exporters.cuda import memory, nvml
+from toolchain.machine.doctor import examine
 
 NEXT_STEPS = ("Run ", "Use ", "Give ", "Put ", "Install ", "Name ")
 
@@ -61,3 +63,19 @@ def test_for_people() -> None:
     assert answer.exit_code == 0
     assert "this machine" in answer.output
     assert "backend onnxruntime" in answer.output
+
+
+def test_a_titan_xp_is_told_which_tensorrt_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titan = nvml.Gpu(0, "NVIDIA TITAN Xp", "GPU-1", "0000:01:00.0", "6.1", "580.65, CUDA 12.9", 12 << 30, 3840)
+    monkeypatch.setattr(nvml, "gpus", lambda: (titan,))
+    monkeypatch.setattr(memory, "bus_ids", lambda: ("0000:01:00.0",))
+    findings = {finding.what: finding for finding in examine(str(tmp_path / "latency.sqlite"))}
+    if findings["backend tensorrt"].detail.startswith("tensorrt is not installed"):
+        for words in ("pip install tensorrt==8.6.1", "driver 580 or older", "onnxruntime-gpu for CUDA 12"):
+            assert words in findings["backend tensorrt"].detail
+    assert "NVIDIA TITAN Xp has compute capability 6.1, and tensorrt_rtx" in findings["backend tensorrt_rtx"].detail
+    assert "Install TensorRT 8.6 (pip install tensorrt==8.6.1" in findings["backend tensorrt_rtx"].detail
+
+
+def test_cuda_graphs_are_listed(findings: dict[str, dict[str, Any]]) -> None:
+    assert findings["CUDA graphs"]["works"] == (memory.no_graphs_reason() is None)

@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from exporters.backends import CompileSpec
-from exporters.backends.tensorrt import Backend, EngineSession, layer_types
 from exporters.cuda import memory, nvml
 from exporters.cuda.device_memory import CaptureFailed
+from exporters.cuda.session import NUMPY_TYPES, EngineSession, layer_types
 from exporters.errors import BackendUnavailable, EngineFailed
 
 
@@ -95,8 +95,8 @@ class DoublingEngine:
     def get_tensor_mode(self, name: str) -> Mode:
         return Mode.INPUT if name == "images" else Mode.OUTPUT
 
-    def get_tensor_dtype(self, name: str) -> type[np.generic]:
-        return self.dtype
+    def get_tensor_dtype(self, name: str) -> Any:
+        return SimpleNamespace(name=next(kind for kind, dtype in NUMPY_TYPES.items() if dtype == self.dtype))
 
     def get_tensor_shape(self, name: str) -> tuple[int, int]:
         return (self.batch, 3)
@@ -142,7 +142,6 @@ def session(
         Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda plan: engine),
         TensorIOMode=Mode,
         LayerInformationFormat=SimpleNamespace(JSON="json"),
-        nptype=lambda dtype: dtype,
     )
     return EngineSession(trt, b"plan", CompileSpec(batch, precision=precision), "model.engine"), gpu, engine
 
@@ -188,6 +187,39 @@ def test_close_frees_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
             use()
 
 
+class Tracked:
+    """Passes everything on to `target`, and records when it is released."""
+
+    def __init__(self, name: str, target: Any, released: list[str]) -> None:
+        self.name, self.target, self.released = name, target, released
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.target, name)
+
+    def __del__(self) -> None:
+        self.released.append(self.name)
+
+
+def test_close_releases_in_the_order_of_dependence(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    engine_session, gpu, engine = session(monkeypatch)
+    engine_session._context = Tracked("context", engine, released)
+    engine_session._engine = Tracked("engine", engine, released)
+    engine_session._runtime = Tracked("runtime", engine, released)
+    monkeypatch.setattr(gpu, "close", lambda: released.append("stream"))
+    engine_session.close()
+    assert released == ["context", "engine", "runtime", "stream"]
+
+
+def test_memory_is_released_if_the_engine_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[HostMemory] = []
+    monkeypatch.setattr(HostMemory, "close", lambda self: closed.append(self))
+    monkeypatch.setattr(DoublingEngine, "create_execution_context", lambda self: None)
+    with pytest.raises(EngineFailed, match=r"model.engine cannot be prepared on the GPU: no reason was given. Close"):
+        session(monkeypatch)
+    assert len(closed) == 1
+
+
 def test_time_measures_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     engine_session, _, _ = session(monkeypatch)
     timing = engine_session.time(2.0)
@@ -229,25 +261,6 @@ def test_engine_of_a_different_precision_is_an_error(
 )
 def test_data_types_of_layers(information: str, types: set[str]) -> None:
     assert layer_types(information) == types
-
-
-@pytest.mark.parametrize(
-    ("name", "capability", "last"),
-    [
-        ("NVIDIA TITAN Xp", "6.1", "; the last TensorRT for it is 8.6"),
-        ("Tesla V100-SXM2-16GB", "7.0", "; the last TensorRT for it is 10.4"),
-        ("GeForce GTX 780", "3.5", ""),  # not in the table
-    ],
-)
-def test_old_gpu_error_names_the_last_tensorrt_for_it(
-    name: str, capability: str, last: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu = nvml.Gpu(0, name, "GPU-1", "0000:01:00.0", capability, "580.65, CUDA 12.9", 12 << 30)
-    monkeypatch.setattr(nvml, "gpus", lambda: (gpu,))
-    reason = Backend("tensorrt_rtx").unavailable_reason()
-    assert reason is not None
-    assert f"{name} has compute capability {capability}, and tensorrt_rtx takes 7.5 and later{last}. Use" in reason
-    assert "--backend onnxruntime, in a build of onnxruntime-gpu for CUDA 12" in reason
 
 
 def test_no_gpu_on_this_machine(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
-"""Every attribute that the code reads from an NVIDIA binding exists in the installed package.
+"""Every attribute that the code reads from an NVIDIA binding exists in that binding.
 
-Most of this code needs a GPU to run. The test follows the binding through the source of each module: from its import,
-or a parameter annotated `ModuleType`, through assignments, calls and the return types in the binding's docstrings.
+Most of this code needs a GPU to run. The tests follow the binding through the source of the modules: from its import,
+or a parameter annotated `ModuleType`, through assignments, calls and the return types in the binding's docstrings. For
+the versions of TensorRT that are not installed, their wheels are downloaded, and this file is run as a program on each.
 """
 
 import ast
+import json
 import re
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -18,14 +20,25 @@ from zipfile import ZipFile
 import pynvml
 import pytest
 
+import exporters
 from exporters.cuda import nvml
+from exporters.cuda.features import features_of
+from exporters.cuda.session import NUMPY_TYPES
+from exporters.cuda.weak_types import CONVERSIONS
 
-SOURCES = {
-    "exporters.cuda.engine": "tensorrt_rtx",
-    "exporters.backends.tensorrt": "tensorrt_rtx",
-    "exporters.cuda.cuda_python": "cuda.bindings.runtime",
-    "exporters.cuda.nvml": "pynvml",
-    "exporters.cuda.pycuda_memory": "pycuda.driver",
+ANY_TENSORRT = (
+    "exporters.backends.tensorrt",
+    "exporters.cuda.builder",
+    "exporters.cuda.parsing",
+    "exporters.cuda.session",
+    "exporters.cuda.trt_logger",
+)
+RTX_ONLY, WEAKLY_TYPED_ONLY = "exporters.cuda.compute_capability", "exporters.cuda.weak_types"
+SOURCES = {  # binding -> the modules that use it
+    "tensorrt_rtx": (*ANY_TENSORRT, RTX_ONLY),
+    "cuda.bindings.runtime": ("exporters.cuda.cuda_python",),
+    "pynvml": ("exporters.cuda.nvml",),
+    "pycuda.driver": ("exporters.cuda.pycuda_memory",),
 }
 OPAQUE = object()  # stands for a binding that is not installed, and for every value that it returns
 Key = tuple[str, str]  # (function, variable), or ("", attribute of self)
@@ -114,7 +127,10 @@ class Uses:
 
     def _local(self, called: ast.expr) -> ast.FunctionDef | None:
         match called:
-            case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name):
+            case (
+                ast.Name(id=name)
+                | ast.Attribute(value=ast.Name(id="self" | "compute_capability" | "weak_types"), attr=name)
+            ):
                 return self.functions.get(name)
         return None
 
@@ -164,33 +180,36 @@ def _key(scope: str, target: ast.expr) -> Key | None:
     return None
 
 
-def uses(module: str, binding: object) -> Uses:
-    return Uses(binding, ast.parse(text_of(module)))
+def uses(modules: Sequence[str], binding: object) -> Uses:
+    """The uses of a binding in modules that pass its objects to each other."""
+    bodies = (ast.parse(text_of(module)).body for module in modules)
+    return Uses(binding, ast.Module([statement for body in bodies for statement in body], []))
 
 
-@pytest.mark.parametrize("module", SOURCES)
-def test_every_attribute_exists_in_the_installed_binding(module: str) -> None:
-    binding = pytest.importorskip(SOURCES[module], reason=f"{SOURCES[module]} is not installed")
-    assert uses(module, binding).missing() == set()
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_attribute_exists_in_the_installed_binding(name: str) -> None:
+    binding = pytest.importorskip(name, reason=f"{name} is not installed")
+    assert uses(SOURCES[name], binding).missing() == set()
 
 
 @pytest.mark.parametrize(
-    ("module", "expected"),
+    ("name", "expected"),
     [
-        ("exporters.cuda.engine", {"float32", "BuilderFlag.TF32", "Builder.create_network", "ITensor.shape"}),
-        ("exporters.cuda.engine", {"IBuilderConfig.set_timing_cache", "ParserError.node_name"}),
-        ("exporters.backends.tensorrt", {"nptype", "Runtime.deserialize_cuda_engine", "ICudaEngine.get_tensor_mode"}),
+        ("tensorrt_rtx", {"float32", "BuilderFlag.TF32", "Builder.create_network", "ITensor.shape", "DataType.name"}),
         (
-            "exporters.backends.tensorrt",
-            {"IExecutionContext.execute_async_v3", "EngineInspector.get_engine_information"},
+            "tensorrt_rtx",
+            {"IBuilderConfig.set_timing_cache", "ParserError.node_name", "INetworkDefinition.num_outputs"},
         ),
-        ("exporters.cuda.cuda_python", {"cudaMemcpyAsync", "cudaMemcpyKind.cudaMemcpyDeviceToHost", "cudaGraphLaunch"}),
-        ("exporters.cuda.nvml", {"nvmlInit", "NVMLError", "nvmlDeviceGetUUID", "NVML_CLOCK_SM"}),
+        ("tensorrt_rtx", {"Runtime.deserialize_cuda_engine", "ICudaEngine.get_tensor_mode"}),
+        ("tensorrt_rtx", {"IExecutionContext.execute_async_v3", "EngineInspector.get_engine_information"}),
+        ("tensorrt_rtx", {"IBuilderConfig.set_compute_capability", "ICudaEngine.create_runtime_config"}),
+        ("cuda.bindings.runtime", {"cudaMemcpyAsync", "cudaMemcpyKind.cudaMemcpyDeviceToHost", "cudaGraphLaunch"}),
+        ("pynvml", {"nvmlInit", "NVMLError", "nvmlDeviceGetUUID", "NVML_CLOCK_SM"}),
     ],
 )
-def test_attributes_are_followed_through_the_code(module: str, expected: set[str]) -> None:
-    binding = pytest.importorskip(SOURCES[module], reason=f"{SOURCES[module]} is not installed")
-    assert expected <= uses(module, binding).names()
+def test_attributes_are_followed_through_the_code(name: str, expected: set[str]) -> None:
+    binding = pytest.importorskip(name, reason=f"{name} is not installed")
+    assert expected <= uses(SOURCES[name], binding).names()
 
 
 @pytest.mark.parametrize(
@@ -212,42 +231,20 @@ def test_a_misspelled_attribute_is_reported(source: str, missing: set[str]) -> N
     assert Uses(binding, ast.parse(source)).missing() == missing
 
 
-# The code calls is_classic() before it uses these.
-# TensorRT-RTX developer guide, "Building for other GPUs" and "Dynamic shapes"
-RTX_ONLY = {
-    "ComputeCapability",
-    "ComputeCapability.__members__",
-    "DynamicShapesKernelSpecializationStrategy",
-    "DynamicShapesKernelSpecializationStrategy.EAGER",
-    "IBuilderConfig.num_compute_capabilities",
-    "IBuilderConfig.set_compute_capability",
-    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+IN_PYTHON = {"__name__", "__version__"}  # defined by the package `tensorrt`, not by the binding
+BINDINGS = {  # requirement -> what it lacks of the attributes that the code reads
+    "tensorrt-bindings==8.6.1": {"ParserError.node_name", "ParserError.node_operator"},  # features.names_nodes
+    "tensorrt-cu12-bindings==10.4.0": set(),
+    "tensorrt-cu12-bindings==10.13.3.9": set(),
+    "tensorrt-cu13-bindings==11.4.0.106": set(),
 }
-IN_PYTHON = {"nptype", "__name__", "__version__"}  # defined by the package `tensorrt`, not by the binding
-BINDINGS = ("tensorrt-cu12-bindings==10.13.3.9", "tensorrt-cu13-bindings==11.4.0.106")
-PRINT_MISSING = """
-import sys
-from operator import attrgetter
-sys.path.insert(0, sys.argv[1])
-import bindings.tensorrt as module
-for name in sys.argv[2:]:
-    try:
-        attrgetter(name)(module)
-    except AttributeError:
-        print(name)
-"""
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("requirement", BINDINGS)
-def test_tensorrt_has_the_attributes_of_tensorrt_rtx(requirement: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("requirement", "lacks"), BINDINGS.items(), ids=BINDINGS)
+def test_every_driven_version_has_the_attributes(requirement: str, lacks: set[str], tmp_path: Path) -> None:
     """TensorRT needs NVIDIA's libraries, but its binding can be imported with empty libraries in their place."""
-    binding = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
-    names = {
-        name
-        for module in ("exporters.cuda.engine", "exporters.backends.tensorrt")
-        for name in uses(module, binding).names()
-    }
+    features = features_of("tensorrt", requirement.partition("==")[2])
     wheel = _download(requirement, tmp_path, "--only-binary=:all:")
     package = tmp_path / "package" / "bindings"
     package.mkdir(parents=True)
@@ -255,14 +252,31 @@ def test_tensorrt_has_the_attributes_of_tensorrt_rtx(requirement: str, tmp_path:
     with ZipFile(wheel) as archive:
         (package / "tensorrt.so").write_bytes(archive.read("tensorrt_bindings/tensorrt.so"))
     _create_empty_libraries(package / "tensorrt.so", tmp_path / "empty")
+    modules = ANY_TENSORRT if features.strongly_typed else (*ANY_TENSORRT, WEAKLY_TYPED_ONLY)
     result = subprocess.run(
-        [sys.executable, "-c", PRINT_MISSING, str(package.parent), *sorted(names - IN_PYTHON)],
+        [sys.executable, __file__, str(package.parent), *modules],
         capture_output=True,
         text=True,
-        env={"LD_LIBRARY_PATH": str(tmp_path / "empty")},
+        env={"LD_LIBRARY_PATH": str(tmp_path / "empty"), "PYTHONPATH": str(Path(exporters.__file__).parents[1])},
     )
     assert result.returncode == 0, result.stderr
-    assert set(result.stdout.split()) == RTX_ONLY
+    report = json.loads(result.stdout)
+    assert set(report["missing"]) - IN_PYTHON == lacks
+    assert len(report["names"]) > 50, "the code is followed into this version's classes"
+    assert features.network_flag in report["members"]["NetworkDefinitionCreationFlag"]
+    assert set(NUMPY_TYPES) <= set(report["members"]["DataType"])
+    assert set(CONVERSIONS) <= set(report["members"]["LayerType"])
+
+
+def report_on_binding(folder: str, modules: Sequence[str]) -> None:
+    """Print what the binding in `folder` has and lacks, as JSON."""
+    sys.path.insert(0, folder)
+    binding = import_module("bindings.tensorrt")
+    found = uses(modules, binding)
+    enums = ("NetworkDefinitionCreationFlag", "DataType", "LayerType")
+    members = {name: list(getattr(binding, name).__members__) for name in enums}
+    report = {"missing": sorted(found.missing()), "names": sorted(found.names()), "members": members}
+    sys.stdout.write(json.dumps(report))
 
 
 def _download(requirement: str, folder: Path, wheels: str) -> Path:
@@ -281,8 +295,8 @@ def _create_empty_libraries(binding: Path, folder: Path) -> None:
         undefined = subprocess.run(
             ["nm", "-D", "--undefined-only", binding], capture_output=True, text=True, check=True
         )
-        symbols = {line.split()[-1] for line in undefined.stdout.splitlines()}
-        functions = sorted(symbol for symbol in symbols if symbol[:3] in ("cre", "get", "ini"))
+        symbols = {line.split()[-1].partition("@")[0] for line in undefined.stdout.splitlines()}
+        functions = sorted(symbol for symbol in symbols if symbol[:3] in ("cre", "get", "ini") or "parser" in symbol)
         (folder / "empty.c").write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in functions))
         for library in (line.split()[1] for line in dependencies.splitlines() if "NEEDED" in line and "libnv" in line):
             build = ["gcc", "-shared", "-fPIC", "-o", folder / library, f"-Wl,-soname,{library}", folder / "empty.c"]
@@ -299,7 +313,7 @@ def test_pycuda_has_all_attributes(tmp_path: Path) -> None:
         source = files.extractfile(member)
         assert source is not None
         text = source.read().decode()
-    names = uses("exporters.cuda.pycuda_memory", OPAQUE).names()
+    names = uses(SOURCES["pycuda.driver"], OPAQUE).names()
     assert {"memcpy_htod_async", "retain_primary_context", "time_till"} <= names
     in_python = {"init", "handle"}  # pycuda/driver.py passes these on
     assert {name for name in names - in_python if not re.search(rf"\b{name}\b", text)} == set()
@@ -325,3 +339,7 @@ def test_importing_the_backends_loads_no_gpu_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+if __name__ == "__main__":
+    report_on_binding(sys.argv[1], sys.argv[2:])

@@ -177,6 +177,23 @@ def test_memory_is_opened_by_pci_bus_id(runtime: FakeRuntime, monkeypatch: pytes
     assert "CUDA does not see the GPU at 0000:07:00.0" in str(memory.unavailable_reason("0000:07:00.0"))
 
 
+@pytest.mark.parametrize(
+    ("installed", "library", "reason"),
+    [
+        ({"cuda", "cuda.bindings", "pycuda"}, "cuda-python", None),
+        ({"pycuda"}, "pycuda", "pycuda has no CUDA graphs, so latencies include the launch of each kernel. Run pip"),
+        (set(), None, "neither cuda-python nor pycuda is installed. Run pip install cuda-bindings"),
+    ],
+)
+def test_the_library_with_cuda_graphs_is_preferred(
+    installed: set[str], library: str | None, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "find_spec", lambda name: name if name in installed else None)
+    assert memory.available() == library
+    given = memory.no_graphs_reason()
+    assert given is None if reason is None else str(given).startswith(reason)
+
+
 def test_memory_is_released_if_onnxruntime_rejects_the_model(
     runtime: FakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

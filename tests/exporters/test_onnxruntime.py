@@ -14,6 +14,7 @@ from torch import nn
 from exporters.backends import CompileSpec
 from exporters.backends import onnxruntime as ours
 from exporters.backends.onnxruntime import CUDA, TENSORRT, Backend
+from exporters.cuda.provider_library import installed_version
 from exporters.errors import BackendUnavailable, WrongPrecision
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
 
@@ -111,7 +112,10 @@ def test_libraries_that_do_not_load_are_named_and_nothing_is_printed(
     monkeypatch.setattr(ours, "_has_nvidia_driver", lambda: True)
     reason = Backend(provider).unavailable_reason()
     assert reason is not None
-    assert f"cannot load {provider}. Install CUDA" in reason
+    if provider == TENSORRT and installed_version() is None:
+        assert f"cannot load {provider}: it needs libnvinfer.so." in reason
+    else:
+        assert f"cannot load {provider}. Install CUDA" in reason
     assert capfd.readouterr() == ("", "")
 
 

@@ -113,7 +113,7 @@ def test_run_continues_after_the_server_dropped_the_connection(
 
 def test_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)  # as if it were not installed
-    with pytest.raises(DatabaseUnreachable, match=r"needs the driver psycopg\. Run pip install 'nastool\[postgres\]'"):
+    with pytest.raises(DatabaseUnreachable, match=r"needs the driver psycopg\. Run pip install 'psycopg\[binary\]'"):
         open_store(NOWHERE)
 
 

@@ -14,7 +14,7 @@ from cli.main import app
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Optional: imported if installed (extra `gpu`).
+# Optional: imported if installed (extras `tensorrt` and `pycuda`).
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda"}
 
 
@@ -41,6 +41,14 @@ def test_no_dependency_is_listed_twice() -> None:
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         listed = [(name_of(dependency), dependency.partition(";")[2]) for dependency in group]
         assert len(set(listed)) == len(listed)
+
+
+def test_tensorrt_installs_without_the_cuda_toolkit() -> None:
+    """pycuda is built from source, so it has an extra of its own; `gpu` has both."""
+    extras = {name: {name_of(entry) for entry in group} for name, group in PROJECT["optional-dependencies"].items()}
+    assert extras["tensorrt"] == {"tensorrt", "cuda-bindings"}
+    assert extras["pycuda"] == {"pycuda"}
+    assert PROJECT["optional-dependencies"]["gpu"] == ["nastool[tensorrt,pycuda]"]
 
 
 def test_every_import_is_a_dependency() -> None:

@@ -8,6 +8,7 @@ from exporters import backends
 from exporters.backends.onnxruntime import CUDA
 from exporters.backends.onnxruntime import Backend as OnnxRuntime
 from exporters.backends.tensorrt import Backend as TensorRT
+from exporters.cuda import memory
 from exporters.devices.attached import attached
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
@@ -45,6 +46,8 @@ def _backends() -> list[Diagnosis]:
         )
     reason = OnnxRuntime(CUDA).unavailable_reason()
     diagnoses.append(Diagnosis(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
+    reason = memory.no_graphs_reason()
+    diagnoses.append(Diagnosis("CUDA graphs", reason is None, reason or f"launched through {memory.available()}"))
     for module in ("tensorrt", "tensorrt_rtx"):
         builder = TensorRT(module)
         reason = builder.build_unavailable_reason()

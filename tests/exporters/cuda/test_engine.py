@@ -10,18 +10,12 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
-from exporters.cuda.engine import (
-    CAPABILITIES,
-    REMEDIES,
-    BatchRange,
-    Engine,
-    build_engine,
-    builder_config,
-    logger_of,
-    parse_capability,
-    suffix_of,
-)
+from exporters.cuda.builder import REMEDIES, build_engine, builder_config
+from exporters.cuda.engine import BatchRange, Engine
+from exporters.cuda.features import CAPABILITIES, parse_capability, suffix_of
+from exporters.cuda.trt_logger import logger_of
 from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx, WrongPrecision
+from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 
 trt = pytest.importorskip("tensorrt_rtx")
@@ -36,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(file: Path, capability: str = "8.6", batch: BatchRange | None = None) -> Engine:
-    return build_engine(trt, file, batch or BatchRange.static(4), capability)
+    return build_engine(trt, Model(file), batch or BatchRange.static(4), capability)
 
 
 def test_the_same_file_gives_the_same_bytes(file: Path) -> None:
@@ -180,4 +174,4 @@ def test_the_classic_module_cannot_build_for_another_gpu() -> None:
         pytest.skip("TensorRT is here")
     reason = Backend().build_unavailable_reason()
     assert reason is not None
-    assert reason.startswith(("tensorrt is not installed. Run pip install 'nastool[gpu]'", "there is no NVIDIA GPU"))
+    assert reason.startswith(("tensorrt is not installed. Run pip install tensorrt", "there is no NVIDIA GPU"))

@@ -2,13 +2,15 @@
 
 import platform
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from exporters.backends import onnxruntime
+from exporters.backends import onnxruntime, tensorrt
 from exporters.backends.tensorrt import Backend as TensorRT
-from exporters.cuda import nvml
+from exporters.cuda import memory, nvml
+from exporters.devices import attached
 from exporters.devices.attached import Device
 from exporters.errors import BackendUnavailable, UnknownDevice
 from toolchain.errors import BadConfig
@@ -137,3 +139,19 @@ def test_an_estimate_of_what_is_not_known_is_refused() -> None:
         resolved(estimate=True)
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
         resolved(device="titanxp", estimate=True, precision="fp16")
+
+
+def test_a_titan_xp_uses_the_tensorrt_that_runs_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    titan = nvml.Gpu(0, "NVIDIA TITAN Xp", "GPU-1", "0000:01:00.0", "6.1", "580.65, CUDA 12.9", 12 << 30, 3840)
+    monkeypatch.setattr(nvml, "gpus", lambda: (titan,))
+    monkeypatch.setattr(attached, "gpus", lambda: (titan,))
+    monkeypatch.setattr(nvml, "_kept_open", lambda: False)
+    monkeypatch.setattr(memory, "unavailable_reason", lambda gpu="": None)
+    monkeypatch.setattr(tensorrt, "find_spec", lambda name: name)
+    module = ModuleType("tensorrt")
+    monkeypatch.setattr(tensorrt, "import_module", lambda name: module)
+    for version, expected in (("8.6.1", "tensorrt"), ("11.4.0.106", "onnxruntime")):
+        module.__version__ = version  # type: ignore[attr-defined]
+        monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)
+        ready = resolved(device="titanxp")
+        assert (ready.backend.name, ready.target.capability, ready.target.device_model) == (expected, "6.1", titan.name)
