@@ -26,7 +26,8 @@ from toolchain.check.verdict import Outcome
 from toolchain.config import Config, parse_config
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.intervals import Interval, latency_statistic, ratio_interval
-from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.rounds import time_rounds
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Quiet
 
 DEPTH, CHANNELS, SIZE_PX = 20, 32, 32

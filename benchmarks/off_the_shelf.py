@@ -25,8 +25,9 @@ from toolchain.config import Config, parse_config, preset_text
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.network import Measurement, measurement
-from toolchain.measuring.rounds import TimedFile, time_until_stable
+from toolchain.measuring.rounds import time_until_stable
 from toolchain.measuring.target import ReadyTarget
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.nets.network import initialize
 from toolchain.progress import Progress
 from toolchain.runs import Run

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 @options.configured("check")
 def check(
     invocation: options.Invocation,
-    file: Annotated[Path | None, typer.Argument(help="ONNX file. Default: the export of the run.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="ONNX file or engine. Default: the export of the run.")] = None,
     latency: Annotated[str | None, typer.Option("--latency", help="Maximum latency of a batch, e.g. 17ms.")] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             "--baseline",
-            help="Baseline to compare with: output of nastool check --json, an ONNX file, or db (the latency table).",
+            help="Baseline to compare with: output of nastool check --json, an ONNX file, an engine, or db (the "
+            "latency table).",
         ),
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")] = None,

@@ -22,7 +22,7 @@ def export(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Export the retrained winner as ONNX, verify it against torch, and measure it.
+    """Export the retrained winner as ONNX and as engines, verify them against torch, and measure them.
 
     Exit code 0: it computes the same and is within its budget. 1: it does not, or is over the budget; nothing is
     written.
@@ -87,12 +87,27 @@ def _line(name: str, manifest: "Manifest") -> str:
 
 
 def _engine_line(name: str, manifest: "Manifest") -> str:
+    from toolchain.units import format_ms
+
     engine = manifest.engines[name]
     least, tuned, most = engine.batches
-    return (
+    batches = f"batch {tuned}" if least == most else f"batches {least} to {most}, tuned for {tuned}"
+    built = (
         f"{manifest.files[name].bytes / 1e6:.2f} MB, from {engine.built_from} by {engine.built_by} for "
-        f"compute capability {engine.capability}, batches {least} to {most}, tuned for {tuned}; it has not been run"
+        f"{_device_of(engine.capability)}, {batches}"
     )
+    if engine.parity is None or engine.measured_latency_ms is None:
+        return f"{built}; not verified: {engine.not_verified}"
+    beside = "" if engine.onnx_latency_ms is None else f", {engine.built_from} {format_ms(engine.onnx_latency_ms)}"
+    return (
+        f"{format_ms(engine.measured_latency_ms)} a batch of {tuned}{beside} in the same rounds; "
+        f"hold-out {engine.holdout_accuracy:.2%}, top-1 agreement {engine.parity.top1_agreement:.2%}, relative error "
+        f"{engine.parity.relative_error:.1e} on {engine.parity.images} images; {built}"
+    )
+
+
+def _device_of(capability: str) -> str:
+    return "this device" if capability == "current" else f"compute capability {capability}"
 
 
 def _bits(manifest: "Manifest") -> dict[str, str]:

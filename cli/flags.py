@@ -227,13 +227,16 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
         "retrain": (*SPACE, *DATA, *STANDALONE, *RUN, SEED),
         "export": (
             Flag("export.precision", "Additional precisions to export: fp16, int8.", Values),
-            Flag("export.static", "Export for exactly --batch images instead of any number.", bool),
-            Flag("export.engine", "Also build a TensorRT engine for the GPU of this machine.", bool),
+            Flag("export.static", "Export ONNX files for exactly --batch images instead of any number.", bool),
+            Flag(
+                "export.engine", "Also build an engine for the GPU of this machine, and verify and time it there.", bool
+            ),
             Flag(
                 "export.sm",
                 "Also build engines for these compute capabilities, e.g. 86,89. Needs no GPU.",
                 Values,
             ),
+            Flag("export.batches", "Batches that engines take, e.g. 1..32. Default: exactly --batch, which is timed."),
             *SPACE,
             *DATA,
             *FILE_TARGET,

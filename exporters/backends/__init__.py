@@ -13,6 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.cuda.engine import CURRENT, Engine
 from exporters.errors import UnknownBackend
 from exporters.graph.model import Model
 from exporters.timing import Timing
@@ -80,11 +81,39 @@ class PicksGpu(Protocol):
 
 
 @runtime_checkable
+class BuildsEngines(Protocol):
+    """A backend that builds engine files, which it alone runs."""
+
+    name: str
+
+    def build_unavailable_reason(self) -> str | None:
+        """Why no engine can be built here, or None."""
+
+    def build(self, onnx: Path | Model, spec: CompileSpec, capability: str = CURRENT) -> Engine:
+        """Build the engine of an ONNX file for a compute capability, or for the device of this machine.
+
+        Raises:
+            NotOnnx: the file cannot be read.
+            WrongPrecision: the precision of the file differs from that of the spec.
+            EngineFailed, BackendUnavailable: it cannot be built, or not here.
+        """
+
+
+@runtime_checkable
 class Simulated(Protocol):
     """A backend with a simulated device and clock."""
 
     def restarted(self) -> Backend:
         """The same device with its clock reset. A measurement starts with it, independent of earlier ones."""
+
+
+@runtime_checkable
+class LimitedMemory(Protocol):
+    """A backend that states the memory of its device; that of GPUs is known from their driver."""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The total memory of the device, or None if there is no limit."""
 
 
 def names() -> tuple[str, ...]:

@@ -9,27 +9,34 @@ The latency of a call is computed from its graph: multiply-adds times a rate, pl
     burst           share of the time in which the device throttles, in intervals of `BURST_MS`
     burst_slower    factor on the latency of a throttled call
     burst_visible   1: the device reports throttling, as a GPU does; 0: it does not
-    slowdown        share by which every file is slower (0.05: 5 %), to try out nastool check
+    slowdown        share by which every file is slower (0.05: 5 %), to try out nastool check; engines keep the
+                    slowdown of the device that built them, and have that of the device that runs them as well
+    memory_mb       memory of the device in MiB, which loaded files share; 0: no limit
     seed            seed of all random numbers
 
 The simulated clock only advances when something is timed, so a burst affects everything that is timed during it, and
 the same calls in the same order have the same latencies. Outputs are real: ONNX Runtime computes them.
 """
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite, pi, prod, sin
 from pathlib import Path
 from random import Random
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import onnx
 from numpy import float32
 from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
-from exporters.errors import NotOnnx, UnknownBackend
-from exporters.graph.model import Model, as_model
+from exporters.cuda.engine import CURRENT, BatchRange, Engine
+from exporters.cuda.plans import SUFFIX, UNKNOWN, runtime_of
+from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx, UnknownBackend
+from exporters.graph.model import Model, as_model, require_precision
 from exporters.graph.operators import ROUNDING_OPS
+from exporters.simulated_engine import SimulatedPlan
 from exporters.timing import Timing
 
 NS_PER_MAC = 0.05
@@ -52,6 +59,7 @@ class Dials:
     burst_slower: float = 2.0
     burst_visible: float = 1.0
     slowdown: float = 0.0
+    memory_mb: float = 0.0
     seed: int = 0
 
 
@@ -72,14 +80,41 @@ class Backend:
         burst_slower: float = 2.0,
         burst_visible: float = 1.0,
         slowdown: float = 0.0,
+        memory_mb: float = 0.0,
     ) -> None:
-        self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, seed)
+        self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, memory_mb, seed)
+        self._claimed_bytes = 0
         self._now_ms: float | None = None  # set by the first compiled file
         self._rng = Random(f"noise {seed}")
 
     def restarted(self) -> "Backend":
         """The same device with its clock reset."""
         return Backend(**asdict(self.dials))
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory of the device, or None if it has no limit."""
+        return int(self.dials.memory_mb * 2**20) or None
+
+    def _claim(self, n_bytes: int) -> Callable[[], None]:
+        """Allocate device memory; returns a function that frees it.
+
+        Raises:
+            BackendUnavailable: less is free.
+        """
+        if self.memory_bytes is None:
+            return lambda: None
+        if self._claimed_bytes + n_bytes > self.memory_bytes:
+            free = self.memory_bytes - self._claimed_bytes
+            raise BackendUnavailable(
+                f"the device has {free} bytes of memory free, and {n_bytes} are needed. Use a smaller batch"
+            )
+        self._claimed_bytes += n_bytes
+
+        def free_it() -> None:
+            self._claimed_bytes -= n_bytes
+
+        return free_it
 
     def unavailable_reason(self) -> str | None:
         return None
@@ -90,7 +125,64 @@ class Backend:
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "FakeSession":
         """The first compiled file sets the clock, so that not every measurement has the same bursts."""
-        return self.simulate(latency_ms(onnx, spec.batch, self.dials.scale_whole), onnx, spec)
+        model = as_model(onnx)
+        if model.path.suffix == SUFFIX:
+            return self._load(model.path, spec)
+        session = self.simulate(latency_ms(model, spec.batch, self.dials.scale_whole), model, spec)
+        return self._in_memory(session, model, spec.batch)
+
+    def build_unavailable_reason(self) -> str | None:
+        return None
+
+    def build(self, onnx: Path | Model, spec: CompileSpec, capability: str = CURRENT) -> Engine:
+        """An engine of this simulated device: the file itself, with the slowdown of this device.
+
+        Raises:
+            NotOnnx: the file cannot be read.
+            WrongPrecision: the precision of the file differs from that of the spec.
+            EngineFailed: it is requested for a GPU.
+        """
+        model = as_model(onnx)
+        if capability != CURRENT:
+            raise EngineFailed(f"the backend fake builds no engines for compute capability {capability}. Use --engine")
+        require_precision(model, spec.precision)
+        batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
+        plan = SimulatedPlan(batch, model.precision, self.dials.slowdown, model.proto.SerializeToString())
+        return Engine(plan.to_bytes(), CURRENT, f"{self.name} {self.version()}")
+
+    def _load(self, path: Path, spec: CompileSpec) -> "FakeSession":
+        """An engine, ready to run.
+
+        Raises:
+            EngineFailed: it is damaged, of another runtime or precision, or was not built for the batch.
+        """
+        if runtime_of(path) != self.name:
+            raise EngineFailed(f"{path} is an engine of {runtime_of(path)}. Give --backend {runtime_of(path)}")
+        plan = SimulatedPlan.from_bytes(path.read_bytes(), path.name)
+        if not plan.batch.least <= spec.batch <= plan.batch.most:
+            raise EngineFailed(
+                f"{path.name} was not built for a batch of {spec.batch}. Give --batch {plan.batch.best}, or build it "
+                f"again"
+            )
+        if spec.precision not in (plan.precision, UNKNOWN):
+            raise EngineFailed(f"{path.name} computes in {plan.precision}, not in {spec.precision}. Build it again")
+        folder = TemporaryDirectory(prefix="nastool-")
+        model = Model(Path(folder.name) / "engine.onnx")
+        model.path.write_bytes(plan.onnx)
+        call_ms = latency_ms(model, spec.batch, self.dials.scale_whole) * (1 + plan.slowdown)
+        session = self.simulate(call_ms, model, replace(spec, precision=plan.precision))
+        session.on_close(folder.cleanup)
+        return self._in_memory(session, model, spec.batch)
+
+    def _in_memory(self, session: "FakeSession", model: Model, batch: int) -> "FakeSession":
+        """The session, with its share of the device's memory.
+
+        Raises:
+            BackendUnavailable: too little is free.
+        """
+        if self.memory_bytes is not None:
+            session.on_close(self._claim(model.footprint.at(batch)))
+        return session
 
     def simulate(
         self, call_ms: float, onnx: Path | Model | None = None, spec: CompileSpec | None = None
@@ -126,6 +218,11 @@ class FakeSession:
         self._spec = spec
         self._session: Compiled | None = None
         self._closed = False
+        self._clean_up: list[Callable[[], None]] = []
+
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Also do this when the session is closed."""
+        self._clean_up.append(action)
 
     def run(self, feeds: Arrays) -> dict[str, NDArray[float32]]:
         self._refuse_if_closed()
@@ -150,6 +247,8 @@ class FakeSession:
         self._closed = True
         if self._session is not None:
             self._session.close()
+        while self._clean_up:
+            self._clean_up.pop()()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

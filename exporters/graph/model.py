@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from exporters.errors import WrongPrecision
+from exporters.graph.footprint import Footprint, footprint_of
 from exporters.graph.graph_hash import model_hash
 from exporters.graph.inputs import Input, inputs_of
 from exporters.graph.onnx_file import OnnxFile, metadata_of, read_onnx
@@ -42,6 +43,11 @@ class Model:
     def graph_hash(self) -> str:
         """16 hex digits of the graph, independent of the values of its weights."""
         return model_hash(self.proto)
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """The device memory that the loaded model takes, estimated."""
+        return footprint_of(self.proto)
 
     @cached_property
     def inputs(self) -> tuple[Input, ...]:

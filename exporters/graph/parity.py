@@ -115,8 +115,11 @@ def compare(
     return Parity(_relative_error(expected, actual), agreement, len(images), batches, is_finite)
 
 
-def require(parity: Parity, precision: str = "fp32") -> None:
+def require(parity: Parity, precision: str = "fp32", name: str = "") -> None:
     """Check that a file computes what its module does, within the tolerance of its precision.
+
+    Args:
+        name: of the file, for messages; default: its precision.
 
     Raises:
         ParityFailed: it does not, or outputs of the module are not finite.
@@ -129,14 +132,16 @@ def require(parity: Parity, precision: str = "fp32") -> None:
     allowed = TOLERANCES[precision]
     if not parity.passes(allowed.relative_error, allowed.top1_agreement):
         raise ParityFailed(
-            f"the exported {precision} file does not compute what the network does: relative error "
+            f"the exported {name or f'{precision} file'} does not compute what the network does: relative error "
             f"{parity.relative_error:.1e} ({allowed.relative_error:.0e} allowed), top-1 agreement "
             f"{parity.top1_agreement:.2%} ({allowed.top1_agreement:.0%} required) on {parity.images} images. "
             f"Nothing was exported. {REMEDIES.get(precision, REPORT)}"
         )
 
 
-def require_accuracy(before: float, after: float, precision: str, images: int, top1_agreement: float) -> None:
+def require_accuracy(
+    before: float, after: float, precision: str, images: int, top1_agreement: float, name: str = ""
+) -> None:
     """Check that a file is about as accurate as its module on the same images.
 
     If some of the images change class, the accuracy also changes by chance: of n images of which m change, by about
@@ -147,6 +152,7 @@ def require_accuracy(before: float, after: float, precision: str, images: int, t
         after: top-1 accuracy of the file, 0..1.
         images: the number of images that the accuracies were measured on.
         top1_agreement: between file and module, 0..1.
+        name: of the file, for messages; default: its precision.
 
     Raises:
         ParityFailed: the file loses more accuracy than its precision explains.
@@ -154,9 +160,9 @@ def require_accuracy(before: float, after: float, precision: str, images: int, t
     allowed = TOLERANCES[precision].accuracy_drop + 2 * math.sqrt((1 - top1_agreement) / images)
     if before - after > allowed + ROUNDING:
         raise ParityFailed(
-            f"the exported {precision} file is less accurate than the network: {after:.2%} of the hold-out, and "
-            f"{before:.2%} in torch ({allowed:.1%} less allowed on {images} images). Nothing was exported. "
-            f"{REMEDIES.get(precision, REPORT)}"
+            f"the exported {name or f'{precision} file'} is less accurate than the network: {after:.2%} of the "
+            f"hold-out, and {before:.2%} in torch ({allowed:.1%} less allowed on {images} images). "
+            f"Nothing was exported. {REMEDIES.get(precision, REPORT)}"
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
-from exporters.cuda.engine import CAPABILITIES
+from exporters.cuda.features import CAPABILITIES
 from exporters.errors import EngineFailed
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.nets.blocks import STANDALONE

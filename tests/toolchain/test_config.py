@@ -176,3 +176,19 @@ def test_an_empty_or_unprintable_text_is_refused(text: str, expected: str) -> No
 def test_a_flag_that_is_not_utf_8_is_refused_by_name() -> None:
     with pytest.raises(BadConfig, match=r"--data: it is not UTF-8 text\. If it is a path, rename the file or folder"):
         parse_config("", {"data": "folder:caf\udce9"}, "test", {"data": "--data"})
+
+
+@pytest.mark.parametrize("batches", ["", 'batches = "1..32"'])
+def test_the_default_largest_batch_of_engines_of_0_1_0_is_ignored(batches: str) -> None:
+    config = parse_config(f"[export]\nlargest_batch = 32\n{batches}", {}, "test")
+    assert config.export.batches == ("1..32" if batches else None)
+
+
+def test_a_largest_batch_of_engines_of_0_1_0_is_now_a_range() -> None:
+    with pytest.raises(BadConfig, match=r'largest_batch is now batches, a range: write batches = "1\.\.64"'):
+        parse_config("[export]\nlargest_batch = 64", {}, "test")
+
+
+def test_static_files_take_one_batch() -> None:
+    with pytest.raises(BadConfig, match=r"static is for one batch and batches for several\. Leave out one of them"):
+        parse_config('[export]\nstatic = true\nbatches = "1..32"', {}, "test")

@@ -20,8 +20,9 @@ from toolchain.measuring.intervals import (
     ratio_interval,
 )
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.rounds import time_rounds
 from toolchain.measuring.target_spec import AUTO
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress
 from toolchain.report.bench import Point
 

@@ -12,7 +12,7 @@ from exporters.cuda.plans import SUFFIX as ENGINE
 from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from toolchain.errors import BadConfig
-from toolchain.export.engines import gpu_of, read_engine, require_engine_batch
+from toolchain.export.engine_file import read_engine, spec_of
 from toolchain.export.manifest import read_manifest
 from toolchain.measuring.model_inputs import require_batch
 from toolchain.measuring.target import ReadyTarget, for_own_precision, ready_target
@@ -122,9 +122,7 @@ def _here(name: str, runs: Path) -> Path:
 
 
 def _engine_spec(file: Path, spec: TargetSpec) -> TargetSpec:
-    engine = read_engine(file)
-    require_engine_batch(engine, spec.batch)
-    return replace(spec, backend=engine.runtime, device=gpu_of(engine).name, precision=engine.precision)
+    return spec_of(read_engine(file), spec)
 
 
 def _torchvision(text: str) -> tuple[str, int, int]:

@@ -1,5 +1,5 @@
-"""`nastool check`: does a file still fit its budget, and is it as quick as before?
+"""`nastool check`: does a file still fit its budget, and is it as fast as before?
 
-`judge` turns rounds into a verdict, `baseline` loads what is compared with, `measure` times files, `gate`
-combines them, `ci` writes reports.
+`judge` turns rounds into a verdict, `baseline` loads what is compared with, `files` finds the target of each file,
+`measure` times them, `gate` combines them, `ci` writes reports.
 """

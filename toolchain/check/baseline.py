@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from exporters.cuda.plans import SUFFIX as ENGINE
 from exporters.graph.model import Model
 from latency_db.errors import MissingLatency, TargetMismatch
 from latency_db.store import Store, open_store
@@ -15,6 +16,7 @@ from toolchain.check.evidence import COUNTED, StoredRounds
 from toolchain.errors import BadConfig
 from toolchain.measuring.intervals import latency_statistic
 
+BUILDS = (".onnx", ENGINE)
 DB = "db"  # the word that names the latency table
 SCHEMA_VERSION: Literal[1] = 1  # of the output of `nastool check --json`
 
@@ -38,13 +40,23 @@ class BaselineFile(BaseModel):
     target: dict[str, str | int]
 
 
-def find_baseline(source: Path, db: str, graph: str, target: Target) -> Baseline:
+def find_baseline(source: Path, db: str, graph: str | None, target: Target) -> Baseline:
     """The baseline in a file, or for the word `db` the newest measurement of this graph in the latency table.
+
+    Args:
+        graph: graph hash of the checked file, or of the file that the checked engine was built from; None if unknown.
 
     Raises:
         BadConfig, TargetMismatch, MissingLatency, LatencyDbError: see `read_baseline` and `stored_baseline`.
     """
-    return stored_baseline(db, graph, target) if str(source) == DB else read_baseline(source, target)
+    if str(source) != DB:
+        return read_baseline(source, target)
+    if graph is None:
+        raise BadConfig(
+            "no manifest.json beside the engine says which network it was built from, so the latency table cannot be "
+            "searched for it. Give a file as the baseline"
+        )
+    return stored_baseline(db, graph, target)
 
 
 def stored_baseline(db: str, graph: str, target: Target) -> Baseline:
@@ -95,16 +107,16 @@ def _missing(db: str, graph: str) -> MissingLatency:
 
 
 def read_baseline(path: Path, target: Target) -> Baseline:
-    """The baseline in a file: another build if its name ends with .onnx, else an earlier output of the check.
+    """The baseline in a file: another build (.onnx or .engine), else an earlier output of the check.
 
     Raises:
         BadConfig: the file does not exist or is not a baseline.
         TargetMismatch: it was measured on another target; the fields that differ are listed.
     """
-    if path.suffix == ".onnx":
+    if path.suffix in BUILDS:
         if not path.exists():
             raise BadConfig(
-                f"the baseline {path} does not exist. Name an output of nastool check --json, or an ONNX file"
+                f"the baseline {path} does not exist. Name an output of nastool check --json, an ONNX file or an engine"
             )
         return Baseline(str(path), build=Model(path))
     rewrite = f"nastool check --latency ... --json > {path}"

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.graph.model import Model
 from latency_db.target import Target
 from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
+from toolchain.check.evidence import StoredRounds
+from toolchain.check.files import candidate_file
 from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process, timed_files
 from toolchain.check.requirements import CheckedFile, requirements_of
 from toolchain.check.verdict import Judgment, Outcome, Requirements
 from toolchain.config import Config
 from toolchain.errors import BadConfig
-from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.from_config import measurement_plan, target_spec
 from toolchain.measuring.intervals import bounds, min_rounds
-from toolchain.measuring.model_inputs import require_batch
-from toolchain.measuring.target import ReadyTarget, for_own_precision
+from toolchain.measuring.target import ReadyTarget
+from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Progress
 
 
@@ -23,12 +24,13 @@ class Verdict:
     """The result of a check.
 
     Args:
+        graph_hash: of an engine that of its ONNX file, or None if that is unknown.
         first: the measurement in this process; None if there was no failure to confirm.
         judgment: the measurement that counts: that of the fresh process, if there was one.
     """
 
     file: Path
-    graph_hash: str
+    graph_hash: str | None
     requirements: Requirements
     baseline: Baseline | None
     first: Judgment | None
@@ -83,7 +85,7 @@ def check(
     progress: Progress,
     target: ReadyTarget | None = None,
 ) -> Verdict:
-    """Measure a file against its limit, and against another build or an earlier measurement.
+    """Measure a file, ONNX or an engine, against its limit, and against another build or an earlier measurement.
 
     A failure is confirmed by a measurement in a fresh process, which decides.
 
@@ -91,9 +93,9 @@ def check(
         target: the fp32 target if it is resolved already; default: that of the configuration.
 
     Raises:
-        MissingStage, NotOnnx, BadModel: the file does not exist, or cannot be timed at this batch.
+        MissingStage, NotOnnx, BadModel, EngineFailed: the file does not exist, or cannot be timed at this batch.
         BadConfig: the baseline is invalid, neither a limit nor a baseline is given, or the device is an estimate.
-        TargetMismatch: the baseline was measured on another target; the fields are listed.
+        TargetMismatch: the baseline was measured on another target, whose fields are listed, or runs on another device.
         BackendUnavailable, DeviceMissing: the device or its runtime is not available.
         MissingLatency, LatencyDbError: the table has no such measurement, or cannot be used.
         Inconclusive: the fresh process ended without a result.
@@ -101,14 +103,14 @@ def check(
     if checked.limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     requirements = requirements_of(config.check, checked)
-    model = Model(checked.path)
-    target = _target(config, model, target)
-    batch, db = config.profile.batch, config.profile.db
-    compared = None if baseline is None else find_baseline(baseline, db, model.graph_hash, target.target)
-    if compared is not None:
-        _require_comparable(compared, target, batch, requirements.confidence)
+    spec, db = target.spec if target else _spec(config), config.profile.db
+    candidate = candidate_file(checked.path, spec, target)
+    measured_on = candidate.target.target
+    compared = None if baseline is None else find_baseline(baseline, db, candidate.graph_hash, measured_on)
+    if compared is not None and compared.stored is not None:
+        _require_enough_rounds(compared.name, compared.stored, requirements.confidence)
     request = Request(
-        spec=target.spec,
+        spec=spec,
         plan=measurement_plan(config),
         db=db,
         candidate=checked.path,
@@ -116,36 +118,28 @@ def check(
         stored=compared.stored if compared else None,
         requirements=requirements,
     )
-    files = timed_files(target, model, compared.build if compared else None)
+    files = timed_files(candidate, compared.build if compared else None)
     judgment, first = measure_in_process(request, files, progress, "measure"), None
     if judgment.outcome is Outcome.FAIL:
         title = "the check failed: measuring again in a fresh process"
         judgment, first = measure_in_fresh_process(request, progress, title), judgment
-    return Verdict(checked.path, model.graph_hash, requirements, compared, first, judgment, target.target)
+    return Verdict(checked.path, candidate.graph_hash, requirements, compared, first, judgment, measured_on)
 
 
-def _target(config: Config, model: Model, target: ReadyTarget | None) -> ReadyTarget:
-    """The target for the precision of `model`."""
+def _spec(config: Config) -> TargetSpec:
+    """The settings of the target to measure on."""
     if config.profile.estimate:
         raise BadConfig(
             f"nastool check measures, and {config.profile.device} would only be estimated. Remove estimate = true "
             f"from nastool.toml, or run this where the device is attached"
         )
-    require_batch(model, config.profile.batch)
-    instead = "Check the fp32 file here, and this one on a GPU (--device gpu0)"
-    return for_own_precision(target or require_target(config.profile, "fp32"), model.precision, model.path, instead)
+    return target_spec(config.profile)
 
 
-def _require_comparable(baseline: Baseline, target: ReadyTarget, batch: int, confidence: float) -> None:
-    """Refuse a baseline that cannot be measured here, or has too few rounds."""
-    if baseline.build is not None:
-        require_batch(baseline.build, batch)
-        instead = "Compare with an fp32 file, or on a GPU (--device gpu0)"
-        for_own_precision(target, baseline.build.precision, baseline.build.path, instead)
-    if baseline.stored is not None:
-        needed = min_rounds((1 - confidence) / 2)  # half of the error is the baseline's (judge.ratio_to_stored)
-        if len(baseline.stored) < needed:
-            raise BadConfig(
-                f"the baseline {baseline.name} has {len(baseline.stored)} rounds, and {needed} are needed at a "
-                f"confidence of {confidence * 100:.4g} %. Give a lower --confidence, or a baseline with more rounds"
-            )
+def _require_enough_rounds(name: str, stored: StoredRounds, confidence: float) -> None:
+    needed = min_rounds((1 - confidence) / 2)  # half of the error is the baseline's (judge.ratio_to_stored)
+    if len(stored) < needed:
+        raise BadConfig(
+            f"the baseline {name} has {len(stored)} rounds, and {needed} are needed at a confidence of "
+            f"{confidence * 100:.4g} %. Give a lower --confidence, or a baseline with more rounds"
+        )

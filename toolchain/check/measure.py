@@ -17,15 +17,16 @@ from pydantic import TypeAdapter
 
 from exporters.graph.model import Model
 from toolchain.check.evidence import BASELINE, CANDIDATE, StoredRounds
+from toolchain.check.files import Candidate, build_file, candidate_file
 from toolchain.check.judge import MAX_ROUNDS, judge_rounds
 from toolchain.check.verdict import Judgment, Requirements
 from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
 from toolchain.measuring.intervals import latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import TimedFile, time_rounds
-from toolchain.measuring.target import ReadyTarget, ready_target
+from toolchain.measuring.rounds import time_rounds
 from toolchain.measuring.target_spec import TargetSpec
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress, Quiet
 
 
@@ -34,6 +35,7 @@ class Request:
     """A measurement and its requirements.
 
     Args:
+        spec: the settings of the target of ONNX files; an engine has its own backend and device.
         build: another file that is timed in the same rounds, or None.
         stored: rounds of an earlier measurement to compare with, or None.
     """
@@ -47,22 +49,22 @@ class Request:
     requirements: Requirements
 
 
-def timed_files(target: ReadyTarget, candidate: Model, build: Model | None) -> dict[str, TimedFile]:
+def timed_files(candidate: Candidate, build: Model | None) -> dict[str, TimedFile]:
     """The files of a measurement, each on the target for its own precision.
 
-    Args:
-        target: for the precision of `candidate`.
+    Raises:
+        TargetMismatch, BackendUnavailable: `build` cannot be timed beside the candidate.
     """
-    files = {CANDIDATE: TimedFile(candidate, target)}
+    files = {CANDIDATE: candidate.timed}
     if build is not None:
-        files[BASELINE] = TimedFile(build, target.for_precision(build.precision))
+        files[BASELINE] = build_file(build, candidate.target)
     return files
 
 
 def request_files(request: Request) -> dict[str, TimedFile]:
     """The files of a request, in a process that has not looked up its target and parsed its files before."""
     build = None if request.build is None else Model(request.build)
-    return timed_files(ready_target(request.spec), Model(request.candidate), build)
+    return timed_files(candidate_file(request.candidate, request.spec), build)
 
 
 def measure_in_process(request: Request, files: Mapping[str, TimedFile], progress: Progress, title: str) -> Judgment:

@@ -160,14 +160,37 @@ class SearchConfig(_Section):
         return self
 
 
+FORMER_LARGEST_BATCH = 32
+
+
 class ExportConfig(_Section):
     """The files to write besides the one in the network's own precision, and their batch sizes."""
 
     precision: Names = ()
-    static: bool = False  # files for exactly profile.batch images
-    engine: bool = False  # a TensorRT engine for the GPU of this machine
+    static: bool = False  # ONNX files for exactly profile.batch images
+    engine: bool = False  # an engine for the device of this machine
     sm: Names = ()  # TensorRT-RTX engines for these compute capabilities: "86" or "8.6"
-    largest_batch: Batch = 32  # of engines; they are tuned for profile.batch
+    batches: Text | None = None  # least and most images of a batch of engines, as "1..32"; None: profile.batch alone
+
+    @model_validator(mode="before")
+    @classmethod
+    def _largest_batch(cls, given: Any) -> Any:
+        """Read the key of nastool 0.1.0: its default, which every resolved file has, means nothing."""
+        if not isinstance(given, dict) or "largest_batch" not in given:
+            return given
+        others = {key: value for key, value in given.items() if key != "largest_batch"}
+        if given["largest_batch"] != FORMER_LARGEST_BATCH:
+            raise ValueError(
+                f'largest_batch is now batches, a range: write batches = "1..{given["largest_batch"]}". Without it '
+                f"engines take exactly the batch that is timed"
+            )
+        return others
+
+    @model_validator(mode="after")
+    def _static_or_range(self) -> Self:
+        if self.static and self.batches is not None:
+            raise ValueError("static is for one batch and batches for several. Leave out one of them")
+        return self
 
 
 class CheckConfig(_Section):
@@ -192,6 +215,7 @@ class Config(_Section):
     holdout_per_class: Count = 50
     threads: Threads = 2
     workers: int = Field(2, ge=0, le=MOST_THREADS)
+    deterministic: bool = False  # GPUs compute the same weights in each run, or an operation is refused
     profile: ProfileConfig = ProfileConfig()
     train: SupernetConfig = SupernetConfig()
     search: SearchConfig = SearchConfig()

@@ -1,7 +1,8 @@
 """The latency of exported files, and the check that the first one is within the budget of its search."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from exporters.errors import BackendUnavailable, OtherPrecision
 from latency_db.errors import TargetMismatch
@@ -71,7 +72,9 @@ def measure_models(
         CheckFailed: the first one is over the latency limit of `chosen`.
     """
     first, *others = models
-    latencies: dict[str, float | None] = {first.file.name: _measure_within(first, chosen, timer)}
+    latencies: dict[str, float | None] = {
+        first.file.name: within_limit(partial(timer.measure, first), chosen, timer.progress)
+    }
     for exported in others:
         try:
             latencies[exported.file.name] = timer.measure(exported).latency_ms
@@ -82,25 +85,28 @@ def measure_models(
     return latencies
 
 
-def _measure_within(exported: ExportedFile, chosen: SelectedArchitecture, timer: Timer) -> float:
+def within_limit(measure: Callable[[int], Summary], chosen: SelectedArchitecture, progress: Progress) -> float:
     """The latency of the file that the limit is for, in ms a batch.
 
     Noise only makes a file slower. So a file over the limit is measured again, and if the anchor network is slower as
     well, it is judged at the speed that the machine had when the limit was met.
 
+    Args:
+        measure: measures the file; its argument is the number of earlier measurements.
+
     Raises:
         CheckFailed: it is over the limit all the same.
     """
     limit_ms = chosen.limits.get("latency_ms")
-    summary = timer.measure(exported)
+    summary = measure(0)
     if limit_ms is None:
         return summary.latency_ms
     for attempt in range(1, CONFIRMATIONS + 1):
         if summary.latency_ms <= limit_ms:
             return summary.latency_ms
-        summary = min(summary, timer.measure(exported, attempt), key=lambda measured: measured.latency_ms)
+        summary = min(summary, measure(attempt), key=lambda measured: measured.latency_ms)
     if summary.latency_ms > limit_ms:
-        _judge_at_earlier_speed(summary, limit_ms, chosen.anchor_ms, timer.progress)
+        _judge_at_earlier_speed(summary, limit_ms, chosen.anchor_ms, progress)
     return summary.latency_ms
 
 

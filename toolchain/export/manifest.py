@@ -67,8 +67,11 @@ class EngineRecord(Document):
 
     Args:
         capability: the compute capability that it was built for, as `8.6`, or `current`.
-        batches: the least, the one that it is tuned for, and the most.
-        measured_latency_ms: always None: an engine is timed by `nastool bench` on its GPU.
+        batches: the least, the one that it is tuned for and timed at, and the most.
+        parity: the comparison with the network in torch, on the engine's own device; None if it was not verified.
+        holdout_accuracy: computed by the engine.
+        measured_latency_ms: of a batch, in the same rounds as `onnx_latency_ms`, that of the ONNX file.
+        not_verified: why the engine was not run here; empty if it was.
     """
 
     precision: str
@@ -76,7 +79,11 @@ class EngineRecord(Document):
     capability: str
     built_by: str
     batches: tuple[int, int, int]
-    measured_latency_ms: None = None
+    parity: ParityRecord | None = None
+    holdout_accuracy: Share | None = None
+    measured_latency_ms: Milliseconds | None = None
+    onnx_latency_ms: Milliseconds | None = None
+    not_verified: str = "it was not run"
 
 
 class FileRecord(Document):
@@ -90,6 +97,7 @@ class ModelPrecision(Document):
     """The part of a model's record that describes the engines built from it."""
 
     compute_precision: str
+    graph_hash: str | None = None
 
 
 class EngineManifest(Document):

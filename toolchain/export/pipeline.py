@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from exporters import backends
-from toolchain.config import Config
 from toolchain.errors import BadDocument
 from toolchain.export.bundle import preprocessing_of, write_companions
-from toolchain.export.engines import EngineTarget, build_engines, engine_targets
+from toolchain.export.engine_verification import verify_engines
+from toolchain.export.engines import EngineTarget, build_engines, engine_batches, engine_targets
 from toolchain.export.latency import Timer, measure_models, require_search_target
 from toolchain.export.manifest import (
     Costs,
@@ -20,7 +20,14 @@ from toolchain.export.manifest import (
     read_file_names,
 )
 from toolchain.export.precisions import LOW_BIT, ExportedFile, precisions_of, write_models
-from toolchain.export.verification import ExportVerification, Pictures, Reference, holdout_images, verify_export
+from toolchain.export.verification import (
+    ExportVerification,
+    Pictures,
+    Reference,
+    holdout_images,
+    parity_record,
+    verify_export,
+)
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.space_precision import for_space
@@ -48,17 +55,17 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Request:
-    """The files to write: precisions, engines, and the least, the tuned and the largest batch."""
+    """The files to write.
+
+    Args:
+        batches: of engines: the least, the tuned and the largest.
+        batch: of ONNX files; None for files that take any batch.
+    """
 
     precisions: tuple[str, ...]
     engines: tuple[EngineTarget, ...]
     batches: tuple[int, int, int]
-    static: bool
-
-    @property
-    def batch(self) -> int | None:
-        """The batch of static files; None for files that take any batch."""
-        return self.batches[0] if self.static else None
+    batch: int | None
 
 
 def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = None) -> Manifest:
@@ -76,21 +83,23 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
         EngineFailed, BackendUnavailable: an engine cannot be built here.
         TargetMismatch: the winner's latency limit is for another target.
         ParityFailed: a file and torch differ on real images; nothing is written.
-        CheckFailed: the file measures over the winner's budget; nothing is written.
+        CheckFailed: the file, or its engine, measures over the winner's budget; nothing is written.
     """
     config, space, data, run, arch = job.config, job.space, job.data, job.run, chosen.architecture
+    has_latency = "latency_ms" in chosen.limits
+    precisions = precisions_of(space, arch, config.profile.precision, config.export.precision, has_latency)
+    exact = precisions[0] == LOW_BIT[0]  # not what a latency of the space is for
+    ready = target or require_target(config.profile if exact else for_space(config.profile, space))
     request = _Request(
-        precisions_of(space, arch, config.profile.precision, config.export.precision, "latency_ms" in chosen.limits),
-        engine_targets(config.export.sm, config.export.engine),
-        _batches(config),
-        config.export.static,
+        precisions,
+        engine_targets(config.export.sm, config.export.engine, ready),
+        engine_batches(config.export.batches, config.profile.batch),
+        config.profile.batch if config.export.static else None,
     )
     net = load_retrained(space, arch, data, run)
     run.require(run.retrain(arch) / "result.json", "retrain")
     retrained = read_retrained(run.retrain(arch) / "result.json")
-    exact = request.precisions[0] == LOW_BIT[0]  # not what a latency of the space is for
-    profile = config.profile if exact else for_space(config.profile, space)
-    timer = Timer(target or require_target(profile), measurement_plan(config), config.profile.db, job.progress)
+    timer = Timer(ready, measurement_plan(config), config.profile.db, job.progress)
     require_search_target(chosen, timer.target.target, timer.db)
     costs = load_costs(space, timer.target.target, timer.db, need_latency=False).of(arch)
     source = _Source(chosen, net, retrained, _info(space, chosen, costs, data), data)
@@ -107,9 +116,11 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
     """Write all files into `folder`, verify and measure them, and move them into place."""
     images = holdout_images(source.data)
     models = write_models(source.net, request.precisions, source.info, images, request.batch, folder)
-    verifications = _verify(source, images, request, models, timer)
+    reference = _reference(source, images, request.batch, timer)
+    verifications = [verify_export(exported, reference) for exported in models]
     latencies = _measure(source, models, timer)
-    engines = build_engines(models, request.engines, request.batches, folder)
+    built = build_engines(models, request.engines, request.batches, folder)
+    engines = verify_engines(built, models, reference, source.chosen, timer)
     files = [*(exported.file for exported in models), *engines, *write_companions(folder, source.data)]
     target = timer.target.target
     manifest = Manifest(
@@ -124,7 +135,7 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
         estimate=target.estimate,
         target=target,
         versions=environment(),
-        parity=verifications[0].parity_record,
+        parity=parity_record(verifications[0].parity),
         models={
             exported.file.name: _model_record(exported, verification, latencies[exported.file.name])
             for exported, verification in zip(models, verifications, strict=True)
@@ -149,28 +160,18 @@ def _info(
     )
 
 
-def _batches(config: Config) -> tuple[int, int, int]:
-    """The least batch that files take, the one that engines are tuned for, and the largest."""
-    tuned = config.profile.batch
-    return (tuned, tuned, tuned) if config.export.static else (1, tuned, max(tuned, config.export.largest_batch))
-
-
-def _verify(
-    source: _Source, images: Pictures, request: _Request, models: Sequence[ExportedFile], timer: Timer
-) -> list[ExportVerification]:
+def _reference(source: _Source, images: Pictures, batch: int | None, timer: Timer) -> Reference:
     # an estimated target has no runtime, so ONNX Runtime verifies its files
     estimate = timer.target.target.estimate
-    backend = backends.load("onnxruntime") if estimate else timer.target.backend
-    reference = Reference(
+    return Reference(
         net=source.net,
         holdout_accuracy=source.retrained.holdout_accuracy,
         data=source.data,
         images=images,
-        backend=backend,
+        backend=backends.load("onnxruntime") if estimate else timer.target.backend,
         threads=timer.target.spec.threads,
-        batch=request.batch,
+        batch=batch,
     )
-    return [verify_export(exported, reference) for exported in models]
 
 
 def _measure(source: _Source, models: Sequence[ExportedFile], timer: Timer) -> Mapping[str, float | None]:
@@ -186,7 +187,7 @@ def _model_record(exported: ExportedFile, verification: ExportVerification, late
         compute_precision=exported.model.precision,
         holdout_accuracy=verification.holdout_accuracy,
         convolutions=verification.convolutions,
-        parity=verification.parity_record,
+        parity=parity_record(verification.parity),
         integer_layers=verification.integer_layers,
         measured_latency_ms=latency_ms,
         graph_hash=exported.model.graph_hash,

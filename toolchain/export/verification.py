@@ -44,16 +44,6 @@ class ExportVerification:
     codes: tuple[LayerCheck, ...]
 
     @property
-    def parity_record(self) -> ParityRecord:
-        """The parity for the manifest."""
-        return ParityRecord(
-            relative_error=self.parity.relative_error,
-            top1_agreement=self.parity.top1_agreement,
-            images=self.parity.images,
-            batches=tuple(self.parity.batches),
-        )
-
-    @property
     def integer_layers(self) -> IntegerLayers:
         """The comparison of integers for the manifest."""
         return IntegerLayers(
@@ -62,6 +52,16 @@ class ExportVerification:
             wrong_behind_convolutions=sum(layer.wrong for layer in self.codes if layer.op == "Conv"),
             wrong_behind_sums=sum(layer.wrong for layer in self.codes if layer.op == "Add"),
         )
+
+
+def parity_record(parity: Parity) -> ParityRecord:
+    """The parity for the manifest."""
+    return ParityRecord(
+        relative_error=parity.relative_error,
+        top1_agreement=parity.top1_agreement,
+        images=parity.images,
+        batches=tuple(parity.batches),
+    )
 
 
 def holdout_images(data: Data, count: int = PARITY_IMAGES) -> Pictures:
@@ -104,21 +104,22 @@ def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerific
     spec = CompileSpec(batches[0], reference.threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
     compiled = reference.backend.compile(exported.model, spec)
     try:
-        parity = compare(net, compiled, _filled(images, batch), batches)
+        parity = compare(net, compiled, filled(images, batch), batches)
         require(parity, exported.tolerance)
-        accuracy = _holdout_accuracy(compiled, reference.data, batch)
+        accuracy = holdout_accuracy(compiled, reference.data, batch)
     finally:
         compiled.close()
     holdout = len(reference.data.holdout)
     require_accuracy(reference.holdout_accuracy, accuracy, exported.tolerance, holdout, parity.top1_agreement)
-    codes = check_integer_layers(exported.model.proto, _filled(images[: batch or CODE_IMAGES], batch))
+    codes = check_integer_layers(exported.model.proto, filled(images[: batch or CODE_IMAGES], batch))
     require_codes(codes)
     counts = convolutions(exported.file)
     require_fused(counts.get("int8", 0), exported.integer_convolutions or 0)
     return ExportVerification(parity, accuracy, counts, codes)
 
 
-def _holdout_accuracy(compiled: Compiled, data: Data, batch: int | None) -> float:
+def holdout_accuracy(compiled: Compiled, data: Data, batch: int | None) -> float:
+    """The share of hold-out images that `compiled` classifies correctly; `batch` is None if it takes any number."""
     correct = 0
     for inputs, labels in _holdout(data, batch):
         correct += int((compiled.run({INPUT: inputs})[OUTPUT].argmax(1)[: len(labels)] == labels).sum())
@@ -127,10 +128,10 @@ def _holdout_accuracy(compiled: Compiled, data: Data, batch: int | None) -> floa
 
 def _holdout(data: Data, batch: int | None) -> Iterator[tuple[Pictures, NDArray[np.int64]]]:
     for pixels, labels in fixed_batches(data.train, data.holdout, batch or max(PARITY_BATCHES)):
-        yield _filled(data.preprocessing(pixels).contiguous().numpy(), batch), labels.numpy()
+        yield filled(data.preprocessing(pixels).contiguous().numpy(), batch), labels.numpy()
 
 
-def _filled(images: Pictures, batch: int | None) -> Pictures:
+def filled(images: Pictures, batch: int | None) -> Pictures:
     """Complete batches: a short last batch is filled with the first images."""
     if batch is None:
         return images

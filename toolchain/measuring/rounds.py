@@ -1,7 +1,7 @@
 """Timing of files in rounds: the one way in which variants, candidates and exported files are measured."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,23 +13,17 @@ from exporters.graph.model import Model, as_model
 from exporters.timing import Timing, interleaved
 from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.measuring.device_lock import device_locks
+from toolchain.measuring.groups import groups_of
 from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.target import ReadyTarget
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress, Task
 from toolchain.units import first_of
 
 Files = Mapping[str, Path | Model]
 Round = dict[str, Sample]
 NO_ROUNDS: Mapping[int, Round] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class TimedFile:
-    """A file and the target that it is timed on."""
-
-    file: Path | Model
-    target: ReadyTarget
 
 
 def on_target(files: Files, target: ReadyTarget) -> dict[str, TimedFile]:
@@ -56,7 +50,7 @@ def time_rounds(
         db: the latency table; a PostgreSQL server also holds the device lock.
     """
     anchors = _anchors(files)
-    with _compiled(files, anchors, db, progress) as compiled:
+    with _locked(files, db, progress), _compiled(files, anchors) as compiled:
         task = progress.start(title, plan.rounds * len(compiled))
         yield from _timed(compiled, anchors, range(plan.rounds), plan, task)
 
@@ -71,36 +65,66 @@ def time_until_stable(
 ) -> Iterator[tuple[int, Round]]:
     """As `time_rounds`, followed by further rounds of the files whose latency is still unstable.
 
-    There are at most `plan.rounds` further rounds. Before each, the machine is given time to become idle
-    (`plan.quiet_timeout_s` in total). What a further round times depends on the earlier rounds alone, so a measurement
-    that was killed continues with the round in which it was killed.
+    Files that do not fit in the device's memory together are timed in groups, one after the other; each group has its
+    own rounds and the anchor network (`toolchain.measuring.groups`). There are at most `plan.rounds` further rounds of
+    a group. Before each, the machine is given time to become idle (`plan.quiet_timeout_s` in total). What a further
+    round times depends on the earlier rounds alone, so a measurement that was killed continues with the round in which
+    it was killed.
 
     Args:
         done: rounds that were completed by a command that was killed.
     """
-    anchors = _anchors(files)
     rounds = dict(done)
-    with _compiled(files, anchors, db, progress) as compiled:
-        planned = range(min(len(done), plan.rounds), plan.rounds)
-        task = progress.start(title, plan.rounds * len(compiled), done=planned.start * len(compiled))
-        for number, round_ in _timed(compiled, anchors, planned, plan, task):
+    groups = groups_of(files)
+    with _locked(files, db, progress):
+        for number, group in enumerate(groups, 1):
+            own = {n: round_ for n, round_ in rounds.items() if round_.keys() & files.keys() <= group.keys()}
+            part = f"{title}, group {number} of {len(groups)}" if len(groups) > 1 else title
+            for timed in _time_group(group, own, len(rounds), plan, progress, part):
+                rounds.update([timed])
+                yield timed
+
+
+def _time_group(
+    files: Mapping[str, TimedFile],
+    rounds: dict[int, Round],
+    first: int,
+    plan: MeasurementPlan,
+    progress: Progress,
+    title: str,
+) -> Iterator[tuple[int, Round]]:
+    """The remaining rounds of files that are loaded together.
+
+    Args:
+        rounds: those that they have already.
+        first: the number of the next round.
+    """
+    if len(rounds) >= plan.rounds and (len(rounds) >= 2 * plan.rounds or not _unstable(files, rounds)):
+        return
+    anchors, done = _anchors(files), min(len(rounds), plan.rounds)
+    with _compiled(files, anchors) as compiled:
+        task = progress.start(title, plan.rounds * len(compiled), done=done * len(compiled))
+        for number, round_ in _timed(compiled, anchors, range(first, first + plan.rounds - done), plan, task):
             rounds[number] = round_
             yield number, round_
-        first = anchors[anchor.KEY]
-        waiter = IdleWaiter(compiled[first.key], plan.quiet_timeout_s, first.threads, first.kind, progress)
+        first += plan.rounds - done
+        idle_anchor = anchors[anchor.KEY]
+        waiter = IdleWaiter(
+            compiled[idle_anchor.key], plan.quiet_timeout_s, idle_anchor.threads, idle_anchor.kind, progress
+        )
         announced = ""
         while unstable := _unstable(files, rounds):
             if len(rounds) >= 2 * plan.rounds:
                 progress.say(f"still unstable, and marked as such: {_listed(unstable)}")
                 return
-            number = len(rounds)
             if announced != (announced := ", ".join(unstable)):
-                progress.say(f"timing unstable files again, from round {number + 1}: {_listed(unstable)}")
+                progress.say(f"timing unstable files again, from round {first + 1}: {_listed(unstable)}")
             waiter.wait(least_ms=_least_anchor_ms(rounds))
             again = {key: compiled[key] for key in (*unstable, anchor.KEY)}
-            for _, round_ in _timed(again, anchors, range(number, number + 1), plan, None):
+            for number, round_ in _timed(again, anchors, range(first, first + 1), plan, None):
                 rounds[number] = round_
                 yield number, round_
+            first += 1
 
 
 def summarize_files(
@@ -139,14 +163,16 @@ def _anchors(files: Mapping[str, TimedFile]) -> dict[str, _Anchor]:
     return anchors
 
 
+def _locked(files: Mapping[str, TimedFile], db: str, progress: Progress) -> AbstractContextManager[None]:
+    """Hold the locks of the devices of `files`."""
+    return device_locks([file.target.device for file in files.values()], db, progress)
+
+
 @contextmanager
-def _compiled(
-    files: Mapping[str, TimedFile], anchors: Mapping[str, _Anchor], db: str, progress: Progress
-) -> Iterator[dict[str, Compiled]]:
-    """Files and anchor networks, compiled, while the locks of their devices are held."""
+def _compiled(files: Mapping[str, TimedFile], anchors: Mapping[str, _Anchor]) -> Iterator[dict[str, Compiled]]:
+    """Files and anchor networks, compiled; they are released in the reverse order."""
     backends: dict[str, Backend] = {}
     with ExitStack() as stack:
-        stack.enter_context(device_locks([file.target.device for file in files.values()], db, progress))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="nastool-")))
         anchor.write_anchor(folder / "anchor.onnx")
         compiled: dict[str, Compiled] = {}

@@ -17,6 +17,7 @@ from toolchain.costs.latency import REGRESSION, latency_model, network_prefix, p
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
+from toolchain.measuring.groups import memory_for_files
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import on_target, time_until_stable
 from toolchain.measuring.space_precision import CONTAINER, for_space
@@ -124,7 +125,7 @@ def profile_space(
         timed = (*variants(space), *networks(space, plan.networks, plan.seed))
         if target.target.precision == CONTAINER:
             timed = inside_network(timed, space)
-        files = _export(timed, target.target.precision, Path(folder), progress)
+        files = _export(timed, target, Path(folder), progress)
         run_id = _begin_or_resume(store, target, space, files, plan.rounds)
         timed_files, done = on_target(files, target), store.samples(run_id)
         if done:
@@ -170,21 +171,25 @@ def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
     return replace(table, records=records)
 
 
-def _export(timed: tuple[Variant, ...], precision: str, folder: Path, progress: Progress) -> dict[str, Model]:
+def _export(timed: tuple[Variant, ...], target: ReadyTarget, folder: Path, progress: Progress) -> dict[str, Model]:
     task = progress.start("export variants", len(timed))
     files = {}
     for number, variant in enumerate(timed):
         model = Model(folder / f"{number}.onnx")
-        export_for_timing(variant.build(), variant.input_shape, model.path, variant.precision_on(precision))
-        _read_once(model)
+        export_for_timing(
+            variant.build(), variant.input_shape, model.path, variant.precision_on(target.target.precision)
+        )
+        _read_once(model, memory_for_files(target) is not None)
         files[variant.key] = model
         task.advance(note=variant.key)
     return files
 
 
-def _read_once(model: Model) -> None:
+def _read_once(model: Model, in_groups: bool) -> None:
     """Read what a profile needs of a file, so that not all parsed files are in memory at the same time."""
     _ = model.graph_hash, model.precision
+    if in_groups:
+        _ = model.footprint
     model.release()
 
 

@@ -1,5 +1,6 @@
 """How torch computes: CPU threads, the memory format of models, faster training steps."""
 
+import os
 from typing import TypeVar
 
 import torch
@@ -10,12 +11,19 @@ from toolchain.nets.compiled import compile_parts
 from toolchain.nets.depthwise import accelerate_depthwise
 from toolchain.parallel.ranks import local_world
 
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def prepare_torch(config: Config) -> None:
-    """Set the number of CPU threads, which sums depend on. The processes of one machine share them."""
+    """Set the number of CPU threads, which sums depend on, and whether GPUs may choose algorithms freely.
+
+    The processes of one machine share the threads.
+    """
     torch.set_num_threads(max(1, config.threads // local_world()))
+    if config.deterministic:
+        os.environ.setdefault(CUBLAS_WORKSPACE, ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(config.deterministic)
 
 
 def scoring_threads(config: Config) -> int:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from exporters.backends.fake import latency_ms
+from exporters.backends.fake import Backend, latency_ms
 from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
 from exporters.manifest import sha256
@@ -19,9 +19,9 @@ from toolchain.bench.accuracy import Accuracy
 from toolchain.bench.run import Bench, BenchSettings, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, Inconclusive
-from toolchain.measuring.rounds import TimedFile
 from toolchain.measuring.target import ReadyTarget, ready_target
 from toolchain.measuring.target_spec import TargetSpec
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Quiet
 
 FAKE = ready_target(TargetSpec(backend="fake", batch=8))
@@ -106,9 +106,8 @@ def test_accuracy_is_per_backend(subjects: tuple[Subject, ...]) -> None:
 
 
 def test_the_file_of_an_engine_is_hashed_instead_of_its_graph(subjects: tuple[Subject, ...], tmp_path: Path) -> None:
-    """The fake backend ignores the suffix."""
     file = tmp_path / "model.engine"
-    file.write_bytes(subjects[0].file.read_bytes())
+    Backend().build(subjects[0].model, FAKE.compile_spec).save(file)
     (entry,) = benched([Subject("model.engine", Model(file), FAKE.for_precision("unknown"))]).entries
     assert (entry.graph_hash, entry.file_hash, entry.precision) == (None, sha256(file), "unknown")
 

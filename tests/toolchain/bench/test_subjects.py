@@ -19,7 +19,7 @@ from toolchain.bench import subjects
 from toolchain.bench.subjects import find_subjects, places_of
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, MissingStage
-from toolchain.export import engines
+from toolchain.export import engine_file
 from toolchain.measuring.target import ReadyTarget, ready_target
 from toolchain.measuring.target_spec import TargetSpec
 from toolchain.progress import Quiet
@@ -152,7 +152,7 @@ def test_an_engine_is_timed_on_its_own_runtime_and_gpu_alone(
     engine = tmp_path / "model.sm86.engine"
     engine.write_bytes(b"ftrt" + bytes(100))
     gpu = Device("rtx3090", "gpu", "NVIDIA GeForce RTX 3090", 10496, capability="8.6")
-    monkeypatch.setattr(engines, "attached", lambda: (find("cpu"), gpu))
+    monkeypatch.setattr(engine_file, "attached", lambda: (find("cpu"), gpu))
 
     def resolve(spec: TargetSpec) -> ReadyTarget:
         cpu = ready_target(replace(spec, device="cpu", backend="fake"))

@@ -24,7 +24,8 @@ from toolchain.check.verdict import Judgment, Outcome
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
 from toolchain.measuring.from_config import measurement_plan, require_target, target_spec
-from toolchain.measuring.rounds import TimedFile, time_rounds
+from toolchain.measuring.rounds import time_rounds
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress, Quiet
 
 

@@ -11,15 +11,9 @@ from exporters.devices.attached import Device
 from exporters.errors import DeviceMissing, EngineFailed
 from exporters.graph.to_onnx import export_onnx
 from toolchain.errors import BadModel
-from toolchain.export import engines
-from toolchain.export.engines import (
-    EngineFile,
-    build_engines,
-    engine_targets,
-    gpu_of,
-    read_engine,
-    require_engine_batch,
-)
+from toolchain.export import engine_file
+from toolchain.export.engine_file import EngineFile, gpu_of, read_engine, require_engine_batch
+from toolchain.export.engines import build_engines, engine_targets
 from toolchain.export.manifest import file_records
 from toolchain.export.precisions import ExportedFile
 
@@ -84,10 +78,10 @@ AMPERE = Device("rtx3090", "gpu", "NVIDIA GeForce RTX 3090", 10496, capability="
 
 def test_the_gpu_that_it_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
     built = EngineFile(Path("m.engine"), "tensorrt_rtx", "8.6", "fp32", None)
-    monkeypatch.setattr(engines, "attached", lambda: (CPU, ADA, AMPERE))
+    monkeypatch.setattr(engine_file, "attached", lambda: (CPU, ADA, AMPERE))
     assert gpu_of(built) == AMPERE
     assert gpu_of(EngineFile(Path("m.engine"), "tensorrt", "", "unknown", None)) == ADA
-    monkeypatch.setattr(engines, "attached", lambda: (CPU, ADA))
+    monkeypatch.setattr(engine_file, "attached", lambda: (CPU, ADA))
     needed = r"built by tensorrt_rtx for an NVIDIA GPU of compute capability 8.6 \(GeForce RTX 30, A10\)"
     here = r"Here: cpu \(Some CPU\), rtx4090 \(NVIDIA GeForce RTX 4090, 8.9\)"
     with pytest.raises(DeviceMissing, match=rf"{needed}.*{here}") as refused:

@@ -16,17 +16,10 @@ from exporters.graph.anchor import write_anchor
 from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import (
-    NO_ROUNDS,
-    Round,
-    TimedFile,
-    on_target,
-    summarize_files,
-    time_rounds,
-    time_until_stable,
-)
+from toolchain.measuring.rounds import NO_ROUNDS, Round, on_target, summarize_files, time_rounds, time_until_stable
 from toolchain.measuring.target import ReadyTarget, ready_target
 from toolchain.measuring.target_spec import TargetSpec
+from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Quiet
 
 BATCH, ROUNDS = 8, 8
