@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1  # of the JSON answers: raised when a key is renamed, removed
 
 # Control characters, lone surrogates (bytes of a file name that is not UTF-8), and marks that reverse text
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PASSWORD = re.compile(r"(?<=/)([^\s:/@]+):\S*@|(?<=password=)[^\s&'\"]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=[:/]/)([^\s:/@]+):\S*@|(?<=password=)[^\s&'\"]+", re.IGNORECASE)
 _NUMBER = re.compile(r"\W*\d[\d,]*(\.\d+)?([eE][+-]?\d+)?([%\w]{0,3})?\W*")
 _WORD = re.compile(r"\W?[^\W\d][\w-]{0,19}\W?")  # longer ones, as paths and digests, may be split
 _CELL_EDGES = 3  # a space on each side, and a line

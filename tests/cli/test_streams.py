@@ -68,6 +68,8 @@ def test_profile_with_a_closed_stderr_finishes(tmp_path: Path) -> None:
 def test_control_characters_and_passwords_are_not_printed() -> None:
     assert console.printable("a\x1b[31m\udcff") == "a\\x1b[31m\\udcff"
     assert console.printable("postgresql:/ann:s3cret@farm/x") == "postgresql:/ann:***@farm/x"
+    network = "shufflenet_v2/network:38ff1b:choice_x@0.5 choice_3@1.5"  # a key, in which nothing is secret
+    assert console.printable(network) == network
     assert console.printable("fake:noise=0.02@cpu") == "fake:noise=0.02@cpu"
 
 
