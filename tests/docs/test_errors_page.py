@@ -168,6 +168,7 @@ def accepts(section: str, keys: dict[str, Any]) -> bool:
 
 # Words of remedies that are no commands: units, files, variables, precisions, keys.
 OTHER_WORDS = {
+    "/dev/stdout",
     "git lfs pull",
     "train/",
     "val/",
