@@ -7,6 +7,7 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from toolchain.export.manifest import Manifest
@@ -94,7 +95,7 @@ def _engine_line(name: str, manifest: "Manifest") -> str:
     batches = f"batch {tuned}" if least == most else f"batches {least} to {most}, tuned for {tuned}"
     built = (
         f"{manifest.files[name].bytes / 1e6:.2f} MB, from {engine.built_from} by {engine.built_by} for "
-        f"{_device_of(engine.capability)}, {batches}"
+        f"{_device_of(engine.capability)}, {batches}{_convolutions(engine.convolutions)}"
     )
     if engine.parity is None or engine.measured_latency_ms is None:
         return f"{built}; not verified: {engine.not_verified}"
@@ -104,6 +105,13 @@ def _engine_line(name: str, manifest: "Manifest") -> str:
         f"hold-out {engine.holdout_accuracy:.2%}, top-1 agreement {engine.parity.top1_agreement:.2%}, relative error "
         f"{engine.parity.relative_error:.1e} on {engine.parity.images} images; {built}"
     )
+
+
+def _convolutions(counts: "Mapping[str, int]") -> str:
+    """`, 36 of 36 convolutions int8`"""
+    total = sum(counts.values())
+    listed = ", ".join(f"{count} of {total} convolutions {precision}" for precision, count in counts.items())
+    return f", {listed}" if listed else ""
 
 
 def _device_of(capability: str) -> str:

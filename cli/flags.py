@@ -226,7 +226,7 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
         ),
         "retrain": (*SPACE, *DATA, *STANDALONE, *RUN, SEED),
         "export": (
-            Flag("export.precision", "Additional precisions to export: fp16, int8.", Values),
+            Flag("export.precision", "Additional precisions to export: fp16, int8, int8_fp16.", Values),
             Flag("export.static", "Export ONNX files for exactly --batch images instead of any number.", bool),
             Flag(
                 "export.engine", "Also build an engine for the GPU of this machine, and verify and time it there.", bool

@@ -13,6 +13,7 @@ from typing import Any
 from exporters.cuda import compute_capability, weak_types
 from exporters.cuda.engine import CURRENT, BatchRange, Engine
 from exporters.cuda.features import features_of_module
+from exporters.cuda.layer_precision import convolution_precisions
 from exporters.cuda.parsing import parse_onnx
 from exporters.cuda.trt_logger import logger_of
 from exporters.errors import EngineFailed
@@ -35,7 +36,7 @@ def build_engine(
         capability: "8.6" (TensorRT-RTX only), or "current" for the attached GPU.
         timing_cache: the file of TensorRT's tactic timings, read if it exists, and written. With it a second build is
             faster and chooses the same tactics. TensorRT-RTX times nothing and ignores it.
-        detailed: keep the details of each layer for the engine inspector.
+        detailed: keep the details of each layer for the engine inspector, and count the precisions of convolutions.
 
     Raises:
         NotOnnx: the file cannot be read.
@@ -63,7 +64,8 @@ def build_engine(
         raise EngineFailed(refusal)
     if cache is not None and timing_cache is not None:
         write_whole(timing_cache, bytes(cache.serialize()))
-    return Engine(bytes(plan), capability, f"{trt.__name__} {trt.__version__}")
+    convolutions = convolution_precisions(log.layers)
+    return Engine(bytes(plan), capability, f"{trt.__name__} {trt.__version__}", convolutions)
 
 
 def network_flags(trt: ModuleType) -> int:

@@ -1,7 +1,8 @@
 """A built engine: its plan, and the batches that it takes."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporters.files import write_whole
@@ -34,11 +35,15 @@ class BatchRange:
 
 @dataclass(frozen=True)
 class Engine:
-    """A serialized engine: the plan, its compute capability ("8.6", or "current"), and its builder."""
+    """A serialized engine: the plan, its compute capability ("8.6", or "current"), and its builder.
+
+    `convolutions` counts those in each precision; it is empty if the builder does not tell.
+    """
 
     plan: bytes
     capability: str
     built_by: str  # "tensorrt_rtx 1.7.1.116"
+    convolutions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,17 @@ def test_each_precision_is_a_verified_file(exported: Any) -> None:
     assert models["model.int8.onnx"]["convolutions"] == {"int8": sum(models["model.onnx"]["convolutions"].values())}
 
 
+@pytest.mark.long
+def test_int8_with_fp16_for_tensorrt(job: Any, nastool: Nastool) -> None:
+    answer = nastool("export", "--precision", "int8_fp16", "--sm", "86", cwd=job.folder)
+    assert answer.code == 0, answer.stderr
+    said = " ".join(answer.stdout.replace("│", " ").split())
+    assert re.search(r"from model\.int8_fp16\.onnx by tensorrt_rtx .* (\d+) of \1 convolutions int8", said)
+    graph = onnx.load(job.folder / "runs/r/export/model.int8_fp16.onnx").graph
+    assert "Clip" not in {node.op_type for node in graph.node}
+    assert onnx.TensorProto.FLOAT not in {tensor.data_type for tensor in graph.initializer}
+
+
 def test_fp16_is_not_timed_where_it_runs_as_float32(exported: Any) -> None:
     runs_fp16 = platform.machine() not in ("x86_64", "AMD64")
     assert (exported[1]["models"]["model.fp16.onnx"]["measured_latency_ms"] is not None) == runs_fp16
@@ -65,11 +77,13 @@ def test_fp16_is_not_timed_where_it_runs_as_float32(exported: Any) -> None:
 
 def test_engines_for_named_gpus(exported: Any) -> None:
     folder, manifest = exported
+    convolutions = sum(manifest["models"]["model.onnx"]["convolutions"].values())
     assert {(engine["precision"], engine["capability"]) for engine in manifest["engines"].values()} == {
         (precision, capability) for precision in ("fp32", "fp16", "int8") for capability in ("8.6", "8.9")
     }
     for name, engine in manifest["engines"].items():
         assert engine["batches"] == [8, 8, 8]
+        assert engine["convolutions"] == {engine["precision"]: convolutions}
         assert engine["built_from"] in manifest["models"]
         assert engine["not_verified"] == f"no GPU of compute capability {engine['capability']}"
         assert (engine["parity"], engine["measured_latency_ms"], engine["onnx_latency_ms"]) == (None, None, None)

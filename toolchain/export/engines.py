@@ -112,4 +112,5 @@ def _record(exported: ExportedFile, engine: Engine, batches: tuple[int, int, int
         capability=engine.capability,
         built_by=engine.built_by,
         batches=batches,
+        convolutions=dict(engine.convolutions),
     )

@@ -68,6 +68,7 @@ class EngineRecord(Document):
     Args:
         capability: the compute capability that it was built for, as `8.6`, or `current`.
         batches: the least, the one that it is tuned for and timed at, and the most.
+        convolutions: how many it computes in each precision; empty if its builder does not tell.
         parity: the comparison with the network in torch, on the engine's own device; None if it was not verified.
         holdout_accuracy: computed by the engine.
         measured_latency_ms: of a batch, in the same rounds as `onnx_latency_ms`, that of the ONNX file.
@@ -79,6 +80,7 @@ class EngineRecord(Document):
     capability: str
     built_by: str
     batches: tuple[int, int, int]
+    convolutions: dict[str, Count] = Field(default_factory=dict)
     parity: ParityRecord | None = None
     holdout_accuracy: Share | None = None
     measured_latency_ms: Milliseconds | None = None

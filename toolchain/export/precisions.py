@@ -1,6 +1,7 @@
 """A retrained network -> ONNX files, one for each precision, and what each one is held to."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,9 @@ from exporters.graph.model import Model
 from exporters.graph.onnx_file import fix_batch, load_model, write_model
 from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
+from exporters.quantize.integer_layer import IntegerWeights
 from exporters.quantize.qcdq import write_codes
+from exporters.quantize.tensorrt_form import tensorrt_form
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import ModelInfo
 from toolchain.measuring.space_precision import CONTAINER, file_precision
@@ -23,8 +26,9 @@ from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
 
-FLOAT = ("fp32", "fp16", "int8")
-LOW_BIT = ("exact", "int8")
+TENSORRT = "int8_fp16"  # the int8 file in the form that TensorRT fuses, with fp16 for the rest
+FLOAT = ("fp32", "fp16", "int8", TENSORRT)
+LOW_BIT = ("exact", "int8", TENSORRT)
 
 
 @dataclass(frozen=True)
@@ -99,24 +103,38 @@ def write_models(
     for number, precision in enumerate(precisions):
         file = folder / (f"model.{precision}.onnx" if number else "model.onnx")
         metadata = {f"nastool.{key}": json.dumps(value) for key, value in {**about, "precision": precision}.items()}
-        models.append(ExportedFile(file, precision, precision))
         if precision == "fp16":
             export_onnx(net, example, file, metadata, "fp16")
-        elif precision == "fp32":
-            write_model(floats, file, metadata)
-        elif not layers:
-            write_model(quantize(floats, images), file, metadata)
-        elif precision == "exact":
-            write_model(write_codes(floats, layers, None), file, metadata)
         else:
-            write_model(write_codes(floats, layers, images), file, metadata)
-            models[-1] = ExportedFile(file, precision, "low_bit_int8", len(layers))
+            write_model(_graph(precision, floats, layers, images), file, metadata)
+        models.append(_exported(file, precision, len(layers)))
     if batch is not None:
         for model in models:
             fixed = load_model(model.file)
             fix_batch(fixed, batch)
             write_model(fixed, model.file)
     return tuple(models)
+
+
+def _graph(
+    precision: str, floats: onnx.ModelProto, layers: Mapping[str, IntegerWeights], images: NDArray[np.float32]
+) -> onnx.ModelProto:
+    """The graph of a file; `layers` are those of 1 to 4 bits."""
+    if precision == "fp32":
+        return floats
+    if precision == "exact":
+        return write_codes(floats, layers, None)
+    int8 = write_codes(floats, layers, images) if layers else quantize(floats, images)
+    return tensorrt_form(int8) if precision == TENSORRT else int8
+
+
+def _exported(file: Path, precision: str, low_bit_layers: int) -> ExportedFile:
+    """A file with its tolerance. In int8, ONNX Runtime must run all layers of 1 to 4 bits in integers."""
+    if precision not in ("int8", TENSORRT):
+        return ExportedFile(file, precision, precision)
+    if not low_bit_layers:
+        return ExportedFile(file, precision, "int8")
+    return ExportedFile(file, precision, "low_bit_int8", low_bit_layers if precision == "int8" else None)
 
 
 def _float_graph(net: nn.Module, example: torch.Tensor, folder: Path) -> onnx.ModelProto:

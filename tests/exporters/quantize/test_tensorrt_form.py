@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
