@@ -23,6 +23,7 @@ from exporters.cuda.device_memory import DeviceMemory
 from exporters.cuda.provider_library import missing_library
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
+from exporters.graph.half_scales import has_half_scales, without_integer_fusions
 from exporters.graph.model import Model, as_model, require_precision
 from exporters.timing import Timing, time_calls
 
@@ -88,7 +89,7 @@ class Backend:
         gpu = None if self.provider == CPU else memory.open_memory(self.gpu)
         try:
             chosen = (self.provider, _provider_options(self.provider, gpu))
-            session = ort.InferenceSession(str(path), _options(spec), providers=[chosen])
+            session = ort.InferenceSession(str(path), _options(spec, has_half_scales(model.proto)), providers=[chosen])
             return Session(session, spec.batch, spec.threads, gpu)
         except Exception as problem:  # onnxruntime's errors have no common base class
             if gpu is not None:
@@ -137,13 +138,15 @@ class Session:
         return self._session
 
 
-def _options(spec: CompileSpec) -> ort.SessionOptions:
+def _options(spec: CompileSpec, half_scales: bool = False) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = spec.threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = ERRORS
+    if half_scales:
+        without_integer_fusions(options)
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Threads may spin during a call, as in production, but not while another model is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")

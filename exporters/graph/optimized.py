@@ -9,6 +9,7 @@ import onnxruntime as ort
 from onnx import TensorProto
 
 from exporters.errors import NotOnnx
+from exporters.graph.half_scales import has_half_scales, without_integer_fusions
 from exporters.graph.operators import WEIGHT_INPUT
 from exporters.graph.walker import graphs_of
 
@@ -27,6 +28,8 @@ def optimized(path: Path) -> onnx.ModelProto:
     with TemporaryDirectory(prefix="nastool-") as folder:
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         try:
+            if has_half_scales(onnx.load(path)):
+                without_integer_fusions(options)
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime's errors have no common base
             reason = str(problem).splitlines()[0]
