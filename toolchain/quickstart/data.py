@@ -1,7 +1,5 @@
 """The data set of `nastool quickstart`, and the quick preset's amounts for it."""
 
-from typing import Any
-
 from toolchain.config import Config
 from toolchain.progress import Progress
 from toolchain.training import fashion_mnist
@@ -43,6 +41,7 @@ def _for_digits(config: Config) -> Config:
     )
 
 
-def _longer(changes: dict[str, Any]) -> dict[str, Any]:
+def _longer(changes: dict[str, object]) -> dict[str, object]:
     """The changes of a recipe with more epochs, if they set any."""
-    return changes | {"epochs": DIGITS_EPOCHS * changes["epochs"]} if "epochs" in changes else changes
+    epochs = changes.get("epochs")
+    return changes | {"epochs": DIGITS_EPOCHS * epochs} if isinstance(epochs, int | float) else changes
