@@ -29,7 +29,7 @@ def quickstart(invocation: options.Invocation, json: options.Json = False) -> No
 def _answer(result: "QuickstartResult") -> None:
     winner = result.winner
     console.answer_facts(
-        f"found on {result.data}, for this {result.device}",
+        f"winner on {result.data}, for this {result.device}",
         {
             "architecture": " ".join(winner.architecture),
             "MACs": f"{winner.macs:,}",
