@@ -3,7 +3,8 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -102,7 +103,9 @@ def configured(command: str, preset: str | None = None) -> Callable[[Callable[..
         def run(**values: Any) -> None:
             file = values.pop("config", None)
             given = {flag: values.pop(flag.parameter.name) for flag in flags}
-            function(_resolve(given, file, preset), **values)
+            invocation = _resolve(given, file, preset)
+            with _flags_in_hints(invocation, values):
+                function(invocation, **values)
 
         parameters = [*(flag.parameter for flag in flags), *([] if preset else [_CONFIG])]
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
@@ -115,6 +118,20 @@ def configured(command: str, preset: str | None = None) -> Callable[[Callable[..
         return run
 
     return decorate
+
+
+@contextmanager
+def _flags_in_hints(invocation: Invocation, values: Mapping[str, Any]) -> Iterator[None]:
+    """Name an earlier command that is missing with the flags of this one, so that it can be run verbatim."""
+    from toolchain.errors import MissingOutput, MissingStage
+
+    try:
+        yield
+    except MissingOutput as problem:
+        named = problem.command in ("retrain", "export")  # of the architecture that this command was called with
+        network = selected(values.get("arch"), values.get("budget")) if named else ()
+        hint = invocation.hint(problem.command, *network)
+        raise MissingStage(f"{problem.what} does not exist yet. Run {hint} first") from None
 
 
 def _resolve(flags: Mapping[Flag, Any], file: Path | None, preset: str | None) -> Invocation:

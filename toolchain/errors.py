@@ -9,6 +9,7 @@
     |   |   |-- BadDocument                a JSON file of a run, or a line of a journal, is damaged
     |   |   |-- BadLaunch                  the environment variables of a distributed launch are wrong
     |   |   |-- MissingStage               the output of an earlier command is missing
+    |   |   |   `-- MissingOutput          the same, with the command that writes it
     |   |   `-- RunFolderError             the run folder cannot be written, is in use, or the disk is full
     |   |-- CheckFailed                    exit 1: the command completed, and the check failed
     |   |-- TrainingDiverged               exit 1: the loss is not finite; the last good checkpoint stays
@@ -76,6 +77,20 @@ class BadModel(UserError):
 
 class MissingStage(UserError):
     """The output of an earlier command is missing."""
+
+
+class MissingOutput(MissingStage):
+    """The same where `command` writes it; the command line adds the flags that it was called with.
+
+    Args:
+        what: what is missing, as text.
+        run: the name of the run.
+    """
+
+    def __init__(self, what: str, command: str, run: str) -> None:
+        super().__init__(f"{what} does not exist yet. Run nastool {command} --run {run} first")
+        self.what = what
+        self.command = command
 
 
 class RunFolderError(UserError):

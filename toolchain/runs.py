@@ -15,7 +15,7 @@ from weakref import ref
 
 from exporters.manifest import MANIFEST
 from toolchain.config import Config
-from toolchain.errors import MissingStage, RunFolderError
+from toolchain.errors import MissingOutput, RunFolderError
 from toolchain.files import Document, unwritable, write_bytes, write_document
 from toolchain.parallel.ranks import rank
 from toolchain.spaces.core import Architecture
@@ -101,10 +101,10 @@ class Run:
         """Check that `path`, which `command` writes, exists.
 
         Raises:
-            MissingStage: it does not; the message names the command to run.
+            MissingOutput: it does not; the message names the command to run.
         """
         if not path.exists():
-            raise MissingStage(f"{path} does not exist yet. Run nastool {command} --run {self.folder.name} first")
+            raise MissingOutput(str(path), command, self.folder.name)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
     processes that execute one command, only the first locks and writes.
 
     Raises:
-        MissingStage: the run does not exist yet.
+        MissingOutput: the run does not exist yet.
         RunFolderError: its folder cannot be written, or another command uses it.
     """
     run = run_of(config)
@@ -123,7 +123,7 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
         yield run
         return
     if not make and not run.folder.exists():
-        raise MissingStage(f"the run {run.folder} does not exist yet. Run nastool train --run {config.run} first")
+        raise MissingOutput(f"the run {run.folder}", "train", config.run)
     with _locked(run.folder):
         if not run.config.exists():
             _describe(run, config)

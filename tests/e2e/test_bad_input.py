@@ -72,11 +72,11 @@ BAD_COMMANDS = {
     "choice index too high": (("cost", "--arch", "0 1 2 4"), ["choice block 3", "no choice '4'", "indices 0 to 3"]),
     "not retrained": (
         ("export", "--arch", "3 3 3 3"),
-        ["best.pt does not exist yet", "Run nastool retrain --run r first"],
+        ["best.pt does not exist yet", "Run nastool retrain --arch '3 3 3 3' first"],
     ),
     "no such run": (
-        "search --macs 31k --run other",
-        ["the run runs/other does not exist yet", "Run nastool train --run other first"],
+        "search --macs 31k --run other --runs elsewhere",
+        ["the run elsewhere/other does not exist yet", "Run nastool train --run other --runs elsewhere first"],
     ),
     "no search to retrain from": ("retrain --run other", ["best.json does not exist yet", "Run nastool search"]),
     "no export to check": ("check --run other", ["model.onnx does not exist yet", "Run nastool export --run other"]),
