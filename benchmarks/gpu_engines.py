@@ -3,8 +3,8 @@
     python benchmarks/gpu_engines.py tensorrt
     python benchmarks/gpu_engines.py tensorrt_rtx
 
-A network of the paper's space at batch 32, in fp32 and fp16. Without a GPU for it, TensorRT-RTX builds an engine for
-compute capability 8.6, which is not run.
+A network of the paper's space at batch 32, in fp32, fp16, and int8 with fp16 for the rest. Without a GPU for it,
+TensorRT-RTX builds an engine for compute capability 8.6, which is not run.
 """
 
 import argparse
@@ -20,7 +20,10 @@ from gpu_items import answer, cannot
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
 from exporters.errors import ExporterError
+from exporters.graph.onnx_file import write_model
 from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.quantize.tensorrt_form import tensorrt_form
+from toolchain.measuring.export_int8 import int8_graph
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
@@ -43,9 +46,9 @@ def main() -> None:
     if why_not_run:
         results["not_run"] = why_not_run
     with TemporaryDirectory(prefix="nastool-gpu-") as folder:
-        for precision in ("fp32", "fp16"):
+        for precision in ("fp32", "fp16", "int8"):
             file = Path(folder) / f"{precision}.onnx"
-            export_onnx(net.eval(), torch.zeros(2, *space.input_shape), file, precision=precision)
+            write(net.eval(), space.input_shape, file, precision)
             try:
                 results[precision] = (
                     built(backend, file, precision) if why_not_run else ran(backend, net, file, precision)
@@ -55,11 +58,27 @@ def main() -> None:
     answer(results)
 
 
+def write(net: Network, input_shape: tuple[int, int, int], file: Path, precision: str) -> None:
+    """Write the network in fp32, fp16, or int8 with fp16 for the rest, in the form for TensorRT."""
+    if precision == "int8":
+        write_model(tensorrt_form(int8_graph(net, input_shape, file)), file)
+    elif precision == "fp16":
+        export_onnx(net, torch.zeros(2, *input_shape), file, precision="fp16")
+    else:
+        export_onnx(net, torch.zeros(2, *input_shape), file)
+
+
 def built(backend: Backend, file: Path, precision: str) -> dict[str, object]:
     """The size of an engine for another GPU, and the seconds of its build."""
     began = time.perf_counter()
     engine = backend.build(file, CompileSpec(BATCH, precision=precision), ABSENT_GPU)
-    return {"capability": ABSENT_GPU, "bytes": len(engine.plan), "build_s": round(time.perf_counter() - began, 1)}
+    build_s = round(time.perf_counter() - began, 1)
+    return {
+        "capability": ABSENT_GPU,
+        "bytes": len(engine.plan),
+        "build_s": build_s,
+        "convolutions": dict(engine.convolutions),
+    }
 
 
 def ran(backend: Backend, net: Network, file: Path, precision: str) -> dict[str, object]:

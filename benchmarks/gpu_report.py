@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,10 +54,11 @@ class Result:
     results: dict[str, object] = field(default_factory=dict)
 
 
+TESTS = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider")
 ITEMS = (
     Item("NVML, clocks, events and graphs: cuda-python", ("gpu_access.py", "cuda-python"), 40),
     Item("NVML, clocks, events and graphs: pycuda", ("gpu_access.py", "pycuda"), 40),
-    Item("tests for GPUs", ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"), 90),
+    Item("tests for GPUs", TESTS, 90),
     Item("supernet step, evaluation and memory", ("gpu_supernet.py",), 80),
     Item("images per second beside torchvision", ("gpu_torchvision.py",), 60),
     Item("determinism of training", ("gpu_determinism.py",), 60),
@@ -86,11 +88,15 @@ def main() -> None:
 
 def run(item: Item, left_s: float) -> Result:
     """Run an item in a process group of its own, and end all of it at its time limit."""
+    if item.words == TESTS and (missing := [name for name in ("pytest", "hypothesis") if find_spec(name) is None]):
+        return Result(item.name, CANNOT_RUN, 0, f"{' and '.join(missing)} not installed")
     limit_s = min(item.seconds, left_s)
     if limit_s < 1:
         return Result(item.name, OUT_OF_TIME, 0, "the time limit of the report was reached before it")
     first = item.words[0]
     words = [sys.executable, *(item.words if first == "-m" else (str(HERE / first), *item.words[1:]))]
+    if item.words == TESTS:
+        words += gpu_tests()
     began = time.monotonic()
     with TemporaryDirectory(prefix="nastool-gpu-") as folder:
         output = Path(folder) / "output"
@@ -105,6 +111,12 @@ def run(item: Item, left_s: float) -> Result:
                 process.wait()
                 return Result(item.name, OUT_OF_TIME, round(limit_s, 1), f"it ran for more than {limit_s:.0f} s")
         return _ended(item, process.returncode, round(time.monotonic() - began, 1), output.read_text(errors="replace"))
+
+
+def gpu_tests() -> list[str]:
+    """The files with tests for GPUs: other tests need packages that the machine may not have."""
+    files = sorted((HERE.parent / "tests").rglob("test_*.py"))
+    return [str(file) for file in files if "pytest.mark.gpu" in file.read_text()]
 
 
 def _ended(item: Item, code: int, seconds: float, output: str) -> Result:

@@ -7,7 +7,6 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from toolchain.export.manifest import Manifest
@@ -95,7 +94,7 @@ def _engine_line(name: str, manifest: "Manifest") -> str:
     batches = f"batch {tuned}" if least == most else f"batches {least} to {most}, tuned for {tuned}"
     built = (
         f"{manifest.files[name].bytes / 1e6:.2f} MB, from {engine.built_from} by {engine.built_by} for "
-        f"{_device_of(engine.capability)}, {batches}{_convolutions(engine.convolutions)}"
+        f"{_device_of(engine.capability)}, {batches}{_convolutions(name, manifest)}"
     )
     if engine.parity is None or engine.measured_latency_ms is None:
         return f"{built}; not verified: {engine.not_verified}"
@@ -107,10 +106,13 @@ def _engine_line(name: str, manifest: "Manifest") -> str:
     )
 
 
-def _convolutions(counts: "Mapping[str, int]") -> str:
-    """`, 36 of 36 convolutions int8`"""
-    total = sum(counts.values())
-    listed = ", ".join(f"{count} of {total} convolutions {precision}" for precision, count in counts.items())
+def _convolutions(name: str, manifest: "Manifest") -> str:
+    """`, 36 of 36 convolutions int8`; the builder may not list a convolution that it fused with other layers."""
+    engine = manifest.engines[name]
+    total = sum(manifest.models[engine.built_from].convolutions.values())
+    listed = ", ".join(
+        f"{count} of {total} convolutions {precision}" for precision, count in engine.convolutions.items()
+    )
     return f", {listed}" if listed else ""
 
 
