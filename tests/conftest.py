@@ -13,6 +13,7 @@ from typing import IO, Any
 
 # As cli/main.py does, and for the same reason; it must be set before torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait busily, beside another worker on two cores
 
 import pytest
 import torch

@@ -218,8 +218,10 @@ def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:
     assert answer.json["macs"] <= 36_000
     lines = journal(job.folder)
     assert lines[: len(before)] == before
-    scored = [tuple(line["architecture"]) for line in lines]
+    scored = [(tuple(line["architecture"]), line["strategy"]) for line in lines]
     assert len(set(scored)) == len(scored), "a candidate was scored twice"
+    accuracies = {(tuple(line["architecture"]), line["accuracy"]) for line in lines}  # of random search and evolution
+    assert len(accuracies) == len({architecture for architecture, _ in scored})
     again = nastool("search", "--macs", "36k", "--json", cwd=job.folder)
     assert again.json == answer.json
     assert journal(job.folder) == lines
