@@ -7,6 +7,7 @@ from pathlib import Path
 # Two OpenMP threads that spin for each other are many times slower than one on a busy machine. Must be set
 # before torch loads the library.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's and scipy's: the same, for small regressions
 
 import typer
 
