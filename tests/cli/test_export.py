@@ -13,7 +13,8 @@ RECORD = EngineRecord(
 
 def line(record: EngineRecord) -> str:
     files = {"model.sm86.engine": FileRecord(sha256="0", bytes=1_830_000)}
-    manifest: Any = SimpleNamespace(engines={"model.sm86.engine": record}, files=files)
+    models = {"model.onnx": SimpleNamespace(convolutions={"fp32": 36})}
+    manifest: Any = SimpleNamespace(engines={"model.sm86.engine": record}, files=files, models=models)
     return _engine_line("model.sm86.engine", manifest)
 
 
@@ -22,6 +23,14 @@ def test_an_engine_that_was_not_run_says_why() -> None:
     assert line(RECORD.model_copy(update={"not_verified": reason})) == (
         "1.83 MB, from model.onnx by tensorrt_rtx 1.7.1 for compute capability 8.6, batch 32; not verified: "
         "no GPU of compute capability 8.6"
+    )
+
+
+def test_an_engine_counts_the_convolutions_that_its_builder_lists() -> None:
+    update = {"convolutions": {"int8": 35, "fp16": 1}, "not_verified": "no GPU"}
+    assert line(RECORD.model_copy(update=update)) == (
+        "1.83 MB, from model.onnx by tensorrt_rtx 1.7.1 for compute capability 8.6, batch 32, "
+        "35 of 36 convolutions int8, 1 of 36 convolutions fp16; not verified: no GPU"
     )
 
 
