@@ -1,6 +1,7 @@
 """The pictures of a search."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -46,9 +47,18 @@ def draw_generations(histories: Mapping[str, Mapping[int, Sequence[float]]], pat
     save(figure, path)
 
 
+@dataclass(frozen=True)
+class WinnerPoint:
+    """A winner in a picture: its cost, its accuracy (0 to 1), and the standard error of the accuracy."""
+
+    cost: float
+    accuracy: float
+    standard_error: float
+
+
 def draw_cost(
     points: Mapping[str, Sequence[tuple[float, float]]],
-    winner: tuple[float, float],
+    winner: WinnerPoint,
     cost: str,
     limit: float | None,
     path: Path,
@@ -71,7 +81,17 @@ def draw_cost(
             label=name,
             alpha=0.8,
         )
-    axes.scatter(winner[0] / scale, winner[1], s=160, marker="*", color="#d1495b", label="winner", zorder=3)
+    axes.errorbar(
+        [winner.cost / scale],
+        [winner.accuracy],
+        yerr=[winner.standard_error],
+        fmt="*",
+        markersize=13,
+        capsize=4,
+        color="#d1495b",
+        label="winner, ± 1 standard error",
+        zorder=3,
+    )
     if limit is not None:
         axes.axvline(limit / scale, color="#333333", linestyle=":", label=f"budget {limit / scale:.4g}")
     axes.set(xlabel=label, ylabel="hold-out accuracy (inherited weights)", title="Candidates and the budget")

@@ -1,11 +1,12 @@
 """The files of a finished search: best.json and two pictures for each budget, and the front over several budgets."""
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import Literal
 
 from toolchain.costs.core import Limit, TableCost
 from toolchain.files import Count, Document, Milliseconds, Share, write_document
-from toolchain.report.figures import draw_cost, draw_front, draw_generations
+from toolchain.report.figures import WinnerPoint, draw_cost, draw_front, draw_generations
 from toolchain.runs import Run
 from toolchain.search.budget import Costs, NamedBudget
 from toolchain.search.candidate import Candidate
@@ -16,6 +17,7 @@ from toolchain.search.verify import fitting
 from toolchain.search.winner import Latencies, PassedOver, Winner, summarize_calibration
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import Data
+from toolchain.training.job import Job
 
 
 class FrontEntry(Document):
@@ -103,20 +105,20 @@ def _latencies(candidate: Candidate) -> Latencies:
     )
 
 
-def write_winner(run: Run, space: SearchSpace, plan: SearchPlan, result: BudgetResult, winner: Winner) -> None:
+def write_winner(job: Job, plan: SearchPlan, result: BudgetResult, winner: Winner) -> None:
     """Write best.json and the pictures of one budget; search/best.json is the winner of the last budget.
 
     Raises:
         RunFolderError: they cannot be written.
     """
-    write_document(run.budget(result.named.name) / "best.json", winner)
-    write_document(run.best, winner)
-    _draw(run, space, plan.costs, result, winner)
+    write_document(job.run.budget(result.named.name) / "best.json", winner)
+    write_document(job.run.best, winner)
+    _draw(job, plan.costs, result, winner)
 
 
-def _draw(run: Run, space: SearchSpace, costs: Costs, result: BudgetResult, winner: Winner) -> None:
+def _draw(job: Job, costs: Costs, result: BudgetResult, winner: Winner) -> None:
     """generations.png, and accuracy_COST.png for each limited cost (MACs if nothing is limited)."""
-    folder, budget = run.budget(result.named.name), result.named.budget
+    folder, budget = job.run.budget(result.named.name), result.named.budget
     histories = {"evolution": result.evolution}
     if result.random_search:
         histories["random search"] = result.random_search
@@ -126,11 +128,17 @@ def _draw(run: Run, space: SearchSpace, costs: Costs, result: BudgetResult, winn
         cost = costs.named(limit.cost.name)
         draw_cost(
             {label: _points(cost, scored) for label, scored in reversed(drawn.items())},
-            (cost.cost(space.architecture(winner.architecture)), winner.holdout_accuracy),
+            _point_with_error(cost, winner, job),
             cost.name,
             limit.most if budget.limits else None,
             folder / f"accuracy_{cost.name}.png",
         )
+
+
+def _point_with_error(cost: TableCost, winner: Winner, job: Job) -> WinnerPoint:
+    accuracy, images = winner.holdout_accuracy, len(job.data.holdout)
+    arch = job.space.architecture(winner.architecture)
+    return WinnerPoint(cost.cost(arch), accuracy, sqrt(accuracy * (1 - accuracy) / images))
 
 
 def _no_limit(costs: Costs) -> Limit:

@@ -159,7 +159,7 @@ def _finish(job: Job, plan: SearchPlan, results: Sequence[BudgetResult], scored:
         winners[result.named.name] = winner
         _compare_with_random_search(result, scored, job.progress)
         if rank() == 0:
-            write_winner(job.run, job.space, plan, result, winner)
+            write_winner(job, plan, result, winner)
     unmet = tuple(result.unmet for result in results if result.verified is None)
     if not winners:
         raise BudgetInfeasible("; ".join(unmet))

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from toolchain.report.figures import AXES, draw_cost, draw_front, draw_generations
+from toolchain.report.figures import AXES, WinnerPoint, draw_cost, draw_front, draw_generations
 
 HISTORIES = {
     "evolution": {0: [0.4, 0.5], 1: [0.55, 0.45], 2: [0.5, 0.6]},
@@ -62,17 +63,20 @@ def test_generations(tmp_path: Path, drawn: list[Figure]) -> None:
 def test_cost_against_accuracy(tmp_path: Path, drawn: list[Figure], cost: str, limited: bool) -> None:
     label, scale = AXES[cost]
     points = {"random search": [(1.0 * scale, 0.3)], "evolution": [(1.5 * scale, 0.5), (1.7 * scale, 0.6)]}
-    draw_cost(points, (1.7 * scale, 0.6), cost, 1.8 * scale if limited else None, tmp_path / "cost.png")
+    winner = WinnerPoint(1.7 * scale, 0.6, 0.02)
+    draw_cost(points, winner, cost, 1.8 * scale if limited else None, tmp_path / "cost.png")
     require_picture(tmp_path / "cost.png")
     (axes,) = drawn[0].axes
     assert axes.get_xlabel() == label
     assert axes.get_ylabel() == "hold-out accuracy (inherited weights)"
-    clouds = {str(cloud.get_label()): np.asarray(cloud.get_offsets()).tolist() for cloud in axes.collections}
+    scatters = [cloud for cloud in axes.collections if isinstance(cloud, PathCollection)]
+    clouds = {str(cloud.get_label()): np.asarray(cloud.get_offsets()).tolist() for cloud in scatters}
     assert clouds == {
         "random search": [pytest.approx([1.0, 0.3])],
         "evolution": [pytest.approx([1.5, 0.5]), pytest.approx([1.7, 0.6])],
-        "winner": [pytest.approx([1.7, 0.6])],
     }
+    (bar,) = [cloud for cloud in axes.collections if isinstance(cloud, LineCollection)]
+    assert np.asarray(bar.get_segments()).tolist() == [[pytest.approx([1.7, 0.58]), pytest.approx([1.7, 0.62])]]
     budgets = [line for line in axes.lines if str(line.get_label()).startswith("budget")]
     assert [np.asarray(line.get_xdata()).tolist()[0] for line in budgets] == ([pytest.approx(1.8)] if limited else [])
 
