@@ -38,7 +38,8 @@ def work_as(rank):
         with joined(torch.device("cpu")):
             work, arguments = torch.load(f"{folder}/given.pt", weights_only=False)
             torch.save(work(*arguments), f"{folder}/rank{rank}.pt")
-        exit_rank()  # as a command does
+        exit_rank()  # as a command does; a single rank returns
+        os._exit(0)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
