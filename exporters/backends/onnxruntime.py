@@ -23,7 +23,7 @@ from exporters.cuda.device_memory import DeviceMemory
 from exporters.cuda.provider_library import missing_library
 from exporters.cuda.timing import GpuTimer
 from exporters.errors import BackendUnavailable, NotOnnx
-from exporters.graph.half_scales import has_half_scales, without_integer_fusions
+from exporters.graph.half_scales import without_integer_fusions
 from exporters.graph.model import Model, as_model, require_precision
 from exporters.timing import Timing, time_calls
 
@@ -89,7 +89,7 @@ class Backend:
         gpu = None if self.provider == CPU else memory.open_memory(self.gpu)
         try:
             chosen = (self.provider, _provider_options(self.provider, gpu))
-            session = ort.InferenceSession(str(path), _options(spec, has_half_scales(model.proto)), providers=[chosen])
+            session = ort.InferenceSession(str(path), _options(spec, model.half_scales), providers=[chosen])
             return Session(session, spec.batch, spec.threads, gpu)
         except Exception as problem:  # onnxruntime's errors have no common base class
             if gpu is not None:

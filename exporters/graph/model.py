@@ -10,6 +10,7 @@ import onnx
 from exporters.errors import WrongPrecision
 from exporters.graph.footprint import Footprint, footprint_of
 from exporters.graph.graph_hash import model_hash
+from exporters.graph.half_scales import has_half_scales
 from exporters.graph.inputs import Input, inputs_of
 from exporters.graph.onnx_file import OnnxFile, metadata_of, read_onnx
 from exporters.graph.precision import model_precision
@@ -43,6 +44,11 @@ class Model:
     def graph_hash(self) -> str:
         """16 hex digits of the graph, independent of the values of its weights."""
         return model_hash(self.proto)
+
+    @cached_property
+    def half_scales(self) -> bool:
+        """Whether a QuantizeLinear or DequantizeLinear has a float16 scale."""
+        return has_half_scales(self.proto)
 
     @cached_property
     def footprint(self) -> Footprint:

@@ -187,7 +187,7 @@ def _export(timed: tuple[Variant, ...], target: ReadyTarget, folder: Path, progr
 
 def _read_once(model: Model, in_groups: bool) -> None:
     """Read what a profile needs of a file, so that not all parsed files are in memory at the same time."""
-    _ = model.graph_hash, model.precision
+    _ = model.graph_hash, model.precision, model.half_scales
     if in_groups:
         _ = model.footprint
     model.release()
