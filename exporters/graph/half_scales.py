@@ -1,10 +1,14 @@
 """Quantized files with float16 scales, which ONNX Runtime runs only without its integer fusions."""
 
+from typing import TYPE_CHECKING
+
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto
 
 from exporters.graph.operators import ROUNDING_OPS
+
+if TYPE_CHECKING:
+    import onnxruntime as ort  # loaded only to compute something
 
 
 def has_half_scales(model: onnx.ModelProto) -> bool:
@@ -13,6 +17,6 @@ def has_half_scales(model: onnx.ModelProto) -> bool:
     return any(node.op_type in ROUNDING_OPS and node.input[1] in halves for node in model.graph.node)
 
 
-def without_integer_fusions(options: ort.SessionOptions) -> None:
+def without_integer_fusions(options: "ort.SessionOptions") -> None:
     """Compute Q and DQ as they are written. ONNX Runtime 1.31 fuses QLinearConcat with scales that it then refuses."""
     options.add_session_config_entry("session.disable_quant_qdq", "1")
