@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto
 
-from exporters.graph.operators import ROUNDING_OPS
+from exporters.graph.operators import QDQ_OPS
 
 if TYPE_CHECKING:
     import onnxruntime as ort  # loaded only to compute something
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def has_half_scales(model: onnx.ModelProto) -> bool:
     """Whether a QuantizeLinear or DequantizeLinear has a float16 scale."""
     halves = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
-    return any(node.op_type in ROUNDING_OPS and node.input[1] in halves for node in model.graph.node)
+    return any(node.op_type in QDQ_OPS and node.input[1] in halves for node in model.graph.node)
 
 
 def without_integer_fusions(options: "ort.SessionOptions") -> None:

@@ -22,6 +22,8 @@ CONTROL_FLOW_OPS = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 # Store weights as integers, in this order.
 ROUNDING_OPS = ("QuantizeLinear", "Clip", "DequantizeLinear")
+# Convert between floats and integers; their second input is the scale.
+QDQ_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 # Quantized as layers: their weight is a constant of shape (c_out, ...).
 QUANTIZED_PRODUCT_OPS = frozenset({"Conv", "Gemm"})
 # Only move values, so input and output can share one scale and nothing is rounded again.

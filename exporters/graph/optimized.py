@@ -28,7 +28,7 @@ def optimized(path: Path) -> onnx.ModelProto:
     with TemporaryDirectory(prefix="nastool-") as folder:
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         try:
-            if has_half_scales(onnx.load(path)):
+            if has_half_scales(onnx.load(path, load_external_data=False)):
                 without_integer_fusions(options)
             ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime's errors have no common base

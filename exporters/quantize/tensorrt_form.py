@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from exporters.errors import ExportFailed
-from exporters.graph.operators import MEAN_OPS, PASS_THROUGH_OPS
+from exporters.graph.operators import MEAN_OPS, PASS_THROUGH_OPS, QDQ_OPS
 from exporters.graph.walker import GraphWalker
 from exporters.quantize.weight_quantization import MAX_CODE
 
@@ -31,7 +31,7 @@ def tensorrt_form(model: onnx.ModelProto) -> onnx.ModelProto:
     converter = _Converter(graph)
     nodes = list(converter.nodes())
     used = {name for node in nodes for name in node.input}
-    scales = {node.input[1] for node in nodes if node.op_type in ("QuantizeLinear", "DequantizeLinear")}
+    scales = {node.input[1] for node in nodes if node.op_type in QDQ_OPS}
     constants = {**graph.constants, **converter.constants}
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
@@ -104,7 +104,7 @@ class _Converter:
         if node.op_type == "Clip":
             value = self._graph.constants.get(node.input[1]) if len(node.input) > 1 else None
             return value is not None and value.dtype == np.uint8
-        return node.op_type in ("QuantizeLinear", "DequantizeLinear") and (
+        return node.op_type in QDQ_OPS and (
             self._graph.constants[node.input[2]].dtype == np.uint8
         )
 

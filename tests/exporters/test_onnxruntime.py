@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from exporters.backends import CompileSpec
@@ -123,3 +123,14 @@ def test_a_provider_that_the_wheel_lacks_is_named() -> None:
     assert Backend("NoSuchProvider").unavailable_reason() == (
         "this build of onnxruntime has no NoSuchProvider. Run pip install onnxruntime-gpu"
     )
+
+
+def test_a_clip_of_an_early_opset_has_its_bounds_as_attributes(tmp_path: Path) -> None:
+    """As in MobileNet v2 files of opset 10; only the second input of a QuantizeLinear is a scale."""
+    image = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, 3])
+    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([helper.make_node("Clip", [INPUT], [OUTPUT], min=0.0, max=6.0)], "net", [image], [logits])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=5)
+    onnx.save(model, tmp_path / "clip.onnx")
+    session = Backend().compile(tmp_path / "clip.onnx", CompileSpec(1))
+    assert session.run({INPUT: np.array([[-1, 3, 9]], np.float32)})[OUTPUT].tolist() == [[0, 3, 6]]
