@@ -103,7 +103,8 @@ def check(
     if checked.limit_ms is None and baseline is None:
         raise BadConfig("there is nothing to check against. Give --latency 17ms, or --baseline FILE, or both")
     requirements = requirements_of(config.check, checked)
-    spec, db = target.spec if target else _spec(config), config.profile.db
+    spec, db = target.spec if target else target_spec(config.profile), config.profile.db
+    _require_measured(spec)
     candidate = candidate_file(checked.path, spec, target)
     measured_on = candidate.target.target
     compared = None if baseline is None else find_baseline(baseline, db, candidate.graph_hash, measured_on)
@@ -126,14 +127,12 @@ def check(
     return Verdict(checked.path, candidate.graph_hash, requirements, compared, first, judgment, measured_on)
 
 
-def _spec(config: Config) -> TargetSpec:
-    """The settings of the target to measure on."""
-    if config.profile.estimate:
+def _require_measured(spec: TargetSpec) -> None:
+    if spec.estimate:
         raise BadConfig(
-            f"nastool check measures, and {config.profile.device} would only be estimated. Remove estimate = true "
-            f"from nastool.toml, or run this where the device is attached"
+            f"nastool check measures, and {spec.device} would only be estimated. Remove estimate = true from "
+            f"nastool.toml, or run this where the device is attached"
         )
-    return target_spec(config.profile)
 
 
 def _require_enough_rounds(name: str, stored: StoredRounds, confidence: float) -> None:

@@ -247,6 +247,9 @@ def test_an_estimate_is_refused(file: Path, config: Config) -> None:
     estimate = config.profile.model_copy(update={"device": "titanxp", "estimate": True})
     with pytest.raises(BadConfig, match="nastool check measures, and titanxp would only be estimated"):
         check(config.model_copy(update={"profile": estimate}), CheckedFile(file, 1e9), None, Quiet())
+    ready = require_target(estimate)  # resolved before, as by quickstart
+    with pytest.raises(BadConfig, match="nastool check measures, and titanxp would only be estimated"):
+        check(config, CheckedFile(file, 1e9), None, Quiet(), ready)
 
 
 def test_a_baseline_of_few_rounds_is_refused_at_once(file: Path, config: Config, ms: float, tmp_path: Path) -> None:
