@@ -48,7 +48,7 @@ def export(
     if json:
         console.answer_json(manifest.model_dump(mode="json"))
     else:
-        low_bit = any(choice.quantized for choice in space.choices_of(chosen.architecture))
+        low_bit = space.quantizes(chosen.architecture)
         _answer(manifest, folder.onnx.parent, low_bit)
         console.say(f"Next: {invocation.hint('check')}")
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.cuda.engine import CURRENT, Engine
+from exporters.cuda.engine import CURRENT, BatchRange, Engine
 from exporters.errors import UnknownBackend
 from exporters.graph.model import Model
 from exporters.timing import Timing
@@ -32,6 +32,11 @@ class CompileSpec:
     threads: int = 1
     precision: str = "fp32"
     batches: tuple[int, int, int] | None = None
+
+    @property
+    def batch_range(self) -> BatchRange:
+        """The batches of an engine."""
+        return BatchRange(*self.batches) if self.batches else BatchRange.static(self.batch)
 
 
 class Compiled(Protocol):

@@ -20,6 +20,7 @@ the same calls in the same order have the same latencies. Outputs are real: ONNX
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from math import isfinite, pi, prod, sin
 from pathlib import Path
 from random import Random
@@ -31,7 +32,7 @@ from numpy import float32
 from numpy.typing import NDArray
 
 from exporters.backends import Arrays, Compiled, CompileSpec
-from exporters.cuda.engine import CURRENT, BatchRange, Engine
+from exporters.cuda.engine import CURRENT, Engine
 from exporters.cuda.plans import SUFFIX, UNKNOWN, runtime_of
 from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx, UnknownBackend
 from exporters.graph.model import Model, as_model, require_precision
@@ -96,26 +97,6 @@ class Backend:
         """The memory of the device, or None if it has no limit."""
         return int(self.dials.memory_mb * 2**20) or None
 
-    def _claim(self, n_bytes: int) -> Callable[[], None]:
-        """Allocate device memory; returns a function that frees it.
-
-        Raises:
-            BackendUnavailable: less is free.
-        """
-        if self.memory_bytes is None:
-            return lambda: None
-        if self._claimed_bytes + n_bytes > self.memory_bytes:
-            free = self.memory_bytes - self._claimed_bytes
-            raise BackendUnavailable(
-                f"the device has {free} bytes of memory free, and {n_bytes} are needed. Use a smaller batch"
-            )
-        self._claimed_bytes += n_bytes
-
-        def free_it() -> None:
-            self._claimed_bytes -= n_bytes
-
-        return free_it
-
     def unavailable_reason(self) -> str | None:
         return None
 
@@ -146,8 +127,7 @@ class Backend:
         if capability != CURRENT:
             raise EngineFailed(f"the backend fake builds no engines for compute capability {capability}. Use --engine")
         require_precision(model, spec.precision)
-        batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
-        plan = SimulatedPlan(batch, model.precision, self.dials.slowdown, model.proto.SerializeToString())
+        plan = SimulatedPlan(spec.batch_range, model.precision, self.dials.slowdown, model.proto.SerializeToString())
         return Engine(plan.to_bytes(), CURRENT, f"{self.name} {self.version()}")
 
     def _load(self, path: Path, spec: CompileSpec) -> "FakeSession":
@@ -156,8 +136,9 @@ class Backend:
         Raises:
             EngineFailed: it is damaged, of another runtime or precision, or was not built for the batch.
         """
-        if runtime_of(path) != self.name:
-            raise EngineFailed(f"{path} is an engine of {runtime_of(path)}. Give --backend {runtime_of(path)}")
+        runtime = runtime_of(path)
+        if runtime != self.name:
+            raise EngineFailed(f"{path} is an engine of {runtime}. Give --backend {runtime}")
         plan = SimulatedPlan.from_bytes(path.read_bytes(), path.name)
         if not plan.batch.least <= spec.batch <= plan.batch.most:
             raise EngineFailed(
@@ -180,9 +161,19 @@ class Backend:
         Raises:
             BackendUnavailable: too little is free.
         """
-        if self.memory_bytes is not None:
-            session.on_close(self._claim(model.footprint.at(batch)))
+        if self.memory_bytes is None:
+            return session
+        needed, free = model.footprint.at(batch), self.memory_bytes - self._claimed_bytes
+        if needed > free:
+            raise BackendUnavailable(
+                f"the device has {free} bytes of memory free, and {needed} are needed. Use a smaller batch"
+            )
+        self._claimed_bytes += needed
+        session.on_close(partial(self._release, needed))
         return session
+
+    def _release(self, n_bytes: int) -> None:
+        self._claimed_bytes -= n_bytes
 
     def simulate(
         self, call_ms: float, onnx: Path | Model | None = None, spec: CompileSpec | None = None

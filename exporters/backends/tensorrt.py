@@ -14,7 +14,7 @@ from types import ModuleType
 from exporters.backends import CompileSpec
 from exporters.cuda import memory, nvml
 from exporters.cuda.builder import build_engine
-from exporters.cuda.engine import CURRENT, BatchRange, Engine
+from exporters.cuda.engine import CURRENT, Engine
 from exporters.cuda.features import TensorrtFeatures, features_of_module, install_hint, refusal, suffix_of
 from exporters.cuda.plans import SUFFIX
 from exporters.cuda.session import EngineSession
@@ -54,8 +54,8 @@ class Backend:
         return reason or (None if self._features().builds_without_gpu else self._why_no_gpu())
 
     def _why_not_loaded(self) -> str | None:
-        hint = install_hint(self.name, self._known_capability())
         if find_spec(self.name) is None:
+            hint = self._install_hint()
             return f"{self.name} is not installed. {hint[0].upper()}{hint[1:]}"
         try:
             import_module(self.name)
@@ -63,8 +63,11 @@ class Backend:
         except BackendUnavailable as problem:
             return str(problem)
         except (ImportError, OSError, RuntimeError) as problem:
-            return f"{self.name} cannot be loaded: {problem}. To install it again, {hint}"
+            return f"{self.name} cannot be loaded: {problem}. To install it again, {self._install_hint()}"
         return None
+
+    def _install_hint(self) -> str:
+        return install_hint(self.name, self._known_capability())
 
     def version(self) -> str:
         return str(self._trt().__version__)
@@ -83,9 +86,8 @@ class Backend:
             raise BackendUnavailable(f"{self.name} cannot build {model.path.name} here: {reason}")
         require_precision(model, spec.precision)
         self._require_kernels(model, capability)
-        batch = BatchRange(*spec.batches) if spec.batches else BatchRange.static(spec.batch)
         with self._selected() if capability == CURRENT and nvml.gpus() else nullcontext():
-            engine = build_engine(self._trt(), model, batch, capability, self._timing_cache(), detailed=True)
+            engine = build_engine(self._trt(), model, spec.batch_range, capability, self._timing_cache(), detailed=True)
         return replace(engine, capability=self._capability()) if capability == CURRENT else engine
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "EngineSession":

@@ -36,11 +36,6 @@ class Gpu:
     memory_bytes: int
     cores: int = 0
 
-    @property
-    def sm(self) -> int:
-        """86 for "8.6"; 0 if the capability is unknown."""
-        return int(self.capability.replace(".", "") or 0)
-
 
 @dataclass(frozen=True)
 class ClockState:

@@ -48,11 +48,6 @@ class _Converter:
 
     def __init__(self, graph: GraphWalker) -> None:
         self._graph = graph
-        self._unsigned = {
-            node.output[0]
-            for node in graph.nodes
-            if node.op_type == "DequantizeLinear" and graph.constants[node.input[2]].dtype == np.uint8
-        }
         self.constants: dict[str, NDArray[np.generic]] = {"zero_s8": np.array(0, np.int8)}
 
     def nodes(self) -> Iterator[NodeProto]:
@@ -104,9 +99,7 @@ class _Converter:
         if node.op_type == "Clip":
             value = self._graph.constants.get(node.input[1]) if len(node.input) > 1 else None
             return value is not None and value.dtype == np.uint8
-        return node.op_type in QDQ_OPS and (
-            self._graph.constants[node.input[2]].dtype == np.uint8
-        )
+        return node.op_type in QDQ_OPS and (self._graph.constants[node.input[2]].dtype == np.uint8)
 
     def _codes(self, name: str) -> str:
         """The output of the QuantizeLinear that the codes `name` come from."""
@@ -122,8 +115,10 @@ class _Converter:
 
     def _is_non_negative(self, name: str) -> bool:
         node = self._graph.producer.get(name)
-        if node is None or name in self._unsigned or node.op_type == "Relu":
-            return node is not None
+        if node is None:
+            return False
+        if node.op_type == "Relu" or self._is_unsigned(node):
+            return True
         moves = node.op_type in PASS_THROUGH_OPS or node.op_type in MEAN_OPS
         return moves and all(self._is_non_negative(x) for x in node.input if x not in self._graph.constants)
 

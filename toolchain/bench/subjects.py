@@ -93,7 +93,7 @@ def find_subjects(
     for name in names:
         file = made.get(name) or _here(name, runs)
         model = model_of(file)
-        specs = [_engine_spec(file, places[0])] if file.suffix == ENGINE else list(places)
+        specs = [spec_of(read_engine(file), places[0])] if file.suffix == ENGINE else list(places)
         if file.suffix == ENGINE:
             precision = specs[0].precision
         elif name in made:
@@ -119,10 +119,6 @@ def _here(name: str, runs: Path) -> Path:
     run = Run(runs / name.removeprefix(RUN))
     read_manifest(run)  # the file must be the exported one
     return run.onnx
-
-
-def _engine_spec(file: Path, spec: TargetSpec) -> TargetSpec:
-    return spec_of(read_engine(file), spec)
 
 
 def _torchvision(text: str) -> tuple[str, int, int]:

@@ -111,10 +111,13 @@ def target_of(engine: EngineFile, spec: TargetSpec, ready: ReadyTarget | None = 
         BackendUnavailable, UnknownDevice: the runtime cannot run here.
     """
     own = spec_of(engine, spec)
-    if ready is not None and ready.device is not None and ready.target.backend == engine.runtime:
-        is_its_device = engine.runtime == FAKE or ready.device.capability == engine.capability
-        if is_its_device:
-            return ready.for_precision(own.precision)
+    if (
+        ready is not None
+        and ready.device is not None
+        and ready.target.backend == engine.runtime
+        and (engine.runtime == FAKE or ready.device.capability == engine.capability)
+    ):
+        return ready.for_precision(own.precision)
     return ready_target(replace(own, precision="fp32")).for_precision(own.precision)
 
 

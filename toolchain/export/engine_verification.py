@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from exporters.cuda.engine import CURRENT
@@ -11,13 +10,13 @@ from exporters.cuda.plans import runtime_of
 from exporters.errors import BackendUnavailable, DeviceMissing, OtherPrecision
 from exporters.graph.model import Model
 from exporters.graph.parity import Parity, compare, require, require_accuracy
-from latency_db.table import Summary, summarize
+from latency_db.table import Summary
 from toolchain.export.engine_file import EngineFile, target_of
 from toolchain.export.latency import Timer, within_limit
 from toolchain.export.manifest import EngineRecord
 from toolchain.export.precisions import ExportedFile
 from toolchain.export.verification import Reference, filled, holdout_accuracy, parity_record
-from toolchain.measuring.rounds import time_rounds
+from toolchain.measuring.rounds import summaries_of, time_rounds
 from toolchain.measuring.target import ReadyTarget
 from toolchain.measuring.timed_file import TimedFile
 from toolchain.search.winner import SelectedArchitecture
@@ -80,12 +79,12 @@ def _verify(
         chosen: has the latency limit that the engine must meet, or None.
     """
     parity, accuracy = _compare(engine, reference)
-    measure = partial(_time, engine, timer)
-    onnx_ms: list[float | None] = []
+    onnx_ms: list[float] = []
 
     def measured(attempt: int) -> Summary:
-        summary, onnx = measure(attempt)
-        onnx_ms.append(None if onnx is None else onnx.latency_ms)
+        summary, onnx = _time(engine, timer, attempt)
+        if onnx is not None:
+            onnx_ms.append(onnx.latency_ms)
         return summary
 
     latency_ms = measured(0).latency_ms if chosen is None else within_limit(measured, chosen, timer.progress)
@@ -93,7 +92,7 @@ def _verify(
         "parity": parity_record(parity),
         "holdout_accuracy": accuracy,
         "measured_latency_ms": latency_ms,
-        "onnx_latency_ms": min((ms for ms in onnx_ms if ms is not None), default=None),
+        "onnx_latency_ms": min(onnx_ms, default=None),
         "not_verified": "",
     }
     return engine.record.model_copy(update=update)
@@ -127,9 +126,5 @@ def _time(engine: _BuiltEngine, timer: Timer, attempt: int) -> tuple[Summary, Su
             timer.progress.say(f"{engine.exported.file.name} is not timed beside its engine: {problem.reason}")
     plan = replace(timer.plan, seed=timer.plan.seed + attempt)
     title = f"measure {engine.path.name}{' again' if attempt else ''}"
-    rounds = [round_ for _, round_ in time_rounds(files, plan, timer.db, timer.progress, title)]
-    summaries = {
-        key: summarize([r[key] for r in rounds], file.target.spec.threads, file.target.target.device_kind)
-        for key, file in files.items()
-    }
+    summaries = summaries_of(files, dict(time_rounds(files, plan, timer.db, timer.progress, title)))
     return summaries[ENGINE], summaries.get(ONNX)

@@ -27,6 +27,7 @@ from toolchain.export.verification import (
     holdout_images,
     parity_record,
     verify_export,
+    verify_folding,
 )
 from toolchain.files import unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
@@ -117,6 +118,7 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
     images = holdout_images(source.data)
     models = write_models(source.net, request.precisions, source.info, images, request.batch, folder)
     reference = _reference(source, images, request.batch, timer)
+    verify_folding(source.net, images)
     verifications = [verify_export(exported, reference) for exported in models]
     latencies = _measure(source, models, timer)
     built = build_engines(models, request.engines, request.batches, folder)

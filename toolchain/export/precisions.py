@@ -64,11 +64,10 @@ def precisions_of(
     Raises:
         BadConfig: there is no such precision of it.
     """
-    quantized = any(choice.quantized for choice in space.choices_of(arch))
+    quantized = space.quantizes(arch)
     known: tuple[str, ...] = LOW_BIT if quantized else FLOAT
-    own = file_precision(space, arch, searched)
-    if quantized:
-        own = CONTAINER if limited else LOW_BIT[0]
+    low_bit = CONTAINER if limited else LOW_BIT[0]
+    own = low_bit if quantized else file_precision(space, arch, searched)
     for name in more:
         if name not in known:
             kind = "network of 1 to 4 bits" if quantized else "float network"

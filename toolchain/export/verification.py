@@ -91,6 +91,16 @@ class Reference:
     batch: int | None
 
 
+def verify_folding(net: nn.Module, images: Pictures) -> None:
+    """Compare a network of 1 to 4 bits with its integer layers, which all its files hold.
+
+    Raises:
+        ParityFailed: they differ by more than rounding.
+    """
+    if layers := integer_layers(net):
+        require_folding(folding_error(net, layers, torch.from_numpy(images[:CODE_IMAGES])))
+
+
 def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerification:
     """Compare file and network on hold-out images, and the file's integers with the runtime's.
 
@@ -98,8 +108,6 @@ def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerific
         ParityFailed: they differ more than the precision explains.
     """
     net, images, batch = reference.net, reference.images, reference.batch
-    if layers := integer_layers(net):
-        require_folding(folding_error(net, layers, torch.from_numpy(images[:CODE_IMAGES])))
     batches = PARITY_BATCHES if batch is None else (batch,)
     spec = CompileSpec(batches[0], reference.threads, exported.model.precision, (batches[0], batches[0], batches[-1]))
     compiled = reference.backend.compile(exported.model, spec)

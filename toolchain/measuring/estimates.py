@@ -25,7 +25,7 @@ def estimate_network(space: SearchSpace, arch: Architecture, device: str, batch:
             f"the rates of {device} are known in {known.rates.precision}, not in {precision}. "
             f"Give --precision {known.rates.precision}"
         )
-    if any(choice.quantized for choice in space.choices_of(arch)):
+    if space.quantizes(arch):
         raise BadConfig("networks with layers of 1 to 4 bits have no latency of their own. Estimate a float network")
     with TemporaryDirectory(prefix="nastool-") as folder:
         file = Path(folder) / "network.onnx"

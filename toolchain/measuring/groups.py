@@ -33,11 +33,12 @@ def groups_of(files: Mapping[str, TimedFile]) -> list[dict[str, TimedFile]]:
     limits = [limit for file in files.values() if (limit := memory_for_files(file.target)) is not None]
     if not limits:
         return [dict(files)]
+    limit = min(limits)
     groups: list[dict[str, TimedFile]] = [{}]
     taken = 0
     for key, file in files.items():
         needed = as_model(file.file).footprint.at(file.target.target.batch)
-        if groups[-1] and taken + needed > min(limits):
+        if groups[-1] and taken + needed > limit:
             groups.append({})
             taken = 0
         groups[-1][key] = file

@@ -137,7 +137,7 @@ def summarize_files(
 ) -> dict[str, Summary]:
     """The latency of each file, by the statistics of the latency table."""
     timed = on_target(files, target)
-    return _summaries(timed, dict(time_until_stable(timed, plan, db, progress, title)))
+    return summaries_of(timed, dict(time_until_stable(timed, plan, db, progress, title)))
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,8 @@ def _round(timings: Mapping[str, Timing], anchors: Mapping[str, _Anchor]) -> Rou
     return {key: replace(sample, anchor_ms=anchors_ms[key]) for key, sample in samples.items()}
 
 
-def _summaries(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> dict[str, Summary]:
+def summaries_of(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> dict[str, Summary]:
+    """The latency of each file in the rounds that it was timed in."""
     summaries = {}
     for key, file in files.items():
         samples = [rounds[number][key] for number in sorted(rounds) if key in rounds[number]]
@@ -225,7 +226,7 @@ def _summaries(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> d
 
 def _unstable(files: Mapping[str, TimedFile], rounds: Mapping[int, Round]) -> dict[str, str]:
     """Files whose latency is not reproducible yet, each with the reason."""
-    return {key: summary.unstable for key, summary in _summaries(files, rounds).items() if summary.unstable}
+    return {key: summary.unstable for key, summary in summaries_of(files, rounds).items() if summary.unstable}
 
 
 def _listed(unstable: Mapping[str, str]) -> str:

@@ -10,8 +10,7 @@ CONTAINER = "int8"  # layers of 1 to 4 bits run in 8 bits on every runtime here
 
 def file_precision(space: SearchSpace, arch: Architecture, precision: str) -> str:
     """The precision of the file of `arch` on a target of `precision`; a float network of a low-bit space is fp32."""
-    quantized = any(choice.quantized for choice in space.choices_of(arch))
-    return "fp32" if space.quantized and not quantized else precision
+    return "fp32" if space.quantized and not space.quantizes(arch) else precision
 
 
 def for_space(profile: ProfileConfig, space: SearchSpace) -> ProfileConfig:

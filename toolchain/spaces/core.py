@@ -158,6 +158,10 @@ class SearchSpace:
         """The selected `Choice` of each block, in order."""
         return tuple(block.by_key[key] for block, key in zip(self.blocks, arch.choices, strict=True))
 
+    def quantizes(self, arch: "Architecture") -> bool:
+        """Whether `arch` has layers of fewer bits than float32."""
+        return any(choice.quantized for choice in self.choices_of(arch))
+
     def draw(self, rng: Random) -> "Architecture":
         """One architecture, drawn uniformly (paper Sec. 3.2)."""
         return Architecture(self.name, tuple(rng.choice(block.choices).key for block in self.blocks))

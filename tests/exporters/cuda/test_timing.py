@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from exporters.cuda.features import sm_of
 from exporters.cuda.nvml import ClockMonitor, ClockState, Gpu
 from exporters.cuda.timing import FIRST_WARM_UP_MS, MAX_WARM_UP_MS, MIN_SAMPLE_MS, GpuTimer
 
@@ -126,4 +127,4 @@ def test_noise_reason_of_recorded_states(states: list[ClockState], expected: str
 
 def test_compute_capability_as_a_number() -> None:
     gpu = Gpu(0, "NVIDIA TITAN Xp", "GPU-1", "0000:01:00.0", "6.1", "580.65, CUDA 13.0", 12 << 30)
-    assert gpu.sm == 61
+    assert sm_of(gpu.capability) == 61
