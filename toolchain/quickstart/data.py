@@ -11,12 +11,12 @@ DIGITS_EPOCHS = 20  # times those of the preset: less than half of the steps, an
 
 def with_data(config: Config, chosen: str | None, progress: Progress) -> Config:
     """The configuration of a quickstart on the data set `chosen`, or on one that is available here if it is None."""
-    name = available_data(progress) if chosen is None else chosen
+    name = _available_data(progress) if chosen is None else chosen
     config = config.model_copy(update={"data": name})
     return _for_digits(config) if name == "digits" else config
 
 
-def available_data(progress: Progress) -> str:
+def _available_data(progress: Progress) -> str:
     """`fashion-mnist` if it is on this machine or can be downloaded within seconds, else `digits`."""
     folder = fashion_mnist.find()
     if folder is None:
@@ -29,13 +29,11 @@ def available_data(progress: Progress) -> str:
 
 
 def _for_digits(config: Config) -> Config:
-    epochs = config.search.finalist_epochs
-    longer = None if epochs is None else DIGITS_EPOCHS * epochs
+    """Few images are seen more often; finalists are trained for enough steps anyway (search/finalists/decide.py)."""
     return config.model_copy(
         update={
             "holdout_per_class": min(config.holdout_per_class, DIGITS_HOLDOUT),
             "train": config.train.model_copy(update={"changes": _longer(config.train.changes)}),
-            "search": config.search.model_copy(update={"finalist_epochs": longer}),
             "retrain": config.retrain.model_copy(update={"changes": _longer(config.retrain.changes)}),
         }
     )

@@ -27,18 +27,19 @@ def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
         BadConfig: the recipe of the trainings is not valid.
         BadDocument, RunFolderError: see `Trainings`.
     """
-    config = with_epochs(job.config, _epochs(job))
-    recipe = load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)
-    settings = FinalistSettings(config.search.finalists, recipe.epochs, config.search.finalist_time_s)
-    return Selector(job.space, plan.costs, scoring, Trainings(replace(job, config=config)), settings)
+    config, retrain = job.config, job.config.retrain
+    epochs = _epochs(job, load_recipe(retrain.recipe, "retrain", retrain.changes))
+    settings = FinalistSettings(config.search.finalists, epochs, config.search.finalist_time_s)
+    trainings = Trainings(replace(job, config=with_epochs(config, epochs)))
+    return Selector(job.space, plan.costs, scoring, trainings, settings)
 
 
-def _epochs(job: Job) -> float | None:
+def _epochs(job: Job, retrain: Recipe) -> float:
     """Epochs of a finalist's training: those of the configuration, or more where these are few steps."""
-    epochs, retrain = job.config.search.finalist_epochs, job.config.retrain
+    epochs = job.config.search.finalist_epochs
     if epochs is None:
-        return None
-    enough = enough_epochs(epochs, load_recipe(retrain.recipe, "retrain", retrain.changes), len(job.data.fit))
+        return retrain.epochs
+    enough = enough_epochs(epochs, retrain, len(job.data.fit))
     if enough > epochs:
         job.progress.say(
             f"finalists are trained for {enough:.3g} epochs instead of {epochs:g}, which are too few steps to compare "
