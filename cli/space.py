@@ -25,13 +25,12 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     """
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
-    from toolchain.measuring.space_precision import for_space
     from toolchain.nets.checked_space import configured_space
     from toolchain.search.budget import named_budgets
 
     config = invocation.config
     space = configured_space(config)
-    target = table_target(for_space(config.profile, space), need_latency=bool(config.search.latency))
+    target = table_target(config.profile, space, need_latency=bool(config.search.latency))
     named, costs = named_budgets(config.search, space, target, config.profile.db)
     budgets = [entry.budget for entry in named]
     summary = summarize_space(space, costs.all, budgets)

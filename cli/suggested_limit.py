@@ -37,14 +37,13 @@ def _middle_latency_ms(config: "Config", space: "SearchSpace") -> float | None:
     from latency_db.where import exists
     from toolchain.errors import NastoolError
     from toolchain.measuring.from_config import resolve_target
-    from toolchain.measuring.space_precision import for_space
     from toolchain.profiling.profiler import load_table
     from toolchain.search.budget import middle_latency_ms
 
     if not exists(config.profile.db):
         return None
     try:
-        table = load_table(space, resolve_target(for_space(config.profile, space))[0], config.profile.db)
+        table = load_table(space, resolve_target(config.profile, space)[0], config.profile.db)
         return middle_latency_ms(space, table, config.seed)
     except (NastoolError, ExporterError, LatencyDbError):
         return None

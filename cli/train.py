@@ -84,12 +84,11 @@ def _latency(config: "Config", space: "SearchSpace") -> "TableCost | None":
         MissingLatency: the space was not profiled on the target.
     """
     from toolchain.measuring.from_config import resolve_target
-    from toolchain.measuring.space_precision import for_space
     from toolchain.search.budget import load_costs
     from toolchain.training.sampled_range import samples_latency
 
     if not samples_latency(config.train):
         return None
-    target, _ = resolve_target(for_space(config.profile, space))
+    target, _ = resolve_target(config.profile, space)
     latency = load_costs(space, target, config.profile.db, need_latency=True).latency
     return None if latency is None else latency.predicted

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -15,7 +14,7 @@ from toolchain.export.bundle import preprocessing_of
 from toolchain.nets.checked_space import load_checked_space
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.accuracy import fixed_batches
+from toolchain.training.accuracy import fixed_batches, standard_error
 from toolchain.training.data import Data
 
 Part = Literal["holdout", "test"]
@@ -34,7 +33,7 @@ class Accuracy:
     @property
     def standard_error(self) -> float:
         """The binomial standard error of `share`."""
-        return sqrt(self.share * (1 - self.share) / self.images)
+        return standard_error(self.share, self.images)
 
 
 def part_of(text: str | None) -> Part | None:

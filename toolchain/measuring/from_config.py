@@ -12,9 +12,11 @@ from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
 from toolchain.costs.latency import REGRESSION
 from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget, ready_target
 from toolchain.measuring.target_identity import regression_target
 from toolchain.measuring.target_spec import TargetSpec
+from toolchain.spaces.core import SearchSpace
 
 
 def target_spec(profile: ProfileConfig) -> TargetSpec:
@@ -52,16 +54,17 @@ def require_target(profile: ProfileConfig, precision: str = "") -> ReadyTarget:
     return ready_target(replace(spec, precision=precision) if precision else spec)
 
 
-def resolve_target(profile: ProfileConfig) -> tuple[Target, ReadyTarget | None]:
-    """The target of these settings, and what measures on it.
+def resolve_target(profile: ProfileConfig, space: SearchSpace) -> tuple[Target, ReadyTarget | None]:
+    """The target of these settings for networks of `space`, and what measures on it.
 
     Returns:
         the target, and None where nothing is measured: for `--target ID`, and for the backend `regression`.
 
     Raises:
         UnknownTarget: the table has no target with this id.
-        BackendUnavailable, UnknownDevice, DeviceMissing, BadConfig: see `ready_target`.
+        BackendUnavailable, UnknownDevice, DeviceMissing, BadConfig: see `ready_target` and `for_space`.
     """
+    profile = for_space(profile, space)
     if profile.target:
         with open_store(profile.db) as store:
             return store.target(profile.target), None
@@ -71,10 +74,11 @@ def resolve_target(profile: ProfileConfig) -> tuple[Target, ReadyTarget | None]:
     return ready.target, ready
 
 
-def table_target(profile: ProfileConfig, need_latency: bool = False) -> Target | None:
+def table_target(profile: ProfileConfig, space: SearchSpace, need_latency: bool = False) -> Target | None:
     """The target whose records are read; None if no latency is needed and there is no table.
 
     Raises:
         UnknownTarget, BackendUnavailable, UnknownDevice, DeviceMissing, BadConfig: see `resolve_target`.
     """
-    return resolve_target(profile)[0] if need_latency or exists(profile.db) else None
+    profile = for_space(profile, space)  # refused also where there is no table
+    return resolve_target(profile, space)[0] if need_latency or exists(profile.db) else None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from toolchain.config import Config
 from toolchain.measuring.estimates import estimate_network
 from toolchain.measuring.from_config import table_target
-from toolchain.measuring.space_precision import for_space
 from toolchain.nets.checked_space import configured_space, load_checked_space
 from toolchain.nets.published import Published
 from toolchain.runs import run_of
@@ -82,7 +81,7 @@ def published_costs(config: Config, network: Published) -> CostReport:
 
 def _report(config: Config, space: SearchSpace, arch: Architecture, published: Published | None = None) -> CostReport:
     profile = config.profile
-    costs = load_costs(space, table_target(for_space(profile, space)), profile.db, need_latency=False)
+    costs = load_costs(space, table_target(profile, space), profile.db, need_latency=False)
     estimated_ms = None
     if profile.estimate:
         estimated_ms = estimate_network(space, arch, profile.device, profile.batch, profile.precision)

@@ -8,7 +8,6 @@ from toolchain.costs.core import TableCost
 from toolchain.costs.latency import REGRESSION
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.from_config import resolve_target
-from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
 from toolchain.search.budget import Costs, NamedBudget, named_budgets
 from toolchain.spaces.core import SearchSpace
@@ -46,7 +45,7 @@ def plan_search(config: Config, space: SearchSpace, ready: ReadyTarget | None = 
         BadUnit, BadConfig, MissingLatency, BudgetInfeasible, UnknownDevice, BackendUnavailable: the search is
             impossible.
     """
-    target, ready = (ready.target, ready) if ready else resolve_target(for_space(config.profile, space))
+    target, ready = (ready.target, ready) if ready else resolve_target(config.profile, space)
     budgets, costs = named_budgets(config.search, space, target, config.profile.db)
     feasible = tuple((named, FeasibleSet(space, named.budget)) for named in budgets)
     unmeasured = why_unmeasured(target, bool(config.profile.target))

@@ -1,7 +1,6 @@
 """The files of a finished search: best.json and two pictures for each budget, and the front over several budgets."""
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import Literal
 
 from toolchain.costs.core import Limit, TableCost
@@ -16,6 +15,7 @@ from toolchain.search.strategies import Scored
 from toolchain.search.verify import fitting
 from toolchain.search.winner import Latencies, PassedOver, Winner, summarize_calibration
 from toolchain.spaces.core import SearchSpace
+from toolchain.training.accuracy import standard_error
 from toolchain.training.data import Data
 from toolchain.training.job import Job
 
@@ -136,9 +136,8 @@ def _draw(job: Job, costs: Costs, result: BudgetResult, winner: Winner) -> None:
 
 
 def _point_with_error(cost: TableCost, winner: Winner, job: Job) -> WinnerPoint:
-    accuracy, images = winner.holdout_accuracy, len(job.data.holdout)
-    arch = job.space.architecture(winner.architecture)
-    return WinnerPoint(cost.cost(arch), accuracy, sqrt(accuracy * (1 - accuracy) / images))
+    accuracy, arch = winner.holdout_accuracy, job.space.architecture(winner.architecture)
+    return WinnerPoint(cost.cost(arch), accuracy, standard_error(accuracy, len(job.data.holdout)))
 
 
 def _no_limit(costs: Costs) -> Limit:
