@@ -1,11 +1,9 @@
 """The opset of a model, and its conversion to an earlier one for runtimes that read no later one."""
 
 import onnx
-from onnx import version_converter
+from onnx import helper, version_converter
 
 from exporters.errors import ExportFailed, first_line
-
-IR_VERSIONS = {17: 8}  # the IR version of ONNX releases with this opset
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -31,7 +29,8 @@ def in_opset(model: onnx.ModelProto, opset: int, name: str) -> onnx.ModelProto:
             node.attribute.extend(kept)
     try:
         converted = version_converter.convert_version(copy, opset)
-        converted.ir_version = min(converted.ir_version, IR_VERSIONS.get(opset, converted.ir_version))
+        earliest = helper.find_min_ir_version_for([helper.make_opsetid("", opset)])
+        converted.ir_version = min(converted.ir_version, earliest)
         onnx.checker.check_model(converted)
     except Exception as problem:  # the converter and the checker document no set of errors
         raise ExportFailed(
