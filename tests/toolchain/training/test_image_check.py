@@ -97,10 +97,10 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(two_clas
     before = load_pair(two_classes).digest
     status = path.stat()
     content = bytearray(path.read_bytes())
-    path.unlink()
-    (two_classes / "other").write_bytes(b"takes the inode")
-    path.write_bytes(_with_another_pixel(content))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other = two_classes / "other"  # beside the first file, so that it cannot get the same inode
+    other.write_bytes(_with_another_pixel(content))
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
     assert path.stat().st_size == status.st_size
     assert load_pair(two_classes).digest != before
 
