@@ -14,8 +14,8 @@ from cli.main import app
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Optional: imported if installed (extras `tensorrt` and `pycuda`).
-OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda"}
+# Optional: imported if installed (extras `tensorrt`, `pycuda`, `timm` and `mlflow`).
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "timm", "mlflow"}
 
 
 def test_every_dependency_has_its_reason() -> None:

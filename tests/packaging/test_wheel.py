@@ -1,4 +1,4 @@
-"""The wheel contains the four packages with type information and presets, and nothing else."""
+"""The wheel contains the five packages with type information and presets, and nothing else."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cli", "exporters", "latency_db", "toolchain")
+PACKAGES = ("cli", "exporters", "latency_db", "nastool", "toolchain")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def names(wheel: Path) -> set[str]:
     return set(zipfile.ZipFile(wheel).namelist())
 
 
-def test_contains_only_the_four_packages(names: set[str]) -> None:
+def test_contains_only_the_five_packages(names: set[str]) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
     assert not [name for name in names if "test" in name or name.endswith((".pyc", ".sqlite", ".onnx", ".pt"))]
 
@@ -76,5 +76,5 @@ def test_works_without_the_sources(wheel: Path, tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     where, recipes = process.stdout.splitlines()
     assert Path(where).is_relative_to(tmp_path)
-    assert recipes == "imagenet quick 0.5"  # the paper's learning rate (Sec. 4, training of the supernet)
+    assert recipes == "finetune imagenet photos quick 0.5"  # 0.5: the learning rate of the paper (Sec. 4)
     assert (tmp_path / "nastool.toml").exists()

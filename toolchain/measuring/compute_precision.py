@@ -2,19 +2,25 @@
 
 import platform
 
+from exporters.agent.session import CPU
 from exporters.backends import Backend, onnxruntime
 from exporters.backends.roofline import Backend as Roofline
+from exporters.devices.attached import Device
 from exporters.errors import OtherPrecision
 
 
-def compute_precision(backend: Backend, precision: str) -> str:
+def compute_precision(backend: Backend, precision: str, device: Device | None = None) -> str:
     """The precision in which `backend` computes files of `precision`.
+
+    Args:
+        device: that it runs on; None for an estimate.
 
     Raises:
         OtherPrecision: it would compute in another one, so the latency would not be that of the file's precision.
     """
     provider = backend.provider
-    if provider == onnxruntime.CPU and precision == "fp16" and platform.machine() in ("x86_64", "AMD64"):
+    architecture = device.machine().architecture if device else platform.machine()
+    if provider == CPU and precision == "fp16" and architecture in ("x86_64", "AMD64"):
         raise OtherPrecision(
             "onnxruntime computes fp16 files in fp32 on x86 CPUs, with casts round each layer: the file is smaller, "
             "and slower",

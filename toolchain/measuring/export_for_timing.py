@@ -8,7 +8,9 @@ from torch import nn
 from exporters.graph.folding import fold_batch_norm
 from exporters.graph.onnx_file import write_model
 from exporters.graph.to_onnx import export_onnx
+from exporters.quantize.tensorrt_form import tensorrt_form
 from toolchain.measuring.export_int8 import int8_graph
+from toolchain.measuring.space_precision import CONTAINER, INT8_FP16
 from toolchain.nets.network import Network, initialize
 
 
@@ -18,15 +20,17 @@ def export_for_timing(
     """Export `module` with random weights, since latency does not depend on their values.
 
     In int8 the graph is that of `export_int8`; `precision` fp32 keeps a float part of a low-bit network in float. In
-    fp16 the inputs and outputs of a block variant are fp16 as well, as between the blocks of a network. A whole
-    network takes float32 images and returns float32 logits.
+    fp16 and int8_fp16 the inputs and outputs of a block variant are fp16 as well, as between the blocks of a network.
+    A whole network takes float32 images and returns float32 logits.
     """
+    whole = isinstance(module, Network)
     initialize(module, torch.Generator().manual_seed(0))
-    if precision == "int8":
-        write_model(int8_graph(module.eval(), input_shape, path), path)
+    if precision in (CONTAINER, INT8_FP16):
+        graph = int8_graph(module.eval(), input_shape, path)
+        write_model(tensorrt_form(graph, float32_ends=whole) if precision == INT8_FP16 else graph, path)
         return
     example = torch.zeros(2, *input_shape)
-    if precision == "fp16" and isinstance(module, Network):
+    if precision == "fp16" and whole:
         export_onnx(module.eval(), example, path, precision="fp16")
         return
     if precision == "fp16":

@@ -4,19 +4,20 @@ Commands call these functions at their entry and pass the results down; no other
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from exporters.errors import BackendUnavailable
-from latency_db.store import open_store
 from latency_db.target import Target
 from latency_db.where import exists
 from toolchain.config import Config, ProfileConfig
-from toolchain.costs.latency import REGRESSION
+from toolchain.costs.regression import REGRESSION
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.space_precision import for_space
-from toolchain.measuring.target import ReadyTarget, ready_target
-from toolchain.measuring.target_identity import regression_target
 from toolchain.measuring.target_spec import TargetSpec
 from toolchain.spaces.core import SearchSpace
+
+if TYPE_CHECKING:
+    from toolchain.measuring.target import ReadyTarget  # imports runtimes; commands without a table need none
 
 
 def target_spec(profile: ProfileConfig) -> TargetSpec:
@@ -41,7 +42,7 @@ def measurement_plan(config: Config) -> MeasurementPlan:
     return MeasurementPlan(profile.rounds, profile.min_ms, profile.quiet_timeout_s, profile.networks, config.seed)
 
 
-def require_target(profile: ProfileConfig, precision: str = "") -> ReadyTarget:
+def require_target(profile: ProfileConfig, precision: str = "") -> "ReadyTarget":
     """The target to measure on, or to estimate.
 
     Args:
@@ -50,11 +51,13 @@ def require_target(profile: ProfileConfig, precision: str = "") -> ReadyTarget:
     Raises:
         UnknownDevice, DeviceMissing, BadConfig, BackendUnavailable: see `target_spec` and `ready_target`.
     """
+    from toolchain.measuring.target import ready_target
+
     spec = target_spec(profile)
     return ready_target(replace(spec, precision=precision) if precision else spec)
 
 
-def resolve_target(profile: ProfileConfig, space: SearchSpace) -> tuple[Target, ReadyTarget | None]:
+def resolve_target(profile: ProfileConfig, space: SearchSpace) -> "tuple[Target, ReadyTarget | None]":
     """The target of these settings for networks of `space`, and what measures on it.
 
     Returns:
@@ -64,8 +67,13 @@ def resolve_target(profile: ProfileConfig, space: SearchSpace) -> tuple[Target, 
         UnknownTarget: the table has no target with this id.
         BackendUnavailable, UnknownDevice, DeviceMissing, BadConfig: see `ready_target` and `for_space`.
     """
+    from toolchain.measuring.target import ready_target
+    from toolchain.measuring.target_identity import regression_target
+
     profile = for_space(profile, space)
     if profile.target:
+        from latency_db.store import open_store
+
         with open_store(profile.db) as store:
             return store.target(profile.target), None
     if profile.backend == REGRESSION and not profile.estimate:

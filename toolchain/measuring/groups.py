@@ -1,8 +1,8 @@
 """Files in groups that fit in the memory of a device together.
 
 Files of one group are loaded and timed in the same rounds. A large profile has hundreds of files, and a GPU may hold
-only some of them. The groups depend on the files and on the device's total memory alone, so that a measurement that
-was killed continues with the same groups.
+only some of them; a remote device is often a small board. The groups depend on the files and on the device's total
+memory alone, so that a measurement that was killed continues with the same groups.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def memory_for_files(target: ReadyTarget) -> int | None:
     if isinstance(target.backend, LimitedMemory) and target.backend.memory_bytes is not None:
         return int(SHARE * target.backend.memory_bytes)
     device = target.device
-    if device is None or device.kind != "gpu" or not device.memory_bytes:
+    if device is None or not device.memory_bytes or (device.kind != "gpu" and device.remote is None):
         return None
     return int(SHARE * device.memory_bytes)
 

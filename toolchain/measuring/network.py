@@ -15,7 +15,7 @@ from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.intervals import latency_interval, latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import on_target, time_until_stable
-from toolchain.measuring.space_precision import file_precision
+from toolchain.measuring.space_precision import file_precision, form_of
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
@@ -58,8 +58,8 @@ def measure_network(
     """
     with TemporaryDirectory(prefix="nastool-") as folder:
         model = Model(Path(folder) / "network.onnx")
-        precision = file_precision(space, arch, target.target.precision)
-        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, model.path, precision)
+        form = form_of(file_precision(space, arch, target.target.precision), target.target.backend)
+        export_for_timing(Network(space, arch, STANDALONE), space.input_shape, model.path, form)
         timed = time_until_stable(on_target({NETWORK: model}, target), plan, db, progress, "measure candidate")
         rounds = [samples[NETWORK] for _, samples in timed if NETWORK in samples]
         graph = model.graph_hash

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from exporters.backends.roofline import Rates
 from exporters.devices.attached import here
 from exporters.devices.known import find_known, look_up
+from exporters.remote.address import is_remote
 from toolchain.errors import BadConfig
 
 FITTED_DEVICE = "titanxp"  # its rates were fitted to measured networks
@@ -24,8 +25,10 @@ def rates_of(device: str) -> KnownRates:
 
     Raises:
         UnknownDevice: the device is unknown.
-        BadConfig: neither rates nor peak rates of the device are known, or it is attached and can be measured.
+        BadConfig: its rates are not known, or it is attached or remote and can be measured.
     """
+    if is_remote(device):
+        raise BadConfig(f"the remote device {device} is measured, not estimated. Leave out --estimate")
     named = look_up(device)
     if (named is None or not named.can_be_estimated) and (attached := here(device)):
         raise BadConfig(

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from exporters.backends import Backend, Compiled, CompileSpec, Simulated
+from exporters.errors import ConnectionLost
 from exporters.graph import anchor
 from exporters.graph.model import Model, as_model
 from exporters.timing import Timing, interleaved
@@ -16,6 +17,7 @@ from toolchain.measuring.device_lock import device_locks
 from toolchain.measuring.groups import groups_of
 from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.reconnect import reconnect
 from toolchain.measuring.target import ReadyTarget
 from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress, Task
@@ -69,12 +71,36 @@ def time_until_stable(
     own rounds and the anchor network (`toolchain.measuring.groups`). There are at most `plan.rounds` further rounds of
     a group. Before each, the machine is given time to become idle (`plan.quiet_timeout_s` in total). What a further
     round times depends on the earlier rounds alone, so a measurement that was killed continues with the round in which
-    it was killed.
+    it was killed. It does so by itself after a lost connection to a remote device (`toolchain.measuring.reconnect`).
 
     Args:
         done: rounds that were completed by a command that was killed.
     """
-    rounds = dict(done)
+    rounds, attempt = dict(done), 0
+    while True:
+        try:
+            for timed in _time_groups(files, plan, db, progress, title, rounds):
+                attempt = 0
+                yield timed
+            return
+        except ConnectionLost as problem:
+            reconnect(files.values(), problem, attempt, progress)
+            attempt += 1
+
+
+def _time_groups(
+    files: Mapping[str, TimedFile],
+    plan: MeasurementPlan,
+    db: str,
+    progress: Progress,
+    title: str,
+    rounds: dict[int, Round],
+) -> Iterator[tuple[int, Round]]:
+    """The remaining rounds of all groups, one group after the other.
+
+    Args:
+        rounds: those that are complete; further ones are added.
+    """
     groups = groups_of(files)
     with _locked(files, db, progress):
         for number, group in enumerate(groups, 1):

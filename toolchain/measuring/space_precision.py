@@ -1,11 +1,23 @@
 """The precision in which networks of a space are timed."""
 
+from exporters.cuda.features import TENSORRT, TENSORRT_RTX
 from toolchain.config import ProfileConfig
-from toolchain.costs.latency import REGRESSION
+from toolchain.costs.regression import REGRESSION
 from toolchain.errors import BadConfig
 from toolchain.spaces.core import Architecture, SearchSpace
 
 CONTAINER = "int8"  # layers of 1 to 4 bits run in 8 bits on every runtime here
+INT8_FP16 = "int8_fp16"  # the int8 file in the form that TensorRT fuses, with fp16 for the rest
+TENSORRT_BACKENDS = (TENSORRT, TENSORRT_RTX)
+
+
+def form_of(precision: str, backend: str) -> str:
+    """The form of the file of a network that `backend` computes in `precision`.
+
+    ONNX Runtime and TensorRT fuse different int8 files (docs/decisions/0044-int8-for-tensorrt.md); otherwise it is the
+    precision itself.
+    """
+    return INT8_FP16 if precision == CONTAINER and backend in TENSORRT_BACKENDS else precision
 
 
 def file_precision(space: SearchSpace, arch: Architecture, precision: str) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from exporters.backends import Backend, CompileSpec
 from exporters.backends.roofline import Backend as Roofline
 from exporters.devices.attached import Device, find
-from exporters.errors import BackendUnavailable, OtherPrecision
+from exporters.errors import BackendUnavailable, ConnectionLost, OtherPrecision
 from latency_db.locks import lock_folder
 from latency_db.target import Target
-from toolchain.costs.latency import REGRESSION
+from toolchain.costs.regression import REGRESSION
 from toolchain.measuring.backend_choice import default_backend, named_backend
 from toolchain.measuring.compute_precision import compute_precision
 from toolchain.measuring.rates import rates_of
@@ -38,7 +38,7 @@ class ReadyTarget:
         Raises:
             OtherPrecision: the backend computes files of this precision in another one.
         """
-        computed = compute_precision(self.backend, precision)
+        computed = compute_precision(self.backend, precision, self.device)
         return replace(
             self,
             target=replace(self.target, precision=precision, compute_precision=computed),
@@ -51,8 +51,11 @@ class ReadyTarget:
         return CompileSpec(self.target.batch, self.spec.threads, self.target.precision)
 
     def conditions(self) -> dict[str, object]:
-        """Load of the machine and state of the device now; empty for an estimate."""
-        return {} if self.device is None else self.device.conditions()
+        """Load of the machine and state of the device now; empty for an estimate, or if the connection was lost."""
+        try:
+            return {} if self.device is None else self.device.conditions()
+        except ConnectionLost:  # they explain a latency, and are no reason to lose it
+            return {}
 
 
 def ready_target(spec: TargetSpec) -> ReadyTarget:
@@ -60,6 +63,7 @@ def ready_target(spec: TargetSpec) -> ReadyTarget:
 
     Raises:
         UnknownDevice, DeviceMissing: the device is unknown, or not attached.
+        DeviceUnreachable, DeviceFailed: it is remote, and cannot be used.
         BadConfig: no rates are known for a device to estimate.
         BackendUnavailable: the backend cannot run here, on this device, or in this precision.
         DatabaseUnwritable: the folder of device locks does not exist.
@@ -78,7 +82,8 @@ def ready_target(spec: TargetSpec) -> ReadyTarget:
     lock_folder()
     backend = default_backend(device) if spec.backend == AUTO else named_backend(spec.backend, device)
     if reason := backend.unavailable_reason():
-        raise BackendUnavailable(f"the backend {backend.name} cannot run here: {reason}")
+        where = "here" if device.remote is None else f"on {device.name}"
+        raise BackendUnavailable(f"the backend {backend.name} cannot run {where}: {reason}")
     return ReadyTarget(make_target(device, backend, spec), backend, device, spec)
 
 

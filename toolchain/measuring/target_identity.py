@@ -1,19 +1,15 @@
 """The identity that measurements are stored under: of a device and its backend now, of an estimate, of a fit."""
 
-import os
-import platform
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from exporters.backends import Backend
-from exporters.cuda import nvml
 from exporters.devices.attached import Device, find
 from exporters.devices.known import KnownDevice, look_up
-from exporters.graph.to_onnx import EXPORTER
+from exporters.graph.interface import EXPORTER
 from exporters.timing import PROTOCOL_VERSION
 from latency_db.target import Target
-from toolchain.costs.latency import REGRESSION
-from toolchain.measuring.clocks import cpu_clocks
+from toolchain.costs.regression import REGRESSION
 from toolchain.measuring.compute_precision import compute_precision
 from toolchain.measuring.target_spec import TargetSpec
 
@@ -45,8 +41,7 @@ def make_target(device: Device, backend: Backend, spec: TargetSpec) -> Target:
     Raises:
         OtherPrecision: the backend computes files of this precision in another one.
     """
-    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    gpu = _gpu(device)
+    host = device.machine()
     return Target(
         device_model=device.model,
         device_cores=device.cores,
@@ -56,15 +51,15 @@ def make_target(device: Device, backend: Backend, spec: TargetSpec) -> Target:
         precision=spec.precision,
         batch=spec.batch,
         threads=spec.threads,
-        affinity=",".join(map(str, affinity)),
-        os=platform.platform(),
+        affinity=host.affinity,
+        os=host.os,
         exporter=_exporter(),
         protocol_version=PROTOCOL_VERSION,
         device_kind=device.kind,
-        capability=gpu.capability if gpu else "",
-        driver=gpu.driver if gpu else "",
-        compute_precision=compute_precision(backend, spec.precision),
-        clocks=nvml.clocks_of(gpu.pci_bus_id) if gpu else cpu_clocks() if device.kind == "cpu" else "",
+        capability=device.capability,
+        driver=device.driver,
+        compute_precision=compute_precision(backend, spec.precision, device),
+        clocks=device.clocks(),
     )
 
 
@@ -105,12 +100,9 @@ def regression_target(device: str, precision: str, batch: int) -> Target:
     )
 
 
-def _gpu(device: Device) -> nvml.Gpu | None:
-    """What NVML knows of this very GPU; others may be of its model."""
-    if device.kind != "gpu":
-        return None
-    return next((gpu for gpu in nvml.gpus() if gpu.uuid == device.uid), None)
-
-
 def _exporter() -> str:
-    return f"torch {version('torch')} {EXPORTER}"
+    """What files are exported with here; empty without torch, where only given files are timed."""
+    try:
+        return f"torch {version('torch')} {EXPORTER}"
+    except PackageNotFoundError:
+        return ""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto
 from torch import nn
 
 from exporters.graph.model import Model
@@ -61,3 +62,22 @@ def test_blocks_that_end_in_a_relu_are_recognized(tiny_space: SearchSpace) -> No
         (proxyless, "k3e3", False),
     ):
         assert ends_in_relu(*block(space, 0, key)) is expected
+
+
+def test_for_tensorrt_a_block_takes_fp16_and_has_no_integer_clip(tmp_path: Path, tiny_space: SearchSpace) -> None:
+    module, shape = block(tiny_space, 1, "choice_3")
+    export_for_timing(as_inside(module), shape, tmp_path / "block.onnx", "int8_fp16")
+    graph = load_model(tmp_path / "block.onnx").graph
+    assert Model(tmp_path / "block.onnx").precision == "int8"
+    assert {node.op_type for node in graph.node} & {"Clip", "Cast"} == set()
+    ends = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    assert ends == {TensorProto.FLOAT16}
+
+
+def test_for_tensorrt_a_network_takes_float32(tmp_path: Path, tiny_space: SearchSpace) -> None:
+    network = Network(tiny_space, tiny_space.all_same("choice_3"), STANDALONE)
+    export_for_timing(network, tiny_space.input_shape, tmp_path / "network.onnx", "int8_fp16")
+    graph = load_model(tmp_path / "network.onnx").graph
+    ends = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    assert ends == {TensorProto.FLOAT}
+    assert "Clip" not in {node.op_type for node in graph.node}

@@ -16,7 +16,7 @@ from toolchain.measuring.target import ready_target
 from toolchain.measuring.target_spec import TargetSpec
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network
-from toolchain.profiling.profiler import load_table
+from toolchain.profiling.stored_table import load_table
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
 

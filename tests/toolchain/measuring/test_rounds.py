@@ -10,13 +10,23 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from exporters import backends
+from exporters.agent import session
+from exporters.agent.throttling import Throttling
 from exporters.backends import fake
 from exporters.graph import anchor
 from exporters.graph.anchor import write_anchor
 from latency_db.table import Sample, Summary, round_ms, summarize
 from toolchain.measuring.idle import IdleWaiter
 from toolchain.measuring.plan import MeasurementPlan
-from toolchain.measuring.rounds import NO_ROUNDS, Round, on_target, summarize_files, time_rounds, time_until_stable
+from toolchain.measuring.rounds import (
+    NO_ROUNDS,
+    Round,
+    on_target,
+    summaries_of,
+    summarize_files,
+    time_rounds,
+    time_until_stable,
+)
 from toolchain.measuring.target import ReadyTarget, ready_target
 from toolchain.measuring.target_spec import TargetSpec
 from toolchain.measuring.timed_file import TimedFile
@@ -116,6 +126,24 @@ def test_what_bursts_spoil_is_marked(
                 assert not (off and not summary.unstable)
     assert wrong <= 72 * share**ROUNDS
     assert doubted or share < 0.8
+
+
+def test_throttling_of_a_cpu_is_said_and_marked(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Raspberry Pi with a weak power supply."""
+    firmware = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("1\n")
+    monkeypatch.setattr(session, "throttling", lambda: Throttling(tmp_path))
+    target, log = ready_target(TargetSpec(batch=BATCH)), Log()
+    timed_files = on_target(files, target)
+    rounds = dict(time_until_stable(timed_files, MeasurementPlan(2, 1.0, 0.0), DB, log, "time"))
+    assert len(rounds) == 4, "they are repeated"
+    assert "slowed down by under-voltage in 2 of 2 rounds" in log.lines[0]
+    assert log.lines[-1].startswith("still unstable, and marked as such: ")
+    for summary in summaries_of(timed_files, rounds).values():
+        assert "slowed down by under-voltage in 4 of 4 rounds" in summary.unstable
 
 
 def test_what_is_doubted_is_measured_again_alone_and_the_reference_with_it(files: dict[str, Path]) -> None:

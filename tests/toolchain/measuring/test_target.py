@@ -7,21 +7,30 @@ from typing import Any
 
 import pytest
 
-from exporters.backends import onnxruntime, tensorrt
+from exporters.agent.clocks import cpu_clocks
+from exporters.backends import onnxruntime
 from exporters.backends.tensorrt import Backend as TensorRT
-from exporters.cuda import memory, nvml
+from exporters.cuda import memory, nvml, tensorrt_runtime
 from exporters.devices import attached
 from exporters.devices.attached import Device
 from exporters.errors import BackendUnavailable, UnknownDevice
 from toolchain.errors import BadConfig
 from toolchain.measuring import target
 from toolchain.measuring.backend_choice import named_backend
-from toolchain.measuring.clocks import cpu_clocks
 from toolchain.measuring.target import ready_target
 from toolchain.measuring.target_identity import make_target
 from toolchain.measuring.target_spec import TargetSpec
 
-GPU = Device("gpu0", "gpu", "NVIDIA GeForce RTX 3090", 82, "GPU-1", pci_bus_id="00000000:01:00.0")
+GPU = Device(
+    "gpu0",
+    "gpu",
+    "NVIDIA GeForce RTX 3090",
+    82,
+    "GPU-1",
+    capability="8.6",
+    driver="580.65.06, CUDA 13.0",
+    pci_bus_id="00000000:01:00.0",
+)
 SECOND = replace(GPU, name="gpu1", uid="GPU-2", pci_bus_id="00000000:0A:00.0")  # of the same model
 
 
@@ -79,7 +88,7 @@ def test_of_two_gpus_of_a_model_the_clocks_of_the_named_one_are_stored(
     gpu: nvml.Gpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = replace(gpu, index=1, uuid=SECOND.uid, pci_bus_id=SECOND.pci_bus_id)
-    megahertz = {gpu.pci_bus_id: 1404, second.pci_bus_id: 1100}
+    megahertz = {GPU.pci_bus_id: 1404, second.pci_bus_id: 1100}
     monkeypatch.setattr(nvml, "gpus", lambda: (gpu, second))
     monkeypatch.setattr(nvml, "_state", lambda library, pci: nvml.ClockState(megahertz[pci], 2))
     noted = [make_target(device, named_backend("onnxruntime", device), TargetSpec()).clocks for device in (GPU, SECOND)]
@@ -137,6 +146,8 @@ def test_an_estimate_of_what_is_not_known_is_refused() -> None:
         BadConfig, match=r"cpu \(.*\) is attached and can be measured.* Give --device cpu without --estimate"
     ):
         resolved(estimate=True)
+    with pytest.raises(BadConfig, match=r"ssh://pi#gpu is measured, not estimated\. Leave out --estimate"):
+        resolved(device="ssh://pi#gpu", estimate=True)
     with pytest.raises(BackendUnavailable, match=r"estimates are made in fp32, not in fp16"):
         resolved(device="titanxp", estimate=True, precision="fp16")
 
@@ -147,9 +158,9 @@ def test_a_titan_xp_uses_the_tensorrt_that_runs_on_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(attached, "gpus", lambda: (titan,))
     monkeypatch.setattr(nvml, "_kept_open", lambda: False)
     monkeypatch.setattr(memory, "unavailable_reason", lambda gpu="": None)
-    monkeypatch.setattr(tensorrt, "find_spec", lambda name: name)
+    monkeypatch.setattr(tensorrt_runtime, "find_spec", lambda name: name)
     module = ModuleType("tensorrt")
-    monkeypatch.setattr(tensorrt, "import_module", lambda name: module)
+    monkeypatch.setattr(tensorrt_runtime, "import_module", lambda name: module)
     for version, expected in (("8.6.1", "tensorrt"), ("11.4.0.106", "onnxruntime")):
         module.__version__ = version  # type: ignore[attr-defined]
         monkeypatch.setattr(onnxruntime.Backend, "unavailable_reason", lambda self: None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.measuring.clocks import cpu_clocks
+from exporters.agent.clocks import cpu_clocks
 
 
 @pytest.mark.parametrize(

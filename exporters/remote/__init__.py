@@ -1,0 +1,1 @@
+"""Remote devices: the workstation's side of the connection to `exporters.agent`."""
