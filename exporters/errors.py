@@ -7,6 +7,9 @@ Exception
     |   `-- OtherPrecision   it would compute in another precision than requested
     |-- UnknownDevice        no device has that name
     |-- DeviceMissing        exit code 5: a known device is not attached to this machine
+    |-- DeviceUnreachable    exit code 5: no connection to a remote device, or no Python on it
+    |-- ConnectionLost       exit code 5: the connection to a remote device has ended
+    |-- DeviceFailed         exit code 5: a remote device cannot do what it must: its disk is full, an invalid answer
     |-- WrongPrecision       a file computes in another precision than requested
     |-- NotOnnx              a file is missing, truncated, or not an ONNX model that can be used
     |-- ExportFailed         a module cannot be exported or quantized as it is
@@ -51,6 +54,24 @@ class DeviceMissing(ExporterError):
     exit_code = 5
 
 
+class DeviceUnreachable(ExporterError):
+    """A remote device cannot be reached, or has no Python interpreter that can be used."""
+
+    exit_code = 5
+
+
+class ConnectionLost(ExporterError):
+    """The connection to a remote device has ended; the same command resumes."""
+
+    exit_code = 5
+
+
+class DeviceFailed(ExporterError):
+    """A remote device cannot do what it must: its disk is full, or its answer is invalid."""
+
+    exit_code = 5
+
+
 class WrongPrecision(ExporterError):
     """The file computes in another precision than requested."""
 
@@ -75,4 +96,4 @@ class ParityFailed(ExporterError):
 
 def first_line(problem: Exception) -> str:
     """The first line of a library's error, or the type of one without a text."""
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]

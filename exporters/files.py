@@ -1,5 +1,7 @@
 """Atomic writes: a file has its old content or its new content, never a part."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from pathlib import Path
@@ -47,13 +49,21 @@ def home_folder() -> Path | None:
 
 
 def user_cache() -> Path | None:
-    """nastool's folder in the user's cache; None for a user without a home folder."""
-    if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named) / "nastool"
+    """$NASTOOL_CACHE, or nastool's folder in the user's cache; None for a user without a home folder."""
     home = home_folder()
-    return home / ".cache" / "nastool" if home else None
+    return _named_cache() or (home / ".cache" / "nastool" if home else None)
 
 
 def cache_folder() -> Path:
-    """`user_cache`, or a folder below the temporary folder for a user without a home."""
-    return user_cache() or Path(tempfile.gettempdir()) / "nastool"
+    """`user_cache`, or a folder below the temporary folder for a user whose home folder cannot be written."""
+    home = home_folder()
+    writable = home is not None and os.access(home, os.W_OK)
+    return (user_cache() if writable else _named_cache()) or Path(tempfile.gettempdir()) / "nastool"
+
+
+def _named_cache() -> Path | None:
+    """The folder that the environment names."""
+    if given := os.environ.get("NASTOOL_CACHE"):
+        return Path(given)
+    named = os.environ.get("XDG_CACHE_HOME")
+    return Path(named) / "nastool" if named else None

@@ -6,20 +6,26 @@ counts waiting. (With several threads the CPU time is that of the calling thread
 
 CPU time does not include waiting, but a thread that was interrupted continues with caches full of other data. So a
 round in which every call was interrupted is marked as noisy (docs/decisions/0016 has the measurements).
+
+Remote devices run this file as well, so it needs Python 3.9 and its standard library alone (`exporters.agent`).
 """
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from statistics import median
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 PROTOCOL_VERSION = 2  # part of the target of every measurement: other protocols give other latencies
 MIN_SAMPLE_MS = 0.2  # shorter calls are timed in groups, so that the cost of reading the clock is small
 MIN_CALL_MS = 1e-4  # avoids a division by zero; a Python call takes about as long
 WARM = 1.05  # the model is warm if two consecutive windows differ by less; calls vary by this on a machine in use
 MAX_WINDOWS = 5  # of a warm-up; on a busy machine no two windows may agree
+REQUESTS_AHEAD = 16  # of a remote device; a limit, so that unread answers never fill the connection
 INTERRUPTED = "interrupted"  # a `Timing.noise_reason`
 UNINTERRUPTED = 1.05  # maximum wall-clock time over CPU time of a sample whose thread did not have to wait
 
@@ -51,6 +57,18 @@ class Timed(Protocol):
         """Warm up, then time calls for about `min_ms` milliseconds."""
 
 
+@runtime_checkable
+class TimedAhead(Protocol):
+    """Something whose timings can be requested ahead, so that a remote device does not wait for the next request."""
+
+    @property
+    def queue(self) -> object:
+        """What answers the requests, one after the other."""
+
+    def request(self, min_ms: float) -> None:
+        """Request one timing; the next call of `time` returns it."""
+
+
 def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3, *, one_thread: bool = True) -> Timing:
     """Warm up, then sample until `min_ms` milliseconds have passed and `min_calls` samples are taken.
 
@@ -65,7 +83,7 @@ def time_calls(call: Callable[[], object], min_ms: float, min_calls: int = 3, *,
     end = time.perf_counter() + min_ms / 1e3
     while len(samples) < min_calls or time.perf_counter() < end:
         samples.append(_sample(call, group))
-    wall, cpu = zip(*samples, strict=True)
+    wall, cpu = zip(*samples)
     noise_reason = interruption(samples) if one_thread else ""
     raw = cpu if one_thread else wall
     return Timing(len(samples) * group, min(wall), median(wall), min(cpu), median(cpu), raw, noise_reason)
@@ -100,11 +118,23 @@ def interleaved(
         order = sorted(compiled)
         Random(f"{seed}:{number}").shuffle(order)
         timings = {}
+        ahead = iter(_of_one_queue([compiled[key] for key in order]))
+        for model in islice(ahead, REQUESTS_AHEAD):
+            model.request(min_ms)
         for key in order:
             timings[key] = compiled[key].time(min_ms)
+            for model in islice(ahead, 1):
+                model.request(min_ms)
             if on_tick is not None:
                 on_tick(key)
         yield number, timings
+
+
+def _of_one_queue(models: Sequence[Timed]) -> list[TimedAhead]:
+    """The models if one queue answers the requests of all; else none, since those of several queues could overlap."""
+    ahead: list[TimedAhead] = [model for model in models if isinstance(model, TimedAhead)]
+    one = len(ahead) == len(models) and len({id(model.queue) for model in ahead}) == 1
+    return ahead if one else []
 
 
 def _warm_up(call: Callable[[], object]) -> float:

@@ -19,18 +19,17 @@ the same calls in the same order have the same latencies. Outputs are real: ONNX
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
-from math import isfinite, pi, prod, sin
+from math import isfinite, prod
 from pathlib import Path
-from random import Random
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import onnx
 from numpy import float32
 from numpy.typing import NDArray
 
+from exporters.agent.simulated import Dials, SimulatedDevice
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.cuda.engine import CURRENT, Engine
 from exporters.cuda.plans import SUFFIX, UNKNOWN, runtime_of
@@ -43,25 +42,6 @@ from exporters.timing import Timing
 NS_PER_MAC = 0.05
 NS_PER_NODE = 2_000.0
 WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
-SAMPLES = 8  # per timing; a sample is the mean of a group of calls, as in `exporters.timing`
-DRIFT_PERIOD_MS = 60_000.0
-BURST_MS = 250.0
-THROTTLED = "the device throttled"
-
-
-@dataclass(frozen=True)
-class Dials:
-    """The defects of a simulated device; see the module's docstring."""
-
-    scale_whole: float = 1.0
-    noise: float = 0.0
-    drift: float = 0.0
-    burst: float = 0.0
-    burst_slower: float = 2.0
-    burst_visible: float = 1.0
-    slowdown: float = 0.0
-    memory_mb: float = 0.0
-    seed: int = 0
 
 
 class Backend:
@@ -85,8 +65,7 @@ class Backend:
     ) -> None:
         self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, memory_mb, seed)
         self._claimed_bytes = 0
-        self._now_ms: float | None = None  # set by the first compiled file
-        self._rng = Random(f"noise {seed}")
+        self.clock = SimulatedDevice(self.dials)
 
     def restarted(self) -> "Backend":
         """The same device with its clock reset."""
@@ -105,7 +84,6 @@ class Backend:
         return "1" if self.dials.scale_whole == 1.0 else f"1 scale_whole={self.dials.scale_whole:g}"
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "FakeSession":
-        """The first compiled file sets the clock, so that not every measurement has the same bursts."""
         model = as_model(onnx)
         if model.path.suffix == SUFFIX:
             return self._load(model.path, spec)
@@ -130,8 +108,8 @@ class Backend:
         plan = SimulatedPlan(spec.batch_range, model.precision, self.dials.slowdown, model.proto.SerializeToString())
         return Engine(plan.to_bytes(), CURRENT, f"{self.name} {self.version()}")
 
-    def _load(self, path: Path, spec: CompileSpec) -> "FakeSession":
-        """An engine, ready to run.
+    def plan_of(self, path: Path, spec: CompileSpec) -> SimulatedPlan:
+        """The content of an engine file.
 
         Raises:
             EngineFailed: it is damaged, of another runtime or precision, or was not built for the batch.
@@ -147,6 +125,15 @@ class Backend:
             )
         if spec.precision not in (plan.precision, UNKNOWN):
             raise EngineFailed(f"{path.name} computes in {plan.precision}, not in {spec.precision}. Build it again")
+        return plan
+
+    def _load(self, path: Path, spec: CompileSpec) -> "FakeSession":
+        """An engine, ready to run.
+
+        Raises:
+            EngineFailed: see `plan_of`.
+        """
+        plan = self.plan_of(path, spec)
         folder = TemporaryDirectory(prefix="nastool-")
         model = Model(Path(folder.name) / "engine.onnx")
         model.path.write_bytes(plan.onnx)
@@ -179,24 +166,8 @@ class Backend:
         self, call_ms: float, onnx: Path | Model | None = None, spec: CompileSpec | None = None
     ) -> "FakeSession":
         """A session whose call takes `call_ms` without noise, drift and bursts. Without a file it can only be timed."""
-        if self._now_ms is None:
-            self._now_ms = Random(f"hour {self.dials.seed} {call_ms}").uniform(0.0, DRIFT_PERIOD_MS)
+        self.clock.start(call_ms)
         return FakeSession(self, call_ms * (1 + self.dials.slowdown), onnx, spec)
-
-    def take(self, call_ms: float, calls: int) -> tuple[float, bool]:
-        """Advance the clock by `calls` calls; returns the mean time of a call, and whether the device throttled."""
-        assert self._now_ms is not None
-        dials, now = self.dials, self._now_ms
-        throttled = dials.burst > 0 and self._in_burst(now)
-        slower = 1 + dials.noise * abs(self._rng.gauss(0, 1))  # noise only makes a call slower
-        slower *= 1 + dials.drift * (1 - sin(2 * pi * now / DRIFT_PERIOD_MS)) / 2
-        if throttled:
-            slower *= dials.burst_slower
-        self._now_ms = now + call_ms * slower * calls
-        return call_ms * slower, throttled
-
-    def _in_burst(self, now_ms: float) -> bool:
-        return Random(f"burst {self.dials.seed} {int(now_ms // BURST_MS)}").random() < self.dials.burst
 
 
 class FakeSession:
@@ -227,12 +198,7 @@ class FakeSession:
 
     def time(self, min_ms: float) -> Timing:
         self._refuse_if_closed()
-        group = max(1, round(min_ms / SAMPLES / self._call_ms))
-        taken = [self._device.take(self._call_ms, group) for _ in range(SAMPLES)]
-        calls = tuple(ms for ms, _ in taken)
-        throttled = any(throttled for _, throttled in taken) and bool(self._device.dials.burst_visible)
-        least, middle = min(calls), median(calls)
-        return Timing(SAMPLES * group, least, middle, least, middle, calls, THROTTLED if throttled else "")
+        return self._device.clock.time(self._call_ms, min_ms)
 
     def close(self) -> None:
         self._closed = True

@@ -5,6 +5,8 @@ ONNX file, so TF32 is off. TensorRT times tactics on the attached GPU. TensorRT-
 capability; the plan is compiled to machine code later, on the GPU.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -14,16 +16,15 @@ from exporters.cuda import compute_capability, weak_types
 from exporters.cuda.engine import CURRENT, BatchRange, Engine
 from exporters.cuda.features import features_of_module
 from exporters.cuda.layer_precision import convolution_precisions
-from exporters.cuda.parsing import parse_onnx
+from exporters.cuda.parsing import OnnxSource, parse_onnx
 from exporters.cuda.trt_logger import logger_of
 from exporters.errors import EngineFailed
 from exporters.files import write_whole
-from exporters.graph.model import Model
 
 
 def build_engine(
     trt: ModuleType,
-    model: Model,
+    source: OnnxSource,
     batch: BatchRange,
     capability: str = CURRENT,
     timing_cache: Path | None = None,
@@ -48,17 +49,17 @@ def build_engine(
     log.clear()
     builder = trt.Builder(log)
     network = builder.create_network(network_flags(trt))
-    parse_onnx(trt, network, model, features)
+    parse_onnx(trt, network, source, features)
     config = builder_config(trt, builder, capability)
     if not features.strongly_typed:
-        weak_types.request(trt, network, config, model.precision)
+        weak_types.request(trt, network, config, source.precision)
     if detailed:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     _fix_batch(builder, network, config, batch)
     cache = _begin_cache(config, timing_cache if features.timing_cache else None)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        refusal = _refusal(trt, model.path, capability, log)
+        refusal = _refusal(trt, source, capability, log)
         if features.builds_without_gpu:
             compute_capability.forget_refusal(trt, capability)
         raise EngineFailed(refusal)
@@ -130,8 +131,8 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def _refusal(trt: ModuleType, onnx: Path, capability: str, log: Any) -> str:
+def _refusal(trt: ModuleType, source: OnnxSource, capability: str, log: Any) -> str:
     reason = next(iter(log.errors), "it gave no reason")
     remedy = next((text for words, text in REMEDIES.items() if words in reason), "Use --backend onnxruntime")
     target = "this machine's GPU" if capability == CURRENT else f"compute capability {capability}"
-    return f"{trt.__name__} cannot build {onnx.name} for {target}: {reason}. {remedy}"
+    return f"{trt.__name__} cannot build {source.short_name} for {target}: {reason}. {remedy}"

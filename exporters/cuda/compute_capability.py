@@ -1,5 +1,7 @@
 """Builds for a named compute capability; only TensorRT-RTX has this."""
 
+from __future__ import annotations
+
 from types import ModuleType
 from typing import Any
 

@@ -1,14 +1,17 @@
 """Device memory through cuda-python."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from exporters.cuda.device_memory import CaptureFailed, Enqueue
 from exporters.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RUNTIME = "cuda.bindings.runtime"
 
@@ -44,6 +47,15 @@ class CudaPython:
             cuda.cudaGetLastError()
             return ()
         return tuple(_bus_id(cuda, ordinal) for ordinal in range(_value_of(cuda, "GPUs", cuda.cudaGetDeviceCount)))
+
+    @staticmethod
+    def capability_and_cuda() -> tuple[tuple[int, int], int]:
+        """The compute capability of the first GPU, and the CUDA version of its driver as 12060."""
+        cuda = import_module(RUNTIME)
+        attribute = cuda.cudaDeviceAttr
+        major = _value_of(cuda, "GPU 0", cuda.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMajor, 0)
+        minor = _value_of(cuda, "GPU 0", cuda.cudaDeviceGetAttribute, attribute.cudaDevAttrComputeCapabilityMinor, 0)
+        return (int(major), int(minor)), int(_value_of(cuda, "CUDA", cuda.cudaDriverGetVersion))
 
     def claim(self, size: int) -> int:
         self._select()

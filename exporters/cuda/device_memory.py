@@ -1,9 +1,12 @@
 """The interface to memory, a stream, events and graphs on an NVIDIA GPU."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from __future__ import annotations
 
-from numpy.typing import NDArray
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Enqueue = Callable[[], object]
 

@@ -1,5 +1,7 @@
 """A built engine: its plan, and the batches that it takes."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ class BatchRange:
     most: int
 
     @classmethod
-    def static(cls, batch: int) -> "BatchRange":
+    def static(cls, batch: int) -> BatchRange:
         return cls(batch, batch, batch)
 
     def __post_init__(self) -> None:
@@ -27,6 +29,10 @@ class BatchRange:
             raise ValueError(
                 f"batches must be 0 < least <= best <= most (given: {self.least}, {self.best}, {self.most})"
             )
+
+    @property
+    def as_tuple(self) -> tuple[int, int, int]:
+        return self.least, self.best, self.most
 
     @property
     def is_static(self) -> bool:

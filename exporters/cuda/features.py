@@ -4,6 +4,8 @@ Sources: the support matrices and release notes of TensorRT 8.6.1, 10.0, 10.5, 1
 test compares every name that the code reads with the bindings of 8.6.1, 10.13, 11.4 and TensorRT-RTX 1.7.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,6 +7,8 @@ TensorRT-RTX logs every layer of a finished engine if its profiling verbosity is
 TensorRT describes layers in another way; its engines are inspected where they run.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterable

@@ -7,18 +7,23 @@ and unless CUDA_DEVICE_ORDER is PCI_BUS_ID, CUDA counts the fastest GPU first (C
 variables).
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Union
 
 from exporters.cuda import nvml
 from exporters.cuda.cuda_python import CudaPython
 from exporters.cuda.device_memory import DeviceMemory
+from exporters.cuda.gpu import Gpu
 from exporters.cuda.pycuda_memory import PyCuda
 from exporters.errors import BackendUnavailable
 
 PYCUDA, CUDA_PYTHON = PyCuda.name, CudaPython.name
+Library = Union[type[CudaPython], type[PyCuda]]
 
 
 def unavailable_reason(pci_bus_id: str = "") -> str | None:
@@ -33,10 +38,16 @@ def unavailable_reason(pci_bus_id: str = "") -> str | None:
 
 
 def available() -> str | None:
-    """The library that `open_memory` uses, or None if none is installed."""
+    """The name of the library that opens memory, or None if none is installed."""
+    library = _installed()
+    return None if library is None else library.name
+
+
+def _installed() -> Library | None:
+    """cuda-python, which has CUDA graphs, before pycuda; None if neither is installed."""
     if find_spec("cuda") is not None and find_spec("cuda.bindings") is not None:
-        return CUDA_PYTHON
-    return PYCUDA if find_spec("pycuda") is not None else None
+        return CudaPython
+    return PyCuda if find_spec("pycuda") is not None else None
 
 
 def no_graphs_reason() -> str | None:
@@ -58,8 +69,19 @@ def bus_ids() -> tuple[str, ...]:
     Raises:
         BackendUnavailable: no library is installed, or it finds no driver.
     """
-    with _translated("CUDA"):
-        return PyCuda.bus_ids() if available() == PYCUDA else CudaPython.bus_ids()
+    with _library("CUDA") as library:
+        return library.bus_ids()
+
+
+def capability_and_cuda() -> tuple[str, str]:
+    """The compute capability of the first GPU of CUDA, and the CUDA version of its driver: ("8.7", "12.6").
+
+    Raises:
+        BackendUnavailable: no library is installed, or it finds no driver.
+    """
+    with _library("CUDA") as library:
+        numbers, cuda = library.capability_and_cuda()
+    return ".".join(map(str, numbers)), f"{cuda // 1000}.{cuda % 1000 // 10}"
 
 
 def ordinal_of(pci_bus_id: str) -> int:
@@ -81,7 +103,7 @@ def position_of(pci_bus_id: str, visible: Sequence[str]) -> int | None:
     return next((n for n, bus_id in enumerate(visible) if nvml.same_place(bus_id, pci_bus_id)), None)
 
 
-def gpu_at(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu]) -> nvml.Gpu | None:
+def gpu_at(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[Gpu]) -> Gpu | None:
     """The GPU at a PCI bus id, or None; for "" the first GPU that CUDA sees, or the first of `gpus` if it sees none."""
     bus_id = pci_bus_id or next(iter(visible), "")
     if not bus_id:
@@ -89,7 +111,7 @@ def gpu_at(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu]) ->
     return next((gpu for gpu in gpus if nvml.same_place(gpu.pci_bus_id, bus_id)), None)
 
 
-def not_visible(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[nvml.Gpu], setting: str | None) -> str:
+def not_visible(pci_bus_id: str, visible: Sequence[str], gpus: Sequence[Gpu], setting: str | None) -> str:
     """Why CUDA does not see a GPU, and what to do.
 
     Args:
@@ -114,17 +136,18 @@ def open_memory(pci_bus_id: str = "") -> DeviceMemory:
         BackendUnavailable: no library is installed, or CUDA does not see the GPU.
     """
     ordinal = ordinal_of(pci_bus_id)
-    with _translated(f"GPU {ordinal}"):
-        return PyCuda(ordinal) if available() == PYCUDA else CudaPython(ordinal)
+    with _library(f"GPU {ordinal}") as library:
+        return library(ordinal)
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn every error of a library into BackendUnavailable."""
-    if available() is None:
+def _library(what: str) -> Iterator[Library]:
+    """The installed library; each of its errors becomes BackendUnavailable."""
+    library = _installed()
+    if library is None:
         raise BackendUnavailable(f"{what} cannot be used: {unavailable_reason()}")
     try:
-        yield
+        yield library
     except BackendUnavailable:
         raise
     except Exception as problem:  # pycuda creates its error classes at run time

@@ -1,5 +1,7 @@
 """Attached NVIDIA GPUs, their clocks and sensors, through NVIDIA's management library (NVML)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +10,8 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pynvml
+
+from exporters.cuda.gpu import Gpu, moved
 
 # nvml.h, nvmlClocksEventReason*: those that make a GPU slower than its clocks' setting
 SLOWED_BY = MappingProxyType(
@@ -20,21 +24,6 @@ SLOWED_BY = MappingProxyType(
     }
 )
 APPLICATION_CLOCKS = 2  # clocks are held at a setting, by nvidia-smi --lock-gpu-clocks or --applications-clocks
-MOST_DRIFT = 0.01  # of the clock while a model is timed; TensorRT's trtexec calls more than 2.5 % unstable
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """An attached GPU. Empty texts and zeros are unknown to the driver."""
-
-    index: int  # of NVML
-    name: str
-    uuid: str
-    pci_bus_id: str
-    capability: str  # "8.6"
-    driver: str  # "580.65.06, CUDA 13.0"
-    memory_bytes: int
-    cores: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,10 +91,7 @@ class ClockMonitor:
         reasons = [text for bit, text in SLOWED_BY.items() if bits & bit]
         if reasons:
             return f"the GPU was slowed down by {' and '.join(reasons)}"
-        clocks = [state.sm_mhz for state in seen if state.sm_mhz]
-        if clocks and max(clocks) > min(clocks) * (1 + MOST_DRIFT):
-            return f"the GPU's clock moved from {min(clocks)} to {max(clocks)} MHz"
-        return ""
+        return moved([state.sm_mhz for state in seen])
 
 
 @cache

@@ -5,6 +5,8 @@ A plan begins with a magic tag of four bytes. Those of TensorRT 8 to 11 begin wi
 tests hold both to plans that are built). Engines of the backend fake begin with `fake` and have their size there too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType

@@ -1,5 +1,7 @@
 """Which TensorRT library ONNX Runtime's TensorRT provider was linked with, and which TensorRT is installed."""
 
+from __future__ import annotations
+
 import re
 from importlib import metadata
 from pathlib import Path

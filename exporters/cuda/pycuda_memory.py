@@ -1,12 +1,14 @@
 """Device memory through pycuda."""
 
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from exporters.cuda.device_memory import Enqueue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class PyCuda:
@@ -38,6 +40,14 @@ class PyCuda:
         cuda.init()
         return tuple(str(cuda.Device(ordinal).pci_bus_id()) for ordinal in range(cuda.Device.count()))
 
+    @staticmethod
+    def capability_and_cuda() -> tuple[tuple[int, int], int]:
+        """The compute capability of the first GPU, and the CUDA version of its driver as 12060."""
+        cuda = import_module("pycuda.driver")
+        cuda.init()
+        major, minor = cuda.Device(0).compute_capability()
+        return (int(major), int(minor)), int(cuda.get_driver_version())
+
     def claim(self, size: int) -> int:
         allocation = self._cuda.mem_alloc(size)  # freed with its last reference
         self._claimed[int(allocation)] = allocation
@@ -47,7 +57,8 @@ class PyCuda:
         self._claimed.pop(pointer).free()
 
     def upload(self, pointer: int, array: NDArray[Any]) -> None:
-        self._cuda.memcpy_htod_async(pointer, np.ascontiguousarray(array), self._stream)
+        contiguous = array.copy(order="C")  # alive until the copy has ended
+        self._cuda.memcpy_htod_async(pointer, contiguous, self._stream)
         self.synchronize()
 
     def download(self, array: NDArray[Any], pointer: int) -> None:

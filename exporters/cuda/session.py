@@ -4,9 +4,12 @@ An engine has the types of its ONNX file, and runs as one CUDA graph. Other batc
 padded with zeros; images are independent of each other.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -14,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.backends import Arrays, CompileSpec
 from exporters.cuda import compute_capability, memory
 from exporters.cuda.device_memory import CaptureFailed, DeviceMemory, Enqueue
 from exporters.cuda.features import features_of_module
@@ -29,22 +31,42 @@ NUMPY_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
 )
 
 
-class EngineSession:
-    """A loaded engine with a random input batch on the GPU."""
+@dataclass(frozen=True)
+class EngineRun:
+    """How an engine is to run.
 
-    def __init__(self, trt: ModuleType, plan: bytes, spec: CompileSpec, name: str, gpu: str = "") -> None:
+    Args:
+        batch: images in a call that is timed.
+        precision: that it must compute in; any, if it is none of fp32, fp16 and int8.
+        gpu: the PCI bus id of the GPU; "" for the first GPU of CUDA.
+    """
+
+    batch: int
+    precision: str = "fp32"
+    gpu: str = ""
+
+
+class EngineSession:
+    """A loaded engine with a random input batch on the GPU.
+
+    Args:
+        plan: the content of the engine's file.
+        name: of the engine, in messages.
+    """
+
+    def __init__(self, trt: ModuleType, plan: bytes, name: str, run: EngineRun) -> None:
         self._trt = trt
         self._name = name
-        self._batch = spec.batch
+        self._batch = run.batch
         self._pointers: dict[str, int] = {}
         self._timer: GpuTimer | None = None
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
-        self._gpu: DeviceMemory | None = memory.open_memory(gpu)
+        self._gpu: DeviceMemory | None = memory.open_memory(run.gpu)
         try:
             self._load(plan)
-            self._require_precision(spec.precision)
+            self._require_precision(run.precision)
             self._context = self._execution_context()
             self._bind()
         except Exception:
@@ -65,7 +87,7 @@ class EngineSession:
     def _reason(self) -> str:
         return next(iter(logger_of(self._trt).errors), "no reason was given")
 
-    def run(self, feeds: Arrays) -> dict[str, NDArray[np.float32]]:
+    def run(self, feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         gpu, size = self._open(), self._batch
         images = len(next(iter(feeds.values())))
         outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self._names(self._output)}

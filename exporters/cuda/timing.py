@@ -5,13 +5,15 @@ defines a launch: for an engine one CUDA graph if `DeviceMemory.capture` creates
 session, which launches each kernel.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Protocol
 
 from exporters.cuda.device_memory import DeviceMemory, Enqueue
-from exporters.cuda.nvml import ClockMonitor
+from exporters.cuda.gpus import clock_monitor
 from exporters.timing import Timing
 
 FIRST_WARM_UP_MS = 200.0
@@ -46,7 +48,7 @@ class GpuTimer:
     ) -> None:
         self._gpu = gpu
         self._launch = launch
-        self._monitor: Monitor = monitor or ClockMonitor(gpu.pci_bus_id())
+        self._monitor: Monitor = monitor or clock_monitor(gpu.pci_bus_id())
         self._noise_reason = noise_reason
         self._warm = False
 

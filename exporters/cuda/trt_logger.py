@@ -1,5 +1,7 @@
 """The logger of TensorRT, which keeps the errors of a build and the descriptions of its layers."""
 
+from __future__ import annotations
+
 from functools import cache
 from types import ModuleType
 from typing import Any

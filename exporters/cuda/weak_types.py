@@ -1,5 +1,7 @@
 """fp16 in TensorRT 8.6, whose networks are not strongly typed: by builder flags and the precision of each layer."""
 
+from __future__ import annotations
+
 from types import ModuleType
 from typing import Any
 

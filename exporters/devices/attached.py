@@ -1,18 +1,21 @@
 """The devices that are attached to this machine."""
 
-import platform
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from exporters.cuda.nvml import Gpu, gpu_conditions, gpus
-from exporters.devices.conditions import conditions
+from exporters.agent.machine import Machine, conditions, this_machine
+from exporters.cuda.gpu import Gpu
+from exporters.cuda.gpus import clocks_of, gpu_conditions, gpus
 from exporters.devices.known import KnownDevice, look_up, near, recognize_cpu, recognize_gpu
 from exporters.errors import DeviceMissing, UnknownDevice
+from exporters.remote.address import is_remote
 
-CPU_INFO = Path("/proc/cpuinfo")
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+if TYPE_CHECKING:
+    from exporters.remote.connection import Connection
+    from exporters.remote.messages import Hello
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,32 @@ class Device:
     driver: str = ""
     memory_bytes: int = 0
     pci_bus_id: str = ""
+    remote: "Connection | None" = field(default=None, compare=False)  # None: the device is attached to this machine
+
+    def machine(self) -> "Machine | Hello":
+        """The machine that has the device."""
+        return this_machine() if self.remote is None else self.remote.hello
+
+    def clocks(self) -> str:
+        """The clock settings of the device, which are part of its target."""
+        if self.kind == "gpu":
+            return clocks_of(self.pci_bus_id) if self.remote is None else self.remote.facts.gpu(self.uid).clocks
+        return self.machine().clocks if self.kind == "cpu" else ""
 
     def conditions(self) -> dict[str, object]:
         """The state of the machine and of the device now: load_1min, temperature_c, clock_mhz, power_w."""
-        return conditions() | (gpu_conditions(self.uid) if self.kind == "gpu" else {})
+        if self.remote is not None:
+            return self.remote.conditions(self.uid if self.kind == "gpu" else "")
+        return {**conditions(), **(gpu_conditions(self.uid) if self.kind == "gpu" else {})}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields for JSON."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "remote"}
 
 
 def attached() -> tuple[Device, ...]:
     """The CPU of this machine, and its NVIDIA GPUs if there is a driver."""
-    return (_cpu(), *_named(gpus()))
+    return (_cpu(), *named_gpus(gpus()))
 
 
 def here(name: str) -> Device | None:
@@ -48,12 +68,17 @@ def here(name: str) -> Device | None:
 
 
 def find(name: str) -> Device:
-    """The attached device of that name.
+    """The attached device of that name, or the remote device with that address.
 
     Raises:
         DeviceMissing: it is known but not attached; the message names the alternatives.
         UnknownDevice: it is unknown; the message lists the attached devices.
+        DeviceUnreachable, DeviceFailed: it is remote, and cannot be used.
     """
+    if is_remote(name):
+        from exporters.remote.device import remote_device
+
+        return remote_device(name)
     if device := here(name):
         return device
     devices = attached()
@@ -79,24 +104,25 @@ def _missing(known: KnownDevice, listed: str, alternative: str) -> str:
 
 
 def _cpu() -> Device:
-    text = CPU_INFO.read_text() if CPU_INFO.exists() else ""
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    known = recognize_cpu(frozenset((_field(text, "flags") or _field(text, "Features")).split()))
-    # Containers have different host names but share the kernel and the cores.
-    machine = BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node()
+    machine = this_machine()
+    known = recognize_cpu(frozenset(machine.flags.split()))
     return Device(
         name="cpu",
         kind="cpu",
-        model=_field(text, "model name") or platform.processor() or platform.machine(),
-        cores=cores,
-        uid=f"cpu-{machine}",
+        model=machine.model,
+        cores=machine.cores or psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
+        uid=machine.uid,
         aliases=(known.name, *known.aliases) if known else (),
         known=known.name if known else "",
     )
 
 
-def _named(gpus: tuple[Gpu, ...]) -> tuple[Device, ...]:
-    """Each is named gpu0, gpu1...; the first of a known model is named for the model."""
+def named_gpus(gpus: Sequence[Gpu], remote: "Connection | None" = None) -> tuple[Device, ...]:
+    """Each is named gpu0, gpu1...; the first of a known model is named for the model.
+
+    Args:
+        remote: to the machine that has them; None for this machine.
+    """
     devices, taken = [], {"cpu"}
     for gpu in gpus:
         known = recognize_gpu(gpu.name)
@@ -116,15 +142,7 @@ def _named(gpus: tuple[Gpu, ...]) -> tuple[Device, ...]:
                 driver=gpu.driver,
                 memory_bytes=gpu.memory_bytes,
                 pci_bus_id=gpu.pci_bus_id,
+                remote=remote,
             )
         )
     return tuple(devices)
-
-
-def _field(cpu_info: str, label: str) -> str:
-    """The first value of a label in /proc/cpuinfo."""
-    for line in cpu_info.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == label:
-            return value.strip()
-    return ""

@@ -3,36 +3,63 @@
 In eval mode the pair is one affine map, so one convolution with a bias computes the same.
 """
 
+from collections import Counter
 from copy import deepcopy
 from itertools import pairwise
 
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from exporters.errors import ExportFailed
+from exporters.errors import ExportFailed, first_line
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy of `module` in eval mode without batch normalization.
+    """A copy of `module` in eval mode, with each batch normalization folded that directly follows a convolution.
 
-    A normalization is folded if it directly follows a plain convolution in an `nn.Sequential`. Other layers keep
-    their names.
+    The pairs are neighbors in an `nn.Sequential`, or in the graph of a module that `torch.fx` can trace. Other layers
+    keep their names; a normalization that follows something else stays.
 
     Raises:
-        ExportFailed: a normalization has no running statistics, or does not directly follow a convolution.
+        ExportFailed: a normalization has no running statistics, or the graph that would show what it follows cannot be
+            traced.
     """
     folded = deepcopy(module).eval()
     _require_statistics(folded)
     for layer in folded.modules():
         if isinstance(layer, nn.Sequential):
             _fold_sequential(layer)
-    remaining = _norms(folded)
-    if remaining:
-        raise ExportFailed(
-            f"no convolution comes directly before the batch normalization {', '.join(remaining)}, so it cannot be "
-            f"folded. Put both into one nn.Sequential, side by side"
-        )
+    if _norms(folded):
+        _fold_graph(folded)
     return folded
+
+
+class _LayerTracer(fx.Tracer):
+    """Takes subclasses of torch's layers as layers: one may transform its weight before it convolves."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _fold_graph(module: nn.Module) -> None:
+    """Fold the pairs in the graph of `module`, where the normalization alone reads the convolution's output."""
+    try:
+        graph = _LayerTracer().trace(module)
+    except Exception as problem:  # whatever the user's forward function raises
+        raise ExportFailed(
+            f"the batch normalization {', '.join(_norms(module))} cannot be folded, since the forward function cannot "
+            f"be traced: {first_line(problem)}. Put each convolution and its normalization into one nn.Sequential, "
+            f"side by side"
+        ) from None
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+            continue
+        conv, norm = (module.get_submodule(str(target)) for target in (source.target, node.target))
+        once = calls[source.target] == calls[node.target] == 1
+        if once and type(conv) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d):
+            module.set_submodule(str(source.target), fuse_conv_bn_eval(conv, norm))
+            module.set_submodule(str(node.target), nn.Identity())
 
 
 def _require_statistics(module: nn.Module) -> None:

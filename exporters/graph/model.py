@@ -71,6 +71,11 @@ class Model:
         return self.file.sha256()
 
     @cached_property
+    def has_data_files(self) -> bool:
+        """Whether other files hold weights."""
+        return len(self.file.files) > 1
+
+    @cached_property
     def n_bytes(self) -> int:
         """The size of the file and of its data files."""
         return self.file.n_bytes

@@ -8,8 +8,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+from exporters.agent.session import without_integer_fusions
 from exporters.errors import NotOnnx
-from exporters.graph.half_scales import has_half_scales, without_integer_fusions
+from exporters.graph.half_scales import has_half_scales
 from exporters.graph.operators import WEIGHT_INPUT
 from exporters.graph.walker import graphs_of
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from exporters.backends import Compiled
 from exporters.errors import ParityFailed
-from exporters.graph.to_onnx import INPUT, OUTPUT
+from exporters.graph.interface import INPUT, OUTPUT
 from exporters.quantize.integer_check import LayerCheck
 
 RELATIVE_ERROR = 1e-4  # float32 sums in another order differ by about 1e-6, weights 1 % off by about 1e-2

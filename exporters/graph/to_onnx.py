@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from exporters.errors import ExportFailed
 from exporters.graph.folding import fold_batch_norm
 from exporters.graph.half import Half
+from exporters.graph.interface import INPUT, OPSET, OUTPUT
 from exporters.graph.onnx_file import NO_METADATA, write_model
 from exporters.graph.torch_exporter import quick, quiet
 
-OPSET = 20
-EXPORTER = f"dynamo opset {OPSET}"
-INPUT, OUTPUT = "images", "logits"
 Precision = Literal["fp32", "fp16"]
 
 

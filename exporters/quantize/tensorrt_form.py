@@ -21,15 +21,18 @@ from exporters.quantize.weight_quantization import MAX_CODE
 MIN_NORMAL = np.float32(2.0**-14)  # of float16: a scale below it would lose digits, and 0 would divide by 0
 
 
-def tensorrt_form(model: onnx.ModelProto) -> onnx.ModelProto:
+def tensorrt_form(model: onnx.ModelProto, float32_ends: bool = True) -> onnx.ModelProto:
     """A copy of an int8 `model` of `exporters.quantize` with the same codes and float16 in place of float32.
+
+    Args:
+        float32_ends: inputs and outputs stay float32; else they are float16, as between the layers of a network.
 
     Raises:
         ExportFailed: the model has an operator that names a float type.
     """
     graph = GraphWalker(model.graph)
     converter = _Converter(graph)
-    nodes = list(converter.nodes())
+    nodes = list(converter.nodes_with_casts() if float32_ends else converter.nodes())
     used = {name for node in nodes for name in node.input}
     scales = {node.input[1] for node in nodes if node.op_type in QDQ_OPS}
     constants = {**graph.constants, **converter.constants}
@@ -40,6 +43,9 @@ def tensorrt_form(model: onnx.ModelProto) -> onnx.ModelProto:
     converted.graph.initializer.extend(
         numpy_helper.from_array(_half(value, name in scales), name) for name, value in constants.items() if name in used
     )
+    if not float32_ends:
+        for value in (*converted.graph.input, *converted.graph.output):
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
     return converted
 
 
@@ -51,15 +57,20 @@ class _Converter:
         self.constants: dict[str, NDArray[np.generic]] = {"zero_s8": np.array(0, np.int8)}
 
     def nodes(self) -> Iterator[NodeProto]:
+        """All nodes, for float16 inputs and outputs."""
+        for node in self._graph.nodes:
+            yield from self._converted(node)
+
+    def nodes_with_casts(self) -> Iterator[NodeProto]:
+        """All nodes, with casts behind float32 inputs and before float32 outputs."""
         inputs = {value.name: f"{value.name}_half" for value in self._graph.graph.input}
         outputs = {value.name: f"{value.name}_half" for value in self._graph.graph.output}
         for name, half in inputs.items():
             yield helper.make_node("Cast", [name], [half], f"{name}_to_half", to=TensorProto.FLOAT16)
-        for node in self._graph.nodes:
-            for converted in self._converted(node):
-                converted.input[:] = [inputs.get(name, name) for name in converted.input]
-                converted.output[:] = [outputs.get(name, name) for name in converted.output]
-                yield converted
+        for converted in self.nodes():
+            converted.input[:] = [inputs.get(name, name) for name in converted.input]
+            converted.output[:] = [outputs.get(name, name) for name in converted.output]
+            yield converted
         for name, half in outputs.items():
             yield helper.make_node("Cast", [half], [name], f"{name}_to_float", to=TensorProto.FLOAT)
 

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exporters.backends import CompileSpec
 from exporters.cuda import memory, nvml
 from exporters.cuda.device_memory import CaptureFailed
-from exporters.cuda.session import NUMPY_TYPES, EngineSession, layer_types
+from exporters.cuda.session import NUMPY_TYPES, EngineRun, EngineSession, layer_types
 from exporters.errors import BackendUnavailable, EngineFailed
 
 
@@ -143,7 +142,7 @@ def session(
         TensorIOMode=Mode,
         LayerInformationFormat=SimpleNamespace(JSON="json"),
     )
-    return EngineSession(trt, b"plan", CompileSpec(batch, precision=precision), "model.engine"), gpu, engine
+    return EngineSession(trt, b"plan", "model.engine", EngineRun(batch, precision)), gpu, engine
 
 
 @pytest.mark.parametrize("images", [1, 4, 9])

@@ -13,8 +13,9 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from exporters import backends
+from exporters.agent.simulated import DRIFT_PERIOD_MS, Dials
 from exporters.backends import CompileSpec
-from exporters.backends.fake import DRIFT_PERIOD_MS, NS_PER_MAC, NS_PER_NODE, Backend, Dials
+from exporters.backends.fake import NS_PER_MAC, NS_PER_NODE, Backend
 from exporters.errors import NotOnnx, UnknownBackend
 from exporters.graph.onnx_file import load_model
 from exporters.graph.to_onnx import export_onnx

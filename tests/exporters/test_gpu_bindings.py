@@ -27,7 +27,7 @@ from exporters.cuda.session import NUMPY_TYPES
 from exporters.cuda.weak_types import CONVERSIONS
 
 ANY_TENSORRT = (
-    "exporters.backends.tensorrt",
+    "exporters.cuda.tensorrt_runtime",
     "exporters.cuda.builder",
     "exporters.cuda.parsing",
     "exporters.cuda.session",

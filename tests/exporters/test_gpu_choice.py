@@ -17,8 +17,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, save_model
 
+from exporters.agent.session import random_images
 from exporters.backends import CompileSpec, PicksGpu, onnxruntime, tensorrt
-from exporters.cuda import memory, nvml
+from exporters.cuda import memory, nvml, onnxruntime_gpu
 from exporters.cuda.cuda_python import RUNTIME, CudaPython
 from exporters.errors import BackendUnavailable, NotOnnx
 
@@ -91,7 +92,7 @@ def test_backends_keep_the_chosen_gpu(backend: Any) -> None:
 )
 def test_onnxruntime_provider_options_name_the_gpu_and_its_stream(provider: str, expected: dict[str, str]) -> None:
     gpu: Any = SimpleNamespace(ordinal=1, stream=41)
-    assert onnxruntime._provider_options(provider, gpu) == expected
+    assert onnxruntime_gpu._provider_options(provider, gpu) == expected
 
 
 class FakeRuntime(SimpleNamespace):
@@ -213,6 +214,6 @@ def test_memory_is_released_if_onnxruntime_rejects_the_model(
 def test_input_images_are_shared_only_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     create = ort.OrtValue.ortvalue_from_numpy
     monkeypatch.setattr(ort.OrtValue, "ortvalue_from_numpy", lambda array, device, ordinal: create(array, "cpu", 0))
-    first, second, again = (onnxruntime._random_images((2, 3), np.float32, "cuda", ordinal) for ordinal in (0, 1, 0))
+    first, second, again = (random_images((2, 3), np.float32, "cuda", ordinal) for ordinal in (0, 1, 0))
     assert first is again
     assert first is not second

@@ -11,12 +11,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from exporters.agent.session import IN_USE, session_options
 from exporters.backends import CompileSpec
-from exporters.backends import onnxruntime as ours
 from exporters.backends.onnxruntime import CUDA, TENSORRT, Backend
+from exporters.cuda import onnxruntime_gpu as ours
 from exporters.cuda.provider_library import installed_version
 from exporters.errors import BackendUnavailable, WrongPrecision
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.interface import INPUT, OUTPUT
+from exporters.graph.to_onnx import export_onnx
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_threads_are_those_of_the_spec(file: Path) -> None:
-    options = ours._options(CompileSpec(batch=1, threads=2))
+    options = session_options(threads=2)
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
     session = Backend().compile(file, CompileSpec(batch=1, threads=2))
     assert session.time(1.0).calls >= 3
@@ -86,7 +88,7 @@ def test_sessions_share_the_images_that_they_read(file: Path) -> None:
     del one, same, other
     for session in sessions:
         session.close()
-    assert not ours._IN_USE
+    assert not IN_USE
 
 
 def without_driver(name: str) -> None:

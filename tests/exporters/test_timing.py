@@ -114,3 +114,39 @@ def test_rounds_come_one_by_one_with_progress() -> None:
 def test_needs_no_torch() -> None:
     program = "import sys; from exporters import backends, errors, timing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class Ahead:
+    """A model of a queue that records what it is asked for."""
+
+    def __init__(self, queue: object, events: list[str]) -> None:
+        self.queue, self._events = queue, events
+
+    def request(self, min_ms: float) -> None:
+        self._events.append("request")
+
+    def time(self, min_ms: float) -> Timing:
+        self._events.append("time")
+        return Timing(1, 1.0, 1.0, 1.0, 1.0)
+
+
+def test_a_round_is_requested_ahead_from_one_queue_alone() -> None:
+    """Those of two queues, or of a queue and this machine, could be timed at the same time."""
+    one, other = object(), object()
+    for queues, expected in (((one, one), ["request", "request", "time", "time"]), ((one, other), ["time", "time"])):
+        events: list[str] = []
+        models = {str(number): Ahead(queue, events) for number, queue in enumerate(queues)}
+        list(interleaved(models, range(1), 1.0, seed=0))
+        assert events == expected
+
+
+def test_few_timings_are_requested_ahead() -> None:
+    """Thousands of requests and their answers would fill both directions of a connection, which then stands still."""
+    events: list[str] = []
+    queue = object()
+    models = {str(number): Ahead(queue, events) for number in range(100)}
+    list(interleaved(models, range(2), 1.0, seed=0))
+    waiting = [events[: place + 1].count("request") - events[: place + 1].count("time") for place in range(len(events))]
+    assert max(waiting) == 16
+    assert min(waiting) == 0
+    assert events.count("request") == events.count("time") == 200

@@ -9,10 +9,10 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from exporters.backends import CompileSpec
-from exporters.backends.tensorrt import Backend
+from exporters.backends.tensorrt import Backend, source_of
 from exporters.cuda.builder import REMEDIES, build_engine, builder_config
 from exporters.cuda.engine import BatchRange, Engine
-from exporters.cuda.features import CAPABILITIES, parse_capability, suffix_of
+from exporters.cuda.features import CAPABILITIES, features_of_module, parse_capability, suffix_of
 from exporters.cuda.trt_logger import logger_of
 from exporters.errors import BackendUnavailable, EngineFailed, NotOnnx, WrongPrecision
 from exporters.graph.model import Model
@@ -30,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(file: Path, capability: str = "8.6", batch: BatchRange | None = None) -> Engine:
-    return build_engine(trt, Model(file), batch or BatchRange.static(4), capability)
+    return build_engine(trt, source_of(Model(file), features_of_module(trt)), batch or BatchRange.static(4), capability)
 
 
 def test_the_same_file_gives_the_same_bytes(file: Path) -> None:

@@ -98,8 +98,8 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """A module `tensorrt` of this version, which is asked for nothing else."""
     module = ModuleType("tensorrt")
     module.__version__ = version  # type: ignore[attr-defined]
-    monkeypatch.setattr("exporters.backends.tensorrt.find_spec", lambda name: name)
-    monkeypatch.setattr("exporters.backends.tensorrt.import_module", lambda name: module)
+    monkeypatch.setattr("exporters.cuda.tensorrt_runtime.find_spec", lambda name: name)
+    monkeypatch.setattr("exporters.cuda.tensorrt_runtime.import_module", lambda name: module)
 
 
 @pytest.mark.usefixtures("titan_xp")
@@ -114,7 +114,7 @@ def test_a_titan_xp_runs_with_tensorrt_8_6(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("titan_xp")
 def test_without_tensorrt_a_titan_xp_is_told_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporters.backends.tensorrt.find_spec", lambda name: None)
+    monkeypatch.setattr("exporters.cuda.tensorrt_runtime.find_spec", lambda name: None)
     assert Backend().unavailable_reason() == (
         "tensorrt is not installed. Run pip install tensorrt==8.6.1, in Python 3.11 and with driver 580 or older: "
         "TensorRT 8.6 is the last version for compute capability 6.1. Or use --backend onnxruntime, in a build of "

@@ -15,7 +15,8 @@ from exporters.cuda import memory, nvml
 from exporters.cuda.cuda_python import CudaPython
 from exporters.cuda.device_memory import DeviceMemory
 from exporters.cuda.pycuda_memory import PyCuda
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.interface import INPUT, OUTPUT
+from exporters.graph.to_onnx import export_onnx
 
 pytestmark = [
     pytest.mark.gpu,

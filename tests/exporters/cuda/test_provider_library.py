@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 
 from exporters.backends import onnxruntime
-from exporters.cuda import provider_library
+from exporters.cuda import onnxruntime_gpu, provider_library
 from exporters.cuda.provider_library import linked_version, mismatch
 
 
@@ -41,9 +41,9 @@ def test_what_is_missing(linked: int | None, installed: str | None, reason: str 
 
 
 def test_the_backend_says_which_tensorrt_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime.ort, "get_available_providers", lambda: [onnxruntime.TENSORRT])
-    monkeypatch.setattr(onnxruntime, "_has_nvidia_driver", lambda: True)
-    monkeypatch.setattr(onnxruntime, "_loads", lambda provider, ordinal: False)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [onnxruntime.TENSORRT])
+    monkeypatch.setattr(onnxruntime_gpu, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime_gpu, "_loads", lambda provider, ordinal: False)
     monkeypatch.setattr(provider_library, "linked_version", lambda folder: 10)
     monkeypatch.setattr(provider_library, "installed_version", lambda: "11.4.0.106")
     reason = onnxruntime.Backend(onnxruntime.TENSORRT).unavailable_reason()

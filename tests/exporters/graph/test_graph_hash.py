@@ -10,8 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from exporters.graph.graph_hash import model_hash
+from exporters.graph.interface import OUTPUT
 from exporters.graph.model import Model
-from exporters.graph.to_onnx import OUTPUT, export_onnx
+from exporters.graph.to_onnx import export_onnx
 
 
 def value(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:

@@ -14,8 +14,9 @@ from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
 from exporters.files import write_whole
+from exporters.graph.interface import INPUT, OUTPUT
 from exporters.graph.model import Model
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import export_onnx
 
 
 class Shuffled(nn.Module):
@@ -109,7 +110,7 @@ def test_a_full_disk_leaves_the_old_file(file: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.long
 def test_an_export_prints_nothing(tmp_path: Path) -> None:
-    """In a process of its own, as some of torch's warnings come once only."""
+    """In a separate process, as some of torch's warnings come once only."""
     program = (
         "import pathlib, torch; from exporters.graph.to_onnx import export_onnx;"
         "net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4));"

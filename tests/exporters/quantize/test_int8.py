@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed
+from exporters.graph.interface import INPUT, OUTPUT
 from exporters.graph.model import Model
 from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.int8 import quantize
 
 
