@@ -5,7 +5,7 @@ A block has one set of weights for each op, those of its widest choice. A narrow
 retraining and export.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 
 import torch
@@ -17,6 +17,7 @@ from toolchain.nets.network import Builder, Network, builder_of
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, SearchSpace
 
 Slices = tuple[slice, ...]
+Mixture = Sequence[Mapping[str, Tensor]]  # of each block, the weights (scalars) of the choices that it computes
 
 
 class SharedBlock(nn.Module):
@@ -127,10 +128,29 @@ class Supernet(nn.Module):
         logits: Tensor = self.head(x)
         return logits
 
+    def mix(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """Images (N, C, H, W) -> logits (N, classes), where each block computes the weighted sum of several choices.
+
+        A block with one choice computes that choice, whatever its weight.
+        """
+        x = self.stem(x)
+        for block, weights in zip(self.blocks, mixture, strict=True):
+            if len(weights) == 1:
+                x = block(x, *weights)
+            else:
+                parts = [weight.to(x.device) * block(x, key) for key, weight in weights.items()]
+                x = sum(parts[1:], parts[0])
+        logits: Tensor = self.head(x)
+        return logits
+
     def slices(self, *archs: Architecture) -> Mapping[nn.Parameter, Slices]:
         """The weights that `archs` together use only partly, with the slices used. An update must not change others."""
+        return self.slices_of(list(zip(*(arch.choices for arch in archs), strict=True)))
+
+    def slices_of(self, keys_by_block: Sequence[Collection[str]]) -> Mapping[nn.Parameter, Slices]:
+        """The same for the choices of each block that a step computes."""
         result = {}
-        for block, *keys in zip(self.blocks, *(arch.choices for arch in archs), strict=True):
+        for block, keys in zip(self.blocks, keys_by_block, strict=True):
             assert isinstance(block, SharedBlock)
             result.update({block.get_parameter(name): part for name, part in block.slices(keys).items()})
         return result

@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from toolchain.errors import UnknownSpace
 from toolchain.spaces import fbnet, proxyless, resnet, shufflenet_v2
 from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.fixed import fixed_ops_of
+from toolchain.spaces.option_text import ordered_options, parse_options, split_options
 from toolchain.spaces.user_file import load_user_space
 
 Build = Callable[[str, Any], SearchSpace]  # (name, options) -> space
@@ -47,7 +48,7 @@ def load_space(text: str, fixed_ops: str | None = None, widths: str | None = Non
         if fixed_ops is not None or widths is not None:
             raise UnknownSpace(f"--fixed-ops and --widths do not apply to {text!r}: define its choices in the file")
         return load_user_space(Path(name), options, text)
-    values = _split(options, text)
+    values = split_options(options, text)
     if fixed_ops is not None:
         values["fixed_ops"] = "-".join(fixed_ops_of(fixed_ops, _preset(name, values, text)))
         widths = widths or values.get("widths") or "-".join(f"{width:g}" for width in _channel_widths(name, values))
@@ -63,45 +64,15 @@ def _channel_widths(name: str, values: Mapping[str, str]) -> tuple[float, ...]:
     return shufflenet_v2.WIDTHS if round_to == "1" else shufflenet_v2.ROUNDED_WIDTHS
 
 
-def _split(options: str, text: str) -> dict[str, str]:
-    """`size_px=160,classes=37` by option name."""
-    values: dict[str, str] = {}
-    for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key.strip() in values:
-            raise UnknownSpace(f"space {text!r} has the option {key.strip()!r} twice. Remove one of them")
-        values[key.strip()] = value.strip()
-    return values
-
-
 def _preset(name: str, values: Mapping[str, str], text: str) -> SearchSpace:
     if name not in PRESETS:
         raise UnknownSpace(
             f"unknown space {name!r}. Known spaces: {', '.join(PRESETS)}; your own is path/to/file.py:my_space"
         )
     build, options = PRESETS[name]
-    changes = {key: _parse(options, key, value, text) for key, value in values.items()}
-    ordered = ",".join(f"{option.name}={values[option.name]}" for option in fields(options) if option.name in values)
+    changes = parse_options(options, values, text)
+    ordered = ordered_options(options, values)
     try:
         return build(f"{name}:{ordered}" if ordered else name, replace(options, **changes))
     except ValueError as problem:
         raise UnknownSpace(f"space {text!r}: {problem}") from None
-
-
-def _parse(options: Any, key: str, value: str, text: str) -> Any:
-    types = {option.name: option.type for option in fields(options)}
-    if key not in types:
-        raise UnknownSpace(f"space {text!r} has no option {key!r}. Options: {', '.join(types)}")
-    parsers: dict[Any, Callable[[str], Any]] = {
-        str: str,
-        int: int,
-        float: float,
-        bool: lambda word: {"true": True, "false": False}[word],
-        tuple[int, ...]: lambda words: tuple(map(int, words.split("-"))),
-        tuple[float, ...]: lambda words: tuple(map(float, words.split("-"))),
-        tuple[str, ...]: lambda words: tuple(words.split("-")),
-    }
-    try:
-        return parsers[types[key]](value)
-    except (ValueError, KeyError):
-        raise UnknownSpace(f"space {text!r}: {value!r} is not a valid value for {key}") from None

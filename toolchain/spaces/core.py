@@ -63,15 +63,17 @@ class ChoiceBlock:
     size_px: int
     stride: int
     choices: tuple[Choice, ...]
+    fixed_out_px: int = 0  # map size of the output where no stride gives it, as without padding; 0: from the stride
 
     @property
     def out_px(self) -> int:
-        return ceil_div(self.size_px, self.stride)
+        return self.fixed_out_px or ceil_div(self.size_px, self.stride)
 
     @property
     def geometry(self) -> str:
-        """Channels, map size and stride as text: `64x56px->160s2`."""
-        return f"{self.c_in}x{self.size_px}px->{self.c_out}s{self.stride}"
+        """Channels, map size and stride as text: `64x56px->160s2`; without a stride `64x56px->160x54px`."""
+        end = f"x{self.fixed_out_px}px" if self.fixed_out_px else f"s{self.stride}"
+        return f"{self.c_in}x{self.size_px}px->{self.c_out}{end}"
 
     @cached_property
     def by_key(self) -> dict[str, Choice]:
@@ -148,6 +150,9 @@ class SearchSpace:
     def digest(self) -> str:
         """16 hex digits that identify everything but the space's name; checkpoints contain them."""
         content = asdict(replace(self, name="", builder=None))
+        for block in content["blocks"]:
+            if not block["fixed_out_px"]:  # keeps the digests of versions without this field
+                del block["fixed_out_px"]
         for choice in (choice for block in content["blocks"] for choice in block["choices"]):
             if choice["round_to"] == 1:  # keeps the digests of versions without this field
                 del choice["round_to"]

@@ -5,6 +5,9 @@ from pathlib import Path
 from toolchain.errors import BadArchitecture
 from toolchain.files import Document, read_document
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.spaces.model_source import PREFIX, full_architecture
+
+ORIGINAL = "original"  # the text of the architecture that is the model itself
 
 
 class ArchitectureFile(Document):
@@ -29,6 +32,9 @@ def fixed_ops_of(source: str, space: SearchSpace) -> tuple[str, ...]:
 def named_architecture(source: str, space: SearchSpace, flag: str) -> Architecture:
     """The architecture in a text of choices, or in a search's best.json.
 
+    A single choice stands for the network that has it in every block, and `original` for the first choice of every
+    block of a model's space: the model itself, with the channels that the space has between blocks.
+
     Args:
         flag: the flag with this value, for messages.
 
@@ -41,6 +47,10 @@ def named_architecture(source: str, space: SearchSpace, flag: str) -> Architectu
             f"{path} is a folder, and {flag} takes a search's best.json, such as {path / 'search' / 'best.json'}, or "
             f"the choices themselves"
         )
+    if source == ORIGINAL and space.name.startswith(PREFIX):
+        return full_architecture(space)
+    if source in _keys(space) and not source.isdigit():
+        return space.all_same(source)
     if path.suffix != ".json":
         return space.architecture(source)
     remedy = f"Give a search's best.json, or the choices themselves, to {flag}"

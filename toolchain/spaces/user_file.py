@@ -28,7 +28,7 @@ def load_user_space(path: Path, name: str, text: str) -> SearchSpace:
     Raises:
         UnknownSpace: the file is missing or fails, or the space in it is missing or inconsistent.
     """
-    module = _execute(path, text)
+    module = execute(path, text)
     space = vars(module).get(name)
     if not isinstance(space, SearchSpace):
         defined = [key for key, value in vars(module).items() if isinstance(value, SearchSpace)]
@@ -86,11 +86,20 @@ def _words(problem: BaseException) -> str:
     return first if first.isprintable() else ascii(first)
 
 
-def _execute(path: Path, text: str) -> ModuleType:
+def execute(path: Path, text: str) -> ModuleType:
+    """The module that the Python file at `path` defines. Its prints go to stderr.
+
+    Args:
+        text: the space as the user wrote it, for messages.
+
+    Raises:
+        UnknownSpace: the file is missing or fails.
+    """
     spec = importlib.util.spec_from_file_location(f"nastool_own_space.{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UnknownSpace(
-            f"space {text!r}: there is no file {printable_path(path)}. Write --space path/to/file.py:my_space"
+            f"space {text!r}: there is no file {printable_path(path)}. Write --space path/to/file.py:my_space, or "
+            f"--space model:path/to/file.py:build_model for a model"
         )
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up

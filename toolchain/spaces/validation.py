@@ -19,7 +19,19 @@ MOST_DIGITS = 30  # of a number in a message
 
 
 def check_options(options: Any) -> None:
-    """Check every number of a built-in space's `Options` against its range.
+    """Check every number of a built-in space's `Options` against its range, and the number of blocks.
+
+    Raises:
+        ValueError: a number is out of range, or a list is empty or repeats an entry.
+    """
+    check_numbers(options)
+    blocks = sum(options.stage_repeats)
+    if blocks > MOST_BLOCKS:
+        raise ValueError(f"stage_repeats add up to {blocks:,} blocks; the maximum is {MOST_BLOCKS:,}")
+
+
+def check_numbers(options: Any) -> None:
+    """Check every number of a dataclass of options against its range.
 
     Raises:
         ValueError: a number is out of range, or a list is empty or repeats an entry.
@@ -30,9 +42,6 @@ def check_options(options: Any) -> None:
             _check_number(option.name, number)
         if option.name in ("ops", "widths", "bits"):
             check_distinct(option.name, [f"{entry:g}" if isinstance(entry, float) else entry for entry in value])
-    blocks = sum(options.stage_repeats)
-    if blocks > MOST_BLOCKS:
-        raise ValueError(f"stage_repeats add up to {blocks:,} blocks; the maximum is {MOST_BLOCKS:,}")
 
 
 def check_stages(**lists: Sequence[int]) -> None:

@@ -95,7 +95,12 @@ def test_commands_refuse_an_impossible_space_and_write_nothing(
 ) -> None:
     file = tmp_path / "my.py"
     file.write_text(EXAMPLE.read_text().replace("c_in=32, c_out=64", "c_in=33, c_out=64"))
-    words = {"cost": ["--arch", "conv3 conv3 conv3 conv3"], "search": ["--macs", "1M"]}.get(command, [])
+    data = ["--data", "digits"]  # without data, train and search refuse before they read the space
+    words = {
+        "cost": ["--arch", "conv3 conv3 conv3 conv3"],
+        "train": data,
+        "search": ["--macs", "1M", *data],
+    }.get(command, [])
     answer = nastool(command, "--space", f"{file}:my_space", *words, cwd=tmp_path)
     assert getattr(answer, "code") == 2  # noqa: B009
     assert "block 2 has c_in=33, but block 1 gives 32 channels" in " ".join(str(getattr(answer, "stderr")).split())  # noqa: B009

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
 from exporters.errors import ExportFailed, ParityFailed
+from exporters.graph.interface import INPUT, OUTPUT
 from exporters.graph.model import Model
 from exporters.graph.onnx_file import load_model, write_model
 from exporters.graph.optimized import convolutions, optimized
 from exporters.graph.parity import require_codes, require_folding, require_fused
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.to_onnx import export_onnx
 from exporters.quantize.integer_check import check_integer_layers, extracted_layers
 from exporters.quantize.qcdq import write_codes
 from exporters.quantize.tensor_values import session_of
@@ -31,6 +32,7 @@ from toolchain.spaces import load_space
 SMALL = "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stage_widths=8-16"
 PAIRS = [(1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4)]
 SCHEMES = ["sawb", "dorefa"]
+QUICK = [(1, 2, "sawb"), (3, 4, "sawb"), (2, 4, "dorefa")]  # the least bits, the most levels, both schemes
 
 
 def images(count: int = 16) -> Tensor:
@@ -60,7 +62,14 @@ def uniform(w_bits: int, a_bits: int, scheme: str) -> Network:
     return network(f"{SMALL},stage_repeats=2-2,weights={scheme}", arch)
 
 
-@pytest.fixture(scope="module", params=[(w, a, s) for w, a in PAIRS for s in SCHEMES], ids=str)
+NETWORKS = [
+    pytest.param((w, a, s), marks=() if (w, a, s) in QUICK else pytest.mark.long, id=f"w{w}a{a}-{s}")
+    for w, a in PAIRS
+    for s in SCHEMES
+]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
 def net(request: pytest.FixtureRequest) -> Network:
     return uniform(*request.param)
 

@@ -16,11 +16,12 @@ from toolchain.training import fashion_mnist
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import learning_rate
-from toolchain.training.optimizer import set_learning_rate, sgd
+from toolchain.training.optimizer import build_optimizer, set_learning_rate
 from toolchain.training.recalibrate import recalibrate
 from toolchain.training.recipe import load_recipe
 
 PAIRS = ["w1a2", "w2a2", "w1a4", "w2a4", "w3a4", "w4a4"]
+QUICK = [("w1a2", "sawb"), ("w4a4", "sawb"), ("w2a4", "dorefa")]  # the least and the most bits, both schemes
 SMALL = "resnet18_bits:in_channels=1,stem_kernel=3,stem_pool=false,stage_widths=8-16-32,stage_repeats=1-1-1"
 
 
@@ -80,14 +81,20 @@ def test_invalid_options_are_refused(options: str, problem: str) -> None:
     assert problem in str(caught.value)
 
 
-@pytest.mark.parametrize("weights", ["sawb", "dorefa"])
-@pytest.mark.parametrize("pair", PAIRS)
+MEMORIZING = [
+    pytest.param(pair, weights, marks=() if (pair, weights) in QUICK else pytest.mark.long)
+    for pair in PAIRS
+    for weights in ("sawb", "dorefa")
+]
+
+
+@pytest.mark.parametrize(("pair", "weights"), MEMORIZING)
 def test_each_pair_of_bit_widths_can_memorize_one_batch(pair: str, weights: str) -> None:
     space = load_space(f"{SMALL},size_px=12,classes=4,bits={pair},widths=1,weights={weights}")
     net = network(space, space.architecture([0, 0, 0]))
     generator = torch.Generator().manual_seed(1)
     images, labels = torch.randn(32, 1, 12, 12, generator=generator), torch.arange(32) % 4
-    optimizer = sgd(net, load_recipe("quick", "retrain", {}))
+    optimizer = build_optimizer(net, load_recipe("quick", "retrain", {}))
     for _ in range(80):
         set_learning_rate(optimizer, 0.05)
         optimizer.zero_grad()
@@ -119,7 +126,7 @@ def trained(space: SearchSpace, arch: Architecture, data: Data, seed: int, steps
     """Top-1 on the test images after a short training."""
     net = network(space, arch, seed)
     recipe = load_recipe("quick", "retrain", {})
-    optimizer = sgd(net, recipe)
+    optimizer = build_optimizer(net, recipe)
     generator = torch.Generator().manual_seed(seed)
     fit = torch.tensor(data.fit)
     for step in range(steps):

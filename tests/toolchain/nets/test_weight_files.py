@@ -36,6 +36,7 @@ def prefixed(prefix: str) -> dict[str, Tensor]:
         prefixed("_orig_mod.module."),
         {"state_dict": prefixed("model."), "pytorch-lightning_version": "2.4"},
         {"state_dict_ema": WEIGHTS},
+        {"model_ema": prefixed("module.")},
         {"net": prefixed("backbone."), "ema": {name: value * 0 for name, value in WEIGHTS.items()}},
     ],
 )

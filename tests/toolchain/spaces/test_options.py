@@ -6,6 +6,7 @@ import pytest
 
 from toolchain.errors import BadArchitecture, UnknownSpace
 from toolchain.spaces import load_space
+from toolchain.spaces.model_source import with_option
 
 
 def test_the_order_of_options_does_not_matter() -> None:
@@ -70,3 +71,16 @@ def test_an_index_that_no_choice_has_is_refused(index: str) -> None:
         space.architecture([index])
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("shufflenet_v2", "shufflenet_v2:classes=10"),
+        ("shufflenet_v2:classes=7,size_px=32", "shufflenet_v2:size_px=32,classes=10"),
+        ("model:torchvision:resnet18", "model:torchvision:resnet18:classes=10"),
+        ("model:my.py:net:size_px=32,classes=7", "model:my.py:net:size_px=32,classes=10"),
+    ],
+)
+def test_one_option_is_set_in_the_name_of_a_space(name: str, expected: str) -> None:
+    assert with_option(name, "classes", 10) == expected
