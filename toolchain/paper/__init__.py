@@ -1,0 +1,1 @@
+"""`nastool paper`: the tables of the paper, measured here."""
