@@ -1,7 +1,6 @@
 """Top-1 accuracy on fixed images, and the images for BN recalibration."""
 
 from collections.abc import Iterable, Iterator
-from math import sqrt
 from random import Random
 
 import numpy as np
@@ -14,11 +13,6 @@ from toolchain.parallel.ranks import rank, world
 from toolchain.training.batches import Batch
 from toolchain.training.data import Data, Preprocessing
 from toolchain.training.images import Images
-
-
-def standard_error(accuracy: float, images: int) -> float:
-    """The binomial standard error of an accuracy (0 to 1) on this number of images."""
-    return sqrt(accuracy * (1 - accuracy) / images)
 
 
 def fixed_batches(images: Images, indices: tuple[int, ...], batch: int) -> Iterator[Batch]:

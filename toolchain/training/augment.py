@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toolchain.training.auto_augment import auto_augmented
 from toolchain.training.recipe import Augmentation
 
 GOLDEN, FIRST, SECOND = (k - 2**64 for k in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -36,6 +37,8 @@ def augment(pixels: Tensor, augmentation: Augmentation, seeds: Sequence[int]) ->
         pixels = _rounded(jittered(pixels.float(), augmentation.color_jitter, jitter))
     if augmentation.flip:
         pixels = torch.where(flip.view(-1, 1, 1, 1) < 0.5, pixels.flip(3), pixels)
+    if augmentation.auto_augment != "none":
+        pixels = auto_augmented(pixels, augmentation.auto_augment, seeds)
     return pixels
 
 

@@ -1,6 +1,6 @@
 """Training batches. Each depends on (seed, step) only, so a resumed run gets the same batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -100,7 +100,7 @@ def training_batches(
     augmentation: Augmentation,
     workers: int,
     device: torch.device = CPU,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of `sampler`, in order, on `device`.
 
     A data set in memory is kept on the device and augmented batch by batch. Files are decoded and augmented by

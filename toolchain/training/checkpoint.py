@@ -14,6 +14,7 @@ from toolchain.training.sealed_file import REMEDY, load_sealed, save_sealed
 from toolchain.training.stored_fingerprint import NAMES, StoredFingerprint, require_same
 
 FORMAT = 2
+OPTIONAL = ("average", "architecture")  # fields that are written only where they have content
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Checkpoint:
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)  # of losses in fp16; empty in other precisions
+    average: Mapping[str, Any] = field(default_factory=dict)  # moving average of the weights; empty without one
+    architecture: Mapping[str, Any] = field(default_factory=dict)  # architecture parameters; empty without them
 
     def save(self, path: Path) -> None:
         """Write the checkpoint with its digest.
@@ -32,11 +35,16 @@ class Checkpoint:
         Raises:
             RunFolderError: the disk is full or the folder read-only; the earlier checkpoint stays.
         """
-        save_sealed(path, {"format": FORMAT, **vars(self)})
+        content = {name: value for name, value in vars(self).items() if name not in OPTIONAL or value}
+        save_sealed(path, {"format": FORMAT, **content})
 
 
-def load(path: Path, fingerprint: StoredFingerprint, only: Collection[str] = ()) -> Checkpoint:
-    """Read the checkpoint at `path`, which must have this fingerprint (of its fields, only some are compared if named).
+def load(
+    path: Path, fingerprint: StoredFingerprint, only: Collection[str] = (), ignored: Collection[str] = ()
+) -> Checkpoint:
+    """Read the checkpoint at `path`, which must have this fingerprint.
+
+    Of the fields of the fingerprint, only some are compared if they are named, and never those in `ignored`.
 
     Raises:
         BadCheckpoint: damaged, or made from another space, data set, recipe or seed; the field is named.
@@ -44,7 +52,7 @@ def load(path: Path, fingerprint: StoredFingerprint, only: Collection[str] = ())
     checkpoint = _parsed(path, load_sealed(path))
     compared = {*only, *(NAMES[key] for key in only if key in NAMES)}  # the names explain a difference of digests
     earlier, now = (
-        {key: value for key, value in fields.items() if not only or key in compared}
+        {key: value for key, value in fields.items() if key not in ignored and (not only or key in compared)}
         for fields in (checkpoint.fingerprint, fingerprint)
     )
     require_same(path, earlier, now)
@@ -75,6 +83,8 @@ def _parsed(path: Path, content: object) -> Checkpoint:
     types = {"format": int, "step": int, "fingerprint": dict, "model": dict, "optimizer": dict, "scaler": dict}
     if isinstance(content, dict) and isinstance(content.get("format"), int) and content["format"] != FORMAT:
         raise BadCheckpoint(f"{printable(path)} was written by another version of nastool. {REMEDY}")
+    if isinstance(content, dict):
+        types |= {name: dict for name in OPTIONAL if name in content}
     fields = dict(require_fields(path, content, types))
     del fields["format"]
     checkpoint = Checkpoint(**fields)

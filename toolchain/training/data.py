@@ -1,31 +1,36 @@
 """Data sets by name: `digits`, `fashion-mnist`, `folder:PATH`, `wds:TRAIN;TEST`; the search hold-out; preprocessing.
 
-The hold-out on which candidates are scored is cut from the training images, the same number per class (paper
-Sec. 4 "Dataset"). The test images are the data set's own, and are looked at once, after retraining.
+The hold-out on which candidates are scored is cut from the training images (toolchain/training/holdout.py). The test
+images are the data set's own, and are looked at once, after retraining.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from toolchain.config import Config
+from toolchain.config import Config, TrainConfig
 from toolchain.errors import BadData
 from toolchain.parallel.ranks import rank
 from toolchain.progress import Progress, Quiet
 from toolchain.spaces.core import SearchSpace
+from toolchain.spaces.model_source import names_model, with_option
 from toolchain.training import fashion_mnist
-from toolchain.training.cache_folder import expanded
 from toolchain.training.check_parts import Cut
+from toolchain.training.data_problems import collect, refuse
+from toolchain.training.decoded.resolution import Needed, evaluated
 from toolchain.training.digests import DataDigests, digests_of
 from toolchain.training.duplicates import holdout_notes
 from toolchain.training.folder_data import load_folder
 from toolchain.training.helper_entries import is_helper
+from toolchain.training.holdout import HoldOut, split_holdout
 from toolchain.training.images import FolderImages, Images, MemoryImages
+from toolchain.training.printable import printable
+from toolchain.training.recipe import Stage, load_recipe
 from toolchain.training.shard_images import ShardImages
 from toolchain.training.shards import load_shards
+from toolchain.training.user_path import expanded
 
 NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
 DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of each class is used
@@ -71,18 +76,44 @@ class Data:
         return self.digests.searched
 
 
-def configured_data(config: Config, space: SearchSpace, progress: Progress = QUIET) -> Data:
-    """The data set that the configuration names, resized for `space`.
+def configured_data(config: Config, space: SearchSpace, progress: Progress = QUIET, *stages: Stage) -> Data:
+    """The data set that the configuration names, resized for `space`, and decoded as the trainings of `stages` need it.
 
     Raises:
-        BadConfig: it names none.
+        BadConfig: it names none, or a recipe is not valid.
         BadData: see `load_data`.
     """
-    return load_data(config.data_name(), space, config.holdout_per_class, config.seed, progress)
+    trainings: dict[Stage, TrainConfig] = {"supernet": config.train, "retrain": config.retrain}
+    recipes = [load_recipe(trainings[stage].recipe, stage, trainings[stage].changes) for stage in stages]
+    center = evaluated(space.in_channels, space.size_px)
+    needed = Needed.of(center, [recipe.augmentation for recipe in recipes], config.cache == "on")
+    data = load_data(config.data_name(), space, config.holdout_per_class, config.seed, progress, needed)
+    if data.name.startswith(("folder:", "wds:")) and rank() == 0:
+        progress.say(_in_words(data, space))
+    return data
 
 
-def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, progress: Progress = QUIET) -> Data:
+def _in_words(data: Data, space: SearchSpace) -> str:
+    """`folder:pets: 37 classes, color, 160 px, 185 of 3,680 training images held out, 3,669 test images`"""
+    colors = "color" if space.in_channels == 3 else "gray"
+    return (
+        f"{printable(data.name)}: {len(data.classes)} classes, {colors}, {space.size_px} px, {len(data.holdout):,} of "
+        f"{len(data.train.labels):,} training images held out, {len(data.test.labels):,} test images"
+    )
+
+
+def load_data(
+    name: str,
+    space: SearchSpace,
+    holdout_per_class: HoldOut,
+    seed: int,
+    progress: Progress = QUIET,
+    needed: Needed | None = None,
+) -> Data:
     """The data set `name`, resized for `space`.
+
+    Args:
+        needed: the pixels of image files that are kept decoded. Default: those of evaluation.
 
     Raises:
         BadData: unknown, missing, empty or unreadable, or its classes or channels are not the space's.
@@ -98,11 +129,14 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
     holdout: tuple[int, ...] = ()
 
     def cut(classes: Sequence[str], labels: Tensor) -> None:
-        nonlocal fit, holdout
-        _require_classes(name, classes, space)
-        fit, holdout = split_holdout(labels, holdout_per_class, seed, name, classes)
+        def hold_out() -> None:
+            nonlocal fit, holdout
+            fit, holdout = split_holdout(labels, holdout_per_class, seed, name, classes)
 
-    classes, train, test = _classes_and_images(name, space, cut, progress)
+        refuse(name, collect(lambda: _require_classes(name, classes, space), hold_out))
+
+    needed = needed or Needed(evaluated(space.in_channels, space.size_px))
+    classes, train, test = _classes_and_images(name, space, needed, cut, progress)
     if isinstance(train, MemoryImages):  # the loaders of files cut before they decode
         cut(classes, train.labels)
     gray = space.in_channels == 1
@@ -117,7 +151,7 @@ def load_data(name: str, space: SearchSpace, holdout_per_class: int, seed: int, 
 
 
 def _classes_and_images(
-    name: str, space: SearchSpace, cut: Cut, progress: Progress
+    name: str, space: SearchSpace, needed: Needed, cut: Cut, progress: Progress
 ) -> tuple[tuple[str, ...], Images, Images]:
     """The classes, the training images and the test images of a data set."""
     if name == "digits":
@@ -128,7 +162,7 @@ def _classes_and_images(
         if not name.removeprefix("folder:").strip():
             raise BadData(f"{name!r} names no folder. Write folder:PATH, with PATH/train/CLASS/ and PATH/val/CLASS/")
         root = expanded(name.removeprefix("folder:"))
-        return load_folder(root, space.in_channels, space.size_px, cut, progress)
+        return load_folder(root, needed, cut, progress)
     if name.startswith("wds:"):
         return load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
     raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
@@ -154,37 +188,6 @@ def class_difference(name: str | None, space: SearchSpace) -> str | None:
     return _other_classes(name, classes, space)
 
 
-def split_holdout(
-    labels: Tensor, per_class: int, seed: int, name: str, classes: Sequence[str] = ()
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Indices to train on and indices held out, `per_class` of each class exactly, drawn by `seed`.
-
-    Raises:
-        BadData: a class has not more than `per_class` images.
-    """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    shuffled = labels[order]
-    held: list[int] = []
-    for label in sorted(set(labels.tolist())):
-        members = order[shuffled == label].tolist()
-        if len(members) <= per_class:
-            shown_name = classes[label] if classes else str(label)
-            raise BadData(
-                f"{name}: the class {shown_name} has {len(members)} training image{'s'[: len(members) != 1]}, and "
-                f"{per_class} of each class are held out for the search. {_smaller_holdout(labels)}"
-            )
-        held += members[:per_class]
-    held_set = set(held)
-    return tuple(i for i in range(len(labels)) if i not in held_set), tuple(sorted(held))
-
-
-def _smaller_holdout(labels: Tensor) -> str:
-    smallest = min(Counter(labels.tolist()).values())
-    if smallest < 2:
-        return "Each class needs two images or more: add images to that class"
-    return f"Write --holdout-per-class {max(1, smallest // 5)}"
-
-
 def _require_classes(name: str, classes: Sequence[str], space: SearchSpace) -> None:
     if len(classes) != space.classes:
         raise BadData(_other_classes(name, len(classes), space))
@@ -198,16 +201,9 @@ def _other_classes(name: str, classes: int, space: SearchSpace) -> str:
 
 
 def _remedy(name: str, option: str, value: int) -> str:
-    if ".py:" in name:  # a user's own space takes no options
+    if ".py:" in name and not names_model(name):  # a user's own space takes no options
         return f"Write {option}={value} in the file {name.partition(':')[0]}"
-    return f"Write --space {_with_option(name, option, value)}"
-
-
-def _with_option(space_name: str, key: str, value: int) -> str:
-    """The space's name with one option set and its other options kept."""
-    family, _, options = space_name.partition(":")
-    others = [option for option in options.split(",") if option and option.partition("=")[0].strip() != key]
-    return f"{family}:{','.join([*others, f'{key}={value}'])}"
+    return f"Write --space {with_option(name, option, value)}"
 
 
 def _digits(space: SearchSpace) -> tuple[tuple[str, ...], Images, Images]:

@@ -1,10 +1,12 @@
 """From an image file to 8-bit pixels: upright, on white, gray or RGB. templates/predict.py does the same."""
 
 import math
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +16,7 @@ from exporters.placeholders import HEAD_BYTES, placeholder
 from toolchain.errors import BadData
 from toolchain.training.printable import printable
 
+REPAIR = ". Repair or remove that file"  # end of the message about a file
 DECODING = 1  # part of the data's fingerprint: raise it when the same files give other pixels
 
 
@@ -40,24 +43,32 @@ def decode(content: bytes, name: str, channels: int, white: WhiteLevels) -> Imag
     Raises:
         BadData: it is damaged or no image; `name` is in the message.
     """
-    return opened(content, name, lambda image: shown(image, white).convert("L" if channels == 1 else "RGB"))
+    mode = "L" if channels == 1 else "RGB"
+    return opened(BytesIO(content), name, lambda image: shown(image, white).convert(mode))
 
 
-def opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
-    """The result of `use` for an image file.
+def opened(file: BinaryIO, name: str, use: Callable[[Image.Image], T]) -> T:
+    """The result of `use` for an image file, of which only the header is read before.
 
     Raises:
         BadData: it is damaged or no image. Pillow documents no set of errors for damaged files.
+        OSError: the file cannot be read at all.
     """
-    if text := placeholder(content[:HEAD_BYTES], "an image"):
+    if text := placeholder(file.read(HEAD_BYTES), "an image"):
         raise BadData(f"cannot read the image {printable(name)}: it {text}")
+    file.seek(0)
+    silence_pillow()
     try:
-        with Image.open(BytesIO(content)) as image:
+        with Image.open(file) as image:
             _require_black_is_zero(image)
-            _require_no_sign(image)
             return use(image)
     except Exception as problem:  # see Raises
         raise unreadable(name, problem) from None
+
+
+def silence_pillow() -> None:
+    """No warnings of Pillow on stderr: on images of half its limit of 179 megapixels, on tags, on palettes."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def shown(image: Image.Image, white: WhiteLevels) -> Image.Image:
@@ -66,6 +77,7 @@ def shown(image: Image.Image, white: WhiteLevels) -> Image.Image:
     Raises:
         ValueError: pixel values below 0 or not finite.
     """
+    _require_no_sign(image)
     image = ImageOps.exif_transpose(image)
     if is_deep(image):
         levels = deep_values(image) * (255 / white.of(image.mode))
@@ -130,7 +142,7 @@ def white_level(highest: float, mode: str) -> float:
 
 def unreadable(name: str, problem: Exception) -> BadData:
     """The error for one file that is no readable image."""
-    return BadData(f"cannot read the image {printable(name)}: {reason(problem)}. Repair or remove that file")
+    return BadData(f"cannot read the image {printable(name)}: {reason(problem)}{REPAIR}")
 
 
 def reason(problem: Exception) -> str:
@@ -138,4 +150,7 @@ def reason(problem: Exception) -> str:
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror
     text = first_line(problem)
+    if isinstance(problem, Image.DecompressionBombError) and (pixels := re.search(r"\d+", text)):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"it has {int(pixels[0]) / 1e6:.0f} megapixels, and at most {most / 1e6:.0f} are read"
     return "not an image that Pillow knows" if "cannot identify image file" in text else text

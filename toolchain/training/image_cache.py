@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from exporters.files import user_cache
 from toolchain.parallel.ranks import local_world
-from toolchain.training.cache_folder import cache_folder
 from toolchain.training.decode import DECODING
 
 FACTS = 3  # raise it when other facts are recorded
@@ -22,7 +22,7 @@ WAIT_S = 10.0  # for another process that writes
 @contextmanager
 def one_process_at_a_time() -> Iterator[None]:
     """Of several processes of one training, the first checks the images; the others wait and read the cache."""
-    folder = cache_folder()
+    folder = user_cache()
     if local_world() == 1 or folder is None:
         yield
         return
@@ -58,7 +58,7 @@ class ImageCache:
     """Facts by a key for the state of a file. Without a usable cache folder it is always empty."""
 
     def __init__(self) -> None:
-        folder = cache_folder()
+        folder = user_cache()
         self._path: Path | None = folder / FILE if folder else None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, ImageFacts]:

@@ -1,9 +1,14 @@
-"""Decode every image file once before training: all damaged files are named together, and contents get a digest."""
+"""Decode every image file once before training: all damaged files are named together, and contents get a digest.
+
+The decoded pixels that training and evaluation need are kept at the same time (toolchain/training/decoded).
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BytesIO
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +16,18 @@ from PIL import Image, ImageStat
 
 from toolchain.errors import BadData
 from toolchain.progress import Progress
-from toolchain.training.decode import WhiteLevels, deep_values, is_deep, is_deep_color, opened, shown, white_level
-from toolchain.training.image_cache import ImageCache, ImageFacts, content_digest, one_process_at_a_time
+from toolchain.training.decode import (
+    WhiteLevels,
+    deep_values,
+    is_deep,
+    is_deep_color,
+    opened,
+    shown,
+    white_level,
+)
+from toolchain.training.decoded.keeper import Keeper, Pixels
+from toolchain.training.decoded.resolution import Resolution
+from toolchain.training.image_cache import ImageCache, ImageFacts, content_digest
 
 CHUNK = 256  # images between two updates of progress and cache
 LOW_CONTRAST = 3.0  # standard deviation in levels of 255: 12 bits read as 16 have 2 to 4, photos 30 and more
@@ -40,6 +55,27 @@ class ImageFiles(Protocol):
 
 
 @dataclass(frozen=True)
+class CachedFacts:
+    """Image files, with the key of each in the cache and the facts that the cache holds."""
+
+    files: ImageFiles
+    keys: tuple[bytes | None, ...]
+    facts: tuple[ImageFacts | None, ...]
+
+    @classmethod
+    def of(cls, files: ImageFiles) -> "CachedFacts":
+        """Look all files up, without reading them."""
+        keys = tuple(_key(files, index) for index in range(len(files)))
+        known = ImageCache().get([key for key in keys if key is not None])
+        return cls(files, keys, tuple(known.get(key) if key else None for key in keys))
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of the files that are not in the cache."""
+        return [index for index, fact in enumerate(self.facts) if fact is None]
+
+
+@dataclass(frozen=True)
 class Checked:
     """Facts of each image, and the messages of those that cannot be decoded."""
 
@@ -47,52 +83,50 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def check_images(files: ImageFiles, title: str, progress: Progress) -> Checked:
-    """Decode each image once, on all CPU cores; those that the cache knows are not read again."""
-    with one_process_at_a_time():
-        return _check_all(files, title, progress)
+@dataclass(frozen=True)
+class _Decoded:
+    """The result for one image; pixels that depend on the other images of the data set are left out."""
+
+    facts: ImageFacts
+    pixels: Pixels = field(default_factory=dict)
 
 
-def _check_all(files: ImageFiles, title: str, progress: Progress) -> Checked:
-    cache = ImageCache()
-    keys = [_key(files, index) for index in range(len(files))]
-    known = cache.get([key for key in keys if key is not None])
-    facts: list[ImageFacts | None] = [known.get(key) if key else None for key in keys]
-    missing = [index for index, fact in enumerate(facts) if fact is None]
-    problems: list[str] = []
+def check_images(cached: CachedFacts, title: str, progress: Progress, keeper: Keeper | None = None) -> Checked:
+    """Decode each image once, on all CPU cores; those that the cache knows are not read again.
+
+    `keeper` gets the pixels of the images that are read. Look up and check within one `one_process_at_a_time`.
+    """
+    try:
+        return _check_all(cached, title, progress, keeper)
+    finally:
+        if keeper:
+            keeper.flush()
+
+
+def _check_all(cached: CachedFacts, title: str, progress: Progress, keeper: Keeper | None) -> Checked:
+    missing = cached.missing
     if not missing:
-        return Checked(tuple(facts), ())
-    task = progress.start(f"check images of {title}", len(files), done=len(files) - len(missing))
+        return Checked(cached.facts, ())
+    cache, keys, facts = ImageCache(), cached.keys, list(cached.facts)
+    problems: list[str] = []
+    check = partial(_check, cached.files, resolutions=keeper.resolutions if keeper else ())
+    task = progress.start(f"check images of {title}", len(keys), done=len(keys) - len(missing))
     with ThreadPoolExecutor(_cores()) as pool:
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             fresh: dict[bytes, ImageFacts] = {}
-            for index, result in zip(chunk, pool.map(lambda index: _check(files, index), chunk), strict=True):
+            for index, result in zip(chunk, pool.map(check, chunk), strict=True):
                 if isinstance(result, BadData):
                     problems.append(str(result))
                     continue
-                facts[index] = result
+                facts[index] = result.facts
                 if key := keys[index]:
-                    fresh[key] = result
+                    fresh[key] = result.facts
+                if keeper:
+                    keeper.add(result.facts.digest, result.pixels)
             cache.put(fresh)
             task.advance(len(chunk))
     return Checked(tuple(facts), tuple(problems))
-
-
-def require_readable(name: str, images: int, problems: Sequence[str]) -> None:
-    """Name all damaged images at once.
-
-    Raises:
-        BadData: there are some.
-    """
-    if not problems:
-        return
-    if len(problems) == 1:
-        raise BadData(problems[0])
-    listed = "\n".join(f"  {problem.removesuffix('. Repair or remove that file')}" for problem in problems)
-    raise BadData(
-        f"{name}: {len(problems):,} of {images:,} images cannot be read. Repair or remove these files:\n{listed}"
-    )
 
 
 def white_levels(facts: Sequence[ImageFacts]) -> WhiteLevels:
@@ -147,27 +181,37 @@ def _key(files: ImageFiles, index: int) -> bytes | None:
         return None
 
 
-def _check(files: ImageFiles, index: int) -> ImageFacts | BadData:
+def _check(files: ImageFiles, index: int, resolutions: Sequence[Resolution] = ()) -> _Decoded | BadData:
     try:
-        content = files.content(index)
-        pixels, mode, high, deviation = opened(content, files.name(index), _measure)
+        content, name = files.content(index), files.name(index)
+        measured, pixels = opened(BytesIO(content), name, partial(_measure, resolutions=resolutions))
+        if resolutions and not pixels and measured.mode == "L":  # a JPEG file that was not read at its full size
+            pixels = opened(BytesIO(content), name, lambda image: _pixels(shown(image, WhiteLevels()), resolutions))
     except BadData as problem:
         return problem
-    return ImageFacts(content_digest(content), pixels, mode, high, deviation)
+    return _Decoded(replace(measured, digest=content_digest(content)), pixels)
 
 
-def _measure(image: Image.Image) -> tuple[bytes, str, float, float]:
-    """Digest of the pixels, mode, largest value and deviation of the gray values; reads the file to its end."""
+def _measure(image: Image.Image, resolutions: Sequence[Resolution]) -> tuple[ImageFacts, Pixels]:
+    """The facts without the digest of the file, and its pixels where they are read at full size and from 8 bits."""
     if is_deep(image):
         values = deep_values(image)
-        return _digest(values), image.mode[0], float(values.max()), float(values.std())
+        return ImageFacts(b"", _digest(values), image.mode[0], float(values.max()), float(values.std())), {}
     if is_deep_color(image):
-        pixels = np.asarray(shown(image, WhiteLevels()))
-        return _digest(pixels), "C", float(pixels.max()), float(pixels.std())
-    if max(image.size) > DRAFT_PX:
-        image.draft("L", (1, 1))  # JPEG: an eighth of the size, which reads the whole file in half the time
-    gray = shown(image, WhiteLevels()).convert("L")
-    return _digest(np.asarray(gray)), "L", 255.0, ImageStat.Stat(gray).stddev[0]
+        upright = shown(image, WhiteLevels())
+        pixels = np.asarray(upright)
+        facts = ImageFacts(b"", _digest(pixels), "C", float(pixels.max()), float(pixels.std()))
+        return facts, _pixels(upright, resolutions)
+    # JPEG: an eighth of the size, which reads the whole file in half the time
+    reduced = max(image.size) > DRAFT_PX and image.draft("L", (1, 1)) is not None
+    upright = shown(image, WhiteLevels())
+    gray = upright.convert("L")
+    facts = ImageFacts(b"", _digest(np.asarray(gray)), "L", 255.0, ImageStat.Stat(gray).stddev[0])
+    return facts, {} if reduced else _pixels(upright, resolutions)
+
+
+def _pixels(image: Image.Image, resolutions: Sequence[Resolution]) -> Pixels:
+    return {resolution: resolution.pixels(image) for resolution in resolutions}
 
 
 def _digest(pixels: np.ndarray[tuple[int, ...], Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Images in memory or in files; both give uint8 batches of one size."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,11 +13,12 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from toolchain.training.augment import augment
+from toolchain.training.auto_augment import policy
 from toolchain.training.decode import DEFAULT_WHITE, WhiteLevels, decode, unreadable
+from toolchain.training.decoded.kept_images import KeptImages
+from toolchain.training.decoded.resolution import Resolution, cropped_from, evaluated
 from toolchain.training.printable import printable
 from toolchain.training.recipe import Augmentation
-
-RESIZE_RATIO = 256 / 224  # evaluation scales the short side to this much above the crop, as on ImageNet
 
 
 class Images(Protocol):
@@ -73,7 +74,7 @@ class MemoryImages:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Image files, decoded when they are fetched."""
+    """Image files, decoded when they are fetched, or read from `kept` decoded images."""
 
     paths: tuple[Path, ...]
     labels: Tensor
@@ -82,6 +83,8 @@ class FolderImages:
     white: WhiteLevels = DEFAULT_WHITE
     digests: tuple[bytes, ...] = ()  # of each file's content, once it was checked
     pixel_digests: tuple[bytes, ...] = ()
+    pixel_keys: tuple[bytes, ...] = ()  # change with the file and with everything else that its pixels depend on
+    kept: Mapping[Resolution, KeptImages] = field(default_factory=dict)
 
     groups = None
 
@@ -93,14 +96,23 @@ class FolderImages:
         return printable(self.paths[index])
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
-        return fetch_decoded(self._decode, indices, self.size_px)
+        return fetch_decoded(self._pixels, indices, evaluated(self.channels, self.size_px))
 
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
+        return fetch_changed(self._pixels, indices, evaluated(self.channels, self.size_px), augmentation, seeds)
 
-    def _decode(self, index: int) -> Image.Image:
+    def decode(self, index: int) -> Image.Image:
+        """The whole image.
+
+        Raises:
+            BadData: the file cannot be read.
+        """
         path = self.paths[index]
         return decode(read_file(path), str(path), self.channels, self.white)
+
+    def _pixels(self, index: int, resolution: Resolution) -> Tensor:
+        kept = self.kept[resolution].get(index) if resolution in self.kept else None
+        return resolution.pixels(self.decode(index)) if kept is None else kept
 
 
 def read_file(path: Path) -> bytes:
@@ -115,29 +127,29 @@ def read_file(path: Path) -> bytes:
         raise unreadable(str(path), problem) from None
 
 
-Decode = Callable[[int], Image.Image]  # index of an image -> the image, of any size, gray or RGB
+Pixels = Callable[[int, Resolution], Tensor]  # index of an image -> uint8 (C, H, W)
 
 
-def fetch_decoded(decode: Decode, indices: Sequence[int], size_px: int) -> Tensor:
-    """Images of any size for evaluation: uint8 (len(indices), C, size_px, size_px)."""
-    return _stacked([_center(decode(index), size_px) for index in indices])
+def fetch_decoded(pixels: Pixels, indices: Sequence[int], center: Resolution) -> Tensor:
+    """Images for evaluation: uint8 (len(indices), C, S, S)."""
+    return _stacked([pixels(index, center) for index in indices])
 
 
 def fetch_changed(
-    decode: Decode, indices: Sequence[int], size_px: int, augmentation: Augmentation, seeds: Sequence[int]
+    pixels: Pixels, indices: Sequence[int], center: Resolution, augmentation: Augmentation, seeds: Sequence[int]
 ) -> Tensor:
-    """Images of any size, augmented by torchvision's transforms: uint8 (len(indices), C, size_px, size_px).
+    """Images augmented by torchvision's transforms: uint8 (len(indices), C, S, S).
 
     The transforms draw from torch's global state, which is seeded for each image and restored afterwards.
     """
-    augment_image = transform(augmentation, size_px)
+    augment_image = transform(augmentation, center.size_px)
+    source = cropped_from(center, augmentation)
     augmented = []
     with torch.random.fork_rng(devices=[]):
         for index, seed in zip(indices, seeds, strict=True):
-            image = decode(index)
+            image = pixels(index, source)
             torch.manual_seed(seed)
-            crops = augmentation.random_resized_crop
-            augmented.append(augment_image(tv.pil_to_tensor(image) if crops else _center(image, size_px)))
+            augmented.append(augment_image(image))
     return _stacked(augmented)
 
 
@@ -147,16 +159,9 @@ def _stacked(images: list[Tensor]) -> Tensor:
     return stacked
 
 
-def _center(image: Image.Image, size_px: int) -> Tensor:
-    # resized by Pillow, not as a tensor: a service with Pillow and without torch gets the same pixels
-    resized = tv.resize(image, [round(size_px * RESIZE_RATIO)])
-    center: Tensor = tv.pil_to_tensor(tv.center_crop(resized, [size_px, size_px]))
-    return center
-
-
 def transform(augmentation: Augmentation, size_px: int) -> Callable[[Tensor], Tensor]:
     """The augmentation of a recipe for one uint8 image (C, H, W) -> (C, size_px, size_px)."""
-    steps: list[torch.nn.Module] = []
+    steps: list[Callable[[Tensor], Tensor]] = []
     if augmentation.random_resized_crop:
         steps.append(v2.RandomResizedCrop(size_px, antialias=True))
     elif augmentation.crop_padding:
@@ -166,5 +171,7 @@ def transform(augmentation: Augmentation, size_px: int) -> Callable[[Tensor], Te
         steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
     if augmentation.flip:
         steps.append(v2.RandomHorizontalFlip())
+    if augmentation.auto_augment != "none":
+        steps.append(policy(augmentation.auto_augment))
     composed: Callable[[Tensor], Tensor] = v2.Compose(steps) if steps else v2.Identity()
     return composed

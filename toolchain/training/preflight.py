@@ -1,31 +1,53 @@
 """Refuse settings that cannot work before a run folder is made and anything is trained."""
 
-import torch
+from pathlib import Path
 
-from toolchain.config import Config, TrainConfig
+from toolchain.config import Config, SupernetConfig, TrainConfig
 from toolchain.errors import BadConfig
-from toolchain.nets.pretrained import load_float
-from toolchain.nets.supernet import Supernet
+from toolchain.nets.model_space.weights import builder_of_model
+from toolchain.nets.start_weights import check_start
 from toolchain.nets.weight_files import read_weights
 from toolchain.parallel.ranks import world
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Stage, load_recipe
+from toolchain.training.taylor import require_trained
 
 
 def check_train(config: Config, space: SearchSpace) -> None:
     """Check the settings of supernet training.
 
     Raises:
-        BadConfig, NoDevice: recipe, batch or precision cannot work.
+        BadConfig, NoDevice: recipe, batch, precision or importance cannot work.
         BadCheckpoint: the weights to start from do not fit.
     """
-    _check_recipe(config.train, "supernet", space)
-    if config.train.start_from is not None:
-        weights = read_weights(config.train.start_from)
-        with torch.device("meta"):  # names and shapes are checked, and no values are kept
-            supernet = Supernet(space)
-        load_float(weights, supernet)
+    training = config.train
+    _check_recipe(training, "supernet", space)
+    notes = () if training.start_from is None else check_start(read_weights(training.start_from), space)
+    check_importance(training, space)
+    if training.importance == "taylor":
+        require_trained(space, notes)
+
+
+def check_importance(training: SupernetConfig, space: SearchSpace) -> None:
+    """Check that the channels of the space can be sorted as configured.
+
+    Raises:
+        BadConfig: there are no trained channels, or some of them are removed first.
+    """
+    if training.importance == "magnitude":
+        return
+    builder = builder_of_model(space)
+    if builder is None or training.start_from is None:
+        raise BadConfig(
+            f"the importance {training.importance} sorts the channels of a trained model. Give a space model:SOURCE "
+            f"and its weights, --from FILE, or leave out --importance"
+        )
+    if builder.narrowing is not None:
+        raise BadConfig(
+            f"the importance {training.importance} is that of channels in a trained model, and between removes some "
+            f"of them first. Leave out one of both"
+        )
 
 
 def check_retrain(config: Config, space: SearchSpace) -> None:
@@ -33,8 +55,11 @@ def check_retrain(config: Config, space: SearchSpace) -> None:
 
     Raises:
         BadConfig, NoDevice: recipe, batch or precision cannot work.
+        BadCheckpoint: the file to start from has no weights.
     """
     _check_recipe(config.retrain, "retrain", space)
+    if config.retrain.start_from not in ("scratch", "supernet"):
+        read_weights(Path(config.retrain.start_from))
     require_normalizable(config.search.batch, space, "search")
 
 

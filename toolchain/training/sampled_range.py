@@ -39,7 +39,7 @@ class SampledRange:
 
     def fingerprint(self) -> "Sampling":
         """What the drawn paths depend on."""
-        table = _digest(self.cost) if self.cost.unit == "ms" else None
+        table = cost_digest(self.cost) if self.cost.unit == "ms" else None
         return Sampling(cost=self.cost.name, low=self.low, high=self.high, levels=self.levels, table=table)
 
 
@@ -120,5 +120,6 @@ def _is_latency(text: str) -> bool:
     return text.rstrip().endswith(tuple(MS_PER_UNIT))
 
 
-def _digest(cost: TableCost) -> str:
+def cost_digest(cost: TableCost) -> str:
+    """A digest of the table, for fingerprints."""
     return hashlib.sha256(json.dumps([cost.fixed, *map(dict, cost.rows)], sort_keys=True).encode()).hexdigest()[:16]

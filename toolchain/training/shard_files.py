@@ -19,12 +19,13 @@ from typing import IO
 
 from pydantic import TypeAdapter
 
+from exporters.files import user_cache
 from toolchain.errors import BadData, RunFolderError
 from toolchain.files import write_bytes
-from toolchain.training.cache_folder import cache_folder, expanded
+from toolchain.training.cache_limit import cache_limit_bytes
 from toolchain.training.shard_index import ShardIndex
+from toolchain.training.user_path import expanded
 
-CACHE_GB = 20.0
 TIMEOUT_S, TRIES = 60, 3
 OTHER_CACHE = "Set NASTOOL_CACHE to a folder that can be written"
 _INDEX = TypeAdapter(ShardIndex)
@@ -77,7 +78,7 @@ class ShardFile:
         """
         if not self.remote:
             return expanded(self.url.removeprefix("file:"))
-        if (folder := cache_folder()) is None:
+        if (folder := user_cache()) is None:
             raise BadData(
                 f"{self.url}: remote shards are copied to a cache, and there is no home folder. {OTHER_CACHE}"
             )
@@ -121,7 +122,7 @@ def keep_index(key: str, index: ShardIndex) -> None:
 
 
 def _index_path(key: str) -> Path | None:
-    folder = cache_folder()
+    folder = user_cache()
     return folder / f"{_hash(key)}.json" if folder else None
 
 
@@ -174,7 +175,7 @@ def _download(url: str, file: IO[bytes]) -> None:
 
 def _make_room(folder: Path, size: int) -> None:
     """Remove the least recently used copies until `size` bytes fit. A process that reads one keeps it open."""
-    most = float(os.environ.get("NASTOOL_CACHE_GB", CACHE_GB)) * 1e9
+    most = cache_limit_bytes()
     copies = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.glob("*.tar"))
     held = sum(bytes_ for _, bytes_, _ in copies)
     for _, bytes_, path in copies:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from toolchain.training.decode import DEFAULT_WHITE, WhiteLevels, decode
+from toolchain.training.decoded.resolution import Resolution, evaluated
 from toolchain.training.images import fetch_changed, fetch_decoded
 from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_files import ShardFile
@@ -41,10 +42,13 @@ class ShardImages:
         return f"at byte {self.offsets[index]} of {self.shards[int(self.groups[index])].url}"
 
     def fetch(self, indices: Sequence[int]) -> Tensor:
-        return fetch_decoded(self._decode, indices, self.size_px)
+        return fetch_decoded(self._pixels, indices, evaluated(self.channels, self.size_px))
 
     def fetch_augmented(self, indices: Sequence[int], augmentation: Augmentation, seeds: Sequence[int]) -> Tensor:
-        return fetch_changed(self._decode, indices, self.size_px, augmentation, seeds)
+        return fetch_changed(self._pixels, indices, evaluated(self.channels, self.size_px), augmentation, seeds)
+
+    def _pixels(self, index: int, resolution: Resolution) -> Tensor:
+        return resolution.pixels(self._decode(index))
 
     def _decode(self, index: int) -> Image.Image:
         shard, offset = self.shards[int(self.groups[index])], int(self.offsets[index])

@@ -14,9 +14,10 @@ import torch
 from toolchain.errors import BadData
 from toolchain.progress import Progress, Quiet
 from toolchain.training.check_parts import CheckedPart, Cut, report_images
+from toolchain.training.data_problems import require_readable
 from toolchain.training.decode import WhiteLevels
-from toolchain.training.image_cache import ImageFacts, key_of
-from toolchain.training.image_check import check_images, require_readable
+from toolchain.training.image_cache import ImageFacts, key_of, one_process_at_a_time
+from toolchain.training.image_check import CachedFacts, check_images
 from toolchain.training.shard_files import ShardFile, cached_index, keep_index
 from toolchain.training.shard_images import ShardImages
 from toolchain.training.shard_index import Sample, ShardIndex, read_index
@@ -122,7 +123,9 @@ def read_shards(urls: tuple[str, ...], image_ending: str | None, progress: Progr
     _require_distinct(shards)
     for number, shard in enumerate(shards):
         index = _index(shard, image_ending)
-        checked = check_images(SamplesOfShard(shard, shard.state(), index.samples), shard.name, Quiet())
+        files = SamplesOfShard(shard, shard.state(), index.samples)
+        with one_process_at_a_time():
+            checked = check_images(CachedFacts.of(files), shard.name, Quiet())
         groups += [number] * len(index.samples)
         samples += index.samples
         facts += checked.facts

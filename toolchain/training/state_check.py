@@ -11,6 +11,8 @@ from toolchain.errors import BadCheckpoint
 from toolchain.training.printable import printable
 from toolchain.training.sealed_file import REMEDY
 
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")  # of SGD and AdamW
+
 
 def load_state(path: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
     """Load `state`, which was read from `path`, into `model`.
@@ -45,18 +47,16 @@ def require_state(path: Path, expected: Mapping[str, Tensor], state: Mapping[str
             )
 
 
-def require_momentum(path: Path, optimizer: torch.optim.SGD) -> None:
-    """Check the momentum that an optimizer has loaded.
+def require_moments(path: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Check the moments that an optimizer has loaded.
 
     Raises:
-        BadCheckpoint: a buffer is of another shape than its weight, or not finite.
+        BadCheckpoint: one is of another shape than its weight, or not finite.
     """
     for parameter, state in optimizer.state.items():
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            continue
-        if not isinstance(buffer, Tensor) or buffer.shape != parameter.shape or not torch.isfinite(buffer).all():
-            raise BadCheckpoint(f"{printable(path)} has a momentum that does not fit its weight. {REMEDY}")
+        for buffer in (state[name] for name in MOMENTS if state.get(name) is not None):
+            if not isinstance(buffer, Tensor) or buffer.shape != parameter.shape or not torch.isfinite(buffer).all():
+                raise BadCheckpoint(f"{printable(path)} has a momentum that does not fit its weight. {REMEDY}")
 
 
 def _require_same_type(path: Path, name: str, expected: Tensor, given: object) -> None:

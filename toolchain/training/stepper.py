@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from toolchain.parallel.collectives import sum_over_ranks
 from toolchain.parallel.ranks import world
+from toolchain.training.batch_mixing import Mixing
 from toolchain.training.data import Preprocessing
 from toolchain.training.optimizer import Update, moved
-from toolchain.training.passes import Pass, PlanStep, distillation_loss
+from toolchain.training.passes import Pass, PlanStep, Teacher, distillation_loss
 from toolchain.training.precision import Precision
 
 
@@ -20,10 +21,11 @@ class Stepper:
 
     plan: PlanStep
     preprocessing: Preprocessing
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     precision: Precision
     label_smoothing: float
+    mixing: Mixing | None = None
 
     def __call__(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor:
         """Update on images uint8 (N, C, S, S); gives mean loss and correct images of all processes: (2,).
@@ -32,11 +34,12 @@ class Stepper:
         that one pass uses is updated as if it were the only one.
         """
         plan, inputs = self.plan(step), self.preprocessing(pixels)
+        inputs, targets = (inputs, labels) if self.mixing is None else self.mixing(inputs, labels)
         self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
         seen = torch.zeros(2, device=pixels.device)
         outputs: list[Tensor] = []
         for each in plan.passes:
-            loss, logits = self._forward(each, inputs, labels, outputs)
+            loss, logits = self._forward(each, inputs, targets, outputs)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             outputs.append(logits)
             seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
@@ -48,12 +51,14 @@ class Stepper:
         self.scaler.update()
         return seen
 
-    def _forward(self, each: Pass, inputs: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _forward(self, each: Pass, inputs: Tensor, targets: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The loss of one pass for this process, and its logits without their graph."""
         with self.precision.autocast(inputs.device):
             logits = each.forward(inputs)
-            if each.teacher is None:
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-            else:
+            if isinstance(each.teacher, int):
                 loss = distillation_loss(logits, outputs[each.teacher])
+            else:
+                loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+            if isinstance(each.teacher, Teacher):
+                loss = each.teacher.loss(inputs, logits, loss)
             return loss / world(), logits.detach()

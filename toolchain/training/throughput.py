@@ -22,7 +22,7 @@ from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
 from toolchain.training.data import Data, configured_data
 from toolchain.training.images import MemoryImages
-from toolchain.training.optimizer import sgd
+from toolchain.training.optimizer import build_optimizer
 from toolchain.training.passes import Passes, through
 from toolchain.training.precision import compute_device, precision_of
 from toolchain.training.recipe import Recipe, load_recipe
@@ -109,7 +109,7 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throug
     Raises:
         BadConfig, BadData, NoDevice: see `load_recipe`, `load_data`, `compute_device`.
     """
-    data = configured_data(config, space, progress)
+    data = configured_data(config, space, progress, "supernet")
     recipe = load_recipe(config.train.recipe, "supernet", config.train.changes)
     device = compute_device(config.train.device)
     in_memory = isinstance(data.train, MemoryImages)
@@ -169,7 +169,7 @@ def _steps(
     initialize(supernet, torch.Generator().manual_seed(config.seed))
     place(supernet, device).train()
     precision = precision_of(config.train.precision, device, space.quantized)
-    optimizer = sgd(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
+    optimizer = build_optimizer(supernet, recipe.model_copy(update={"lr": SMALL_RATE}))
 
     def plan(step: int) -> Passes:
         return through(supernet, [Path(space.draw(Random(mix(config.seed, step))))])

@@ -120,3 +120,16 @@ def test_half_of_the_images_are_flipped() -> None:
     flipped = (result == x.flip(3)).flatten(1).all(1)
     assert bool((flipped | (result == x).flatten(1).all(1)).all())
     assert 900 < int(flipped.sum()) < 1100  # 1000 +- 4.5 standard errors
+
+
+@pytest.mark.parametrize("name", ["trivialaugment", "randaugment"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_automatic_augmentation_depends_on_the_seed_of_an_image_alone(name: str, channels: int) -> None:
+    pixels, augmentation = images(channels=channels), Augmentation.model_validate({"auto_augment": name})
+    state = torch.get_rng_state()
+    whole = augment(pixels, augmentation, seeds(6))
+    assert (whole.shape, whole.dtype) == (pixels.shape, torch.uint8)
+    assert torch.equal(torch.get_rng_state(), state), "the state of the training is restored"
+    assert not torch.equal(whole, pixels)
+    for number in range(6):
+        assert torch.equal(augment(pixels[number : number + 1], augmentation, [seeds(6)[number]])[0], whole[number])

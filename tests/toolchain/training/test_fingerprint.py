@@ -1,6 +1,7 @@
 """Fingerprints are in files exactly as earlier versions wrote them, so that checkpoints and results stay valid."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from toolchain.runs import Run
 from toolchain.search.scores_fingerprint import scores_fingerprint
 from toolchain.spaces import load_space
 from toolchain.training.data import Data
-from toolchain.training.fingerprint import retrain_fingerprint, supernet_fingerprint
+from toolchain.training.fingerprint import Origin, retrain_fingerprint, supernet_fingerprint
 from toolchain.training.job import Job
 
 SPACE = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=1-1"
@@ -62,7 +63,7 @@ def test_fingerprint_of_a_supernet(job: Job) -> None:
 def test_fingerprint_of_a_retrained_architecture(job: Job) -> None:
     expected = TRAINING | {"architecture": ["choice_3", "choice_x"]}
     arch = job.space.architecture(("choice_3", "choice_x"))
-    assert json.dumps(retrain_fingerprint(job, arch).stored()) == json.dumps(expected)
+    assert json.dumps(retrain_fingerprint(job, arch, Origin()).stored()) == json.dumps(expected)
 
 
 @pytest.mark.parametrize("race", [False, True])
@@ -72,3 +73,26 @@ def test_fingerprint_of_scores(race: bool, job: Job) -> None:
     config = job.config.model_copy(update={"search": job.config.search.model_copy(update={"race": race})})
     expected = SCORES | ({"race_error": 0.05} if race else {})
     assert json.dumps(scores_fingerprint(config, job.data, job.run).stored()) == json.dumps(expected)
+
+
+def test_statistics_of_each_process_are_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights then depend on the number of processes; with one process, or shared statistics, they do not."""
+    own = job.config.train.model_copy(update={"sync_batch_norm": False})
+    separate = replace(job, config=job.config.model_copy(update={"train": own}))
+    assert "bn_processes" not in supernet_fingerprint(separate).stored()
+    monkeypatch.setattr("toolchain.training.fingerprint.world", lambda: 2)
+    assert "bn_processes" not in supernet_fingerprint(job).stored()
+    assert supernet_fingerprint(separate).stored()["bn_processes"] == 2
+    assert "bn_processes" not in retrain_fingerprint(separate, job.space.all_same("choice_3"), Origin()).stored()
+
+
+def test_importance_of_channels_is_named_where_it_is_not_the_default(job: Job, tmp_path: Path) -> None:
+    """Without weights to start from there is nothing to sort."""
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"x")
+    training = job.config.train.model_copy(update={"importance": "taylor"})
+    by_taylor = replace(job, config=job.config.model_copy(update={"train": training}))
+    assert "importance" not in supernet_fingerprint(by_taylor).stored()
+    training = training.model_copy(update={"start_from": weights})
+    by_taylor = replace(job, config=job.config.model_copy(update={"train": training}))
+    assert supernet_fingerprint(by_taylor).stored()["importance"] == "taylor"

@@ -30,17 +30,16 @@ def test_a_file_cut_in_half_is_named_before_training(two_classes: Path, load_pai
 
 
 def test_all_bad_files_are_named_at_once(two_classes: Path, load_pair: Any) -> None:
-    bad = [half_a_file(two_classes / part / "b" / "bad.png", "JPEG") for part in ("train", "val")]
-    for number in range(12):
-        (two_classes / "train" / "a" / f"x{number:02}.png").write_bytes(b"no image")
+    for part, count in (("train", 10), ("val", 4)):
+        for number in range(count):
+            half_a_file(two_classes / part / "b" / f"x{number:02}.png", "JPEG")
     with pytest.raises(BadData) as caught:
         load_pair(two_classes)
     first, *lines = str(caught.value).splitlines()
     assert first == f"{two_classes}: 14 of 26 images cannot be read. Repair or remove these files:"
-    assert lines[0] == f"  cannot read the image {two_classes}/train/a/x00.png: not an image that Pillow knows"
+    assert lines[0].startswith(f"  cannot read the image {two_classes}/train/b/x00.png: ")
     assert len(lines) == 14
-    assert lines[-1].startswith(f"  cannot read the image {two_classes}/val/b/bad.png: ")
-    assert bad[0].exists()
+    assert lines[-1].startswith(f"  cannot read the image {two_classes}/val/b/x03.png: ")
 
 
 def test_files_that_the_cache_knows_are_not_read_again(
@@ -49,7 +48,7 @@ def test_files_that_the_cache_knows_are_not_read_again(
     monkeypatch.setenv("NASTOOL_CACHE", str(tmp_path / "cache"))
     before = load_pair(two_classes).digests
     read: list[Any] = []
-    monkeypatch.setattr(image_check, "_check", lambda files, index: read.append(files.name(index)))
+    monkeypatch.setattr(image_check, "_check", lambda files, index, **_: read.append(files.name(index)))
     assert load_pair(two_classes).digests == before
     assert read == []
 

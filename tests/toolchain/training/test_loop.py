@@ -1,5 +1,6 @@
 """The training loop: killed and gone on with, it ends with the same weights, bit for bit."""
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -17,13 +18,14 @@ from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet, Task
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training import strategies
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import TrainingSettings, learning_rate, train
-from toolchain.training.optimizer import sgd
-from toolchain.training.passes import Pass, Passes, PlanStep, through
+from toolchain.training.optimizer import build_optimizer, step
+from toolchain.training.passes import Pass, Passes, PlanStep, Teacher, through
 from toolchain.training.recipe import Recipe
 from toolchain.training.stored_fingerprint import StoredFingerprint
 
@@ -71,7 +73,7 @@ def run(
     fingerprint: StoredFingerprint = FINGERPRINT,
     **ways: Any,
 ) -> int:
-    checkpoint, curves = folder / "checkpoint.pt", folder / "tb"
+    checkpoint, curves = folder / "checkpoint.pt", partial(EventFile, folder / "tb")
     settings = TrainingSettings("train", checkpoint, fingerprint, curves, every_s, workers=0, seed=SEED)
     plan = plan_of(model, space, kill_at)
     arguments = {"recipe": recipe(data), "progress": Quiet()} | ways
@@ -87,7 +89,7 @@ def space() -> SearchSpace:
 
 
 @pytest.mark.parametrize("kind", ["supernet", "network"])
-@pytest.mark.parametrize("killed_at", [1, 4, 9])
+@pytest.mark.parametrize("killed_at", [4, *(pytest.param(step, marks=pytest.mark.long) for step in (1, 9))])
 def test_ten_steps_equal_some_and_the_rest(
     kind: str, killed_at: int, space: SearchSpace, digits: Data, tmp_path: Path
 ) -> None:
@@ -104,9 +106,99 @@ def test_ten_steps_equal_some_and_the_rest(
     expected = whole.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
     one, other = (load(tmp_path / way / "checkpoint.pt", FINGERPRINT) for way in ("whole", "killed"))
+    assert one.average == other.average == {}
     assert one.step == other.step == STEPS
     for index, state in one.optimizer["state"].items():
         assert torch.equal(state["momentum_buffer"], other.optimizer["state"][index]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("kind", ["supernet", pytest.param("network", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adamw"},
+        {"ema_decay": 0.7},
+        {"mixup_alpha": 0.4, "cutmix_alpha": 1.0},
+        {"augmentation": {"auto_augment": "trivialaugment"}},
+        {"augmentation": {"auto_augment": "randaugment"}},
+        {"optimizer": "adamw", "ema_decay": 0.9, "cutmix_alpha": 1.0, "schedule": "cosine", "warmup_steps": 5},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_resume_is_exact_with_each_option_of_a_recipe(
+    kind: str, options: dict[str, Any], space: SearchSpace, digits: Data, tmp_path: Path
+) -> None:
+    chosen, plain = recipe(digits, **options), recipe(digits)
+    whole, killed = model_of(space, kind), model_of(space, kind)
+    run(whole, space, digits, tmp_path / "whole", recipe=chosen)
+    with pytest.raises(Killed):
+        run(killed, space, digits, tmp_path / "killed", kill_at=6, recipe=chosen)
+    torch.manual_seed(99)
+    resumed = model_of(space, kind, seed=1)
+    run(resumed, space, digits, tmp_path / "killed", recipe=chosen)
+    again = model_of(space, kind, seed=2)
+    run(again, space, digits, tmp_path / "killed", recipe=chosen, kill_at=0)  # finished: no step is taken
+
+    expected = whole.state_dict()
+    for model in (resumed, again):
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+    unchanged = model_of(space, kind)
+    run(unchanged, space, digits, tmp_path / "plain", recipe=plain)
+    assert not torch.equal(unchanged.state_dict()["stem.0.weight"], expected["stem.0.weight"]), (
+        "the option does nothing"
+    )
+
+
+def test_resume_is_exact_with_a_teacher(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
+    frozen = model_of(space, "network", seed=7).eval()
+
+    def trained(folder: str, kill_at: int | None, share: float) -> nn.Module:
+        model = model_of(space, "network")
+
+        def plan(step: int) -> Passes:
+            if step == kill_at:
+                raise Killed
+            return Passes([Pass(model, Teacher(frozen, share, temperature=2.0))])
+
+        settings = TrainingSettings(
+            "train",
+            tmp_path / folder / "checkpoint.pt",
+            FINGERPRINT,
+            partial(EventFile, tmp_path / "tb"),
+            0.0,
+            workers=0,
+            seed=SEED,
+        )
+        train(model, plan, digits, recipe(digits), settings, Quiet())
+        return model
+
+    whole, labels_only = trained("whole", None, 0.5), trained("labels", None, 0.0)
+    with pytest.raises(Killed):
+        trained("killed", 4, 0.5)
+    resumed = trained("killed", None, 0.5)
+    expected = whole.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
+    assert not torch.equal(labels_only.state_dict()["stem.0.weight"], expected["stem.0.weight"])
+
+
+def test_training_ends_with_the_average_of_its_weights(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
+    """The formula of the average, computed here from the checkpoints of a run without one."""
+    path, decay = tmp_path / "plain" / "checkpoint.pt", 0.6
+    weights = [dict(model_of(space, "network").named_parameters())["stem.0.weight"].detach()]
+    for kill_at in (*range(1, STEPS), None):
+        model = model_of(space, "network")
+        if kill_at is None:
+            run(model, space, digits, path.parent)
+        else:
+            with pytest.raises(Killed):
+                run(model, space, digits, path.parent, kill_at=kill_at)
+        weights.append(load(path, FINGERPRINT).model["stem.0.weight"])
+    expected = weights[0]
+    for number, weight in enumerate(weights[1:]):
+        expected = expected + (weight - expected) * (1 - min(decay, (1 + number) / (10 + number)))
+    averaged = model_of(space, "network")
+    run(averaged, space, digits, tmp_path / "averaged", recipe=recipe(digits, ema_decay=decay))
+    torch.testing.assert_close(averaged.state_dict()["stem.0.weight"], expected)
 
 
 def test_what_is_trained_to_the_end_is_not_trained_again(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
@@ -191,13 +283,41 @@ def test_a_checkpoint_whose_momentum_does_not_fit_is_refused(space: SearchSpace,
         run(model_of(space, "network"), space, digits, tmp_path)
 
 
+def test_a_checkpoint_whose_average_does_not_fit_is_refused(space: SearchSpace, digits: Data, tmp_path: Path) -> None:
+    averaging = recipe(digits, ema_decay=0.9)
+    with pytest.raises(Killed):
+        run(model_of(space, "network"), space, digits, tmp_path, kill_at=3, recipe=averaging)
+    kept = load(tmp_path / "checkpoint.pt", FINGERPRINT)
+    del kept.average["stem.0.weight"]  # type: ignore[attr-defined]  # a dict
+    kept.save(tmp_path / "checkpoint.pt")
+    with pytest.raises(BadCheckpoint, match=r"it lacks the tensor stem\.0\.weight"):
+        run(model_of(space, "network"), space, digits, tmp_path, recipe=averaging)
+
+
+def test_adamw_updates_only_the_slices_that_a_step_used(digits: Data) -> None:
+    """Equal to torch's own AdamW on the slice, and nothing else changes."""
+    weight = nn.Parameter(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    model, part = nn.ParameterList([weight]), (slice(2), slice(None))
+    optimizer = build_optimizer(model, Recipe(epochs=1, batch=1, lr=0.1, weight_decay=0.1, optimizer="adamw"))
+    alone = nn.Parameter(weight.detach()[part].clone())
+    expected = torch.optim.AdamW([alone], lr=0.1, weight_decay=0.1)
+    before = weight.detach().clone()
+    for number in range(3):
+        gradient = torch.randn(4, 3, generator=torch.Generator().manual_seed(number + 1))
+        weight.grad, alone.grad = gradient.clone(), gradient[part].clone()
+        step(optimizer, {weight: part})
+        expected.step()
+    torch.testing.assert_close(weight.detach()[part], alone.detach(), rtol=0, atol=0)
+    assert torch.equal(weight.detach()[2:], before[2:])
+
+
 def test_weight_decay_reaches_weights_only(tiny_space: SearchSpace) -> None:
     """Where no gradient pulls, a step with decay shrinks weights and leaves scales, offsets and biases."""
     net = Network(tiny_space, tiny_space.all_same("choice_x"), STANDALONE)
     initialize(net, torch.Generator().manual_seed(0))
     net.add_module("extra", nn.Linear(3, 2, bias=True))
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-    optimizer = sgd(net, Recipe(epochs=1, batch=1, lr=0.5, weight_decay=0.1))
+    optimizer = build_optimizer(net, Recipe(epochs=1, batch=1, lr=0.5, weight_decay=0.1))
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

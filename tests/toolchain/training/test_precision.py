@@ -1,5 +1,6 @@
 """What a training computes in and on."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data
 from toolchain.training.loop import TrainingSettings, train
@@ -75,7 +77,7 @@ def test_mixed_precision_learns_and_resumes(
             return Passes([Pass(forward)])
 
         settings = TrainingSettings(
-            "train", folder / "c.pt", {}, folder / "tb", 0.0, 0, seed=0, precision=Precision(dtype)
+            "train", folder / "c.pt", {}, partial(EventFile, folder / "tb"), 0.0, 0, seed=0, precision=Precision(dtype)
         )
         recipe = Recipe(epochs=8 * 16 / len(digits.fit), batch=16, lr=0.05)
         train(net, plan, digits, recipe, settings, Quiet())
@@ -100,7 +102,9 @@ def test_an_overflow_in_fp16_skips_the_update_and_lowers_the_scale(
     initialize(net, torch.Generator().manual_seed(0))
     before = {name: value.detach().clone() for name, value in net.named_parameters()}
     fp16 = Precision(torch.float16)
-    settings = TrainingSettings("train", tmp_path / "c.pt", {}, tmp_path / "tb", 0.0, 0, seed=0, precision=fp16)
+    settings = TrainingSettings(
+        "train", tmp_path / "c.pt", {}, partial(EventFile, tmp_path / "tb"), 0.0, 0, seed=0, precision=fp16
+    )
     recipe = Recipe(epochs=16 / len(digits.fit), batch=16, lr=0.05)
     assert recipe.steps(len(digits.fit)) == 1
     overflowing = Passes([Pass(lambda x: net(x) * 60_000.0 * 60_000.0)])

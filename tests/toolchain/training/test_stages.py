@@ -1,6 +1,7 @@
 """Training the supernet and the winner: what is trained again when data or settings change."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 import torch
 
 from toolchain.config import Config, parse_config, preset_text
-from toolchain.errors import BadCheckpoint
+from toolchain.errors import BadCheckpoint, BadDocument
 from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
+from toolchain.tracking.tensorboard import TensorBoard
 from toolchain.training.data import Data
 from toolchain.training.job import Job
 from toolchain.training.retrained import load_retrained
@@ -115,7 +117,8 @@ def test_weights_that_are_not_finite_are_refused(
         (lambda content: content.pop("model"), "the field model is missing"),
         (lambda content: content.update(fingerprint=3), "the field fingerprint is a int, not a dict"),
         (lambda content: content["fingerprint"].pop("space_digest"), "is a network of the space"),
-        (lambda content: content["fingerprint"].pop("training_images"), "was trained on"),
+        (lambda content: content["fingerprint"].pop("training_images"), "was trained on other images of"),
+        (lambda content: content["fingerprint"].update(data="x", training_images="1"), "Give --data x, or retrain"),
     ],
 )
 def test_a_wrong_best_pt_is_refused(
@@ -126,3 +129,17 @@ def test_a_wrong_best_pt_is_refused(
     rewritten(run.retrain(space.all_same("choice_3")) / "best.pt", change)
     with pytest.raises(BadCheckpoint, match=words):
         load_retrained(space, space.all_same("choice_3"), data, run)
+
+
+def test_winners_are_read_for_the_names_of_a_tracker_only(
+    two_classes: Path, load_pair: Any, space: SearchSpace, run: Run
+) -> None:
+    winner = run.budget("macs_31k") / "best.json"
+    winner.parent.mkdir(parents=True)
+    winner.write_text("damaged")
+    data, arch = load_pair(two_classes), space.all_same("choice_3")
+    job = Job(settings(), space, data, run, Quiet())
+    result = retrain(job, arch)
+    assert retrain(job, arch) == result
+    with pytest.raises(BadDocument, match=r"best\.json is damaged: .* Remove it and run nastool search"):
+        retrain(replace(job, trackers=(TensorBoard(run.folder / "more"),)), arch)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from toolchain.config import Config, parse_config, preset_text
@@ -16,19 +17,21 @@ from toolchain.costs.counters import count_macs, macs_cost
 from toolchain.errors import BadCheckpoint
 from toolchain.nets.blocks import SUPERNET, shared_by
 from toolchain.nets.network import initialize
+from toolchain.nets.shared_norm import SharedBatchNorm2d
 from toolchain.nets.supernet import SharedBlock, Supernet
 from toolchain.parallel.ranks import world
 from toolchain.progress import Quiet
 from toolchain.runs import Run
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training.batches import mix
 from toolchain.training.checkpoint import load
 from toolchain.training.data import Data, load_data
 from toolchain.training.fingerprint import supernet_fingerprint
 from toolchain.training.job import Job
 from toolchain.training.loop import TrainingSettings, train
-from toolchain.training.optimizer import sgd
+from toolchain.training.optimizer import build_optimizer
 from toolchain.training.passes import Passes, PlanStep, distillation_loss, through
 from toolchain.training.precision import FP32, Precision
 from toolchain.training.recipe import Recipe
@@ -36,7 +39,7 @@ from toolchain.training.stepper import Stepper
 from toolchain.training.strategies import NAMES, StrategyName, TrainingStrategy, training_strategy
 from toolchain.training.strategies.cost import equal_cost_epochs, macs_per_step
 from toolchain.training.strategies.sandwich import extremes
-from toolchain.training.supernet_training import train_supernet
+from toolchain.training.supernet_training import initial_supernet, train_supernet
 from toolchain.training.trained_supernet import load_supernet
 
 TINY = "size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
@@ -96,7 +99,9 @@ def trained(
     supernet = supernet_of(space, seed)
     recipe = Recipe(epochs=STEPS * BATCH / len(data.fit), batch=BATCH, lr=0.02, weight_decay=1e-2, label_smoothing=0.1)
     checkpoint, fingerprint = folder / "checkpoint.pt", {"strategy": name}
-    settings = TrainingSettings("train", checkpoint, fingerprint, folder / "tb", 0.0, 0, SEED, precision)
+    settings = TrainingSettings(
+        "train", checkpoint, fingerprint, partial(EventFile, folder / "tb"), 0.0, 0, SEED, precision
+    )
     plan = plan_of(name, supernet, kill_at)
     assert train(supernet, plan, data, recipe, settings, Quiet()) == STEPS
     return supernet.state_dict()
@@ -126,7 +131,7 @@ def test_only_the_weights_of_the_paths_change(name: StrategyName, space: SearchS
     stepper = Stepper(
         plan_of(name, supernet),
         data.preprocessing,
-        sgd(supernet, Recipe(epochs=1, batch=BATCH, lr=0.1, weight_decay=0.1)),
+        build_optimizer(supernet, Recipe(epochs=1, batch=BATCH, lr=0.1, weight_decay=0.1)),
         FP32.scaler(torch.device("cpu")),
         FP32,
         0.0,
@@ -165,7 +170,7 @@ def used_weights(supernet: Supernet, strategy: TrainingStrategy, step: int) -> d
 
 
 @each_strategy
-@pytest.mark.parametrize("killed_at", [1, 4])
+@pytest.mark.parametrize("killed_at", [pytest.param(1, marks=pytest.mark.long), 4])
 def test_killed_and_resumed_training_ends_with_the_same_weights(
     name: StrategyName, killed_at: int, space: SearchSpace, data: Data, tmp_path: Path
 ) -> None:
@@ -302,3 +307,14 @@ def test_a_checkpoint_remembers_its_strategy(space: SearchSpace, data: Data, tmp
     with pytest.raises(BadCheckpoint, match="strategy was 'fair' and is now 'spos'"):
         train_supernet(job_of(space, data, tmp_path / "fair"))
     load_supernet(job_of(space, data, tmp_path / "fair"))  # a search takes any strategy
+
+
+def test_statistics_of_each_process(space: SearchSpace, data: Data, tmp_path: Path) -> None:
+    """As in DataParallel: each process normalizes by its own images, so the processes' losses and weights differ."""
+    job = job_of(space, data, tmp_path, **{"train.sync_batch_norm": False})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolchain.training.supernet_training.world", lambda: 2)
+        layers = {type(layer) for layer in initial_supernet(job).modules() if isinstance(layer, nn.BatchNorm2d)}
+        shared = initial_supernet(job_of(space, data, tmp_path))
+    assert layers == {nn.BatchNorm2d}
+    assert any(isinstance(layer, SharedBatchNorm2d) for layer in shared.modules())

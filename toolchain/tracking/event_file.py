@@ -1,4 +1,4 @@
-"""Training curves for TensorBoard.
+"""An event file of TensorBoard.
 
 torch's SummaryWriter writes in a background thread, where a full disk ends in a traceback; here `add` writes before it
 returns and raises an error.
@@ -17,8 +17,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from toolchain.files import unwritable
 
 
-class Curves:
-    """An event file in `folder`. TensorBoard discards points of earlier files from step `start` on."""
+class EventFile:
+    """`Curves` in a file of `folder`. TensorBoard discards points of earlier files from step `start` on."""
 
     def __init__(self, folder: Path, start: int) -> None:
         """

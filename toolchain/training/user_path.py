@@ -1,16 +1,8 @@
-"""The cache of data in the user's folder: checked images, indices of shards, copies of remote shards."""
+"""Paths that a user gives."""
 
-import os
 from pathlib import Path
 
-from exporters.files import user_cache
 from toolchain.errors import BadData
-
-
-def cache_folder() -> Path | None:
-    """$NASTOOL_CACHE, or nastool/ in the user's cache; None for a user without a home folder."""
-    given = os.environ.get("NASTOOL_CACHE")
-    return Path(given) if given else user_cache()
 
 
 def expanded(path: str) -> Path:
