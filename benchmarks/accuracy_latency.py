@@ -72,7 +72,8 @@ def draw(
     star = points[winner]
     axes.scatter(*star, s=260, marker="*", color="#d1495b", edgecolor="black", zorder=3, label="winner")
     text = f"{star[1]:.1%} at {star[0]:.3f} ms"
-    axes.annotate(text, star, xytext=(0, 12), textcoords="offset points", ha="center", weight="bold")
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+    axes.annotate(text, star, xytext=(0, 14), textcoords="offset points", ha="center", weight="bold", bbox=box)
     axes.margins(y=0.12)
     right = axes.get_xlim()[1]
     axes.axvspan(budget_ms, 2 * right, color="#d1495b", alpha=0.06, linewidth=0)
@@ -81,7 +82,7 @@ def draw(
     axes.set_title("Candidates of a search: accuracy against measured latency")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower left")
+    axes.legend(fontsize="small", loc="lower right")
     save(figure, picture)
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 

@@ -47,6 +47,7 @@ COMMANDS = {
     "ranks_quick": ("ranks.py",),
     "ranks_64px": ("ranks.py", "--space", "shufflenet_v2:size_px=64", "--batch", "32", "--steps", "6"),
     "rank": ("rank.py",),
+    "weight_average": ("weight_average.py",),
     "feasible": ("feasible.py", "10000"),
     "evolution_vs_random": ("evolution_vs_random.py", "--seeds", "5"),
 }

@@ -150,7 +150,7 @@ def best_by_sum(config: Config, space: SearchSpace, model: LatencyModel, most: f
 def searching(config: Config, space: SearchSpace, model: LatencyModel, journal: Path) -> Search:
     given = config.search
     settings = SearchSettings(given.population, given.generations, given.top_k, given.mutation, random_search=False)
-    scoring = Scoring(config.seed, Journal(journal, {}, CandidateLine), SyntheticScores(model.parts), Quiet())
+    scoring = Scoring(config.seed, Journal(journal, {}, CandidateLine), SyntheticScores(model.uncorrected), Quiet())
     return Search(space, settings, scoring)
 
 

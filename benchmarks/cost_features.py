@@ -12,32 +12,23 @@ inherited accuracy and half the most MACs, trained once.
 """
 
 import argparse
-import csv
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
-from tempfile import TemporaryDirectory
 
 import numpy as np
-from finalists import EPOCHS, QUANTILES
-from ground_truth import HOLDOUT_PER_CLASS, architectures, truth_config
-from lines import Lines
+from finalists import QUANTILES
+from ground_truth import HOLDOUT_PER_CLASS, architectures, read_rows, truth_config
+from inherited import inherited_scores
 from numpy.typing import NDArray
 
-from toolchain.progress import Quiet
-from toolchain.runs import Run
-from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.data import Data, load_data
-from toolchain.training.job import Job
-from toolchain.training.supernet_training import train_supernet
+from toolchain.training.data import load_data
 from toolchain.training.torch_setup import prepare_torch
-from toolchain.training.trained_supernet import load_supernet
 
 TRUTH = Path(__file__).parent / "results" / "ground_truth.csv"
 TRAINED = (4, 8)  # networks that are trained alone for a selection
@@ -96,8 +87,8 @@ def main() -> None:
     known = truth(space)
     supernets = []
     for seed in range(args.supernets):
-        accuracy, loss = supernet_scores(args.folder, space, data, seed)
-        supernets.append(Networks(**known, inherited=accuracy, loss=loss))
+        scores = inherited_scores(args.folder, space, data, seed, "spos")
+        supernets.append(Networks(**known, inherited=scores.correct.mean(1), loss=scores.loss))
     print(f"{space.name}: mean regret in points, standard deviation; {args.supernets} supernets, {DRAWS} draws")
     for count in TRAINED:
         report(supernets, count)
@@ -105,8 +96,7 @@ def main() -> None:
 
 def truth(space: SearchSpace) -> dict[str, Floats]:
     """Costs and accuracies of all networks, from the ground truth."""
-    with TRUTH.open(newline="") as file:
-        rows = {(row["architecture"], int(row["seed"])): row for row in csv.DictReader(file)}
+    rows = {(row["architecture"], int(row["seed"])): row for row in read_rows(TRUTH)}
     names = [" ".join(arch.choices) for arch in architectures(space)]
 
     def column(field: str, seed: int) -> Floats:
@@ -118,27 +108,6 @@ def truth(space: SearchSpace) -> dict[str, Floats]:
         "trained": column("holdout_accuracy", SELECTING),
         "truth": column("test_accuracy", TRUE),
     }
-
-
-def supernet_scores(folder: Path, space: SearchSpace, data: Data, seed: int) -> tuple[Floats, Floats]:
-    """Inherited accuracy and loss of all networks on 10,000 hold-out images; kept in `folder`."""
-    cached = folder / f"scores_{seed}.npz"
-    if not cached.exists():
-        Lines().say(f"supernet, seed {seed}")
-        config = truth_config(seed)
-        training = config.train.model_copy(update={"changes": {"epochs": EPOCHS}})
-        config = config.model_copy(update={"train": training})
-        with TemporaryDirectory() as run:
-            job = Job(config, space, data, Run(Path(run)), Quiet())
-            began = time.process_time()
-            train_supernet(job)
-            settings = ScoringSettings(config.search.bn_images, config.search.batch, seed)
-            scores = Evaluator(load_supernet(job), data, settings).many(architectures(space))
-        seconds = time.process_time() - began
-        accuracy, loss = (np.array([getattr(s, name) for s in scores], np.float64) for name in ("accuracy", "loss"))
-        np.savez(cached, accuracy=accuracy, loss=loss, seconds=seconds)
-    content = np.load(cached)
-    return content["accuracy"], content["loss"]
 
 
 def report(supernets: Sequence[Networks], count: int) -> None:

@@ -11,41 +11,30 @@ accuracy over all seeds. A statement "the winner is better than the runner-up" i
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
-from tempfile import TemporaryDirectory
 
 import ground_truth
 import numpy as np
 from ground_truth import architectures, flags_file, read_rows, truth_config
-from lines import Lines
+from inherited import Inherited, inherited_scores
 from numpy.typing import NDArray
 
 from toolchain.costs.counters import macs_cost
-from toolchain.progress import Quiet
-from toolchain.runs import Run
-from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.finalists.halving import CONFIDENCE, Result, Training, halve
-from toolchain.search.race import Race
 from toolchain.search.scores import Flags
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.data import Data, load_data
-from toolchain.training.job import Job
-from toolchain.training.strategies import NAMES, StrategyName, training_strategy
-from toolchain.training.strategies.cost import equal_cost_epochs
-from toolchain.training.supernet_training import train_supernet
+from toolchain.training.data import load_data
+from toolchain.training.strategies import NAMES
 from toolchain.training.torch_setup import prepare_torch
-from toolchain.training.trained_supernet import load_supernet
 
 HOLDOUTS = (500, 2000, 10_000)  # images
 QUANTILES = (0.25, 0.5, 0.75)  # of the MACs of all networks: the limits
-EPOCHS = 2.0  # of spos
 REPEATS = 10  # random parts of the hold-out for each supernet and limit
 
 
@@ -71,19 +60,11 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Supernet:
-    """The inherited scores of all networks on the hold-out, (networks, images), and what they cost."""
-
-    correct: Flags
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Case:
     """One selection: the networks within a limit, and the images to select by."""
 
     truth: Truth
-    supernet: Supernet
+    supernet: Inherited
     within: list[int]
     images: NDArray[np.int64]
     rng: Random
@@ -117,7 +98,7 @@ def main() -> None:
     space = load_space(config.space)
     data = load_data("fashion-mnist", space, ground_truth.HOLDOUT_PER_CLASS, config.seed)
     truth = load_truth(args.folder, space)
-    supernets = [trained_supernet(args.folder, space, data, seed, args.strategy) for seed in range(args.supernets)]
+    supernets = [inherited_scores(args.folder, space, data, seed, args.strategy) for seed in range(args.supernets)]
     print(f"{space.name}: {len(truth.networks)} networks, {truth.seeds} seeds, {truth.seconds:.0f} CPU s a training")
     print(
         f"{args.supernets} {args.strategy} supernets, {mean(s.seconds for s in supernets):.0f} CPU s each with scores"
@@ -140,30 +121,7 @@ def load_truth(folder: Path, space: SearchSpace) -> Truth:
     return Truth(networks, [macs.cost(n) for n in networks], holdout, accuracy, seconds)
 
 
-def trained_supernet(folder: Path, space: SearchSpace, data: Data, seed: int, strategy: StrategyName) -> Supernet:
-    """The scores of a supernet of the quick recipe, with the compute of two epochs of spos; kept in `folder`."""
-    cached = folder / f"supernet_{strategy}_{seed}.npz"
-    if not cached.exists():
-        Lines().say(f"supernet {strategy}, seed {seed}")
-        config = truth_config(seed)
-        spos, own = (training_strategy(name, space, space.draw) for name in ("spos", strategy))
-        changes = {"epochs": equal_cost_epochs(EPOCHS, spos, own, space)}
-        training = config.train.model_copy(update={"strategy": strategy, "changes": changes})
-        config = config.model_copy(update={"train": training})
-        with TemporaryDirectory() as run:
-            job = Job(config, space, data, Run(Path(run)), Quiet())
-            began = time.process_time()
-            train_supernet(job)
-            settings = ScoringSettings(config.search.bn_images, config.search.batch, seed)
-            evaluator = Evaluator(load_supernet(job), data, settings, Race(0.05))  # a race keeps the flags
-            scores = evaluator.many(architectures(space))
-        flags = np.stack([score.correct for score in scores if score.correct is not None])
-        np.savez_compressed(cached, correct=flags, seconds=time.process_time() - began)
-    content = np.load(cached)
-    return Supernet(content["correct"], float(content["seconds"]))
-
-
-def report(truth: Truth, supernets: Sequence[Supernet], images: int) -> None:
+def report(truth: Truth, supernets: Sequence[Inherited], images: int) -> None:
     """Regret and CPU seconds of each method, and how often the statements of finalists hold."""
     print(f"\nselection by {images:,} hold-out images: mean regret in points, standard deviation, CPU seconds")
     statements: list[bool] = []
@@ -185,7 +143,7 @@ def report(truth: Truth, supernets: Sequence[Supernet], images: int) -> None:
     )
 
 
-def cases(truth: Truth, supernets: Sequence[Supernet], images: int) -> list[Case]:
+def cases(truth: Truth, supernets: Sequence[Inherited], images: int) -> list[Case]:
     result = []
     for number, supernet in enumerate(supernets):
         for quantile in QUANTILES:

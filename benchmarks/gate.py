@@ -10,7 +10,6 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +20,8 @@ from torch import nn
 
 from exporters.graph.to_onnx import export_onnx
 from toolchain.check.gate import Verdict, check
+from toolchain.check.outcome import Outcome
 from toolchain.check.requirements import CheckedFile
-from toolchain.check.verdict import Outcome
 from toolchain.config import Config, parse_config
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.intervals import Interval, latency_statistic, ratio_interval
@@ -73,10 +72,9 @@ def truth(below: Path, above: Path, config: Config, rounds: int, when: str) -> I
     figure, results = latency_statistic(profile.threads), dict[str, list[float]](below=[], above=[])
     files = {"below": TimedFile(below, target), "above": TimedFile(above, target)}
     plan = replace(measurement_plan(config), rounds=rounds)
-    with closing(time_rounds(files, plan, profile.db, Quiet(), "")) as timed:
-        for _, round_ in timed:
-            for key in results:
-                results[key].append(figure([round_[key]]))
+    for _, round_ in time_rounds(files, plan, profile.db, Quiet(), ""):
+        for key in results:
+            results[key].append(figure([round_[key]]))
     ratio = ratio_interval(results["above"], results["below"], 0.01)
     ratios = sorted(a / b for a, b in zip(results["above"], results["below"], strict=True))
     spread = ratios[len(ratios) * 9 // 10] / ratios[len(ratios) // 10] - 1

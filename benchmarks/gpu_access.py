@@ -49,7 +49,7 @@ def round_trip(gpu: DeviceMemory) -> bool:
 
 def launches(gpu: DeviceMemory) -> dict[str, object]:
     """The time of a matrix product between events, launched by itself and as a CUDA graph."""
-    stream = torch.cuda.ExternalStream(gpu.stream)
+    stream = torch.cuda.ExternalStream(gpu.stream)  # type: ignore[no-untyped-call]  # torch does not annotate it
     x = torch.randn(SIZE, SIZE, device="cuda")
     y = torch.empty_like(x)
 

@@ -23,7 +23,7 @@ from toolchain.measuring.target import ready_target
 from toolchain.measuring.target_spec import TargetSpec
 
 SPACES = {
-    "quick": "shufflenet_v2_quick:stage_widths=64-128,stage_repeats=2-2,widths=0.5-1.5",
+    "quick": "shufflenet_v2_quick:stage_widths=32-64,stage_repeats=2-2,ops=choice_3-choice_7,widths=0.5-1.0-2.0-4.0",
     "paper": "shufflenet_v2:classes=10,in_channels=1",
 }
 TRAINING = {

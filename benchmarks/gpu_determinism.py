@@ -6,21 +6,17 @@ As torch is set up by default, and with its deterministic algorithms; each in fp
 """
 
 import os
+from functools import partial
 from random import Random
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
 
 import torch
-from gpu_items import answer, device, has_gpu
+from gpu_items import answer, has_gpu
+from gpu_training import Training, new_supernet, random_batch
 from torch import Tensor
-from torch.nn import functional as F
 
-from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
-from toolchain.training.optimizer import sgd, step
-from toolchain.training.recipe import load_recipe
-from toolchain.training.torch_setup import place
 
 
 def main() -> None:
@@ -40,22 +36,15 @@ def train(precision: str) -> list[Tensor]:
     """The weights after some steps on random images."""
     space = load_space("shufflenet_v2_quick")
     batch, steps = (64, 30) if has_gpu() else (8, 3)
-    supernet = Supernet(space)
-    initialize(supernet, torch.Generator().manual_seed(0))
-    supernet = place(supernet, device()).train()
-    optimizer = sgd(supernet, load_recipe("quick", "supernet", {"lr": 0.05}))
+    supernet = new_supernet(space)
+    training = Training(supernet, lr=0.05, precision=precision)
     generator, rng = torch.Generator().manual_seed(0), Random(0)
     torch.manual_seed(0)
     for _ in range(steps):
-        images = torch.randn(batch, *space.input_shape, generator=generator).to(device())
-        labels = torch.randint(space.classes, (batch,), generator=generator).to(device())
         arch = space.draw(rng)
-        with torch.autocast(device().type, torch.bfloat16, enabled=precision == "bf16"):
-            loss = F.cross_entropy(supernet(images, arch), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        step(optimizer, supernet.slices(arch))
-    return [weight.detach().cpu() for weight in supernet.parameters()]
+        forward = partial(supernet, arch=arch)
+        training.step(random_batch(space, batch, generator), forward, supernet.slices(arch))
+    return [weight.detach().cpu() for weight in training.net.parameters()]
 
 
 if __name__ == "__main__":

@@ -20,10 +20,9 @@ from gpu_items import answer, cannot
 from exporters.backends import CompileSpec
 from exporters.backends.tensorrt import Backend
 from exporters.errors import ExporterError
-from exporters.graph.onnx_file import write_model
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
-from exporters.quantize.tensorrt_form import tensorrt_form
-from toolchain.measuring.export_int8 import int8_graph
+from exporters.graph.interface import INPUT, OUTPUT
+from toolchain.measuring.export_for_timing import export_for_timing
+from toolchain.measuring.space_precision import form_of
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import Network, initialize
 from toolchain.spaces import load_space
@@ -48,7 +47,8 @@ def main() -> None:
     with TemporaryDirectory(prefix="nastool-gpu-") as folder:
         for precision in ("fp32", "fp16", "int8"):
             file = Path(folder) / f"{precision}.onnx"
-            write(net.eval(), space.input_shape, file, precision)
+            form = form_of(precision, backend.name)
+            export_for_timing(net.eval(), space.input_shape, file, form)
             try:
                 results[precision] = (
                     built(backend, file, precision) if why_not_run else ran(backend, net, file, precision)
@@ -56,16 +56,6 @@ def main() -> None:
             except ExporterError as problem:
                 results[precision] = {"failed": str(problem)}
     answer(results)
-
-
-def write(net: Network, input_shape: tuple[int, int, int], file: Path, precision: str) -> None:
-    """Write the network in fp32, fp16, or int8 with fp16 for the rest, in the form for TensorRT."""
-    if precision == "int8":
-        write_model(tensorrt_form(int8_graph(net, input_shape, file)), file)
-    elif precision == "fp16":
-        export_onnx(net, torch.zeros(2, *input_shape), file, precision="fp16")
-    else:
-        export_onnx(net, torch.zeros(2, *input_shape), file)
 
 
 def built(backend: Backend, file: Path, precision: str) -> dict[str, object]:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import NoReturn
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 

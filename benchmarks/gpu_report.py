@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def run(item: Item, left_s: float) -> Result:
-    """Run an item in a process group of its own, and end all of it at its time limit."""
+    """Run an item in a separate process group, and end all of it at its time limit."""
     if item.words == TESTS and (missing := [name for name in ("pytest", "hypothesis") if find_spec(name) is None]):
         return Result(item.name, CANNOT_RUN, 0, f"{' and '.join(missing)} not installed")
     limit_s = min(item.seconds, left_s)

@@ -12,19 +12,14 @@ from functools import partial
 from random import Random
 
 import torch
-from gpu_items import answer, cannot, device, has_gpu, median_ms, peak_mib
+from gpu_items import answer, cannot, has_gpu, median_ms, peak_mib
+from gpu_training import Training, new_supernet, random_batch
 from table7 import forward
 from torch import Tensor
-from torch.nn import functional as F
 
 from toolchain.nets.compiled import compile_parts
-from toolchain.nets.network import initialize
-from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.optimizer import sgd, step
-from toolchain.training.recipe import load_recipe
-from toolchain.training.torch_setup import place
 
 Paths = list[list[str]]
 
@@ -45,7 +40,7 @@ def main() -> None:
 
 def measure(space: SearchSpace, batch: int, steps: int, precision: str, compiled: bool) -> dict[str, object]:
     """Milliseconds, images per second and MiB of each kind of step, and of an evaluation."""
-    training = _Training(space, batch, precision)
+    training = _Steps(space, batch, precision)
     if compiled:
         compile_parts(training.supernet)
     results: dict[str, object] = {}
@@ -57,7 +52,7 @@ def measure(space: SearchSpace, batch: int, steps: int, precision: str, compiled
         for paths in warm_up:
             training.step(paths)
         sampled = training.sampler(count)
-        ms = median_ms(lambda sampled=sampled: training.step(sampled()), steps)
+        ms = median_ms(partial(training.step_on, sampled), steps)
         peak = peak_mib(partial(training.step, sampled()))
         results[name] = {"step_ms": ms, "images_per_s": round(batch / ms * 1e3), "peak_mib": peak}
     sampled = training.sampler(1)
@@ -65,21 +60,15 @@ def measure(space: SearchSpace, batch: int, steps: int, precision: str, compiled
     return results
 
 
-class _Training:
-    """A supernet with random images, and its steps in one precision."""
+class _Steps:
+    """Steps of a supernet on random images, in one precision."""
 
-    def __init__(self, space: SearchSpace, batch: int, precision: str) -> None:
+    def __init__(self, space: SearchSpace, size: int, precision: str) -> None:
         self.space = space
         self.most = max(len(block.choices) for block in space.blocks)
-        supernet = Supernet(space)
-        initialize(supernet, torch.Generator().manual_seed(0))
-        self.supernet = place(supernet, device()).train()
-        self.optimizer = sgd(self.supernet, load_recipe("quick", "supernet", {"lr": 1e-3}))
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(batch, *space.input_shape, generator=generator)
-        self.images = images.to(device(), memory_format=torch.channels_last)
-        self.labels = torch.randint(space.classes, (batch,), generator=generator).to(device())
-        self.autocast = partial(torch.autocast, device().type, torch.bfloat16, enabled=precision == "bf16")
+        self.supernet = new_supernet(space)
+        self._training = Training(self.supernet, lr=1e-3, precision=precision)
+        self._batch = random_batch(space, size, torch.Generator().manual_seed(0))
 
     def sampler(self, count: int | None) -> Callable[[], Paths]:
         """A function that draws the paths of a step; None for all paths."""
@@ -99,16 +88,18 @@ class _Training:
         return [[block.choices[min(number, len(block.choices) - 1)].key] for block in self.space.blocks]
 
     def step(self, paths: Paths) -> None:
-        with self.autocast():
-            loss = F.cross_entropy(forward(self.supernet, self.images, paths), self.labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        step(self.optimizer, {})
+        self._training.step(self._batch, partial(self._forward, paths))
+
+    def step_on(self, draw: Callable[[], Paths]) -> None:
+        self.step(draw())
 
     @torch.no_grad()
     def evaluate(self, paths: Paths) -> Tensor:
-        with self.autocast():
-            return forward(self.supernet, self.images, paths)
+        with self._training.autocast():
+            return self._forward(paths, self._batch.images)
+
+    def _forward(self, paths: Paths, images: Tensor) -> Tensor:
+        return forward(self.supernet, images, paths)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,8 @@ from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
-import torch
 from lines import Lines, load
 from torch import nn
-from torchvision import models
 
 from exporters.graph.model import Model
 from toolchain.config import Config, parse_config, preset_text
@@ -28,27 +26,18 @@ from toolchain.measuring.network import Measurement, measurement
 from toolchain.measuring.rounds import time_until_stable
 from toolchain.measuring.target import ReadyTarget
 from toolchain.measuring.timed_file import TimedFile
-from toolchain.nets.network import initialize
+from toolchain.paper.torchvision_networks import WIDTHS, build
+from toolchain.paper.torchvision_networks import test_accuracy as train_and_test
 from toolchain.progress import Progress
 from toolchain.runs import Run
 from toolchain.spaces import load_space
-from toolchain.spaces.core import SearchSpace, rounded
-from toolchain.training.accuracy import accuracy_over_ranks, recalibration_batches
+from toolchain.spaces.core import SearchSpace
 from toolchain.training.data import load_data
 from toolchain.training.job import Job
-from toolchain.training.loop import TrainingSettings, train
-from toolchain.training.passes import Pass, Passes
-from toolchain.training.precision import compute_device
-from toolchain.training.recalibrate import recalibrate
-from toolchain.training.recipe import load_recipe
-from toolchain.training.retraining import RECALIBRATION_IMAGES
-from toolchain.training.torch_setup import place_for_training, prepare_torch
+from toolchain.training.torch_setup import prepare_torch
 from toolchain.units import parse_latency_ms
 
 FAMILIES = ("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2")
-WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-SMALL_PX = 32  # images up to this size get a first convolution of stride 1
-SHUFFLENET_CHANNELS = (24, 116, 232, 464, 1024)  # of stem, stages and head at width 1
 
 
 @dataclass(frozen=True)
@@ -62,24 +51,6 @@ class Shelved:
     @property
     def name(self) -> str:
         return f"{self.family} x{self.width:g}"
-
-
-def build(family: str, width: float, space: SearchSpace) -> nn.Module:
-    """The network for the images and classes of `space`: (N, in_channels, size, size) -> (N, classes)."""
-    net: nn.Module
-    if family == "shufflenet_v2":
-        channels = [rounded(count * width, 8) for count in SHUFFLENET_CHANNELS]
-        net = models.ShuffleNetV2([4, 8, 4], channels, num_classes=space.classes)
-        stem = net.conv1
-    else:
-        net = models.get_model(family, weights=None, width_mult=width, num_classes=space.classes)
-        stem = net.features[0]  # type: ignore[index]  # a Sequential
-    assert isinstance(stem, nn.Sequential)
-    first = stem[0]
-    assert isinstance(first, nn.Conv2d)
-    stride = 1 if space.size_px <= SMALL_PX else 2
-    stem[0] = nn.Conv2d(space.in_channels, first.out_channels, 3, stride, padding=1, bias=False)
-    return net
 
 
 def off_the_shelf(config: Config, space: SearchSpace, budget_ms: float, progress: Progress) -> tuple[Shelved, ...]:
@@ -125,26 +96,7 @@ def _measure(net: nn.Module, config: Config, space: SearchSpace, target: ReadyTa
 
 def test_accuracy(one: Shelved, job: Job) -> float:
     """Train the network as `nastool retrain` trains an architecture, with the seed of `job.config`, and test it."""
-    config = job.config
-    training = config.retrain
-    net = build(one.family, one.width, job.space)
-    initialize(net, torch.Generator().manual_seed(config.seed))
-    place_for_training(net, compute_device(training.device), training)
-
-    recipe = load_recipe(training.recipe, "retrain", training.changes)
-    settings = TrainingSettings.of(
-        job,
-        training,
-        one.name,
-        checkpoint=job.run.folder / f"{one.family}-{one.width:g}.pt",
-        fingerprint={"network": one.name},
-        curves=job.run.tensorboard(one.family),
-    )
-    train(net, lambda _: Passes([Pass(net)]), job.data, recipe, settings, job.progress)
-    images = recalibration_batches(job.data, RECALIBRATION_IMAGES, config.search.batch, config.seed, spread=True)
-    recalibrate(net, images, job.data.preprocessing)
-    indices = tuple(range(len(job.data.test.labels)))
-    return accuracy_over_ranks(net, job.data.test, indices, config.search.batch, job.data.preprocessing)
+    return train_and_test(one.family, one.width, job)
 
 
 def accuracies(one: Shelved, config: Config, space: SearchSpace, seeds: Sequence[int]) -> list[float]:

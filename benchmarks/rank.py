@@ -33,10 +33,9 @@ def main() -> None:
         results = json.loads(nastool(folder, "rank", *of, *sizes))
     print(f"{SPACE}: {args.networks} networks, trained {args.repeats} times for {args.epochs:g} epochs")
     print()
-    within = results["within"]
-    for title, taus in {"all pairs": results["tau"]} | {
-        f"within {band}": within[band]["tau"] for band in within
-    }.items():
+    taus_of = {"all pairs": results["tau"]}
+    taus_of |= {f"within {name}": band["tau"] for name, band in results["within"].items()}
+    for title, taus in taus_of.items():
         print(f"{title.replace('_', ' '):<32}{'tau':>6}   95 % interval")
         for name, tau in taus.items():
             interval = "none" if tau["tau"] is None else f"{tau['tau']:>6.3f}   {tau['low']:.3f} to {tau['high']:.3f}"

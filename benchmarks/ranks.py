@@ -16,7 +16,9 @@ import time
 from random import Random
 from statistics import median
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 
@@ -30,7 +32,7 @@ from toolchain.parallel.ranks import rank, world
 from toolchain.spaces import load_space
 from toolchain.training.batches import mix
 from toolchain.training.data import Preprocessing
-from toolchain.training.optimizer import sgd
+from toolchain.training.optimizer import build_optimizer
 from toolchain.training.passes import Passes, through
 from toolchain.training.precision import FP32
 from toolchain.training.recipe import load_recipe
@@ -84,13 +86,13 @@ def print_steps(args: argparse.Namespace) -> None:
         space = load_space(args.space)
         supernet = Supernet(space, shared_by(SUPERNET, world()))
         initialize(supernet, torch.Generator().manual_seed(args.seed))
-        supernet.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        supernet.to(memory_format=torch.channels_last).train()
         accelerate_depthwise(supernet)
 
         def plan(step: int) -> Passes:
             return through(supernet, [Path(space.draw(Random(mix(args.seed, step))))])
 
-        optimizer = sgd(supernet, load_recipe("quick", "supernet", {"lr": LEARNING_RATE}))
+        optimizer = build_optimizer(supernet, load_recipe("quick", "supernet", {"lr": LEARNING_RATE}))
         channels = (0.5,) * space.in_channels
         preprocessing = Preprocessing(space.size_px, channels, channels)
         stepper = Stepper(plan, preprocessing, optimizer, FP32.scaler(device), FP32, 0.0)

@@ -11,6 +11,7 @@ images/s are only a point of reference.
 import argparse
 import platform
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from statistics import median, quantiles
 
@@ -26,7 +27,7 @@ from toolchain.nets.supernet import Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Preprocessing
-from toolchain.training.optimizer import sgd
+from toolchain.training.optimizer import build_optimizer
 from toolchain.training.passes import Pass, Passes, through
 from toolchain.training.precision import FP32, Precision, compute_device, precision_of
 from toolchain.training.recipe import load_recipe
@@ -71,7 +72,7 @@ def main() -> None:
             before = (
                 torch.cuda.memory_allocated() if device.type == "cuda" else 0
             )  # includes the weights of the other networks
-            seconds, peak = timed(lambda kind=kind, path=path: kinds[kind](path))
+            seconds, peak = timed(partial(kinds[kind], path))
             took[kind].append(seconds)
             peaks[kind] = max(peaks[kind], peak - before)
     where = torch.cuda.get_device_name() if device.type == "cuda" else attached()[0].model
@@ -82,9 +83,9 @@ def main() -> None:
     for (name, precision, way), seconds_of in took.items():
         low, _, high = (1e3 * value for value in quantiles(seconds_of, n=4))
         middle = f"{1e3 * median(seconds_of):.1f} ({low:.1f} - {high:.1f})"
-        peak = f"{peaks[name, precision, way] / 2**20:.0f}" if device.type == "cuda" else "no GPU"
+        peak_mib = f"{peaks[name, precision, way] / 2**20:.0f}" if device.type == "cuda" else "no GPU"
         rate = args.batch / median(seconds_of)
-        print(f"{name:<32}{precision:<10}{way:<10}{rate:>9.0f}{middle:>26}{peak:>10}")
+        print(f"{name:<32}{precision:<10}{way:<10}{rate:>9.0f}{middle:>26}{peak_mib:>10}")
 
 
 def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, compiled: bool, seed: int) -> Step:
@@ -111,7 +112,7 @@ def step_of(name: str, space: SearchSpace, batch: int, precision: Precision, com
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
     half = (0.5,) * space.in_channels
     preprocessing = Preprocessing(space.size_px, half, half)
-    stepper = Stepper(plan, preprocessing, sgd(net, recipe), precision.scaler(device), precision, 0.0)
+    stepper = Stepper(plan, preprocessing, build_optimizer(net, recipe), precision.scaler(device), precision, 0.0)
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (batch, *space.input_shape), dtype=torch.uint8, generator=generator).to(device)
     labels = torch.randint(space.classes, (batch,), generator=generator).to(device)

@@ -17,7 +17,9 @@ from functools import partial
 from random import Random
 from statistics import median, quantiles
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Slices, Supernet
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.optimizer import sgd, step
+from toolchain.training.optimizer import build_optimizer, step
 from toolchain.training.precision import compute_device
 from toolchain.training.recipe import Recipe, load_recipe
 
@@ -43,7 +45,7 @@ class PartialSums:
     """One of the two compared networks: its forward pass and its optimizer."""
 
     forward: Forward
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def compare(space: SearchSpace, batch: int, steps: int, seed: int) -> dict[str, 
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(seed))
     supernet.to(compute_device(), memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = sgd(supernet, recipe)
+    optimizer = build_optimizer(supernet, recipe)
     images, labels = draw_batch(space, batch, seed)
     rng = Random(seed)
     results: dict[str, list[Cost]] = {SUPERNET: [], PATH: []}
@@ -91,14 +93,14 @@ def compare(space: SearchSpace, batch: int, steps: int, seed: int) -> dict[str, 
     return results
 
 
-def supernet_side(supernet: Supernet, optimizer: torch.optim.SGD, arch: Architecture) -> PartialSums:
+def supernet_side(supernet: Supernet, optimizer: torch.optim.Optimizer, arch: Architecture) -> PartialSums:
     return PartialSums(lambda x: (supernet(x, arch), supernet.slices(arch)), optimizer)
 
 
 def path_side(supernet: Supernet, arch: Architecture, recipe: Recipe) -> PartialSums:
     net = supernet.extract(arch)
     net.to(compute_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return PartialSums(lambda x: (net(x), {}), sgd(net, recipe))
+    return PartialSums(lambda x: (net(x), {}), build_optimizer(net, recipe))
 
 
 def train_step(side: PartialSums, images: Tensor, labels: Tensor, recipe: Recipe) -> None:

@@ -15,10 +15,13 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from statistics import mean, median, quantiles
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +30,9 @@ from torch.nn import functional as F
 from exporters.devices.attached import attached
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
+from toolchain.paper.saved_tensors import saved_tensors
 from toolchain.spaces import load_space
-from toolchain.training.optimizer import sgd, step
+from toolchain.training.optimizer import build_optimizer, step
 from toolchain.training.precision import compute_device
 from toolchain.training.recipe import load_recipe
 
@@ -52,7 +56,7 @@ def main() -> None:
     device = compute_device()
     supernet.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     recipe = load_recipe("quick", "supernet", {"lr": LEARNING_RATE})
-    optimizer = sgd(supernet, recipe)
+    optimizer = build_optimizer(supernet, recipe)
     generator = torch.Generator().manual_seed(args.seed)
     images = torch.randn(args.batch, *space.input_shape, generator=generator)
     images = images.to(device, memory_format=torch.channels_last)
@@ -77,7 +81,7 @@ def main() -> None:
                 [c.key for c in rng.sample(block.choices, k=min(kinds[name], len(block.choices)))]
                 for block in space.blocks
             ]
-            took_s, peak = timed(lambda paths=paths: train_step(paths))
+            took_s, peak = timed(partial(train_step, paths))
             if turn:
                 seconds[name].append(took_s)
                 saved[name].append(kept_bytes(supernet, images, paths))
@@ -112,16 +116,7 @@ def forward(supernet: Supernet, x: Tensor, paths: list[list[str]]) -> Tensor:
 
 def kept_bytes(supernet: Supernet, images: Tensor, paths: list[list[str]]) -> int:
     """The tensors that a forward pass saves for the backward pass."""
-    own = {weight.untyped_storage().data_ptr() for weight in supernet.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # otherwise a layer that saves its own output would keep the whole graph alive
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with saved_tensors(supernet) as kept:
         forward(supernet, images, paths)
     return sum(kept.values())
 

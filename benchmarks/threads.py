@@ -18,7 +18,9 @@ from functools import partial
 from random import Random
 from statistics import median
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 from supernet_step import SUPERNET, compare
@@ -47,7 +49,9 @@ def main() -> None:
     print(f"{attached()[0].model}, {platform.system()} {platform.machine()}, torch {torch.__version__}")
     print(f"{args.space}: steps of {args.batch} images; {args.candidates} candidates, {IMAGES} + {IMAGES} images")
     print()
-    ways = {f"step, {n} thread(s) a layer, ms": partial(step_ms, space, args, n) for n in (1, 2)}
+    ways: dict[str, Callable[[], float]] = {
+        f"step, {n} thread(s) a layer, ms": partial(step_ms, space, args, n) for n in (1, 2)
+    }
     ways |= {f"scoring, {n} thread(s), s": scoring(space, args.candidates, n) for n in (1, 2)}
     idle = measure(ways, args.rounds)
     with subprocess.Popen([sys.executable, "-c", COUNTING]) as busy_process:
@@ -74,7 +78,7 @@ def step_ms(space: SearchSpace, args: argparse.Namespace, threads: int) -> float
 def scoring(space: SearchSpace, candidates: int, threads: int) -> Callable[[], float]:
     supernet = Supernet(space)
     initialize(supernet, torch.Generator().manual_seed(0))
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet.to(memory_format=torch.channels_last)
     evaluator = Evaluator(
         supernet, drawn_images(space, IMAGES, IMAGES), ScoringSettings(IMAGES, SCORING_BATCH, 0, threads=threads)
     )

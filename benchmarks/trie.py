@@ -14,13 +14,16 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import exp
 from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli/main.py, before torch loads
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 
 import torch
 
@@ -41,6 +44,7 @@ from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.accuracy import fixed_batches, recalibration_batches, top1
 from toolchain.training.data import Data, Preprocessing
+from toolchain.training.digests import digests_of
 from toolchain.training.images import MemoryImages
 from toolchain.training.precision import compute_device
 from toolchain.training.recalibrate import recalibrate
@@ -73,8 +77,8 @@ def main() -> None:
     for number in map(int, args.generations.split(",")):
         archs = generations[number]
         sides: dict[str, Callable[[], list[float]]] = {
-            "one": lambda archs=archs: one_by_one(supernet, data, archs, args.bn_images, args.batch),
-            "trie": lambda archs=archs: [score.accuracy for score in evaluator.many(archs)],
+            "one": partial(one_by_one, supernet, data, archs, args.bn_images, args.batch),
+            "trie": partial(as_trie, evaluator, archs),
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         scores: dict[str, list[float]] = {}
@@ -139,7 +143,13 @@ def drawn_images(space: SearchSpace, fit: int, holdout: int) -> Data:
     images = MemoryImages(pixels, torch.randint(space.classes, (count,), generator=generator))
     prepare = Preprocessing(space.size_px, (0.5,) * space.in_channels, (0.5,) * space.in_channels)
     classes = tuple(map(str, range(space.classes)))
-    return Data("drawn", "", classes, images, tuple(range(fit)), tuple(range(fit, count)), images, prepare)
+    training, held_out = tuple(range(fit)), tuple(range(fit, count))
+    digests = digests_of(images, training, held_out, images)
+    return Data("drawn", digests, classes, images, training, held_out, images, prepare)
+
+
+def as_trie(evaluator: Evaluator, archs: Sequence[Architecture]) -> list[float]:
+    return [score.accuracy for score in evaluator.many(archs)]
 
 
 def synchronize() -> None:

@@ -1,7 +1,6 @@
 """Budgets over the costs of a space, from the limits that a user gave as text."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from random import Random
 from statistics import median
 
@@ -11,13 +10,13 @@ from latency_db.target import Target
 from latency_db.where import exists
 from toolchain.config import SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
-from toolchain.costs.counters import bitops_cost, macs_cost, params_cost, weight_bits_cost
+from toolchain.costs.counted import counted_costs
 from toolchain.costs.latency import LatencyModel, latency_model
+from toolchain.costs.regression import REGRESSION
 from toolchain.errors import BadConfig
-from toolchain.profiling.import_networks import held_out
-from toolchain.profiling.profiler import load_table
+from toolchain.search.limits import count_budgets, read_limits
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.units import compact, expand, parse_count, parse_latency_ms
+from toolchain.units import compact
 
 DRAWS = 1000
 
@@ -44,6 +43,11 @@ class Costs:
     def expected(self, budget: Budget) -> Budget:
         """`budget` with its latency limit applied to the prediction, without the margin for its error."""
         return Budget(tuple(replace(limit, cost=self.named(limit.cost.name)) for limit in budget.limits))
+
+    @property
+    def profile_runs(self) -> tuple[str, ...]:
+        """Uids of the runs of the latency table that latencies are predicted from; empty if none are."""
+        return self.latency.profile_runs if self.latency else ()
 
     def counts(self, arch: Architecture) -> dict[str, int]:
         """The counted costs of one architecture by name."""
@@ -74,17 +78,28 @@ def load_costs(space: SearchSpace, target: Target | None, db: str, need_latency:
     try:
         latency = None
         if target is not None and (need_latency or exists(db)):
-            latency = held_out(space, latency_model(space, load_table(space, target, db)))
+            latency = _stored_latency(space, target, db)
     except MissingLatency:
         if need_latency:
             raise
         latency = None
-    counted = (macs_cost(space), params_cost(space), bitops_cost(space), weight_bits_cost(space))
-    return Costs(counted, latency)
+    return Costs(counted_costs(space), latency)
+
+
+def _stored_latency(space: SearchSpace, target: Target, db: str) -> LatencyModel:
+    """The latency model of the records of `target`; the database and statistics are imported only here."""
+    from toolchain.profiling.stored_table import load_table
+
+    model = latency_model(space, load_table(space, target, db))
+    if target.backend != REGRESSION:
+        return model
+    from toolchain.profiling.import_networks import held_out
+
+    return held_out(space, model)
 
 
 def named_budgets(
-    limits_config: SearchConfig, space: SearchSpace, target: Target | None, db: str
+    search: SearchConfig, space: SearchSpace, target: Target | None, db: str
 ) -> tuple[tuple[NamedBudget, ...], Costs]:
     """The limits of the configuration as one budget, or as several budgets if one cost has several limits.
 
@@ -93,9 +108,7 @@ def named_budgets(
         BadConfig: several costs have several limits each, so that their combination is not defined.
         MissingLatency: there is a latency limit, and a variant was not measured.
     """
-    limits: dict[str, tuple[float, ...]] = {"latency_ms": expand(limits_config.latency, parse_latency_ms)}
-    for name in ("macs", "params", "bitops", "weight_bits"):
-        limits[name] = expand(getattr(limits_config, name), partial(parse_count, what=name))
+    limits = read_limits(search)
     several = [name for name, values in limits.items() if len(values) > 1]
     if len(several) > 1:
         raise BadConfig(
@@ -103,14 +116,15 @@ def named_budgets(
         )
     costs = load_costs(space, target, db, need_latency=bool(limits["latency_ms"]))
     budgets = []
-    for number in range(max(map(len, limits.values())) or 1):
+    for number in range(count_budgets(limits)):
         chosen = {name: values[min(number, len(values) - 1)] for name, values in limits.items() if values}
         budget = Budget(tuple(Limit(costs.limited(name), most) for name, most in chosen.items()))
-        budgets.append(NamedBudget(_name(budget), budget))
+        budgets.append(NamedBudget(budget_name(budget), budget))
     return tuple(budgets), costs
 
 
-def _name(budget: Budget) -> str:
+def budget_name(budget: Budget) -> str:
+    """The name of its folder: `latency_17ms+macs_330M`."""
     parts = (f"{limit.cost.name.removesuffix('_ms')}_{compact(limit.most, limit.cost.unit)}" for limit in budget.limits)
     return "+".join(parts) or "no_limit"
 

@@ -1,6 +1,7 @@
 """A scored architecture with its predicted and its measured latency."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from toolchain.costs.calibration import Calibration
 from toolchain.costs.latency import LatencyModel
@@ -15,12 +16,14 @@ class Candidate:
     Args:
         predicted_ms: None if the block variants were not measured.
         measured: None if nothing is measured, as on a device by estimate.
+        elsewhere: the same on the other devices of a shared budget, by the name of their latency.
     """
 
     scored: Scored
     predicted_ms: float | None
     calibration: Calibration | None
     measured: Measurement | None
+    elsewhere: Mapping[str, "Candidate"] = field(default_factory=dict)
 
     @property
     def bound_ms(self) -> float | None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from toolchain.config import Config
-from toolchain.measuring.estimates import estimate_network
 from toolchain.measuring.from_config import table_target
 from toolchain.nets.checked_space import configured_space, load_checked_space
 from toolchain.nets.published import Published
@@ -84,5 +83,7 @@ def _report(config: Config, space: SearchSpace, arch: Architecture, published: P
     costs = load_costs(space, table_target(profile, space), profile.db, need_latency=False)
     estimated_ms = None
     if profile.estimate:
+        from toolchain.measuring.estimates import estimate_network
+
         estimated_ms = estimate_network(space, arch, profile.device, profile.batch, profile.precision)
     return CostReport(space, arch, costs, profile.estimate, estimated_ms, published)

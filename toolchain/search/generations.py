@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from statistics import median
 from typing import Protocol
 
 from toolchain.progress import Progress, Task
@@ -12,6 +13,7 @@ from toolchain.search.race import kth_best
 from toolchain.search.scores import CandidateLine, RaceThreshold, Score, ScoreCache, ScoreName
 from toolchain.search.strategies import EVOLUTION, Proposal, Scored, Strategy, best_first, complete
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.tracking.tracker import NO_CURVES, NO_TRACKER, Curves, Tracker
 
 
 class Evaluate(Protocol):
@@ -30,6 +32,7 @@ class Scoring:
     Args:
         race_top: race each generation against the candidate of this rank; None: no race.
         score: what candidates are ranked by.
+        tracker: shows accuracies by generation.
     """
 
     seed: int
@@ -38,16 +41,22 @@ class Scoring:
     progress: Progress
     race_top: int | None = None
     score: ScoreName = "accuracy"
+    tracker: Tracker = NO_TRACKER
 
 
 def run_strategy(
-    strategy: Strategy, generations: range, scoring: Scoring, earlier: Sequence[Scored] = ()
+    strategy: Strategy,
+    generations: range,
+    scoring: Scoring,
+    earlier: Sequence[Scored] = (),
+    curves: Curves = NO_CURVES,
 ) -> tuple[Scored, ...]:
     """All candidates of one search in the order of proposal; known scores come from the journal.
 
     Args:
         generations: their numbers, from which their random numbers are drawn.
         earlier: candidates of an earlier search; the first generation can select parents from them.
+        curves: show the accuracies of each generation.
     """
     cache = ScoreCache(scoring.journal, scoring.score)
     scored = list(earlier)
@@ -65,6 +74,7 @@ def run_strategy(
         if strategy.name == EVOLUTION:
             cache.adopt(proposals, strategy.name, generation)
         scored += [_scored(p, cache, threshold, generation, strategy.name) for p in proposals]
+        curves.add(generation, _accuracies(strategy.name, generation, scored))
     return tuple(scored)
 
 
@@ -116,6 +126,14 @@ def _scored(
         strategy=strategy,
         loss=score.loss,
     )
+
+
+def _accuracies(strategy: str, generation: int, scored: Sequence[Scored]) -> dict[str, float]:
+    """The best accuracy so far, and the median of this generation, of candidates with a complete score."""
+    whole = complete(scored)
+    own = [each.accuracy for each in whole if each.generation == generation]
+    values = {f"{strategy}/best_accuracy": max((each.accuracy for each in whole), default=0.0)}
+    return values | ({f"{strategy}/median_accuracy": median(own)} if own else {})
 
 
 def _note(generation: int, scored: Sequence[Scored]) -> str:

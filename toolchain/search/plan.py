@@ -4,13 +4,29 @@ from dataclasses import dataclass
 
 from latency_db.target import Target
 from toolchain.config import Config
-from toolchain.costs.core import TableCost
-from toolchain.costs.latency import REGRESSION
+from toolchain.costs.core import Limit, TableCost
+from toolchain.costs.latency import LatencyModel
+from toolchain.costs.regression import REGRESSION
 from toolchain.counting.feasible import FeasibleSet
 from toolchain.measuring.from_config import resolve_target
 from toolchain.measuring.target import ReadyTarget
 from toolchain.search.budget import Costs, NamedBudget, named_budgets
 from toolchain.spaces.core import SearchSpace
+
+
+@dataclass(frozen=True)
+class SharedDevice:
+    """A further device that the budget of a plan holds on as well.
+
+    Args:
+        device: as it was given.
+        limit: on its latency, a cost with a name of its own.
+    """
+
+    device: str
+    limit: Limit
+    model: LatencyModel
+    ready: ReadyTarget
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,8 @@ class SearchPlan:
     Args:
         unmeasured: why no winner is measured; empty if winners are.
         ready: the device and backend that measure winners; None if nothing is measured.
+        device: as it was given, if there are several; else empty.
+        shared: the other devices of a shared budget.
     """
 
     budgets: tuple[tuple[NamedBudget, FeasibleSet], ...]
@@ -27,6 +45,8 @@ class SearchPlan:
     target: Target
     unmeasured: str = ""
     ready: ReadyTarget | None = None
+    device: str = ""
+    shared: tuple[SharedDevice, ...] = ()
 
     @property
     def varied(self) -> TableCost:

@@ -1,49 +1,35 @@
-"""The files of a finished search: best.json and two pictures for each budget, and the front over several budgets."""
+"""The files of a finished search: best.json and its pictures for each budget, front.json and its picture."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from toolchain.costs.core import Limit, TableCost
-from toolchain.files import Count, Document, Milliseconds, Share, write_document
-from toolchain.report.figures import WinnerPoint, draw_cost, draw_front, draw_generations
-from toolchain.runs import Run
+from toolchain.files import write_document
+from toolchain.report.architecture import draw_architectures
+from toolchain.report.blocks import network_parts
+from toolchain.report.figures import (
+    About,
+    AccuracyPoint,
+    TrainedAlone,
+    WinnerPoint,
+    draw_cost,
+    draw_front,
+    draw_generations,
+)
 from toolchain.search.budget import Costs, NamedBudget
 from toolchain.search.candidate import Candidate
+from toolchain.search.drawing import drawn_cost, network_title, picture_paths
+from toolchain.search.finalists.report import FinalistsReport
+from toolchain.search.front import Front
 from toolchain.search.per_budget import BudgetResult
-from toolchain.search.plan import SearchPlan
-from toolchain.search.strategies import Scored
+from toolchain.search.plan import SearchPlan, SharedDevice
+from toolchain.search.strategies import EVOLUTION, LEARNED, Scored
 from toolchain.search.verify import fitting
-from toolchain.search.winner import Latencies, PassedOver, Winner, summarize_calibration
+from toolchain.search.winner import Latencies, PassedOver, SharedLatencies, Winner, summarize_calibration
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.accuracy import standard_error
+from toolchain.training.accuracy_interval import wilson
 from toolchain.training.data import Data
 from toolchain.training.job import Job
-
-
-class FrontEntry(Document):
-    """A candidate on the front, with the cost that the front is drawn over; the others are None."""
-
-    architecture: tuple[str, ...]
-    holdout_accuracy: Share
-    macs: Count | None = None
-    params: Count | None = None
-    bitops: Count | None = None
-    weight_bits: Count | None = None
-    latency_ms: Milliseconds | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """The fields that are known."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-class Front(Document):
-    """The content of front.json: the candidates that no other beats in accuracy at the same or lower cost."""
-
-    schema_version: Literal[1] = 1
-    cost: str
-    convention: str
-    front: tuple[FrontEntry, ...]
-    winners: dict[str, Winner]
 
 
 def winner_of(space: SearchSpace, plan: SearchPlan, data: Data, result: BudgetResult, evaluations: int) -> Winner:
@@ -69,13 +55,26 @@ def winner_of(space: SearchSpace, plan: SearchPlan, data: Data, result: BudgetRe
         not_measured=plan.unmeasured,
         limits={limit.cost.name: limit.most for limit in budget.limits},
         target=plan.target.id,
+        profile_runs=plan.costs.profile_runs,
         conventions={cost.name: cost.convention for cost in plan.costs.all},
         passed_over=tuple(map(_passed_over, result.verified.passed_over)),
         evaluations=evaluations,
         data=data.name,
         data_digest=data.digest,
+        holdout_images=len(data.holdout),
         finalists=result.finalists,
+        random_select=result.random_select,
+        device=plan.device or None,
+        elsewhere={
+            device.device: _elsewhere(device, winner.elsewhere.get(device.limit.cost.name)) for device in plan.shared
+        },
     )
+
+
+def _elsewhere(device: SharedDevice, candidate: Candidate | None) -> SharedLatencies:
+    """The winner on another device of a shared budget."""
+    known = {} if candidate is None else _latencies(candidate).model_dump()
+    return SharedLatencies(**known, limit_ms=device.limit.most, target=device.ready.target.id)
 
 
 def count_evaluations(named: NamedBudget, scored: Sequence[Scored]) -> int:
@@ -113,31 +112,60 @@ def write_winner(job: Job, plan: SearchPlan, result: BudgetResult, winner: Winne
     """
     write_document(job.run.budget(result.named.name) / "best.json", winner)
     write_document(job.run.best, winner)
-    _draw(job, plan.costs, result, winner)
+    _draw(job, plan, result, winner)
+    _draw_architecture(job, plan.costs, result.named.name, winner)
 
 
-def _draw(job: Job, costs: Costs, result: BudgetResult, winner: Winner) -> None:
+def picture_title(job: Job, plan: SearchPlan) -> str:
+    """`pets: shufflenet_v2 on folder:pets, AMD EPYC (onnxruntime, batch 32)`"""
+    target = plan.target
+    device = f"{target.device_model} ({target.backend}, batch {target.batch})"
+    return f"{job.run.folder.name}: {job.space.name} on {job.data.name}, {device}"
+
+
+def _draw(job: Job, plan: SearchPlan, result: BudgetResult, winner: Winner) -> None:
     """generations.png, and accuracy_COST.png for each limited cost (MACs if nothing is limited)."""
-    folder, budget = job.run.budget(result.named.name), result.named.budget
-    histories = {"evolution": result.evolution}
+    folder, budget, costs = job.run.budget(result.named.name), result.named.budget, plan.costs
+    title = picture_title(job, plan)
+    label = result.evolution[0].strategy if result.evolution else EVOLUTION
+    histories = {LEARNED if label == LEARNED else EVOLUTION: result.evolution}
     if result.random_search:
         histories["random search"] = result.random_search
-    draw_generations({label: _by_generation(scored) for label, scored in histories.items()}, folder / "generations.png")
+    generations = {label: _by_generation(scored) for label, scored in histories.items()}
+    draw_generations(generations, title, folder / "generations.png")
     drawn = histories | ({"simple networks": result.simple} if result.simple else {})
-    for limit in budget.limits or (_no_limit(costs),):
+    drawable = {cost.name for cost in costs.all}  # those of other devices are not
+    for limit in [each for each in budget.limits if each.cost.name in drawable] or (_no_limit(costs),):
         cost = costs.named(limit.cost.name)
+        point = partial(_accuracy_point, job, cost)
         draw_cost(
             {label: _points(cost, scored) for label, scored in reversed(drawn.items())},
-            _point_with_error(cost, winner, job),
-            cost.name,
-            limit.most if budget.limits else None,
+            _winner_point(job, cost, winner),
+            _trained_alone(winner.finalists, point) if winner.finalists else None,
+            About(title, cost.name),
             folder / f"accuracy_{cost.name}.png",
         )
 
 
-def _point_with_error(cost: TableCost, winner: Winner, job: Job) -> WinnerPoint:
-    accuracy, arch = winner.holdout_accuracy, job.space.architecture(winner.architecture)
-    return WinnerPoint(cost.cost(arch), accuracy, standard_error(accuracy, len(job.data.holdout)))
+def _draw_architecture(job: Job, costs: Costs, budget: str, winner: Winner) -> None:
+    """architecture.svg and architecture.png: the winner block by block."""
+    arch = job.space.architecture(winner.architecture)
+    title = f"winner of {budget}: {network_title(costs, job.space, arch)}"
+    parts = network_parts(job.space, arch, drawn_cost(costs, job.space), title)
+    draw_architectures([parts], *picture_paths(job.run.budget(budget) / "architecture"))
+
+
+def _accuracy_point(job: Job, cost: TableCost, choices: tuple[str, ...], accuracy: float) -> AccuracyPoint:
+    low, high = wilson(accuracy, len(job.data.holdout))
+    return AccuracyPoint(cost.cost(job.space.architecture(choices)), accuracy, low, high)
+
+
+def _trained_alone(report: FinalistsReport, point: Callable[[tuple[str, ...], float], AccuracyPoint]) -> TrainedAlone:
+    points = [
+        (finalist.outcome, point(finalist.architecture, finalist.trained_accuracy)) for finalist in report.finalists
+    ]
+    (winner,) = [each for outcome, each in points if outcome == "winner"]
+    return TrainedAlone(winner, [each for outcome, each in points if outcome != "winner"])
 
 
 def _no_limit(costs: Costs) -> Limit:
@@ -145,46 +173,26 @@ def _no_limit(costs: Costs) -> Limit:
     return Limit(macs, macs.greatest)
 
 
-def find_front(cost: TableCost, scored: Sequence[Scored], winners: Mapping[str, Winner]) -> Front:
-    """The candidates that no other beats in accuracy at the same or lower cost."""
-    front: list[Scored] = []
-    for candidate in sorted(set(scored), key=lambda s: (cost.cost(s.architecture), -s.accuracy)):
-        if not front or candidate.accuracy > front[-1].accuracy:
-            front.append(candidate)
-    entries = tuple(_entry(cost, candidate) for candidate in front)
-    return Front(cost=cost.name, convention=cost.convention, front=entries, winners=dict(winners))
-
-
-def _entry(cost: TableCost, candidate: Scored) -> FrontEntry:
-    value = cost.cost(candidate.architecture)
-    fields = {
-        "architecture": candidate.architecture.choices,
-        "holdout_accuracy": candidate.accuracy,
-        cost.name: value if cost.unit == "ms" else int(value),
-    }
-    return FrontEntry.model_validate(fields)
-
-
-def write_front(run: Run, front: Front, cost: TableCost, scored: Sequence[Scored]) -> None:
+def write_front(job: Job, plan: SearchPlan, front: Front, scored: Sequence[Scored]) -> None:
     """Write front.json and its picture.
 
     Raises:
         RunFolderError: they cannot be written.
     """
-    write_document(run.front, front)
+    cost = plan.varied
+    write_document(job.run.front, front)
     draw_front(
         _points(cost, scored),
         [(entry.model_dump()[cost.name], entry.holdout_accuracy) for entry in front.front],
-        [_winner_point(cost, winner) for winner in front.winners.values()],
-        cost.name,
-        run.front.with_suffix(".png"),
+        [_winner_point(job, cost, winner) for winner in front.winners.values()],
+        About(picture_title(job, plan), cost.name),
+        job.run.front.with_suffix(".png"),
     )
 
 
-def _winner_point(cost: TableCost, winner: Winner) -> tuple[float, float, float | None]:
-    value = winner.cost(cost.name)
-    assert value is not None
-    return value, winner.holdout_accuracy, winner.limits.get(cost.name)
+def _winner_point(job: Job, cost: TableCost, winner: Winner) -> WinnerPoint:
+    inherited = _accuracy_point(job, cost, winner.architecture, winner.holdout_accuracy)
+    return WinnerPoint(inherited, winner.measured_latency_ms, winner.limits.get(cost.name))
 
 
 def _points(cost: TableCost, scored: Sequence[Scored]) -> list[tuple[float, float]]:

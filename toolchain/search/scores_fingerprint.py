@@ -14,7 +14,7 @@ class ScoresFingerprint(Fingerprint):
 
     supernet_sha256: str
     data_digest: str
-    holdout_per_class: int
+    holdout_per_class: int | str
     bn_images: int
     batch: int
     seed: int

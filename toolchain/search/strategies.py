@@ -13,7 +13,7 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.spaces.core import Architecture
 
 TRIES = 100  # draws for each candidate before a source of candidates counts as exhausted
-EVOLUTION, RANDOM = "evolution", "random"
+EVOLUTION, RANDOM, LEARNED = "evolution", "random", "learned"
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,17 @@ class RandomSearch:
         batch = _Batch({s.architecture for s in scored}, self.feasible)
         batch.fill(self.population, "random", lambda: self.feasible.draw(rng))
         return batch.proposals
+
+
+@dataclass(frozen=True)
+class GivenNetworks:
+    """Networks that were chosen before: those of a rival's distribution, simple ones, the best of earlier searches."""
+
+    networks: Sequence[Architecture]
+    name: str
+
+    def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
+        return [Proposal(arch, self.name) for arch in self.networks]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ miss corrects the calibration, which then excludes the candidates that would mis
 candidates remain, the search continues under the corrected limit.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,8 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.search.candidate import Candidate, candidate
 from toolchain.search.candidate_timing import Measure, measure_against
+from toolchain.search.preference import Preference
+from toolchain.search.shared_limit import SharedLimit, why_shared
 from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import SearchSpace
 
@@ -56,16 +57,15 @@ def latency_limit(budget: Budget) -> Limit | None:
     return next((limit for limit in budget.limits if limit.cost.name == "latency_ms"), None)
 
 
-def under(budget: Budget, model: LatencyModel) -> Budget:
-    """`budget` with its latency limit applied to the upper bound of `model`."""
-    return Budget(
-        tuple(replace(limit, cost=model.upper) if limit.cost.name == "latency_ms" else limit for limit in budget.limits)
-    )
+def under(budget: Budget, model: LatencyModel, others: Sequence[SharedLimit] = ()) -> Budget:
+    """`budget` with its latency limits applied to the upper bounds of `model` and of those of `others`."""
+    bounds = {"latency_ms": model.upper, **{other.name: other.upper for other in others}}
+    return Budget(tuple(replace(limit, cost=bounds.get(limit.cost.name, limit.cost)) for limit in budget.limits))
 
 
-def fitting(budget: Budget, scored: Sequence[Scored]) -> list[Scored]:
-    """The candidates within all limits, best first."""
-    return best_first([candidate for candidate in scored if budget.allows(candidate.architecture)])
+def fitting(budget: Budget, scored: Sequence[Scored], prefer: Preference = best_first) -> list[Scored]:
+    """The candidates within all limits, the preferred ones first."""
+    return prefer([candidate for candidate in scored if budget.allows(candidate.architecture)])
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,16 @@ class Verifier:
         search_on: scores more candidates.
         enough: with fewer candidates than this the search continues, and also if a correction has excluded more than
             half of them.
+        others: the limits of further devices, if the budget is shared.
+        prefer: the order in which candidates are tried.
     """
 
     space: SearchSpace
     measure: Measure
     search_on: SearchOn
     enough: int
+    others: tuple[SharedLimit, ...] = ()
+    prefer: Preference = best_first
 
     def winner(self, budget: Budget, scored: Sequence[Scored], model: LatencyModel | None) -> Verified:
         """The best candidate of `scored`, or of a continued search, that measures within `budget`.
@@ -92,23 +96,21 @@ class Verifier:
         """
         limit = latency_limit(budget)
         if limit is None or model is None:
-            best = fitting(budget, scored)[0]
+            best = fitting(budget, scored, self.prefer)[0]
             return Verified(candidate(best, model, self.measure(best.architecture, 0)), (), tuple(scored))
-        return _Verification(self, budget, limit, model, list(scored)).run()
+        return _Verification(self, budget, limit, model, list(scored), list(self.others)).run()
 
     def improve(
         self, budget: Budget, verified: Verified | None, scored: Sequence[Scored], model: LatencyModel
     ) -> Verified | None:
-        """`verified`, or the best of `scored` if its score is higher and it measures within `budget`; scores
-        nothing."""
+        """`verified`, or the best of `scored` that is preferred to it and measures within `budget`; scores nothing."""
         limit = latency_limit(budget)
         assert limit is not None
         known = () if verified is None else verified.scored
         architectures = {candidate.architecture for candidate in known}
         added = [candidate for candidate in scored if candidate.architecture not in architectures]
-        least = -math.inf if verified is None else verified.winner.scored.score
-        better = [candidate for candidate in added if candidate.score > least]
-        attempt = _Verification(self, budget, limit, model, better)
+        better = added if verified is None else self._preferred_to(verified.winner.scored, added)
+        attempt = _Verification(self, budget, limit, model, better, list(self.others))
         winner = attempt.try_remaining()
         if winner is None and verified is None:
             return None
@@ -118,6 +120,11 @@ class Verifier:
             (*passed_over, *attempt.missed),
             (*known, *added),
         )
+
+    def _preferred_to(self, winner: Scored, others: Sequence[Scored]) -> list[Scored]:
+        """Those of `others` that are tried before `winner`."""
+        ordered = self.prefer([winner, *others])
+        return ordered[: ordered.index(winner)]
 
 
 @dataclass
@@ -129,13 +136,14 @@ class _Verification:
     limit: Limit
     model: LatencyModel
     pool: list[Scored]
+    others: list[SharedLimit]
     missed: list[Candidate] = field(default_factory=list)
     searches: int = 0
     searched: int = 0  # candidates that fitted when the search ended or last continued
 
     def run(self) -> Verified:
         while len(self.missed) < MOST_MISSES:
-            within = fitting(self._corrected, self.pool)
+            within = fitting(self._corrected, self.pool, self.verifier.prefer)
             remaining = self._without_missed(within)
             if len(remaining) < max(self.verifier.enough, self.searched / 2) and self.searches < MOST_SEARCHES:
                 self._search_on(within, remaining)
@@ -150,7 +158,7 @@ class _Verification:
     def try_remaining(self) -> Candidate | None:
         """The best of the pool that measures within the limit, without a continued search."""
         while len(self.missed) < MOST_MISSES:
-            remaining = self._without_missed(fitting(self._corrected, self.pool))
+            remaining = self._without_missed(fitting(self._corrected, self.pool, self.verifier.prefer))
             if not remaining:
                 return None
             if winner := self._try(remaining[0]):
@@ -159,7 +167,7 @@ class _Verification:
 
     @property
     def _corrected(self) -> Budget:
-        return under(self.budget, self.model)
+        return under(self.budget, self.model, self.others)
 
     def _without_missed(self, candidates: Sequence[Scored]) -> list[Scored]:
         missed = {miss.scored.architecture for miss in self.missed}
@@ -169,14 +177,23 @@ class _Verification:
         return Verified(winner, tuple(self.missed), tuple(self.pool))
 
     def _try(self, scored: Scored) -> Candidate | None:
-        """`scored` if it measures within the limit; a miss is recorded and corrects the model."""
+        """`scored` if it measures within all limits; a miss is recorded and corrects the model of its device."""
         measured = measure_against(self.limit, scored.architecture, self.verifier.measure)
         tried = candidate(scored, self.model, measured)
-        if measured.upper_ms <= self.limit.most:
-            return tried
-        self.missed.append(tried)
-        self.model = self.model.with_networks({scored.architecture: measured.latency_ms})
-        return None
+        if measured.upper_ms > self.limit.most:
+            self.missed.append(tried)
+            self.model = self.model.with_networks({scored.architecture: measured.latency_ms})
+            return None
+        for number, other in enumerate(self.others):
+            measured = measure_against(other.limit, scored.architecture, other.measure)
+            there = candidate(scored, other.model, measured)
+            tried = replace(tried, elsewhere={**tried.elsewhere, other.name: there})
+            if measured.upper_ms > other.limit.most:
+                self.missed.append(tried)
+                corrected = other.model.with_networks({scored.architecture: measured.latency_ms})
+                self.others[number] = replace(other, model=corrected)
+                return None
+        return tried
 
     def _search_on(self, within: Sequence[Scored], remaining: Sequence[Scored]) -> None:
         """Add new candidates under the corrected limit; if there are none, do not search again."""
@@ -205,24 +222,33 @@ class _Verification:
         quickest = self._quickest()
         if quickest is not None and (winner := self._try(quickest)):
             return self._verified(winner)
-        raise BudgetInfeasible(_why(self.missed, self.limit, model))
+        raise BudgetInfeasible(_why(self.missed, self.limit, model, self.others))
 
     def _quickest(self) -> Scored | None:
         """The candidate with the lowest prediction within all other limits, unless it was measured."""
-        others = Budget(tuple(limit for limit in self.budget.limits if limit.cost.name != "latency_ms"))
-        quickest = min(
-            fitting(others, self.pool),
-            key=lambda scored: self.model.predicted.cost(scored.architecture),
-            default=None,
-        )
+        counted = tuple(limit for limit in self.budget.limits if not limit.cost.name.startswith("latency_ms"))
+        latencies = [(self.model, self.limit), *((other.model, other.limit) for other in self.others)]
+
+        def share(scored: Scored) -> float:
+            """Of its limit, on the device where it is the largest."""
+            return max(model.predicted.cost(scored.architecture) / limit.most for model, limit in latencies)
+
+        quickest = min(fitting(Budget(counted), self.pool), key=share, default=None)
         return None if quickest in [miss.scored for miss in self.missed] else quickest
 
 
-def _why(missed: Sequence[Candidate], limit: Limit, model: LatencyModel) -> str:
-    reached = [miss.measured.latency_ms for miss in missed if miss.measured]
-    least = f", the fastest at {limit.cost.format(min(reached))}" if reached else ""
+def _why(missed: Sequence[Candidate], limit: Limit, model: LatencyModel, others: Sequence[SharedLimit]) -> str:
+    if others:
+        return why_shared(missed, limit, model, others)
+    reached = [miss.measured for miss in missed if miss.measured]
+    least = ""
+    if reached:
+        fastest = min(reached, key=lambda measured: measured.latency_ms)
+        least = f", the fastest at {limit.cost.format(fastest.latency_ms)}"
+        if fastest.latency_ms <= limit.most:
+            least += f", but up to {limit.cost.format(fastest.upper_ms)} by its rounds"
+    count = f"{len(reached)} {'was' if len(reached) == 1 else 'were'}"
     return (
-        f"no candidate measured within {limit}: {len(reached)} were compiled and timed{least}. According to these "
-        f"measurements a latency is the {model.calibration}, and the space begins at {model.upper.least_limit()}. "
-        f"Allow at least that"
+        f"no candidate measured within {limit}: {count} compiled and timed{least}. According to these measurements a "
+        f"latency is the {model.calibration}, and the space begins at {model.upper.least_limit()}. Allow at least that"
     )

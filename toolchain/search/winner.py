@@ -1,7 +1,7 @@
 """`best.json`: the winner of a search, and how later commands select it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +9,10 @@ from pydantic import AliasChoices, Field, field_validator
 
 from toolchain.costs.calibration import Calibration
 from toolchain.errors import BadArchitecture, BadCheckpoint, BadDocument, MissingStage
-from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text, read_document
+from toolchain.files import AnchorMs, Count, Document, ImageCount, Milliseconds, Share, Text, read_document
 from toolchain.runs import Run
 from toolchain.search.finalists.report import FinalistsReport
+from toolchain.search.random_select_report import RandomSelect
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.fixed import named_architecture
 
@@ -46,6 +47,13 @@ class PassedOver(Latencies):
     holdout_loss: Loss | None = None
 
 
+class SharedLatencies(Latencies):
+    """The winner on another device of a shared budget: its latencies there, its limit and the id of the target."""
+
+    limit_ms: Milliseconds
+    target: str
+
+
 class CalibrationSummary(Document):
     """The calibration of the latency model when the winner was selected."""
 
@@ -60,6 +68,7 @@ class CalibrationSummary(Document):
     within_10: float | None = None
     tau: float | None = None
     skill: float | None = None
+    per_gmac_ms: float = 0.0
     in_words: str = ""
 
 
@@ -79,8 +88,14 @@ class Winner(Latencies):
         not_measured: why no network was measured; empty if the winner was.
         limits: the maximum of each limited cost, in the cost's unit.
         target: id of the target of all latencies.
+        profile_runs: uids of the runs of the latency table that the prediction is from; empty in files of nastool
+            0.1.0, and if nothing was predicted.
         evaluations: scored candidates within the budget.
+        holdout_images: that the accuracy was measured on; None in files of nastool 0.1.0.
         finalists: the trainings that decided; None where the inherited accuracy did.
+        random_select: networks drawn within the limits, for comparison; None if not asked for.
+        device: as it was given, of a search for several devices; else None.
+        elsewhere: the other devices of a shared budget.
     """
 
     schema_version: Literal[1] = 1
@@ -99,12 +114,17 @@ class Winner(Latencies):
     not_measured: str = ""
     limits: dict[str, float]
     target: str | None = Field(None, validation_alias=AliasChoices("target", "context"))
+    profile_runs: tuple[str, ...] = ()
     conventions: dict[str, str] = Field(default_factory=dict)
     passed_over: tuple[PassedOver, ...] = ()
     evaluations: Count = 0
     data: Text | None = None
     data_digest: str | None = None
+    holdout_images: ImageCount | None = None
     finalists: FinalistsReport | None = None
+    random_select: RandomSelect | None = None
+    device: str | None = None
+    elsewhere: dict[str, SharedLatencies] = Field(default_factory=dict)
 
     @field_validator("limits")
     @classmethod
@@ -126,6 +146,8 @@ class SelectedArchitecture:
     Args:
         target: id of the target of the latency limit.
         anchor_ms: latency of the anchor network when the limit was met; None if unknown.
+        device: that the limit is for, of a search for several devices; else None.
+        elsewhere: the other devices of a shared budget.
     """
 
     architecture: Architecture
@@ -134,6 +156,16 @@ class SelectedArchitecture:
     data_digest: str | None = None
     target: str | None = None
     anchor_ms: float | None = None
+    device: str | None = None
+    elsewhere: tuple[SharedLatencies, ...] = ()
+
+    def on_target(self, target: str) -> "SelectedArchitecture":
+        """The same with the limit of this target, if it is that of another device of a shared budget."""
+        for there in self.elsewhere:
+            if there.target == target:
+                limits = {**self.limits, "latency_ms": there.limit_ms}
+                return replace(self, limits=limits, target=target, anchor_ms=there.measured_anchor_ms)
+        return self
 
     def require_data(self, name: str, digest: str) -> None:
         """Check that the data set is the one that the architecture was scored on.
@@ -180,8 +212,7 @@ def select_architecture(named: str | None, budget: str | None, space: SearchSpac
         return SelectedArchitecture(named_architecture(named, space, "--arch"), {})
     path = run.best if budget is None else run.budget(budget) / "best.json"
     if not path.exists() and run.best.exists():
-        names = sorted(best.parent.name for best in run.best.parent.glob("*/best.json"))
-        raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(names)}")
+        raise MissingStage(f"no search had the budget {budget!r}. Write --budget {' or '.join(run.budgets)}")
     run.require(path, "search")
     return selected(read_winner(path, space), space)
 
@@ -195,4 +226,6 @@ def selected(winner: Winner, space: SearchSpace) -> SelectedArchitecture:
         data_digest=winner.data_digest,
         target=winner.target,
         anchor_ms=winner.measured_anchor_ms,
+        device=winner.device,
+        elsewhere=tuple(winner.elsewhere.values()),
     )

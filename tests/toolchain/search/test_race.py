@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -24,6 +25,7 @@ from toolchain.search.scores import CandidateLine, Flags, RaceThreshold, Score
 from toolchain.search.strategies import Evolution, Scored, best_first, complete
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training import strategies
 from toolchain.training.data import load_data
 from toolchain.training.loop import TrainingSettings, train
@@ -69,7 +71,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Flags:
         return through(supernet, [strategies.Path(space.draw(Random(step)))])
 
     folder = tmp_path_factory.mktemp("race")
-    settings = TrainingSettings("train", folder / "checkpoint.pt", {}, folder / "tb", 1e9, workers=0, seed=0)
+    settings = TrainingSettings(
+        "train", folder / "checkpoint.pt", {}, partial(EventFile, folder / "tb"), 1e9, workers=0, seed=0
+    )
     train(supernet, plan, data, Recipe(epochs=10, batch=32, lr=0.1), settings, Quiet())
     rng = Random(0)
     archs = sorted({space.draw(rng) for _ in range(50)}, key=str)[:40]

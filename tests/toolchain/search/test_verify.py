@@ -175,6 +175,22 @@ def test_nothing_fits(target: Target) -> None:
     assert "the space begins at" in text
 
 
+class Noisy(Bench):
+    """Its measurements are 15 % higher by some of their rounds."""
+
+    def measure(self, architecture: Architecture, time: int) -> Measurement:
+        measured = super().measure(architecture, time)
+        return Measurement(measured.latency_ms, 1.15 * measured.latency_ms)
+
+
+def test_a_network_that_misses_by_its_rounds_alone_is_named_with_them(target: Target) -> None:
+    bench = Noisy(target, {"a": (9.0, 9.0)}, calibrated=False)
+    with pytest.raises(
+        BudgetInfeasible, match=r"1 was compiled and timed, the fastest at 9.000 ms, but up to 10.3 ms by its rounds"
+    ):
+        bench.verify()
+
+
 def test_measurements_and_searches_are_bounded(target: Target) -> None:
     """Each misses narrowly, and each search finds one more that will."""
     bench = Bench(target, {f"c{n}": (9.0 - n / 1000, 10.5) for n in range(30)})

@@ -19,16 +19,18 @@ LEAST_DIFFERENCE = 8  # finalists from the search differ in at least one block o
 def simple_networks(space: SearchSpace, budget: Budget, expected: Budget, macs: TableCost) -> list[Architecture]:
     """The networks with the most MACs, and the uniform ones that fit, those with the most MACs first.
 
-    A uniform network has one choice in all blocks that have it, and the choice with the most MACs in the others.
+    A uniform network has one choice in all blocks that have it, and the choice with the most MACs in the others. The
+    network with the most MACs is predicted at the limit, so it often measures above; the one with the most MACs within
+    the margin then takes part in its place.
 
     Args:
-        budget: with the margin of the prediction; the network with the most MACs in it is the last resort.
+        budget: with the margin of the prediction.
         expected: the same limits on predictions without a margin, as a user would pick networks.
     """
     fitting = [arch for arch in uniform_networks(space, macs) if expected.allows(arch)]
     fitting.sort(key=lambda arch: -macs.cost(arch))
     largest, safe = (largest_network(space, limits, macs) for limits in (expected, budget))
-    return list(dict.fromkeys([*largest, *fitting, *safe]))
+    return list(dict.fromkeys([*largest, *fitting[:1], *safe, *fitting[1:]]))
 
 
 def uniform_networks(space: SearchSpace, macs: TableCost) -> list[Architecture]:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from toolchain.files import Count, Document, Milliseconds, Share
 
+EARLIER = "earlier"  # strategy of a finalist that won an earlier search of the same budget
 Outcome = Literal["winner", "tied", "behind", "dropped"]
 
 
@@ -13,7 +14,8 @@ class Finalist(Document):
     """One finalist.
 
     Args:
-        strategy: what proposed it: evolution, or `simple` for a network that a user would choose by hand.
+        strategy: what proposed it: evolution, `simple` for a network that a user would choose by hand, or `earlier` for
+            a winner of an earlier search that this one would not have trained.
         inherited_accuracy: its score with weights of the supernet.
         trained_accuracy: on the hold-out, the mean of its trainings.
         latency_ms: measured; predicted where nothing is measured, None where that is unknown too.

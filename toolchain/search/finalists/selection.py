@@ -1,23 +1,22 @@
 """The finalists of one budget, from proposal to choice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
-from random import Random
 
 from toolchain.costs.core import Budget
 from toolchain.search.budget import Costs
 from toolchain.search.candidate import Candidate
+from toolchain.search.finalists.admission import Admit, admitted
 from toolchain.search.finalists.halving import CONFIDENCE, Result, Standing, Training, halve
 from toolchain.search.finalists.proposals import proposed, simple_networks
-from toolchain.search.finalists.report import Finalist, FinalistsReport, Outcome
+from toolchain.search.finalists.report import EARLIER, Finalist, FinalistsReport, Outcome
+from toolchain.search.finalists.trainings import Train
 from toolchain.search.generations import Scoring, run_strategy
-from toolchain.search.strategies import Proposal, Scored, complete
+from toolchain.search.strategies import GivenNetworks, Scored, complete
 from toolchain.spaces.core import Architecture, SearchSpace
 
-MOST_MISSES = 12  # proposals that may miss the budget when they are measured
-
-Admit = Callable[[Scored], Candidate | None]  # the candidate if it measures within the budget
+FEW = 2  # trainings: the interval of two networks then has one degree of freedom, and is several points wide
 
 
 @dataclass(frozen=True)
@@ -44,31 +43,42 @@ class Selector:
 
     Args:
         scoring: scores simple networks, so that they are listed with the candidates of the search.
-        train: trains an architecture with the seed of a round.
+        train: trains an architecture with the seed of a round, under a title that tells its progress.
     """
 
     space: SearchSpace
     costs: Costs
     scoring: Scoring
-    train: Callable[[Architecture, int], Training]
+    train: Train
     settings: FinalistSettings
 
-    def select(self, budget: Budget, scored: Sequence[Scored], leader: Candidate, admit: Admit) -> Selection:
+    def select(
+        self,
+        budget: Budget,
+        scored: Sequence[Scored],
+        leader: Candidate,
+        admit: Admit,
+        earlier: Sequence[Architecture] = (),
+    ) -> Selection:
         """Train the finalists of `budget`.
 
         Args:
             scored: the candidates of the search within the budget.
             leader: the winner by inherited accuracy, which is measured already and takes part.
             admit: measures a candidate.
+            earlier: winners of earlier searches of the budget; they take part beside the others.
         """
         simple = self._simple(budget)
-        finalists = self._admitted(scored, simple, leader, admit)
+        by_hand = {candidate.architecture for candidate in simple}
+        own = admitted(leader, proposed(scored, simple), by_hand, self.settings.count, admit)
+        finalists = self._with_earlier(own, earlier, admit)
         if len(finalists) == 1:
             self.scoring.progress.say(f"one network measures within {budget}, so there are no finalists to train")
             return Selection(leader, simple, None)
 
         def train(candidate: Candidate, repeat: int) -> Training:
-            return self.train(candidate.scored.architecture, repeat)
+            title = f"finalist {finalists.index(candidate) + 1} of {len(finalists)}, round {repeat + 1}"
+            return self.train(candidate.scored.architecture, repeat, title)
 
         self.scoring.progress.say(f"training {len(finalists)} finalists under {budget}")
         result = halve(finalists, train, self.settings.time_limit_s)
@@ -79,25 +89,17 @@ class Selector:
         """The simple networks with their scores, in order of preference."""
         macs = self.costs.named("macs")
         networks = simple_networks(self.space, budget, self.costs.expected(budget), macs)
-        strategy = _Simple(tuple(networks))
+        strategy = GivenNetworks(tuple(networks), "simple")
         return complete(run_strategy(strategy, range(1), self.scoring))
 
-    def _admitted(
-        self, scored: Sequence[Scored], simple: Sequence[Scored], leader: Candidate, admit: Admit
+    def _with_earlier(
+        self, finalists: list[Candidate], earlier: Sequence[Architecture], admit: Admit
     ) -> list[Candidate]:
-        """The leader, and the first other proposals that measure within the budget."""
-        finalists, misses = [leader], 0
-        for candidate in proposed(scored, simple):
-            if len(finalists) == self.settings.count or misses == MOST_MISSES:
-                break
-            if candidate.architecture == leader.scored.architecture:
-                continue
-            admitted = admit(candidate)
-            if admitted is None:
-                misses += 1
-            else:
-                finalists.append(admitted)
-        return finalists
+        """`finalists`, and those of `earlier` that are none of them and still measure within the budget."""
+        present = {finalist.scored.architecture for finalist in finalists}
+        strategy = GivenNetworks(tuple(arch for arch in earlier if arch not in present), EARLIER)
+        measured = map(admit, complete(run_strategy(strategy, range(1), self.scoring)))
+        return [*finalists, *(finalist for finalist in measured if finalist is not None)]
 
     def _report(self, result: Result[Candidate], winner: Candidate) -> FinalistsReport:
         outcomes = _outcomes(result, winner)
@@ -127,17 +129,6 @@ class Selector:
             latency_ms=candidate.measured.latency_ms if candidate.measured else candidate.predicted_ms,
             outcome=outcome,
         )
-
-
-@dataclass(frozen=True)
-class _Simple:
-    """Proposes the networks that a user would choose by hand."""
-
-    networks: tuple[Architecture, ...]
-    name: str = "simple"
-
-    def propose(self, scored: Sequence[Scored], rng: Random) -> list[Proposal]:
-        return [Proposal(arch, "simple") for arch in self.networks]
 
 
 def choose(result: Result[Candidate]) -> Candidate:
@@ -177,6 +168,11 @@ def statement(result: Result[Candidate], winner: Candidate) -> str:
     taken = "the fastest of them within one standard error of the most accurate was taken"
     if winner is result.remaining[0].network:
         taken = "the most accurate of them was taken; none within one standard error of it is faster"
+    if trainings == FEW:
+        return (
+            f"the first {tied} cannot be told apart after {FEW} trainings each, which are too few for a useful "
+            f"interval; {taken}"
+        )
     return (
         f"the first {tied} cannot be told apart: the best two differ by {runner_up.difference * 100:.2f} +- "
         f"{width * 100:.2f} points (95 % interval, {trainings} trainings each); {taken}"

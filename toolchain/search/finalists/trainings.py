@@ -9,9 +9,10 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from toolchain.parallel.collectives import from_first
 from toolchain.runs import Run
@@ -20,11 +21,15 @@ from toolchain.search.journal import JournalLine, open_journal
 from toolchain.search.scores import PackedFlags, pack, unpack
 from toolchain.spaces.core import Architecture
 from toolchain.training.accuracy import flags_over_ranks
-from toolchain.training.fingerprint import retrain_fingerprint
+from toolchain.training.fingerprint import Origin, bn_processes, retrain_fingerprint
 from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, load_recipe
 from toolchain.training.retraining import train_alone
+from toolchain.training.starting_point import StartingPoint
 from toolchain.training.stored_fingerprint import Fingerprint, StoredFingerprint
+
+# the result of an architecture with the seed of a round, and the title of its progress
+Train = Callable[[Architecture, int, str], Training]
 
 
 class FinalistLine(JournalLine):
@@ -51,9 +56,16 @@ class FinalistFingerprint(Fingerprint):
     space_digest: str
     training_images: str
     holdout_images: str
-    holdout_per_class: int
+    holdout_per_class: int | str
     seed: int
     recipe: Recipe
+    bn_processes: int | None = None
+    start_from: str | None = None
+    teacher: str | None = None
+
+    def stored(self) -> dict[str, JsonValue]:
+        """Without what is not configured."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class Trainings:
@@ -66,13 +78,17 @@ class Trainings:
             BadDocument: a line of the journal is damaged.
             RunFolderError: it cannot be written.
         """
-        self._job, fingerprint = job, _fingerprint(job).stored()
+        self._job, self._start = job, StartingPoint(job)
+        fingerprint = _fingerprint(job, self._start.origin).stored()
         self._folder = job.run.finalists / _short_digest(fingerprint)
         self._journal = open_journal(self._folder / "trainings.jsonl", fingerprint, FinalistLine, job.space)
         self._known = {(line.architecture, line.repeat): line for line in self._journal.lines}
 
-    def __call__(self, arch: Architecture, repeat: int) -> Training:
+    def __call__(self, arch: Architecture, repeat: int, title: str) -> Training:
         """The result of training `arch` with the seed of `repeat`.
+
+        Args:
+            title: of its progress.
 
         Raises:
             TrainingDiverged: the loss or the weights are not finite.
@@ -80,17 +96,18 @@ class Trainings:
         """
         line = self._known.get((arch.choices, repeat))
         if line is None:
-            line = self._train(arch, repeat)
+            line = self._train(arch, repeat, title)
             self._journal.append(line)
             self._known[arch.choices, repeat] = line
             shutil.rmtree(self._round(repeat).retrain(arch), ignore_errors=True)  # its checkpoint
         return line.training
 
-    def _train(self, arch: Architecture, repeat: int) -> FinalistLine:
+    def _train(self, arch: Architecture, repeat: int, title: str) -> FinalistLine:
         began = time.monotonic()
         config, data = self._job.config, self._job.data
         job = self._job.seeded(config.seed + repeat, self._round(repeat))
-        net, _ = train_alone(job, arch, retrain_fingerprint(job, arch).stored())
+        fingerprint = retrain_fingerprint(job, arch, self._start.origin).stored()
+        net, _ = train_alone(job, arch, fingerprint, self._start, title)
         correct = flags_over_ranks(net, data.train, data.holdout, config.search.batch, data.preprocessing)
         seconds = from_first(lambda: round(time.monotonic() - began, 3))
         return FinalistLine(architecture=arch.choices, repeat=repeat, correct=pack(correct), seconds=seconds)
@@ -99,7 +116,7 @@ class Trainings:
         return Run(self._folder / f"repeat_{repeat}")
 
 
-def _fingerprint(job: Job) -> FinalistFingerprint:
+def _fingerprint(job: Job, origin: Origin) -> FinalistFingerprint:
     config, digests = job.config, job.data.digests
     return FinalistFingerprint(
         space_digest=job.space.digest,
@@ -108,6 +125,8 @@ def _fingerprint(job: Job) -> FinalistFingerprint:
         holdout_per_class=config.holdout_per_class,
         seed=config.seed,
         recipe=load_recipe(config.retrain.recipe, "retrain", config.retrain.changes),
+        bn_processes=bn_processes(config.retrain),
+        **vars(origin),
     )
 
 

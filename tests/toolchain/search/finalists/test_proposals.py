@@ -68,7 +68,16 @@ def test_a_uniform_network_at_the_limit_is_proposed_although_the_margin_excludes
     expected, with_margin = Budget((Limit(cost, limit),)), Budget((Limit(cost, limit / 1.04),))
     simple = simple_networks(SPACE, with_margin, expected, MACS)
     assert str(simple[0]) == uniform
-    assert simple[-1] == largest_network(SPACE, with_margin, MACS)[0]
+
+
+def test_the_largest_network_within_the_margin_comes_before_all_but_one_uniform_network() -> None:
+    """The largest one at the limit is likely to measure above it, and uniform ones may have half the MACs."""
+    cost = latency_like()
+    expected, with_margin = Budget((Limit(cost, 12.0),)), Budget((Limit(cost, 11.5),))
+    largest, uniform, safe, *others = simple_networks(SPACE, with_margin, expected, MACS)
+    assert [cost.cost(arch) for arch in (largest, uniform, safe)] == [12.0, 10.0, 11.5]
+    assert len(set(uniform.choices)) == 1
+    assert not set(others) & {largest, safe}
 
 
 def scored(text: str, accuracy: float, strategy: str = "evolution") -> Scored:

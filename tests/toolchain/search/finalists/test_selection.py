@@ -70,3 +70,11 @@ def test_statement_of_a_tie() -> None:
         "the first 2 cannot be told apart: the best two differ by 0.05 +- 0.20 points (95 % interval, 3 trainings "
         "each); the fastest of them within one standard error of the most accurate was taken"
     )
+
+
+def test_two_trainings_give_no_interval() -> None:
+    tied = result(2.0, 1.0, differences=(0.0005,), error=0.001, degrees=1, trainings=2)
+    assert statement(tied, choose(tied)) == (
+        "the first 2 cannot be told apart after 2 trainings each, which are too few for a useful interval; the fastest "
+        "of them within one standard error of the most accurate was taken"
+    )
