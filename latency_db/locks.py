@@ -24,6 +24,8 @@ FOLDER_VARIABLE = "NASTOOL_LOCKS"  # a folder, for containers that share a devic
 def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) -> Iterator[None]:
     """Hold the lock file of a device, which all users of this machine share; the kernel frees it after a kill.
 
+    Workstations that measure on this machine over ssh lock the same file (`exporters.agent.lock_file`).
+
     A process that holds it already continues, since it measures one thing after the other.
 
     Raises:
@@ -42,7 +44,7 @@ def on_this_machine(device: str, waiting: Callable[[str], None], wait_s: float) 
         acquired = _acquire(lambda: _try_lock(descriptor), lambda: _holder(descriptor), device, waiting, wait_s)
         if acquired:
             os.ftruncate(descriptor, 0)  # a killed process may have written a longer name
-            os.pwrite(descriptor, _me().encode(), 0)
+            os.pwrite(descriptor, this_process().encode(), 0)
         try:
             yield
         finally:
@@ -82,6 +84,37 @@ def on_the_server(engine: Engine, device: str, waiting: Callable[[str], None], w
         finally:
             if acquired:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+@contextmanager
+def held(
+    acquire: Callable[[], str | None],
+    release: Callable[[], None],
+    device: str,
+    waiting: Callable[[str], None],
+    wait_s: float = LONGEST_WAIT_S,
+) -> Iterator[None]:
+    """Hold the lock of a device that is on another machine.
+
+    Args:
+        acquire: tries to lock it; returns None, or its present holder.
+
+    Raises:
+        DeviceBusy: another process held it for `wait_s` seconds.
+    """
+    holder: str | None = None
+
+    def try_lock() -> bool:
+        nonlocal holder
+        holder = acquire()
+        return holder is None
+
+    acquired = _acquire(try_lock, lambda: holder or "another command", device, waiting, wait_s)
+    try:
+        yield
+    finally:
+        if acquired:
+            release()
 
 
 def lock_folder() -> Path:
@@ -145,7 +178,7 @@ def _acquire(
     began, announced = time.monotonic(), ""
     while not try_lock():
         who = holder()
-        if who == _me():
+        if who == this_process():
             return False
         if time.monotonic() - began >= wait_s:
             raise DeviceBusy(
@@ -159,5 +192,6 @@ def _acquire(
     return True
 
 
-def _me() -> str:
+def this_process() -> str:
+    """The name of this process as the holder of a lock."""
     return f"process {os.getpid()} on {node()}"

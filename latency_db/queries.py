@@ -1,7 +1,8 @@
 """SQL queries, and the values that their rows stand for. Used by `store.py` only."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Select, case, func, select
@@ -23,22 +24,40 @@ TIMED_SAMPLES = TypeAdapter(TimedSample)
 KEYS_PER_QUERY = 500  # both databases limit the number of values in one query to some tens of thousands
 
 
-def finished_samples(
-    session: Session, target: Target, condition: ColumnElement[bool], without: str = "", newest_only: bool = True
-) -> tuple[RunSamples, ...]:
-    """The samples of the records that `condition` selects, by run, from finished runs of a target.
+@dataclass(frozen=True)
+class RunChoice:
+    """Which finished runs are read.
 
     Args:
         without: a kind of run that is left out.
         newest_only: take each record from its newest run only.
+        among: uids of the runs; None for all.
     """
+
+    without: str = ""
+    newest_only: bool = True
+    among: Collection[str] | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        finished = RunRow.finished_at.is_not(None) & (RunRow.kind != self.without)
+        return finished if self.among is None else finished & RunRow.uid.in_(self.among)
+
+
+NEWEST = RunChoice()
+
+
+def finished_samples(
+    session: Session, target: Target, condition: ColumnElement[bool], choice: RunChoice = NEWEST
+) -> tuple[RunSamples, ...]:
+    """The samples of the records that `condition` selects, by run, from finished runs of a target."""
     records = (
         select(RecordRow.run_id, RecordRow.key, RecordRow.graph_hash, _rank_of_run())
         .join(RunRow, RunRow.id == RecordRow.run_id)
-        .where(RunRow.target_id == target.id, RunRow.finished_at.is_not(None), RunRow.kind != without, condition)
+        .where(RunRow.target_id == target.id, choice.condition, condition)
         .subquery()
     )
-    if newest_only:
+    if choice.newest_only:
         records = select(records).where(records.c.rank == 1).subquery()
     query = (
         select(SampleRow, records.c.graph_hash)
@@ -63,13 +82,11 @@ def finished_samples(
 
 
 def finished_samples_of(
-    session: Session, target: Target, keys: Sequence[str], newest_only: bool = True
+    session: Session, target: Target, keys: Sequence[str], choice: RunChoice = NEWEST
 ) -> list[RunSamples]:
     """`finished_samples` of any number of keys."""
     return [
-        run
-        for chunk in _chunks(keys)
-        for run in finished_samples(session, target, RecordRow.key.in_(chunk), newest_only=newest_only)
+        run for chunk in _chunks(keys) for run in finished_samples(session, target, RecordRow.key.in_(chunk), choice)
     ]
 
 

@@ -1,6 +1,7 @@
 """A latency table in an SQLite file: recognizing, opening and upgrading it, and explaining SQLite's errors."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _engine(path: Path, foreign_keys: bool = True) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come too late and too weak
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_log(connection)
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
@@ -119,6 +120,20 @@ def _engine(path: Path, foreign_keys: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_log(connection: Any) -> None:
+    """Turn on the write-ahead log. SQLite's own waiting does not apply here: two commands that open a new file
+    would wait for each other, so it fails at once, and the waiting is done here."""
+    last = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last:
+                raise
+            time.sleep(0.01)
 
 
 def _can_lock(path: Path) -> bool:

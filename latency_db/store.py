@@ -5,7 +5,7 @@ ORM objects never leave this file, `queries.py` and `inserts.py`.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -143,34 +143,48 @@ class Store:
                 raise ValueError(f"rounds of run {run_id} are missing")
         return dict(rounds)
 
-    def table(self, target: Target, keys: Iterable[str]) -> LatencyTable:
+    def table(self, target: Target, keys: Iterable[str], among: Collection[str] | None = None) -> LatencyTable:
         """The records of these keys on this target, each from its newest finished run.
 
         A key without a record is paired with the nearest target that has one, for error messages.
+
+        Args:
+            among: uids of the runs to read; default: all.
         """
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = queries.finished_samples_of(session, target, names)
+            runs = queries.finished_samples_of(session, target, names, queries.RunChoice(among=among))
             present = {key for run in runs for key in run.samples}
             elsewhere = queries.elsewhere(session, target, [key for key in names if key not in present])
         return LatencyTable(target, newest_records(runs, target), elsewhere)
 
-    def networks(self, target: Target, prefix: str, without: str = "") -> tuple[Record, ...]:
+    def networks(
+        self, target: Target, prefix: str, without: str = "", among: Collection[str] | None = None
+    ) -> tuple[Record, ...]:
         """The records whose keys begin with `prefix`, by key, each from its newest finished run.
 
         Args:
             without: a kind of run that is left out.
+            among: as in `table`.
         """
+        choice = queries.RunChoice(without, among=among)
         with self._session(reading=True) as session:
-            runs = queries.finished_samples(session, target, queries.begins(RecordRow.key, prefix), without)
+            runs = queries.finished_samples(session, target, queries.begins(RecordRow.key, prefix), choice)
         records = newest_records(runs, target)
         return tuple(records[key] for key in sorted(records))
 
-    def history(self, target: Target, keys: Iterable[str]) -> dict[str, tuple[Record, ...]]:
-        """All finished records of these keys on this target, oldest first, each with its run and anchor time."""
+    def history(
+        self, target: Target, keys: Iterable[str], among: Collection[str] | None = None
+    ) -> dict[str, tuple[Record, ...]]:
+        """All finished records of these keys on this target, oldest first, each with its run and anchor time.
+
+        Args:
+            among: as in `table`.
+        """
         names = sorted(set(keys))
         with self._session(reading=True) as session:
-            runs = queries.finished_samples_of(session, target, names, newest_only=False)
+            choice = queries.RunChoice(newest_only=False, among=among)
+            runs = queries.finished_samples_of(session, target, names, choice)
             rows = session.scalars(select(RunRow).where(RunRow.target_id == target.id))
             order = {row.id: queries.run_of(row).precedence for row in rows}
         records: dict[str, list[Record]] = defaultdict(list)

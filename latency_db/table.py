@@ -80,12 +80,14 @@ class LatencyTable:
     """The records of one target.
 
     `elsewhere` maps keys without a record here to the nearest target that has one. It only serves error messages;
-    latencies of another target are never used.
+    latencies of another target are never used. `profile_runs` are the uids of the runs that the records depend on;
+    empty if the table was not read from a database.
     """
 
     target: Target
     records: Mapping[str, Record]
     elsewhere: Mapping[str, Target] = field(default_factory=dict)
+    profile_runs: tuple[str, ...] = ()
 
     def latency_ms(self, key: str) -> float:
         """Milliseconds per batch of one record.

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING
 
 from latency_db.errors import BadAddress
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL  # takes longer to import than all else here, and files do not need it
 
 SECRET = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)  # names of query parameters
 SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]+)\s*:\s*/", re.IGNORECASE)  # also of a mistyped URL, e.g. "postgresql:/host"
@@ -15,7 +16,7 @@ HOW = "Give --db latency.sqlite for a file, or --db postgresql+psycopg://user@ho
 UNREADABLE = "an unreadable address"
 
 
-def parse(where: str | Path) -> Path | URL:
+def parse(where: str | Path) -> "Path | URL":
     """The path of a file, or the URL of a server. `~/` stands for the home folder.
 
     Raises:
@@ -26,6 +27,9 @@ def parse(where: str | Path) -> Path | URL:
     scheme = SCHEME.match(where)
     if scheme is None and not CREDENTIALS.search(where):
         return _file(where)
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     name = scheme[1].lower() if scheme else "user:password@host"
     try:
         url = make_url(where.strip())
@@ -52,14 +56,16 @@ def shown(where: str | Path) -> str:
     return str(place) if isinstance(place, Path) else without_password(place)
 
 
-def without_password(url: URL) -> str:
+def without_password(url: "URL") -> str:
     """The URL without its secrets. PGPASSWORD or ~/.pgpass give the server its password."""
+    from sqlalchemy import URL
+
     query = {name: value for name, value in url.query.items() if not SECRET.search(name)}
     public = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
     return public.render_as_string(hide_password=True)
 
 
-def secrets(url: URL) -> list[str]:
+def secrets(url: "URL") -> list[str]:
     """The texts in a URL that must not be printed."""
     values = [url.password, *(value for name, value in url.query.items() if SECRET.search(name))]
     return [str(value) for value in values if value]

@@ -38,6 +38,7 @@ AnyDocument = TypeVar("AnyDocument", bound=Document)
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+ImageCount = Annotated[int, Field(gt=0)]  # that an accuracy was measured on
 # A file name that is not UTF-8 has surrogates in Python, which JSON cannot hold.
 Text = Annotated[str, BeforeValidator(_without_surrogates)]
 AnchorMs = Annotated[Milliseconds | None, BeforeValidator(_zero_is_unknown)]  # nastool 0.1.0 wrote 0 for unknown

@@ -4,30 +4,49 @@ import fcntl
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Literal
 from weakref import ref
 
 from exporters.manifest import MANIFEST
 from toolchain.config import Config
-from toolchain.errors import MissingOutput, RunFolderError
+from toolchain.config.run_settings import ABOUT_RUN, stored_content
+from toolchain.errors import MissingOutput, MissingStage, RunFolderError
 from toolchain.files import Document, unwritable, write_bytes, write_document
 from toolchain.parallel.ranks import rank
 from toolchain.spaces.core import Architecture
 
+Stage = Literal["train", "search", "retrain", "export", "rank"]
+# The keys and sections of config.toml that each command replaces.
+SETTINGS: Mapping[Stage, tuple[str, ...]] = MappingProxyType(
+    {
+        "train": (*ABOUT_RUN, "train"),
+        "search": ("data", "track", "search", "profile"),  # the same data may have moved
+        "retrain": ("track", "retrain"),
+        "export": ("export",),
+        "rank": (),
+    }
+)
+VERDICT = "check.json"
 NAMED_PACKAGES = ("nastool", "torch", "torchvision", "onnx", "onnxscript", "numpy", "sqlalchemy")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Paths of the files of a run."""
+    """Paths of the files of a run.
+
+    Args:
+        exported: the folder of the export: a name inside `export/`, or any absolute path; default: `export/` itself.
+    """
 
     folder: Path
+    exported: str = ""
 
     @property
     def config(self) -> Path:
@@ -36,6 +55,16 @@ class Run:
     @property
     def supernet(self) -> Path:
         return self.folder / "supernet" / "checkpoint.pt"
+
+    @property
+    def learned(self) -> Path:
+        """The architecture that a training with architecture parameters ended with."""
+        return self.folder / "supernet" / "architecture.json"
+
+    @property
+    def supernet_scores(self) -> Path:
+        """Hold-out accuracy of fixed paths along the training of the supernet."""
+        return self.folder / "supernet" / "holdout.json"
 
     @property
     def candidates(self) -> Path:
@@ -86,16 +115,54 @@ class Run:
         """The folder of the networks that a ranking trains with the seed of one repeat."""
         return Run(self.folder / "rank" / f"repeat_{number}")
 
+    def shipping(self, budget: str | None, out: Path | None = None) -> "Run":
+        """The same run with the export of one budget, in `export/BUDGET/` or in the folder `out`."""
+        return replace(self, exported=str(out.absolute()) if out is not None else budget or "")
+
+    def export_by_hand(self, arch: Architecture) -> Path:
+        """A folder for the export of an architecture that no search chose, beside those of the budgets."""
+        return self.folder / "export" / self.retrain(arch).name
+
+    @property
+    def budgets(self) -> tuple[str, ...]:
+        """Names of the budgets that have a winner."""
+        return tuple(sorted(best.parent.name for best in self.best.parent.glob("*/best.json")))
+
+    @property
+    def shrink(self) -> Path:
+        """The folder of what only `nastool shrink` writes: the original's figures, and the comparison with it."""
+        return self.folder / "shrink"
+
+    @property
+    def original(self) -> Path:
+        """The model before it was shrunk."""
+        return self.shrink / "original.onnx"
+
     @property
     def onnx(self) -> Path:
-        return self.folder / "export" / "model.onnx"
+        return self.folder / "export" / self.exported / "model.onnx"
 
     @property
     def manifest(self) -> Path:
-        return self.folder / "export" / MANIFEST
+        return self.onnx.with_name(MANIFEST)
 
-    def tensorboard(self, stage: str) -> Path:
-        return self.folder / "tb" / stage
+    @property
+    def verdict(self) -> Path:
+        """The last verdict on the export."""
+        return self.onnx.with_name(VERDICT)
+
+    def require_export(self) -> None:
+        """Check that there is an export, or that only budgets were exported.
+
+        Raises:
+            MissingStage: only other budgets were exported; the message names them.
+        """
+        others = sorted(path.parent.name for path in (self.folder / "export").glob(f"*/{MANIFEST}"))
+        if others and not self.manifest.exists():
+            raise MissingStage(
+                f"{self.manifest} does not exist, and there are exports of other budgets. "
+                f"Write --budget {' or '.join(others)}"
+            )
 
     def require(self, path: Path, command: str) -> None:
         """Check that `path`, which `command` writes, exists.
@@ -108,10 +175,11 @@ class Run:
 
 
 @contextmanager
-def open_run(config: Config, make: bool = False) -> Iterator[Run]:
+def open_run(config: Config, make: bool = False, stage: Stage | None = None) -> Iterator[Run]:
     """The folder of a run, locked against a second command; created first if `make`.
 
-    config.toml is written when a command ends without an error, so a refused command leaves it unchanged. Of several
+    config.toml keeps the settings of each stage: a command replaces those of its `stage`, or all of them if that is
+    None. It is written when a command ends without an error, so a refused command leaves it unchanged. Of several
     processes that execute one command, only the first locks and writes.
 
     Raises:
@@ -126,9 +194,9 @@ def open_run(config: Config, make: bool = False) -> Iterator[Run]:
         raise MissingOutput(f"the run {run.folder}", "train", config.run)
     with _locked(run.folder):
         if not run.config.exists():
-            _describe(run, config)
+            _describe(run, config, stage)
         yield run
-        _describe(run, config)
+        _describe(run, config, stage)
 
 
 @contextmanager
@@ -157,8 +225,9 @@ def _close(lock: "ref[IO[str]]") -> None:
         file.close()
 
 
-def _describe(run: Run, config: Config) -> None:
-    write_bytes(run.config, config.as_toml().encode())
+def _describe(run: Run, config: Config, stage: Stage | None) -> None:
+    own = tuple(Config.model_fields) if stage is None else SETTINGS[stage]
+    write_bytes(run.config, stored_content(run.config, config, own).encode())
     write_document(run.folder / "env.json", environment())
 
 

@@ -1,9 +1,12 @@
 """Several commands write at the same time: no row is lost, no command fails, and rounds stay complete."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import indent
+from threading import Timer
 
 from sqlalchemy import create_engine, text
 
@@ -70,6 +73,17 @@ def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
         assert connection.scalar(text("SELECT count(*) FROM samples")) == PROCESSES * ROUNDS * PARTS
         assert connection.scalar(text("SELECT count(*) FROM profile_runs")) == PROCESSES
     engine.dispose()
+
+
+def test_new_file_that_another_command_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "latency.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = Timer(0.3, other.rollback)
+    end.start()
+    open_store(path).close()
+    end.join()
+    other.close()
 
 
 RIVAL = """

@@ -319,3 +319,17 @@ def test_run_with_a_missing_round_is_damaged(store: Store, target: Target) -> No
     store.add_round(run, 1, {key: sample(1.0) for key in PARTS})
     with pytest.raises(DatabaseDamaged, match=rf"rounds of run {run} are missing"):
         store.samples(run)
+
+
+def test_a_table_is_read_again_from_some_runs(store: Store, target: Target) -> None:
+    first = finished_run(store, target, {"stem": 1.0, "head": 2.0})
+    second = finished_run(store, target, {"stem": 3.0})
+    uids = {run.id: run.uid for run in store.runs()}
+    table = store.table(target, ["stem", "head"], [uids[first]])
+    assert {key: record.run_id for key, record in table.records.items()} == {"stem": first, "head": first}
+    newest = store.table(target, ["stem", "head"], list(uids.values()))
+    assert {key: record.run_id for key, record in newest.records.items()} == {"stem": second, "head": first}
+    assert not store.table(target, ["stem"], []).records
+    assert [record.run_id for record in store.networks(target, "st", among=[uids[first]])] == [first]
+    history = store.history(target, ["stem"], [uids[second]])
+    assert [record.run_id for record in history["stem"]] == [second]

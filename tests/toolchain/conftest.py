@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
+import select
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,20 @@ from toolchain.training.data import Data, load_data
 
 InRanks = Callable[..., list[Any]]
 ROOT = Path(__file__).parents[2]  # the modules of tests are found from there
-# Imports once, and then forks a process for each rank: importing torch in each of them takes seconds.
+# Imports torch once for all tests, and then forks a process for each rank: importing it takes seconds. This process
+# itself computes nothing, since torch cannot be forked once it has trained.
 RANKS = """
-import os, sys
+import json, os, sys
 import torch
 from toolchain.parallel.collectives import joined
 from toolchain.parallel.ranks import exit_rank
 
-folder, world = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
-torch.load(f"{folder}/given.pt", weights_only=False)  # imports the modules of the test
 
-def work_as(rank):
+def work_as(rank, folder):
+    output = os.open(f"{folder}/output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
     try:
         with joined(torch.device("cpu")):
@@ -45,9 +47,14 @@ def work_as(rank):
     finally:
         os._exit(1)
 
-ranks = [os.fork() or work_as(rank) for rank in range(world)]
-sys.exit(max(os.waitpid(rank, 0)[1] for rank in ranks) > 0)
+for line in sys.stdin:
+    folder, world, variables = json.loads(line)
+    os.environ.update(variables)
+    torch.load(f"{folder}/given.pt", weights_only=False)  # imports the modules of the test
+    ranks = [os.fork() or work_as(rank, folder) for rank in range(world)]
+    print(max(os.waitpid(rank, 0)[1] for rank in ranks), flush=True)
 """
+LONGEST_S = 240.0
 
 
 @pytest.fixture(scope="session")
@@ -55,23 +62,40 @@ def digits(tiny_space: SearchSpace) -> Data:
     return load_data("digits", tiny_space, holdout_per_class=20, seed=0)
 
 
+@pytest.fixture(scope="session")
+def rank_server() -> Iterator["subprocess.Popen[str]"]:
+    """A process that runs `RANKS`."""
+    words = [sys.executable, "-c", RANKS]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        yield server
+        assert server.stdin is not None
+        server.stdin.close()
+
+
 @pytest.fixture
-def in_ranks(tmp_path: Path) -> InRanks:
+def in_ranks(tmp_path: Path, rank_server: "subprocess.Popen[str]") -> InRanks:
     """`in_ranks(work, world, *arguments)` -> what `work(*arguments)` gave in each rank, as a list."""
-    return partial(run_in_ranks, tmp_path)
+    return partial(run_in_ranks, tmp_path, rank_server)
 
 
-def run_in_ranks(folder: Path, work: Callable[..., Any], world: int, *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` gave in each rank; torch cannot be forked once it has trained, as in this process."""
+def run_in_ranks(
+    folder: Path, server: "subprocess.Popen[str]", work: Callable[..., Any], world: int, *arguments: Any
+) -> list[Any]:
+    """What `work(*arguments)` gave in each rank."""
+    assert server.stdin is not None
+    assert server.stdout is not None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torch.save((work, arguments), folder / "given.pt")
     variables = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"}
-    environment = os.environ | {name: str(value) for name, value in variables.items()}
-    words = [sys.executable, "-c", RANKS, folder, str(world)]
-    done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
+    request = str(folder), world, {name: str(value) for name, value in variables.items()}
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    if not select.select([server.stdout], [], [], LONGEST_S)[0]:
+        server.kill()
+        pytest.fail(f"{world} ranks have not ended in {LONGEST_S:g} s")
+    assert server.stdout.readline() == "0\n", (folder / "output.txt").read_text()
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(world)]
 
 

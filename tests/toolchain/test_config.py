@@ -51,7 +51,11 @@ def test_no_default_is_left_out_of_the_resolved_file() -> None:
     ("text", "words"),
     [
         ("sedd = 1", "nastool.toml, sedd: unknown key"),
-        ("[profile]\ndevcie = 'cpu'", "nastool.toml, profile.devcie: unknown key (given: 'cpu')"),
+        (
+            "[profile]\ndevcie = 'cpu'",
+            "nastool.toml, profile.devcie: unknown key; the nearest is profile.device (given: 'cpu')",
+        ),
+        ("batch = 3", "nastool.toml, batch: unknown key; the nearest is profile.batch (given: 3)"),
         ("[search]\npopulation = 1", "nastool.toml, search.population: "),
         ("[search]\nmutation = 1.5", "nastool.toml, search.mutation: "),
         ("[profile]\nmin_ms = inf", "nastool.toml, profile.min_ms: "),
@@ -107,7 +111,7 @@ def test_settings_do_not_change() -> None:
 def test_a_missing_data_set_and_an_unknown_preset_say_what_there_is() -> None:
     with pytest.raises(BadConfig, match="--data fashion-mnist, digits, folder:PATH or wds:SHARDS"):
         Config().data_name()
-    with pytest.raises(BadConfig, match=r"unknown preset 'slow'\. Known presets: quick, imagenet"):
+    with pytest.raises(BadConfig, match=r"unknown preset 'slow'\. Known presets: quick, photos, imagenet"):
         preset_text("slow")
 
 

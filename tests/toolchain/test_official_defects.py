@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,8 @@ from torch import nn
 
 from exporters.backends import CompileSpec
 from exporters.backends.onnxruntime import Backend
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.interface import INPUT, OUTPUT
+from exporters.graph.to_onnx import export_onnx
 from toolchain.costs.core import Budget, Limit
 from toolchain.costs.counters import macs_cost
 from toolchain.counting.feasible import FeasibleSet
@@ -29,6 +31,7 @@ from toolchain.search.scores import CandidateLine, Score
 from toolchain.search.strategies import Evolution
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training.data import Data, load_data
 from toolchain.training.loop import TrainingSettings, train
 from toolchain.training.passes import Pass, Passes
@@ -59,7 +62,9 @@ def test_1_training_resumes_from_a_checkpoint_of_any_name(
             return Passes([Pass(net)])
 
         recipe = Recipe(epochs=6 * 8 / len(digits.fit), batch=8, lr=0.1)
-        settings = TrainingSettings("train", tmp_path / name, {}, tmp_path / "tb", 0.0, workers=0, seed=0)
+        settings = TrainingSettings(
+            "train", tmp_path / name, {}, partial(EventFile, tmp_path / "tb"), 0.0, workers=0, seed=0
+        )
         train(net, plan, digits, recipe, settings, Quiet())
 
     (tmp_path / "checkpoint-latest.pth.tar").touch()  # beside the one that is meant

@@ -70,10 +70,9 @@ from pathlib import Path
 from toolchain.config import load_config
 from toolchain.runs import open_run
 with open_run(load_config(Path(sys.argv[1]), {})):
-    worker = os.fork()
-    if worker == 0:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)  # from the worker, so that it has closed its lock by now
         time.sleep(60)  # as a data worker that has not noticed yet
-    print(worker, flush=True)
     sys.stdin.read()
 """
 

@@ -14,6 +14,7 @@ from toolchain.units import (
     format_binary,
     format_count,
     format_ms,
+    format_number,
     parse_count,
     parse_latency_ms,
     parse_percent,
@@ -163,3 +164,10 @@ def test_amounts_for_file_names(value: float, unit: str, text: str) -> None:
 
 def test_bitops_in_the_papers_unit() -> None:
     assert format_binary(6_782_189_568) == "6.316Gi"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(7, "7"), (1_048_576, "1,048,576"), (10**15 - 1, "999,999,999,999,999"), (4**50, "1.268e+30")]
+)
+def test_numbers_of_architectures(number: int, text: str) -> None:
+    assert format_number(number) == text

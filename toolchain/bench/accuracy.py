@@ -3,51 +3,23 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
 
 import numpy as np
 
 from exporters.graph.model import Model
+from toolchain.bench.results import Accuracy, Part
 from toolchain.bench.subjects import Subject
-from toolchain.errors import BadConfig, UserError
+from toolchain.errors import UserError
 from toolchain.export.bundle import preprocessing_of
 from toolchain.nets.checked_space import load_checked_space
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
-from toolchain.training.accuracy import fixed_batches, standard_error
+from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
 
-Part = Literal["holdout", "test"]
 LoadData = Callable[[SearchSpace], Data]
 PREFIX = "nastool."
 SAME_IMAGES = ("size_px", "mean", "std")  # preprocessing fields that determine the network input
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Top-1 accuracy on `images` images, 0 to 1."""
-
-    share: float
-    images: int
-
-    @property
-    def standard_error(self) -> float:
-        """The binomial standard error of `share`."""
-        return standard_error(self.share, self.images)
-
-
-def part_of(text: str | None) -> Part | None:
-    """Parse --accuracy; None if it is not given.
-
-    Raises:
-        BadConfig: it is neither holdout nor test.
-    """
-    if text is None:
-        return None
-    for part in get_args(Part):
-        if part == text:
-            return cast(Part, part)
-    raise BadConfig(f"--accuracy {text} is not known. Write holdout (as often as you like) or test (once, at the end)")
 
 
 def score(subjects: Sequence[Subject], part: Part, load: LoadData, progress: Progress) -> dict[Subject, Accuracy | str]:

@@ -1,13 +1,15 @@
 """Time files side by side in common rounds, and compare each with the first."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from exporters.manifest import sha256
+from exporters.remote.content import content_of
 from latency_db.table import Sample, summarize
 from latency_db.target import Target
-from toolchain.bench.accuracy import Accuracy
+from toolchain.bench.results import Accuracy
 from toolchain.bench.subjects import Subject
 from toolchain.check.evidence import Round, noise_reason_of
 from toolchain.errors import BadConfig, Inconclusive
@@ -24,7 +26,7 @@ from toolchain.measuring.rounds import time_rounds
 from toolchain.measuring.target_spec import AUTO
 from toolchain.measuring.timed_file import TimedFile
 from toolchain.progress import Progress
-from toolchain.report.bench import Point
+from toolchain.report.point import Point
 
 ROUNDS = 20
 SCHEMA_VERSION = 2  # 1 had one target for all entries
@@ -60,6 +62,7 @@ class Entry:
         mad_ms: median absolute deviation of the rounds' medians from `median_ms`.
         ratio: the latency divided by that of the first entry in the same rounds; 1 for the first entry.
         accuracy: None if it was not requested or is unknown; `accuracy_note` has the reason.
+        peak_memory_bytes: growth of the memory of the process that runs the file, on a remote device; else None.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Entry:
     ratio: Interval
     accuracy: Accuracy | None = None
     accuracy_note: str = ""
+    peak_memory_bytes: int | None = None
 
     @property
     def place(self) -> str:
@@ -104,6 +108,7 @@ class Entry:
             "accuracy": None if self.accuracy is None else self.accuracy.share,
             "accuracy_images": None if self.accuracy is None else self.accuracy.images,
             "accuracy_note": self.accuracy_note,
+            "peak_memory_bytes": self.peak_memory_bytes,
         }
 
 
@@ -223,7 +228,17 @@ def _entry(
         ratio=ratio_interval(_round_latencies(subject, samples), first, error),
         accuracy=None if isinstance(accuracy, str) else accuracy,
         accuracy_note=accuracy if isinstance(accuracy, str) else "",
+        peak_memory_bytes=_peak_memory(subject),
     )
+
+
+def _peak_memory(subject: Subject) -> int | None:
+    """How much memory a file took on a remote device; None where that is not known."""
+    device = subject.target.device
+    if device is None or device.remote is None or subject.is_engine:
+        return None
+    digest = hashlib.sha256(content_of(subject.model)).hexdigest()
+    return device.remote.peak_bytes.get(digest) or None
 
 
 def points_of(result: Bench) -> list[Point]:
@@ -233,7 +248,7 @@ def points_of(result: Bench) -> list[Point]:
             f"{entry.name}, {entry.place}" if len(result.places) > 1 else entry.name,
             entry.latency_ms.middle,
             (entry.latency_ms.low, entry.latency_ms.high),
-            None if entry.accuracy is None else (entry.accuracy.share, entry.accuracy.standard_error),
+            None if entry.accuracy is None else (entry.accuracy.share, *entry.accuracy.interval),
         )
         for entry in result.entries
     ]

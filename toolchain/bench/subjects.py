@@ -1,16 +1,13 @@
 """What is benchmarked, by name: an ONNX file, a run's export, a network of torchvision's, or an engine; and on what."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-
-import torch
 
 from exporters.cuda.plans import SUFFIX as ENGINE
 from exporters.graph.model import Model
-from exporters.graph.to_onnx import export_onnx
+from toolchain.bench.installed import require_installed
 from toolchain.errors import BadConfig
 from toolchain.export.engine_file import read_engine, spec_of
 from toolchain.export.manifest import read_manifest
@@ -21,7 +18,6 @@ from toolchain.progress import Progress
 from toolchain.runs import Run
 
 RUN, TORCHVISION = "run:", "torchvision:"
-IMAGENET_PX, IMAGENET_CLASSES = 224, 1000
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def find_subjects(
         ExportFailed: torch cannot export the network.
     """
     made = {name: folder / f"{number}.onnx" for number, name in enumerate(names) if name.startswith(TORCHVISION)}
-    to_export = {name: _torchvision(name) for name in made}
+    exports = _torchvision_exports(made)
     resolve, model_of = cache(ready_target), cache(Model)
     subjects: list[Subject] = []
     for name in names:
@@ -105,12 +101,26 @@ def find_subjects(
             ready = resolve(replace(spec, precision="fp32"))  # which every backend computes
             instead = "Leave it out, or bench it on a GPU (--device gpu0)"
             subjects.append(Subject(name, model, for_own_precision(ready, precision, name, instead)))
-    task = progress.start("export torchvision networks", len(to_export)) if to_export else None
-    for name, (network, size_px, classes) in to_export.items():
-        _export(network, size_px, classes, made[name])
+    task = progress.start("export torchvision networks", len(exports)) if exports else None
+    for name, export in exports.items():
+        export()
         if task:
             task.advance(note=name)
     return tuple(subjects)
+
+
+def _torchvision_exports(files: Mapping[str, Path]) -> dict[str, Callable[[], None]]:
+    """For each network its export into its file. torch is loaded only if there is one.
+
+    Raises:
+        BadConfig: torchvision is not installed, or has no such network.
+    """
+    if not files:
+        return {}
+    require_installed("torchvision", next(iter(files)))
+    from toolchain.bench.torchvision_networks import export_network, parse_network
+
+    return {name: partial(export_network, parse_network(name), file) for name, file in files.items()}
 
 
 def _here(name: str, runs: Path) -> Path:
@@ -119,30 +129,3 @@ def _here(name: str, runs: Path) -> Path:
     run = Run(runs / name.removeprefix(RUN))
     read_manifest(run)  # the file must be the exported one
     return run.onnx
-
-
-def _torchvision(text: str) -> tuple[str, int, int]:
-    """`torchvision:mobilenet_v2:size_px=160,classes=37` -> ("mobilenet_v2", 160, 37)."""
-    from torchvision import models
-
-    network, _, options = text.removeprefix(TORCHVISION).partition(":")
-    known = models.list_models(module=models)
-    if network not in known:
-        near = get_close_matches(network, known) or known
-        raise BadConfig(f"torchvision has no classifier {network!r}. It has {', '.join(near)}")
-    numbers = {"size_px": IMAGENET_PX, "classes": IMAGENET_CLASSES}
-    for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key not in numbers or not value.isdecimal() or int(value) < 1:
-            raise BadConfig(f"{text!r}: {option!r} is no option. Write it as {TORCHVISION}{network}:size_px=224")
-        numbers[key] = int(value)
-    return network, numbers["size_px"], numbers["classes"]
-
-
-def _export(network: str, size_px: int, classes: int, path: Path) -> None:
-    from torchvision import models
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = models.get_model(network, weights=None, num_classes=classes)
-    export_onnx(net.eval(), torch.zeros(2, 3, size_px, size_px), path)

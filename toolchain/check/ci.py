@@ -7,7 +7,7 @@ from typing import Literal
 from xml.etree import ElementTree as Xml
 
 from toolchain.check.gate import Verdict
-from toolchain.check.verdict import Outcome
+from toolchain.check.outcome import Outcome
 from toolchain.errors import exit_code
 from toolchain.measuring.intervals import Interval
 from toolchain.units import format_ms

@@ -6,7 +6,8 @@ from math import ceil, inf
 
 from exporters.graph.anchor import KEY as ANCHOR
 from toolchain.check.evidence import CANDIDATE, Evidence
-from toolchain.check.verdict import Finding, Outcome, Requirements
+from toolchain.check.outcome import Outcome
+from toolchain.check.verdict import Finding, Requirements
 from toolchain.measuring.intervals import Interval, min_rounds
 from toolchain.units import format_ms
 

@@ -8,8 +8,9 @@ from toolchain.check.baseline import SCHEMA_VERSION, Baseline, find_baseline
 from toolchain.check.evidence import StoredRounds
 from toolchain.check.files import candidate_file
 from toolchain.check.measure import Request, measure_in_fresh_process, measure_in_process, timed_files
+from toolchain.check.outcome import Outcome
 from toolchain.check.requirements import CheckedFile, requirements_of
-from toolchain.check.verdict import Judgment, Outcome, Requirements
+from toolchain.check.verdict import Judgment, Requirements
 from toolchain.config import Config
 from toolchain.errors import BadConfig
 from toolchain.measuring.from_config import measurement_plan, target_spec

@@ -7,7 +7,8 @@ from math import ceil, exp, inf, log
 from latency_db.errors import TargetMismatch
 from toolchain.check.evidence import BASELINE, CANDIDATE, Evidence, Round, StoredRounds
 from toolchain.check.findings import advice_on, judge_budget, judge_regression, slowdown_of_machine
-from toolchain.check.verdict import Judgment, Outcome, Requirements
+from toolchain.check.outcome import Outcome
+from toolchain.check.verdict import Judgment, Requirements
 from toolchain.measuring.intervals import (
     Interval,
     LatencyStatistic,

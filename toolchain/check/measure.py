@@ -5,7 +5,6 @@ Timing varies between processes (memory layout, shared caches), so a failure is 
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -20,8 +19,8 @@ from toolchain.check.evidence import BASELINE, CANDIDATE, StoredRounds
 from toolchain.check.files import Candidate, build_file, candidate_file
 from toolchain.check.judge import MAX_ROUNDS, judge_rounds
 from toolchain.check.verdict import Judgment, Requirements
-from toolchain.errors import Inconclusive
 from toolchain.measuring.device_lock import device_lock
+from toolchain.measuring.fresh_process import answer_of
 from toolchain.measuring.intervals import latency_statistic
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import time_rounds
@@ -107,20 +106,8 @@ def measure_in_fresh_process(request: Request, progress: Progress, title: str) -
     """
     reordered = replace(request, plan=replace(request.plan, seed=request.plan.seed + 1))
     progress.say(f"{title}, for up to {request.requirements.max_seconds:g} s")
-    process = subprocess.run(
-        [sys.executable, "-P", "-m", "toolchain.check.measure"],
-        input=TypeAdapter(Request).dump_json(reordered),
-        capture_output=True,
-        check=False,
-    )
-    try:
-        return TypeAdapter(Judgment).validate_python(json.loads(process.stdout))
-    except ValueError:
-        last = (process.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise Inconclusive(
-            f"the check failed, and the fresh process that was to confirm it ended with code {process.returncode}: "
-            f"{last}. Run the same command again"
-        ) from None
+    answer = answer_of("toolchain.check.measure", TypeAdapter(Request).dump_json(reordered), title)
+    return TypeAdapter(Judgment).validate_python(answer)
 
 
 def main() -> None:

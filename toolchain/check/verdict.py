@@ -1,18 +1,10 @@
-"""What a check requires of a file, and what it answers: pass, fail or inconclusive."""
+"""What a check requires of a file, and what it answers."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from toolchain.check.evidence import StoredRounds
+from toolchain.check.outcome import Outcome, worst
 from toolchain.measuring.intervals import Interval
-
-
-class Outcome(StrEnum):
-    """The three verdicts."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -66,5 +58,4 @@ class Judgment:
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of the findings; a failure outweighs an inconclusive finding."""
-        outcomes = {finding.outcome for finding in self.findings}
-        return next((bad for bad in (Outcome.FAIL, Outcome.INCONCLUSIVE) if bad in outcomes), Outcome.PASS)
+        return worst(finding.outcome for finding in self.findings)

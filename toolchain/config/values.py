@@ -38,6 +38,17 @@ Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_
 Amounts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
 
 
+def _different(devices: tuple[str, ...]) -> tuple[str, ...]:
+    if not devices:
+        raise ValueError("no device is named. Name one, or leave it out")
+    if len(set(devices)) < len(devices):
+        raise ValueError("a device is named twice. Name each once")
+    return devices
+
+
+Devices = Annotated[Amounts, AfterValidator(_different)]  # "ssh://a", or several of them
+
+
 def _names(given: Any) -> Any:
     listed = given if isinstance(given, list | tuple) else [given]
     if not all(isinstance(text, str | int | float) for text in listed):
@@ -58,6 +69,28 @@ def _text(given: Any) -> Any:
     except UnicodeEncodeError:
         raise ValueError("it is not UTF-8 text. If it is a path, rename the file or folder") from None
     return given
+
+
+def _hold_out(given: Any) -> Any:
+    """A number of images, or a share as `10%`, or `auto`."""
+    if not isinstance(given, str):
+        return given  # pydantic says what is wrong with it
+    text = given.strip()
+    if text.isdecimal():
+        return int(text)
+    if text == "auto":
+        return text
+    try:
+        share = float(text.removesuffix("%"))
+    except ValueError:
+        share = 0.0
+    if not text.endswith("%") or not 0 < share < 100:
+        raise ValueError('it must be a number of images, a share below 100 such as "10%", or "auto"')
+    return f"{share:g}%"
+
+
+# Images of each class, a share of each class, or "auto"
+HoldOut = Annotated[Annotated[int, Field(gt=0, le=MOST_COUNT)] | str, BeforeValidator(_hold_out)]
 
 
 def _sample_range(given: Any) -> Any:

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from math import ceil, isnan, sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
-from toolchain.costs.corrections import Floats, choose_correction, mape
+from toolchain.costs.corrections import Correction, Floats, WholeNetworks, choose_correction, mape
 
 LEVEL = 0.95
 ASSUMED_MARGIN = 0.05  # without measured networks; the winner of a search is measured in any case
@@ -28,10 +27,10 @@ FEW = 5  # below this number of networks the margin is at least the assumed one
 
 @dataclass(frozen=True)
 class Calibration:
-    """predicted ms = scale x (sum of variants in ms) + offset_ms.
+    """predicted ms = scale x (sum of variants in ms) + per_gmac_ms x (MACs / 1e9) + offset_ms.
 
     Attributes:
-        scale, offset_ms: the correction.
+        scale, offset_ms, per_gmac_ms: the correction.
         margin: relative safety margin above the prediction, at `level`.
         networks: number of whole networks it was fitted on.
         mape: mean absolute error of held-out predictions, as a share; like all below, None for fewer than two networks.
@@ -53,13 +52,20 @@ class Calibration:
     within_10: float | None = None
     tau: float | None = None
     skill: float | None = None
+    per_gmac_ms: float = 0.0
+
+    @property
+    def fitted(self) -> Correction:
+        """The correction alone."""
+        return Correction(self.scale, self.offset_ms, self.per_gmac_ms)
 
     @property
     def correction(self) -> str:
-        """`sum of variants x 1.031 + 0.012 ms`"""
+        """`sum of variants x 1.031 + 0.012 ms`, or with `+ 24.2 ms per GMAC`."""
         scale = f" x {self.scale:.4g}" if self.scale != 1 else ""
+        macs = f" + {self.per_gmac_ms:.3g} ms per GMAC" if self.per_gmac_ms else ""
         offset = f" {'+' if self.offset_ms > 0 else '-'} {abs(self.offset_ms):.3g} ms" if self.offset_ms else ""
-        return f"sum of variants{scale}{offset}"
+        return f"sum of variants{scale}{macs}{offset}"
 
     def __str__(self) -> str:
         if not self.networks and not self.margin:
@@ -81,7 +87,11 @@ def uncalibrated(level: float = LEVEL) -> Calibration:
 
 
 def calibrate(
-    sums_ms: Sequence[float], measured_ms: Sequence[float], fixed_ms: float = 0.0, level: float = LEVEL
+    sums_ms: Sequence[float],
+    measured_ms: Sequence[float],
+    fixed_ms: float = 0.0,
+    level: float = LEVEL,
+    macs: Sequence[float] | None = None,
 ) -> Calibration:
     """Choose and fit the correction on whole networks.
 
@@ -93,22 +103,24 @@ def calibrate(
         measured_ms: the measured latency of each network as a whole.
         fixed_ms: the share of stem and head in each sum.
         level: the share of new networks that the margin should cover.
+        macs: the MACs of each network; None if they were not counted.
     """
-    pairs = [(total, ms) for total, ms in zip(sums_ms, measured_ms, strict=True) if total > 0 and ms > 0]
-    if not pairs:
+    known = [number for number, (total, ms) in enumerate(zip(sums_ms, measured_ms, strict=True)) if min(total, ms) > 0]
+    if not known:
         return Calibration(1.0, 0.0, ASSUMED_MARGIN, level, 0)
-    if len(pairs) == 1:
-        ((total, ms),) = pairs
-        return Calibration(float(ms / total), 0.0, ASSUMED_MARGIN, level, 1)
-    sums, measured = np.array(pairs, float).T
-    (scale, offset_ms), held_out = choose_correction(sums, measured, fixed_ms)
+    sums, measured = np.array(sums_ms, float)[known], np.array(measured_ms, float)[known]
+    if len(known) == 1:
+        return Calibration(float(measured[0] / sums[0]), 0.0, ASSUMED_MARGIN, level, 1)
+    gmacs = None if macs is None else np.array(macs, float)[known] / 1e9
+    correction, held_out = choose_correction(WholeNetworks(sums, measured, gmacs, fixed_ms))
     errors = (held_out - measured) / measured
     return Calibration(
-        scale=scale,
-        offset_ms=offset_ms,
+        scale=correction.scale,
+        offset_ms=correction.offset_ms,
+        per_gmac_ms=correction.per_gmac_ms,
         margin=margin_of(measured / held_out - 1, level),
         level=level,
-        networks=len(pairs),
+        networks=len(known),
         mape=mape(held_out, measured),
         bias=float(errors.mean()),
         within_5=float((np.abs(errors) <= 0.05).mean()),
@@ -130,6 +142,8 @@ def margin_of(residuals: Floats, level: float) -> float:
     rank = ceil((n + 1) * level)
     if rank <= n:
         return max(0.0, float(np.sort(residuals)[rank - 1]))
+    from scipy.special import stdtrit  # imported here: commands that predict nothing need no scipy
+
     spread = float(residuals.std(ddof=1)) * sqrt(1 + 1 / n) * float(stdtrit(n - 1, level))
     least = ASSUMED_MARGIN if n < FEW else 0.0
     return max(least, float(residuals.max()), float(residuals.mean()) + spread)

@@ -7,6 +7,12 @@ from math import ceil
 from toolchain.spaces.core import Architecture
 from toolchain.units import format_binary, format_count, format_ms
 
+# What is counted, in words.
+MACS = "multiply-adds of convolutions and classifier, batch 1"
+PARAMS = "weights, and scale and offset of batch normalization"
+BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
+WEIGHT_BITS = "all parameters, packed at their bit widths"
+
 
 @dataclass(frozen=True)
 class TableCost:

@@ -1,4 +1,4 @@
-"""MACs, parameters, BitOps and weight memory, counted on the modules themselves instead of by separate formulas.
+"""MACs, parameters, BitOps and weight memory, counted on the modules themselves.
 
 A MAC is one multiply-add of a convolution or of the classifier. Batch normalization, ReLU, pooling, shuffle and bias
 count as 0. This is what the paper prints as FLOPs. Parameters are those of the exported network, with affine batch
@@ -8,22 +8,19 @@ Table 6 of the paper to the last digit.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from toolchain.costs.core import TableCost
+from toolchain.costs.core import BITOPS, MACS, PARAMS, WEIGHT_BITS, TableCost
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
+from toolchain.nets.model_space.traced_part import TracedPart
 from toolchain.nets.network import builder_of
 from toolchain.nets.supernet import replicate
-from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, SearchSpace
-
-MACS = "multiply-adds of convolutions and classifier, batch 1"
-PARAMS = "weights, and scale and offset of batch normalization"
-BITOPS = "MACs x weight bits x activation bits of the choice blocks' convolutions, batch 1; Gi is 2^30"
-WEIGHT_BITS = "all parameters, packed at their bit widths"
+from toolchain.spaces.core import FLOAT_BITS, ChoiceBlock, SearchSpace
 
 WITHOUT_MACS = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.PReLU  # layers that have weights
 
@@ -33,6 +30,8 @@ Count = Callable[[nn.Module, Shape], int]
 
 def count_macs(module: nn.Module, input_shape: Shape) -> int:
     """Multiply-adds for one image of shape (C, H, W)."""
+    if any(isinstance(part, TracedPart) and not part.counts_by_layer for part in module.modules()):
+        return _count_by_operator(module, input_shape)
     return sum(macs for _, macs in _layers(module, input_shape))
 
 
@@ -103,7 +102,8 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
 
     for layer in module.modules():
         if (
-            not isinstance(layer, nn.Conv2d | nn.Linear | WITHOUT_MACS)
+            not isinstance(layer, nn.Conv2d | nn.Linear | WITHOUT_MACS | TracedPart)
+            and type(layer) is not nn.Module  # holds layers and scales of a TracedPart
             and next(layer.parameters(recurse=False), None) is not None
         ):
             raise UnknownSpace(
@@ -117,6 +117,15 @@ def _layers(module: nn.Module, input_shape: Shape) -> list[tuple[nn.Module, int]
     for handle in handles:
         handle.remove()
     return layers
+
+
+def _count_by_operator(module: nn.Module, input_shape: Shape) -> int:
+    """Multiply-adds of a part of a user's model that computes with functions, such as matmul, beside its layers."""
+    from torch.utils.flop_counter import FlopCounterMode  # takes a tenth as long to import as torch
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(torch.empty(1, *input_shape, device="meta"))
+    return int(counter.get_total_flops()) // 2
 
 
 def _without_macs(module: nn.Module) -> nn.Module:
@@ -134,15 +143,17 @@ def _count_all(
     builder = builder_of(space)
 
     @cache  # most blocks of a stage have the same geometry
-    def count_block(c_in: int, c_out: int, size_px: int, stride: int, choice: Choice) -> int:
-        spec = ChoiceBlock(c_in, c_out, size_px, stride, (choice,))
-        return count(builder.build_block(spec, choice, STANDALONE), (c_in, size_px, size_px))
+    def count_block(spec: ChoiceBlock) -> int:
+        """Of a block with one choice."""
+        module = builder.build_block(spec, spec.choices[0], STANDALONE)
+        return count(module, (spec.c_in, spec.size_px, spec.size_px))
 
     with torch.device("meta"):
         last = space.blocks[-1]
         stem = count(builder.build_stem(space, STANDALONE), space.input_shape)
         head = count(builder.build_head(space, STANDALONE), (last.c_out, last.out_px, last.out_px))
         rows = tuple(
-            {c.key: count_block(b.c_in, b.c_out, b.size_px, b.stride, c) for c in b.choices} for b in space.blocks
+            {choice.key: count_block(replace(block, choices=(choice,))) for choice in block.choices}
+            for block in space.blocks
         )
     return TableCost(name, unit, stem + head if fixed else 0, rows, convention)

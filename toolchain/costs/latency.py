@@ -14,9 +14,11 @@ from latency_db.table import LatencyTable
 from latency_db.target import Target
 from toolchain.costs.calibration import Calibration, calibrate, uncalibrated
 from toolchain.costs.core import TableCost
+from toolchain.costs.corrections import FEWEST_WITH_MACS, Correction
+from toolchain.costs.counted import counted_macs
+from toolchain.costs.regression import REGRESSION
+from toolchain.errors import UnknownSpace
 from toolchain.spaces.core import FLOAT_BITS, Architecture, Choice, ChoiceBlock, SearchSpace
-
-REGRESSION = "regression"  # backend of tables that are fitted to networks measured elsewhere
 
 
 def stem_key(space: SearchSpace) -> str:
@@ -78,6 +80,12 @@ def head_key(space: SearchSpace) -> str:
     return f"{space.key_prefix}/head:{sizes}{_float_mark(space)}"
 
 
+def variant_keys(space: SearchSpace) -> tuple[str, ...]:
+    """The keys of all variants that are timed for a space: stem, head and distinct choices."""
+    choices = (timed_key(space, block, choice) for block in space.blocks for choice in block.choices)
+    return tuple(dict.fromkeys((stem_key(space), head_key(space), *choices)))
+
+
 def network_prefix(space: SearchSpace) -> str:
     """The prefix of the keys of this space's whole networks."""
     return f"{space.key_prefix}/network:{space.digest}:"
@@ -117,6 +125,8 @@ class LatencyModel:
         sums_ms: held-out sums of some of these networks, which replace their uncorrected sums in the calibration. They
             are needed where the block variants' latencies were fitted to the same networks.
         in_containers: layers of 1 to 4 bits were measured in 8-bit containers.
+        profile_runs: uids of the runs of the latency table that the latencies are from.
+        macs: of the space, which the correction may need; None if there are too few networks for that.
     """
 
     uncorrected: TableCost
@@ -125,6 +135,8 @@ class LatencyModel:
     unstable: tuple[str, ...] = ()
     sums_ms: Mapping[Architecture, float] = field(default_factory=dict)
     in_containers: bool = False
+    profile_runs: tuple[str, ...] = ()
+    macs: TableCost | None = None
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -132,7 +144,8 @@ class LatencyModel:
         if self.target.estimate:
             return uncalibrated()
         sums = [self.sums_ms.get(arch, self.uncorrected.cost(arch)) for arch in self.measured_ms]
-        return calibrate(sums, list(self.measured_ms.values()), self.uncorrected.fixed)
+        macs = None if self.macs is None else list(map(self.macs.cost, self.measured_ms))
+        return calibrate(sums, list(self.measured_ms.values()), self.uncorrected.fixed, macs=macs)
 
     @cached_property
     def predicted(self) -> TableCost:
@@ -156,11 +169,30 @@ class LatencyModel:
         return _target_text(self.target, self.in_containers)
 
     def _corrected(self, factor: float, convention: str) -> TableCost:
-        scale, offset_ms = factor * self.calibration.scale, factor * self.calibration.offset_ms
-        rows = tuple({key: scale * ms for key, ms in row.items()} for row in self.uncorrected.rows)
+        fitted = self.calibration.fitted
+        correction = Correction(factor * fitted.scale, factor * fitted.offset_ms, factor * fitted.per_gmac_ms)
         if self.target.estimate:
             convention = f"estimate, not measured: {convention}"
-        return TableCost("latency_ms", "ms", scale * self.uncorrected.fixed + offset_ms, rows, convention)
+        return corrected(self.uncorrected, correction, self.macs, convention)
+
+
+def corrected(uncorrected: TableCost, correction: Correction, macs: TableCost | None, convention: str) -> TableCost:
+    """The corrected sum of variants; the offset is in the fixed part.
+
+    Args:
+        macs: of the same space; needed if the correction has a time for each MAC.
+    """
+    rows = [{key: correction.scale * ms for key, ms in row.items()} for row in uncorrected.rows]
+    fixed = correction.scale * uncorrected.fixed + correction.offset_ms
+    if correction.per_gmac_ms:
+        assert macs is not None
+        per_mac_ms = correction.per_gmac_ms / 1e9
+        fixed += per_mac_ms * macs.fixed
+        rows = [
+            {key: ms + per_mac_ms * counts[key] for key, ms in row.items()}
+            for row, counts in zip(rows, macs.rows, strict=True)
+        ]
+    return TableCost("latency_ms", "ms", fixed, tuple(rows), convention)
 
 
 def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
@@ -177,7 +209,23 @@ def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
     chosen = stable if 2 * len(stable) >= len(keys) else keys
     measured = {space.architecture(key.removeprefix(prefix)): table.latency_ms(key) for key in chosen}
     cost = latency_cost(space, table)
-    return LatencyModel(cost, measured, table.target, tuple(unstable), in_containers=space.quantized)
+    return LatencyModel(
+        cost,
+        measured,
+        table.target,
+        tuple(unstable),
+        in_containers=space.quantized,
+        profile_runs=table.profile_runs,
+        macs=_macs(space) if len(measured) >= FEWEST_WITH_MACS else None,
+    )
+
+
+def _macs(space: SearchSpace) -> TableCost | None:
+    """None for a space with blocks of a user that cannot be counted."""
+    try:
+        return counted_macs(space)
+    except UnknownSpace:
+        return None
 
 
 def _block_ms(space: SearchSpace, table: LatencyTable, number: int, choice: Choice) -> float:

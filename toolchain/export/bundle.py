@@ -8,7 +8,8 @@ from exporters.files import write_whole
 from toolchain.export.manifest import PreprocessingRecord
 from toolchain.training.data import Data
 from toolchain.training.decode import DEFAULT_WHITE
-from toolchain.training.images import RESIZE_RATIO, FolderImages, MemoryImages
+from toolchain.training.decoded.resolution import RESIZE_RATIO
+from toolchain.training.images import FolderImages, MemoryImages
 from toolchain.training.shard_images import ShardImages
 
 PREPROCESSING, LABELS, EXAMPLE = "preprocessing.json", "labels.txt", "predict.py"

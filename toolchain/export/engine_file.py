@@ -10,6 +10,7 @@ from exporters.cuda.plans import FAKE, UNKNOWN, runtime_of
 from exporters.devices.attached import Device, attached
 from exporters.errors import DeviceMissing, EngineFailed
 from exporters.manifest import MANIFEST, sha256
+from exporters.remote.address import is_remote, parse_address
 from toolchain.errors import BadDocument, BadModel
 from toolchain.export.manifest import REMEDY, EngineManifest
 from toolchain.files import read_document
@@ -90,13 +91,13 @@ def spec_of(engine: EngineFile, spec: TargetSpec) -> TargetSpec:
 
     Raises:
         BadModel: it was not built for the batch of `spec`.
-        DeviceMissing: its GPU is not attached.
+        DeviceMissing: its GPU is not attached, or `spec` names the CPU of a remote device.
     """
     require_engine_batch(engine, spec.batch)
     if engine.runtime == FAKE:
         backend = spec.backend if spec.backend.partition(":")[0] == FAKE else FAKE
         return replace(spec, backend=backend, precision=engine.precision, estimate=False)
-    device = gpu_of(engine).name
+    device = _remote_gpu(engine, spec.device) if is_remote(spec.device) else gpu_of(engine).name
     return replace(spec, backend=engine.runtime, device=device, precision=engine.precision, estimate=False)
 
 
@@ -118,7 +119,11 @@ def target_of(engine: EngineFile, spec: TargetSpec, ready: ReadyTarget | None = 
         and (engine.runtime == FAKE or ready.device.capability == engine.capability)
     ):
         return ready.for_precision(own.precision)
-    return ready_target(replace(own, precision="fp32")).for_precision(own.precision)
+    resolved = ready_target(replace(own, precision="fp32"))
+    device = resolved.device
+    if engine.runtime != FAKE and device is not None and engine.capability not in ("", device.capability):
+        raise _missing(engine, f"{device.name} ({device.model}, {device.capability})")
+    return resolved.for_precision(own.precision)
 
 
 def gpu_of(engine: EngineFile) -> Device:
@@ -131,10 +136,26 @@ def gpu_of(engine: EngineFile) -> Device:
     for device in here:
         if device.kind == "gpu" and engine.capability in ("", device.capability):
             return device
+    listed = ", ".join(f"{d.name} ({d.model}{f', {d.capability}' if d.capability else ''})" for d in here)
+    raise _missing(engine, listed)
+
+
+def _remote_gpu(engine: EngineFile, address: str) -> str:
+    """The address of a remote device, if it names a GPU.
+
+    Raises:
+        DeviceMissing: it names a CPU.
+    """
+    if parse_address(address).on_machine == "cpu":
+        raise _missing(engine, f"{address} (its CPU; {parse_address(address).machine}#gpu is its GPU)")
+    return address
+
+
+def _missing(engine: EngineFile, listed: str) -> DeviceMissing:
+    """An engine cannot run on the devices that are listed."""
     known = f" ({CAPABILITIES[engine.capability]})" if engine.capability in CAPABILITIES else ""
     needed = f"an NVIDIA GPU of compute capability {engine.capability}{known}" if engine.capability else "an NVIDIA GPU"
-    listed = ", ".join(f"{d.name} ({d.model}{f', {d.capability}' if d.capability else ''})" for d in here)
-    raise DeviceMissing(
+    return DeviceMissing(
         f"{engine.path} was built by {engine.runtime} for {needed}, and runs on no other device. Here: {listed}. "
         f"Run the command on a machine with such a GPU, or name the ONNX file that it was built from"
     )

@@ -79,20 +79,17 @@ def _verify(
         chosen: has the latency limit that the engine must meet, or None.
     """
     parity, accuracy = _compare(engine, reference)
-    onnx_ms: list[float] = []
+    first, onnx = _time(engine, timer)
 
     def measured(attempt: int) -> Summary:
-        summary, onnx = _time(engine, timer, attempt)
-        if onnx is not None:
-            onnx_ms.append(onnx.latency_ms)
-        return summary
+        return timer.measure_again(engine.path, engine.target, attempt) if attempt else first
 
-    latency_ms = measured(0).latency_ms if chosen is None else within_limit(measured, chosen, timer.progress)
+    latency_ms = first.latency_ms if chosen is None else within_limit(measured, chosen, timer.progress)
     update = {
         "parity": parity_record(parity),
         "holdout_accuracy": accuracy,
         "measured_latency_ms": latency_ms,
-        "onnx_latency_ms": min(onnx_ms, default=None),
+        "onnx_latency_ms": None if onnx is None else onnx.latency_ms,
         "not_verified": "",
     }
     return engine.record.model_copy(update=update)
@@ -116,7 +113,7 @@ def _compare(engine: _BuiltEngine, reference: Reference) -> tuple[Parity, float]
     return parity, accuracy
 
 
-def _time(engine: _BuiltEngine, timer: Timer, attempt: int) -> tuple[Summary, Summary | None]:
+def _time(engine: _BuiltEngine, timer: Timer) -> tuple[Summary, Summary | None]:
     """The latency of an engine, and of its ONNX file in the same rounds; None if that is not timed here."""
     files = {ENGINE: TimedFile(Model(engine.path), engine.target)}
     if not timer.target.target.estimate:
@@ -124,7 +121,6 @@ def _time(engine: _BuiltEngine, timer: Timer, attempt: int) -> tuple[Summary, Su
             files[ONNX] = TimedFile(engine.exported.model, timer.target.for_precision(engine.exported.model.precision))
         except OtherPrecision as problem:
             timer.progress.say(f"{engine.exported.file.name} is not timed beside its engine: {problem.reason}")
-    plan = replace(timer.plan, seed=timer.plan.seed + attempt)
-    title = f"measure {engine.path.name}{' again' if attempt else ''}"
-    summaries = summaries_of(files, dict(time_rounds(files, plan, timer.db, timer.progress, title)))
+    title = f"measure {engine.path.name}"
+    summaries = summaries_of(files, dict(time_rounds(files, timer.plan, timer.db, timer.progress, title)))
     return summaries[ENGINE], summaries.get(ONNX)

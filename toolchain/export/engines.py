@@ -13,7 +13,8 @@ from exporters.errors import BackendUnavailable
 from toolchain.config.values import LARGEST_BATCH
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import EngineRecord
-from toolchain.export.precisions import ExportedFile
+from toolchain.export.precisions import ExportedFile, is_built_by
+from toolchain.measuring.backend_choice import named_backend
 from toolchain.measuring.target import ReadyTarget
 
 ANY_GPU, THIS_GPU = "tensorrt_rtx", "tensorrt"
@@ -46,9 +47,23 @@ def engine_targets(
         targets.append(EngineTarget(CURRENT, _builder(ready)))
     for target in targets:
         if reason := target.builder.build_unavailable_reason():
-            remedy = ". Or name a GPU, as --sm 86" if target.capability == CURRENT else ""
-            raise BackendUnavailable(f"no engine can be built here: {reason}{remedy}")
+            remedy = _remedy(capabilities) if target.capability == CURRENT else ""
+            raise BackendUnavailable(f"no engine can be built {_where(target, ready)}: {reason}{remedy}")
     return tuple(targets)
+
+
+def _remedy(capabilities: Sequence[str]) -> str:
+    """What else to do where no engine can be built for the device."""
+    if capabilities:
+        return f". Or leave out --engine: --sm {','.join(capabilities)} needs no GPU"
+    return ". Or name a GPU, as --sm 86"
+
+
+def _where(target: EngineTarget, ready: ReadyTarget | None) -> str:
+    """The machine that builds: that of a remote device for its own GPU, and this one for named GPUs."""
+    if target.capability == CURRENT and ready and ready.device and ready.device.remote:
+        return f"on {ready.device.name}"
+    return "here"
 
 
 def _builder(ready: ReadyTarget | None) -> BuildsEngines:
@@ -56,6 +71,10 @@ def _builder(ready: ReadyTarget | None) -> BuildsEngines:
         return Backend(THIS_GPU)
     if isinstance(ready.backend, BuildsEngines):
         return ready.backend
+    if ready.device is not None and ready.device.remote is not None:
+        backend = named_backend(THIS_GPU, ready.device)
+        assert isinstance(backend, BuildsEngines)
+        return backend
     return Backend(THIS_GPU, ready.device.pci_bus_id if ready.device else "")
 
 
@@ -85,7 +104,7 @@ def engine_batches(text: str | None, tuned: int) -> tuple[int, int, int]:
 def build_engines(
     models: Sequence[ExportedFile], targets: Sequence[EngineTarget], batches: tuple[int, int, int], folder: Path
 ) -> dict[Path, EngineRecord]:
-    """Build an engine of each file for each target.
+    """Build an engine of each file for each target; of int8, that of the form of the builder.
 
     Args:
         batches: the least, the one that it is tuned for, the most; all equal for a static batch.
@@ -97,7 +116,7 @@ def build_engines(
     records: dict[Path, EngineRecord] = {}
     for exported in models:
         spec = CompileSpec(batches[1], precision=exported.model.precision, batches=batches)
-        for target in targets:
+        for target in (target for target in targets if is_built_by(exported, target.builder.name)):
             engine = target.builder.build(exported.model, spec, target.capability)
             path = folder / f"{exported.file.stem}.{suffix_of(engine.capability)}{SUFFIX}"
             engine.save(path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from exporters.errors import BackendUnavailable, OtherPrecision
 from latency_db.errors import TargetMismatch
@@ -12,8 +13,10 @@ from latency_db.target import Target
 from latency_db.where import exists
 from toolchain.errors import CheckFailed
 from toolchain.export.precisions import ExportedFile
+from toolchain.measuring.fresh_process import FileRequest, summarize_in_fresh_process
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import summarize_files
+from toolchain.measuring.space_precision import INT8_FP16, TENSORRT_BACKENDS
 from toolchain.measuring.target import ReadyTarget
 from toolchain.progress import Progress
 from toolchain.search.winner import SelectedArchitecture
@@ -32,15 +35,27 @@ class Timer:
     progress: Progress
 
     def measure(self, exported: ExportedFile, attempt: int = 0) -> Summary:
-        """The latency of `model` on the target, in its own precision.
+        """The latency of `exported` on the target, in its own precision; again in a fresh process.
 
         Raises:
             BackendUnavailable: the device computes another precision.
+            Inconclusive: the fresh process ended without a result.
         """
         target = self.target.for_precision(exported.model.precision)
+        if attempt:
+            return self.measure_again(exported.model.path, target, attempt)
+        title = f"measure {exported.file.name}"
+        return summarize_files({"model": exported.model}, target, self.plan, self.db, self.progress, title)["model"]
+
+    def measure_again(self, path: Path, target: ReadyTarget, attempt: int) -> Summary:
+        """The latency of a file on a target, measured in a fresh process with the seed of this attempt.
+
+        Raises:
+            Inconclusive: the fresh process ended without a result.
+        """
         plan = replace(self.plan, seed=self.plan.seed + attempt)
-        title = f"measure {exported.file.name}{' again' if attempt else ''}"
-        return summarize_files({"model": exported.model}, target, plan, self.db, self.progress, title)["model"]
+        request = FileRequest(path, target.spec, plan, self.db)
+        return summarize_in_fresh_process(request, self.progress, f"measure {path.name} again")
 
 
 def require_search_target(chosen: SelectedArchitecture, target: Target, db: str) -> None:
@@ -66,7 +81,7 @@ def require_search_target(chosen: SelectedArchitecture, target: Target, db: str)
 def measure_models(
     models: Sequence[ExportedFile], chosen: SelectedArchitecture, timer: Timer
 ) -> dict[str, float | None]:
-    """The latency of each file by name, in ms a batch; None if the device computes another precision than the file's.
+    """The latency of each file by name, in ms a batch; None if the target does not compute it as it is.
 
     Raises:
         CheckFailed: the first one is over the latency limit of `chosen`.
@@ -76,23 +91,33 @@ def measure_models(
         first.file.name: within_limit(partial(timer.measure, first), chosen, timer.progress)
     }
     for exported in others:
-        try:
-            latencies[exported.file.name] = timer.measure(exported).latency_ms
-        except BackendUnavailable as problem:
-            reason = problem.reason if isinstance(problem, OtherPrecision) else problem
-            timer.progress.say(f"{exported.file.name} is not measured: {reason}")
-            latencies[exported.file.name] = None
+        latencies[exported.file.name] = _measured_if_computed(exported, timer)
     return latencies
+
+
+def _measured_if_computed(exported: ExportedFile, timer: Timer) -> float | None:
+    """The latency of a file in ms a batch; None, with the reason said, if the target does not compute it as it is."""
+    if exported.precision == INT8_FP16 and timer.target.target.backend not in TENSORRT_BACKENDS:
+        timer.progress.say(f"{exported.file.name} is not measured: its form is for TensorRT")
+        return None
+    try:
+        return timer.measure(exported).latency_ms
+    except BackendUnavailable as problem:
+        reason = problem.reason if isinstance(problem, OtherPrecision) else problem
+        timer.progress.say(f"{exported.file.name} is not measured: {reason}")
+        return None
 
 
 def within_limit(measure: Callable[[int], Summary], chosen: SelectedArchitecture, progress: Progress) -> float:
     """The latency of the file that the limit is for, in ms a batch.
 
-    Noise only makes a file slower. So a file over the limit is measured again, and if the anchor network is slower as
-    well, it is judged at the speed that the machine had when the limit was met.
+    Noise only makes a file slower, and so may the memory layout of a process. So a file over the limit is measured
+    again in fresh processes, and if the anchor network is slower as well, it is judged at the speed that the machine
+    had when the limit was met.
 
     Args:
-        measure: measures the file; its argument is the number of earlier measurements.
+        measure: measures the file; its argument is the number of earlier measurements, and a repeated measurement is
+            in a fresh process.
 
     Raises:
         CheckFailed: it is over the limit all the same.

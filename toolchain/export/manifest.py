@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, JsonValue
 
 from exporters.manifest import sha256
 from toolchain.errors import BadDocument
-from toolchain.files import AnchorMs, Count, Document, Milliseconds, Share, Text, read_document
+from toolchain.files import AnchorMs, Count, Document, ImageCount, Milliseconds, Share, Text, read_document
 from toolchain.measuring.target_record import TargetRecord
 from toolchain.runs import Environment, Run
 
@@ -116,6 +116,13 @@ class FileList(Document):
     files: dict[str, FileRecord]
 
 
+class ExportedNetwork(Document):
+    """The part of a manifest that says which network it is, and what it was searched for."""
+
+    architecture: tuple[str, ...]
+    limits: dict[str, float]
+
+
 class PreprocessingRecord(Document):
     """From an image file to the network's input, as numbers that a program can follow.
 
@@ -155,11 +162,15 @@ class Manifest(ModelInfo):
 
     Args:
         training: what the weights were trained on and how (a `RetrainFingerprint` of any version), with the steps.
+        test_images, holdout_images: that the accuracies were measured on; None in files of nastool 0.1.0.
+        test_accuracy_interval, holdout_accuracy_interval: 95 % intervals (Wilson).
         limits: the limits that the winner was searched for.
         measured_anchor_ms: latency of the anchor network when the latency limit was met; nastool 0.1.0 called it
             `measured_reference_ms`, 0 if unknown.
         measured_latency_ms: of the first file.
         target: what was measured on; nastool 0.1.0 called it `context`.
+        profile_runs: uids of the runs of the latency table that `costs.latency_ms` is from; empty in files of nastool
+            0.1.0, and if it is None.
         parity: of the first file.
     """
 
@@ -167,7 +178,11 @@ class Manifest(ModelInfo):
     run: str
     training: dict[str, JsonValue]
     test_accuracy: Share
+    test_images: ImageCount | None = None
+    test_accuracy_interval: tuple[Share, Share] | None = None
     holdout_accuracy: Share
+    holdout_images: ImageCount | None = None
+    holdout_accuracy_interval: tuple[Share, Share] | None = None
     limits: dict[str, float]
     measured_anchor_ms: AnchorMs = Field(
         None, validation_alias=AliasChoices("measured_anchor_ms", "measured_reference_ms")
@@ -175,6 +190,7 @@ class Manifest(ModelInfo):
     measured_latency_ms: Milliseconds | None
     estimate: bool
     target: TargetRecord = Field(validation_alias=AliasChoices("target", "context"))
+    profile_runs: tuple[str, ...] = ()
     versions: Environment
     parity: ParityRecord
     models: dict[str, ModelRecord]

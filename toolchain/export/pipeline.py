@@ -12,14 +12,16 @@ from toolchain.export.engine_verification import verify_engines
 from toolchain.export.engines import EngineTarget, build_engines, engine_batches, engine_targets
 from toolchain.export.latency import Timer, measure_models, require_search_target
 from toolchain.export.manifest import (
+    REMEDY,
     Costs,
+    ExportedNetwork,
     Manifest,
     ModelInfo,
     ModelRecord,
     file_records,
     read_file_names,
 )
-from toolchain.export.precisions import LOW_BIT, ExportedFile, precisions_of, write_models
+from toolchain.export.precisions import LOW_BIT, ExportedFile, precisions_of, with_forms, write_models
 from toolchain.export.verification import (
     ExportVerification,
     Pictures,
@@ -29,15 +31,17 @@ from toolchain.export.verification import (
     verify_export,
     verify_folding,
 )
-from toolchain.files import unwritable, write_document
+from toolchain.files import read_document, unwritable, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.network import Network
+from toolchain.progress import Progress
 from toolchain.runs import Run, environment
 from toolchain.search.budget import load_costs
 from toolchain.search.winner import SelectedArchitecture
 from toolchain.spaces.core import SearchSpace
+from toolchain.training.accuracy_interval import wilson
 from toolchain.training.data import Data
 from toolchain.training.job import Job
 from toolchain.training.retrained import Retrained, load_retrained, read_retrained
@@ -52,6 +56,7 @@ class _Source:
     retrained: Retrained
     info: ModelInfo
     data: Data
+    profile_runs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,10 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
     precisions = precisions_of(space, arch, config.profile.precision, config.export.precision, has_latency)
     exact = precisions[0] == LOW_BIT[0]  # not what a latency of the space is for
     ready = target or require_target(config.profile if exact else for_space(config.profile, space))
+    engines = engine_targets(config.export.sm, config.export.engine, ready)
     request = _Request(
-        precisions,
-        engine_targets(config.export.sm, config.export.engine, ready),
+        with_forms(precisions, ready.target.backend, [engine.builder.name for engine in engines]),
+        engines,
         engine_batches(config.export.batches, config.profile.batch),
         config.profile.batch if config.export.static else None,
     )
@@ -101,10 +107,12 @@ def export(job: Job, chosen: SelectedArchitecture, target: ReadyTarget | None = 
     run.require(run.retrain(arch) / "result.json", "retrain")
     retrained = read_retrained(run.retrain(arch) / "result.json")
     timer = Timer(ready, measurement_plan(config), config.profile.db, job.progress)
+    chosen = chosen.on_target(timer.target.target.id)
     require_search_target(chosen, timer.target.target, timer.db)
-    costs = load_costs(space, timer.target.target, timer.db, need_latency=False).of(arch)
-    source = _Source(chosen, net, retrained, _info(space, chosen, costs, data), data)
+    costs = load_costs(space, timer.target.target, timer.db, need_latency=False)
+    source = _Source(chosen, net, retrained, _info(space, chosen, costs.of(arch), data), data, costs.profile_runs)
     folder = run.onnx.parent
+    _say_replaced(run, chosen, job.progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as temporary:  # the same disk, so that a rename is enough
@@ -130,12 +138,17 @@ def _write(source: _Source, request: _Request, timer: Timer, run: Run, folder: P
         run=run.folder.name,
         training={**source.retrained.fingerprint, "steps": source.retrained.steps},
         test_accuracy=source.retrained.test_accuracy,
+        test_images=len(source.data.test.labels),
+        test_accuracy_interval=wilson(source.retrained.test_accuracy, len(source.data.test.labels)),
         holdout_accuracy=source.retrained.holdout_accuracy,
+        holdout_images=len(source.data.holdout),
+        holdout_accuracy_interval=wilson(source.retrained.holdout_accuracy, len(source.data.holdout)),
         limits=dict(source.chosen.limits),
         measured_anchor_ms=source.chosen.anchor_ms,
         measured_latency_ms=latencies[run.onnx.name],
         estimate=target.estimate,
         target=target,
+        profile_runs=source.profile_runs,
         versions=environment(),
         parity=parity_record(verifications[0].parity),
         models={
@@ -196,9 +209,26 @@ def _model_record(exported: ExportedFile, verification: ExportVerification, late
     )
 
 
+def _say_replaced(run: Run, chosen: SelectedArchitecture, progress: Progress) -> None:
+    """Name the network that the export replaces, if it is another one."""
+    if not run.manifest.exists():
+        return
+    try:
+        earlier = read_document(run.manifest, ExportedNetwork, REMEDY)
+    except BadDocument:
+        return
+    if earlier.architecture != chosen.architecture.choices or earlier.limits != dict(chosen.limits):
+        limits = ", ".join(f"{name} <= {most:g}" for name, most in earlier.limits.items()) or "no limits"
+        progress.say(
+            f"{run.onnx.parent} holds another export, {' '.join(earlier.architecture)} ({limits}), which is replaced. "
+            f"To keep several, export each with --budget NAME or --out FOLDER"
+        )
+
+
 def _replace(run: Run, files: Sequence[Path]) -> None:
-    """Move `files` into place, and delete those of the earlier export."""
+    """Move `files` into place, and delete those of the earlier export with the verdict on it."""
     folder = run.onnx.parent
+    run.verdict.unlink(missing_ok=True)
     if run.manifest.exists():
         earlier = _earlier_files(run)
         run.manifest.unlink()  # a manifest must never describe other files

@@ -1,7 +1,7 @@
 """A retrained network -> ONNX files, one for each precision, and what each one is held to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +21,13 @@ from exporters.quantize.qcdq import write_codes
 from exporters.quantize.tensorrt_form import tensorrt_form
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import ModelInfo
-from toolchain.measuring.space_precision import CONTAINER, file_precision
+from toolchain.measuring.space_precision import CONTAINER, INT8_FP16, TENSORRT_BACKENDS, file_precision, form_of
 from toolchain.nets.deploy import dequantized, integer_layers
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
 
-TENSORRT = "int8_fp16"  # the int8 file in the form that TensorRT fuses, with fp16 for the rest
-FLOAT = ("fp32", "fp16", "int8", TENSORRT)
-LOW_BIT = ("exact", "int8", TENSORRT)
+FLOAT = ("fp32", "fp16", "int8", INT8_FP16)
+LOW_BIT = ("exact", "int8", INT8_FP16)
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,26 @@ def precisions_of(
             kind = "network of 1 to 4 bits" if quantized else "float network"
             raise BadConfig(f"unknown precision {name!r}. A {kind} is exported as {' or '.join(known)}")
     return (own, *(name for name in more if name != own))
+
+
+def with_forms(precisions: tuple[str, ...], target_backend: str, builders: Collection[str]) -> tuple[str, ...]:
+    """`precisions` with int8 in the forms of the runtimes that compute it.
+
+    Args:
+        precisions: the own precision, then the requested ones.
+        target_backend: of the target that the own precision is for.
+        builders: the backends that build engines. TensorRT builds those of int8 from the file in its form, which is
+            added.
+    """
+    own, *more = precisions
+    own = form_of(own, target_backend)
+    added = [form_of(name, builder) for builder in builders for name in precisions if name == CONTAINER]
+    return tuple(dict.fromkeys((own, *more, *added)))
+
+
+def is_built_by(exported: ExportedFile, builder: str) -> bool:
+    """Whether `builder` builds an engine of this file: of int8, TensorRT takes the file in its own form alone."""
+    return builder not in TENSORRT_BACKENDS or exported.precision != CONTAINER
 
 
 def write_models(
@@ -124,12 +143,12 @@ def _graph(
     if precision == "exact":
         return write_codes(floats, layers, None)
     int8 = write_codes(floats, layers, images) if layers else quantize(floats, images)
-    return tensorrt_form(int8) if precision == TENSORRT else int8
+    return tensorrt_form(int8) if precision == INT8_FP16 else int8
 
 
 def _exported(file: Path, precision: str, low_bit_layers: int) -> ExportedFile:
     """A file with its tolerance. In int8, ONNX Runtime must run all layers of 1 to 4 bits in integers."""
-    if precision not in ("int8", TENSORRT):
+    if precision not in ("int8", INT8_FP16):
         return ExportedFile(file, precision, precision)
     if not low_bit_layers:
         return ExportedFile(file, precision, "int8")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from exporters.backends import Backend, Compiled, CompileSpec
+from exporters.graph.interface import INPUT, OUTPUT
 from exporters.graph.optimized import convolutions
 from exporters.graph.parity import (
     Parity,
@@ -19,10 +20,10 @@ from exporters.graph.parity import (
     require_folding,
     require_fused,
 )
-from exporters.graph.to_onnx import INPUT, OUTPUT
 from exporters.quantize.integer_check import LayerCheck, check_integer_layers
 from toolchain.export.manifest import IntegerLayers, ParityRecord
-from toolchain.export.precisions import TENSORRT, ExportedFile
+from toolchain.export.precisions import ExportedFile
+from toolchain.measuring.space_precision import INT8_FP16
 from toolchain.nets.deploy import folding_error, integer_layers
 from toolchain.training.accuracy import fixed_batches
 from toolchain.training.data import Data
@@ -120,7 +121,7 @@ def verify_export(exported: ExportedFile, reference: Reference) -> ExportVerific
     holdout = len(reference.data.holdout)
     require_accuracy(reference.holdout_accuracy, accuracy, exported.tolerance, holdout, parity.top1_agreement)
     # the integers of a file for TensorRT are those of the int8 file, and ONNX Runtime does not fuse them
-    checked = exported.precision != TENSORRT
+    checked = exported.precision != INT8_FP16
     codes = check_integer_layers(exported.model.proto, filled(images[: batch or CODE_IMAGES], batch)) if checked else ()
     require_codes(codes)
     counts = convolutions(exported.file)

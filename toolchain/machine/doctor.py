@@ -1,7 +1,6 @@
 """`nastool doctor`: what works on this machine, and how to make the rest work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import metadata
 
 from exporters import backends
@@ -10,26 +9,27 @@ from exporters.backends.onnxruntime import Backend as OnnxRuntime
 from exporters.backends.tensorrt import Backend as TensorRT
 from exporters.cuda import memory
 from exporters.devices.attached import attached
+from exporters.remote.address import is_remote
 from latency_db.errors import LatencyDbError
 from latency_db.store import open_store
 from latency_db.where import exists, shown
+from toolchain.machine.remote import Diagnosis, examine_remote
 from toolchain.training import fashion_mnist
 
 OUR_PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """A capability of this machine; if it does not work, `detail` has the reason and the remedy."""
+def examine(db: str, device: str = "cpu") -> tuple[Diagnosis, ...]:
+    """Examine devices, backends, data sets, the latency table and the installation.
 
-    what: str
-    works: bool
-    detail: str
+    Args:
+        device: also examined if it is remote.
 
-
-def examine(db: str) -> tuple[Diagnosis, ...]:
-    """Examine devices, backends, data sets, the latency table and the installation."""
-    return (*_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
+    Raises:
+        UnknownDevice: it is not a valid address.
+    """
+    remote = examine_remote(device) if is_remote(device) else ()
+    return (*remote, *_devices(), *_backends(), _torch_gpu(), *_data(), _table(db), _installation())
 
 
 def _devices() -> list[Diagnosis]:
@@ -104,5 +104,5 @@ def _installation() -> Diagnosis:
     owners = metadata.packages_distributions()
     rivals = {name: sorted(set(owners.get(name, [])) - {"nastool"}) for name in OUR_PACKAGES}
     clashes = [f"{name} also comes from {', '.join(others)}" for name, others in rivals.items() if others]
-    detail = f"{'; '.join(clashes)}. Install nastool into an environment of its own" if clashes else "no clash"
+    detail = f"{'; '.join(clashes)}. Install nastool into a separate environment" if clashes else "no clash"
     return Diagnosis("installation", not clashes, detail)

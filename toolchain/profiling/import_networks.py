@@ -17,7 +17,8 @@ from latency_db.table import Sample
 from latency_db.target import Target
 from latency_db.where import shown
 from toolchain.config import Config
-from toolchain.costs.latency import REGRESSION, LatencyModel, network_key
+from toolchain.costs.latency import LatencyModel, network_key
+from toolchain.costs.regression import REGRESSION
 from toolchain.errors import BadArchitecture, BadData
 from toolchain.measuring.target_identity import regression_target
 from toolchain.profiling.regression import FEWEST, TARGET, Fit, fit

@@ -31,6 +31,7 @@ def networks(space: SearchSpace, count: int, seed: int) -> tuple[Variant, ...]:
             space.input_shape,
             partial(Network, space, arch, STANDALONE),
             in_float=file_precision(space, arch, CONTAINER) != CONTAINER,
+            whole=True,
         )
         for arch in stratified(space, count, seed)
     )

@@ -1,5 +1,6 @@
 """`nastool profile`: every block variant of a space, timed on the device, into the latency table."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +14,17 @@ from latency_db.target import Target
 from latency_db.where import exists, shown
 from toolchain.config import Config
 from toolchain.costs.calibration import Calibration
-from toolchain.costs.latency import REGRESSION, latency_model, network_prefix, position_keys, stem_key
+from toolchain.costs.latency import latency_model, network_prefix
 from toolchain.errors import BadConfig
 from toolchain.measuring.export_for_timing import export_for_timing
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.groups import memory_for_files
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.rounds import on_target, time_until_stable
-from toolchain.measuring.space_precision import CONTAINER, for_space
+from toolchain.measuring.space_precision import CONTAINER, for_space, form_of
 from toolchain.measuring.target import ReadyTarget
 from toolchain.profiling.networks import networks
-from toolchain.profiling.sessions import one_session
+from toolchain.profiling.stored_table import load_table
 from toolchain.profiling.variants import Variant, inside_network, variants
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
@@ -85,7 +86,7 @@ def profile(config: Config, space: SearchSpace, progress: Progress) -> Profiled:
         BadConfig: low-bit networks are to be estimated, or timed in fp16.
         LatencyDbError: the database cannot be used.
     """
-    _require_profilable(space, config.profile.estimate)
+    require_profilable(space, config.profile.estimate)
     target = require_target(for_space(config.profile, space))
     return profile_space(space, target, measurement_plan(config), config.profile.db, progress)
 
@@ -99,7 +100,7 @@ def profile_if_missing(
         BadConfig: low-bit networks are to be estimated.
         LatencyDbError: the database cannot be used.
     """
-    _require_profilable(space, target.target.estimate)
+    require_profilable(space, target.target.estimate)
     if exists(db):
         table = load_table(space, target.target, db)
         stored = sum(key.startswith(network_prefix(space)) for key in table.records)
@@ -121,11 +122,36 @@ def profile_space(
     """
     if target.target.estimate:  # an estimate does not vary, and networks would compare it with itself
         plan = replace(plan, rounds=1, networks=0)
-    with open_store(db) as store, TemporaryDirectory(prefix="nastool-") as folder:
-        timed = (*variants(space), *networks(space, plan.networks, plan.seed))
-        if target.target.precision == CONTAINER:
-            timed = inside_network(timed, space)
-        files = _export(timed, target, Path(folder), progress)
+    with open_store(db), TemporaryDirectory(prefix="nastool-") as folder:  # a bad database is refused before the work
+        files = export_files(space, [target], plan, Path(folder), progress)
+        return profile_files(space, target, files, plan, db, progress)
+
+
+def export_files(
+    space: SearchSpace, targets: Sequence[ReadyTarget], plan: MeasurementPlan, folder: Path, progress: Progress
+) -> dict[str, Model]:
+    """Everything that a profile times, exported into `folder` once for targets of one form of files."""
+    timed = (*variants(space), *networks(space, plan.networks, plan.seed))
+    if targets[0].target.precision == CONTAINER:
+        timed = inside_network(timed, space)
+    return _export(timed, targets, folder, progress)
+
+
+def form_on(target: ReadyTarget) -> str:
+    """The form of the files that are timed on a target; see `form_of`."""
+    return form_of(target.target.precision, target.target.backend)
+
+
+def profile_files(
+    space: SearchSpace,
+    target: ReadyTarget,
+    files: Mapping[str, Model],
+    plan: MeasurementPlan,
+    db: str,
+    progress: Progress,
+) -> Profiled:
+    """Time exported files until their latencies are stable; see `profile_space`."""
+    with open_store(db) as store:
         run_id = _begin_or_resume(store, target, space, files, plan.rounds)
         timed_files, done = on_target(files, target), store.samples(run_id)
         if done:
@@ -138,7 +164,7 @@ def profile_space(
         return Profiled(space, load_table(space, target.target, db), target.target, store.name)
 
 
-def _require_profilable(space: SearchSpace, estimate: bool) -> None:
+def require_profilable(space: SearchSpace, estimate: bool) -> None:
     """Refuse an estimate of low-bit networks: their latency is that of int8 containers, which only runtimes know."""
     if space.quantized and estimate:
         raise BadConfig(
@@ -147,39 +173,17 @@ def _require_profilable(space: SearchSpace, estimate: bool) -> None:
         )
 
 
-def load_table(space: SearchSpace, target: Target, db: str) -> LatencyTable:
-    """The records of the variants and whole networks of `space` on `target`.
-
-    Raises:
-        LatencyDbError: the database cannot be used. Variants that were not measured raise when they are looked up.
-    """
-    with open_store(db) as store:
-        # without what searches verified: those were chosen for looking quick, and a search that goes on must start
-        # as it began (docs/decisions/0027-recalibration-after-a-miss.md)
-        keys = [variant.key for variant in variants(space)]
-        if target.backend == REGRESSION:
-            keys += position_keys(space)
-        table = store.table(target, keys)
-        networks = () if target.estimate else store.networks(target, network_prefix(space), without="verify")
-        history = {} if target.estimate else store.history(target, table.records)
-    records = {**table.records, **{record.key: record for record in networks}}
-    if target.backend == REGRESSION and (stem := table.records.get(stem_key(space))):
-        # of one fit only: another fit distributes the same milliseconds differently
-        records = {key: record for key, record in records.items() if record.run_id == stem.run_id}
-    elif history:
-        records = one_session(history, {record.key: (record,) for record in networks})
-    return replace(table, records=records)
-
-
-def _export(timed: tuple[Variant, ...], target: ReadyTarget, folder: Path, progress: Progress) -> dict[str, Model]:
+def _export(
+    timed: tuple[Variant, ...], targets: Sequence[ReadyTarget], folder: Path, progress: Progress
+) -> dict[str, Model]:
+    in_groups = any(memory_for_files(target) is not None for target in targets)
     task = progress.start("export variants", len(timed))
+    form = form_on(targets[0])
     files = {}
     for number, variant in enumerate(timed):
         model = Model(folder / f"{number}.onnx")
-        export_for_timing(
-            variant.build(), variant.input_shape, model.path, variant.precision_on(target.target.precision)
-        )
-        _read_once(model, memory_for_files(target) is not None)
+        export_for_timing(variant.build(), variant.input_shape, model.path, variant.form_on(form))
+        _read_once(model, in_groups)
         files[variant.key] = model
         task.advance(note=variant.key)
     return files
@@ -187,14 +191,14 @@ def _export(timed: tuple[Variant, ...], target: ReadyTarget, folder: Path, progr
 
 def _read_once(model: Model, in_groups: bool) -> None:
     """Read what a profile needs of a file, so that not all parsed files are in memory at the same time."""
-    _ = model.graph_hash, model.precision, model.half_scales
+    _ = model.graph_hash, model.precision, model.half_scales, model.has_data_files
     if in_groups:
         _ = model.footprint
     model.release()
 
 
 def _begin_or_resume(
-    store: Store, target: ReadyTarget, space: SearchSpace, files: dict[str, Model], rounds: int
+    store: Store, target: ReadyTarget, space: SearchSpace, files: Mapping[str, Model], rounds: int
 ) -> int:
     """The id of the run that rounds are added to."""
     graphs = {key: model.graph_hash for key, model in files.items()}

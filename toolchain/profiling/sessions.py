@@ -24,13 +24,18 @@ def one_session(
         variants: the records of each key, oldest first.
         networks: the same for whole networks.
     """
-    run_id = _newest_complete_run(variants) or _newest_run(networks) or _newest_run(variants)
+    run_id = session_of(variants, networks)
     chosen = {key: _choose(records, run_id) for key, records in {**variants, **networks}.items() if records}
     anchors = [r.summary.anchor_ms for r in chosen.values() if r.run_id == run_id and r.summary.anchor_ms is not None]
     anchor_ms = median(anchors) if anchors else None
     return {
         key: record if record.run_id == run_id else _at_speed_of(record, anchor_ms) for key, record in chosen.items()
     }
+
+
+def session_of(variants: Mapping[str, Sequence[Record]], networks: Mapping[str, Sequence[Record]]) -> int | None:
+    """The id of the run whose speed the records are brought to; None if there are no records."""
+    return _newest_complete_run(variants) or _newest_run(networks) or _newest_run(variants)
 
 
 def _newest_complete_run(records: Mapping[str, Sequence[Record]]) -> int | None:

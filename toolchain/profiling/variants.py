@@ -8,7 +8,7 @@ from torch import nn
 
 from toolchain.costs.latency import head_key, stem_key, timed_key
 from toolchain.measuring.export_int8 import as_inside, ends_in_relu
-from toolchain.measuring.space_precision import CONTAINER
+from toolchain.measuring.space_precision import CONTAINER, INT8_FP16
 from toolchain.nets.blocks import STANDALONE
 from toolchain.nets.network import builder_of
 from toolchain.spaces.core import SearchSpace
@@ -22,8 +22,9 @@ class Variant:
         key: in the latency table.
         input_shape: (C, H, W).
         build: builds its module.
-        in_float: it stays in float32 on a target of int8.
+        in_float: it stays in floats on a target of int8.
         after_block: its input is the output of a choice block, or of a stem that ends as blocks do.
+        whole: it is a network, not a part of one.
     """
 
     key: str
@@ -31,10 +32,13 @@ class Variant:
     build: Callable[[], nn.Module]
     in_float: bool = False
     after_block: bool = False
+    whole: bool = False
 
-    def precision_on(self, precision: str) -> str:
-        """The precision of its file on a target of `precision`."""
-        return "fp32" if self.in_float and precision == CONTAINER else precision
+    def form_on(self, form: str) -> str:
+        """The form of its file where networks are timed in `form` (`toolchain.measuring.space_precision.form_of`)."""
+        if not self.in_float or form not in (CONTAINER, INT8_FP16):
+            return form
+        return "fp16" if form == INT8_FP16 and not self.whole else "fp32"
 
 
 def variants(space: SearchSpace) -> tuple[Variant, ...]:

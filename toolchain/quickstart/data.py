@@ -32,7 +32,7 @@ def _for_digits(config: Config) -> Config:
     """Few images are seen more often; finalists are trained for enough steps anyway (search/finalists/decide.py)."""
     return config.model_copy(
         update={
-            "holdout_per_class": min(config.holdout_per_class, DIGITS_HOLDOUT),
+            "holdout_per_class": DIGITS_HOLDOUT,
             "train": config.train.model_copy(update={"changes": _longer(config.train.changes)}),
             "retrain": config.retrain.model_copy(update={"changes": _longer(config.retrain.changes)}),
         }

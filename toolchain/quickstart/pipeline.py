@@ -3,34 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latency_db.table import LatencyTable
-from toolchain.check.gate import Verdict, check
-from toolchain.check.requirements import CheckedFile
-from toolchain.check.verdict import Outcome
-from toolchain.config import Config, SearchConfig
-from toolchain.errors import CheckFailed
+from toolchain.check.outcome import Outcome
+from toolchain.config import Config
+from toolchain.errors import BudgetInfeasible
 from toolchain.export.manifest import ParityRecord
-from toolchain.export.pipeline import export
-from toolchain.measuring.from_config import measurement_plan, require_target
-from toolchain.measuring.space_precision import for_space
-from toolchain.measuring.target import ReadyTarget
-from toolchain.nets.checked_space import configured_space
-from toolchain.profiling.profiler import profile_if_missing
+from toolchain.pipeline.whole_job import run_job
 from toolchain.progress import Progress
-from toolchain.runs import open_run
-from toolchain.search.budget import middle_latency_ms
-from toolchain.search.plan import plan_search
-from toolchain.search.search import search
-from toolchain.search.winner import Winner, selected
-from toolchain.spaces.core import SearchSpace
-from toolchain.training.data import configured_data
-from toolchain.training.job import Job
-from toolchain.training.retrained import Retrained
-from toolchain.training.retraining import retrain
-from toolchain.training.supernet_training import train_supernet
-from toolchain.training.torch_setup import prepare_torch
+from toolchain.search.winner import Winner
+from toolchain.training.accuracy_interval import interval_fields
 
-FINALISTS_S = 60.0  # for the trainings of finalists; all stages together take less than five minutes
+FINALISTS_S = 45.0  # for the trainings of finalists; all stages together take less than five minutes
 
 
 @dataclass(frozen=True)
@@ -50,6 +32,8 @@ class QuickstartResult:
     measured_latency_ms: float
     verdict: Outcome
     test_accuracy: float
+    test_images: int
+    holdout_images: int
     parity: ParityRecord
     data: str
     device: str
@@ -66,6 +50,8 @@ class QuickstartResult:
             "limit_ms": self.limit_ms,
             "verdict": self.verdict.value,
             "test_accuracy": self.test_accuracy,
+            **interval_fields("test", self.test_accuracy, self.test_images),
+            **interval_fields("holdout", self.winner.holdout_accuracy, self.holdout_images),
             "parity": self.parity.model_dump(mode="json"),
             "data": self.data,
             "device": self.device,
@@ -75,75 +61,32 @@ class QuickstartResult:
 
 
 def run_quickstart(config: Config, progress: Progress) -> QuickstartResult:
-    """Profile, train, search under the median predicted latency, retrain, export and check.
-
-    The target is resolved once, for all stages.
+    """The whole job under the median predicted latency, with less time for finalists than a search of its own has.
 
     Raises:
         CheckFailed: the exported file does not fit the budget.
-        UserError: see the stages.
+        UserError: see `run_job`.
     """
-    prepare_torch(config)
-    space = configured_space(config)
-    data = configured_data(config, space)
-    target = require_target(for_space(config.profile, space))
-    limit_ms = _limit_ms(config, space, _profiled(config, space, target, progress), progress)
-    config = config.model_copy(update={"search": _limited(config.search, limit_ms)})
-    with open_run(config, make=True) as run:
-        job = Job(config, space, data, run, progress)
-        winner, retrained = _winner(job, target)
-        progress.say("5 of 6: export")
-        manifest = export(job, selected(winner, space), target)
-        progress.say("6 of 6: check")
-        checked = CheckedFile(run.onnx, limit_ms, winner.measured_anchor_ms)
-        verdict = check(config, checked, None, progress, target)
-    _require_passed(verdict, progress)
+    seconds = min(config.search.finalist_time_s, FINALISTS_S)
+    search = config.search.model_copy(update={"finalist_time_s": seconds})
+    result = run_job(config.model_copy(update={"search": search}), progress)
+    if not result.shipped:
+        raise BudgetInfeasible("; ".join(result.unmet))
+    (shipped,) = result.shipped
+    assert shipped.measured_latency_ms is not None
+    assert shipped.verdict is not None  # the limit is on latency
     return QuickstartResult(
-        winner=winner,
-        limit_ms=limit_ms,
-        measured_latency_ms=verdict.latency_ms,
-        verdict=verdict.outcome,
-        test_accuracy=retrained.test_accuracy,
-        parity=manifest.parity,
-        data=data.name,
-        device=target.target.device_model,
-        batch=target.target.batch,
-        onnx=run.onnx,
-        folder=run.folder,
+        winner=shipped.winner,
+        limit_ms=shipped.winner.limits["latency_ms"],
+        measured_latency_ms=shipped.measured_latency_ms,
+        verdict=shipped.verdict,
+        test_accuracy=shipped.retrained.test_accuracy,
+        test_images=result.test_images,
+        holdout_images=result.holdout_images,
+        parity=shipped.manifest.parity,
+        data=result.data,
+        device=result.device,
+        batch=result.batch,
+        onnx=shipped.onnx,
+        folder=result.folder,
     )
-
-
-def _profiled(config: Config, space: SearchSpace, target: ReadyTarget, progress: Progress) -> LatencyTable:
-    progress.say("1 of 6: profile the choice blocks on this device")
-    return profile_if_missing(space, target, measurement_plan(config), config.profile.db, progress).table
-
-
-def _limit_ms(config: Config, space: SearchSpace, table: LatencyTable, progress: Progress) -> float:
-    limit_ms = middle_latency_ms(space, table, config.seed)
-    progress.say(f"budget: {limit_ms:.3f} ms, which about half of the architectures of the space are predicted to meet")
-    return limit_ms
-
-
-def _limited(search: SearchConfig, limit_ms: float) -> SearchConfig:
-    """The settings of the search with the budget, and with less time for finalists than a search of its own has."""
-    seconds = min(search.finalist_time_s, FINALISTS_S)
-    return search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",), "finalist_time_s": seconds})
-
-
-def _winner(job: Job, target: ReadyTarget) -> tuple[Winner, Retrained]:
-    """Train the supernet, search it, and retrain the winner from scratch."""
-    plan = plan_search(job.config, job.space, target)
-    job.progress.say("2 of 6: train the supernet")
-    train_supernet(job)
-    job.progress.say("3 of 6: search")
-    winner = search(job, plan).best
-    job.progress.say("4 of 6: retrain the winner")
-    return winner, retrain(job, selected(winner, job.space).architecture)
-
-
-def _require_passed(verdict: Verdict, progress: Progress) -> None:
-    """Refuse a failed check; report an inconclusive one."""
-    if verdict.outcome is Outcome.FAIL:
-        raise CheckFailed("; ".join(verdict.problems))
-    for problem in verdict.problems:
-        progress.say(problem)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from statistics import mean
 
+from pydantic import JsonValue
+
 from toolchain.costs.core import TableCost
 from toolchain.costs.counters import bitops_cost, default_cost, macs_cost, params_cost
 from toolchain.counting.levels import CostLevels
@@ -21,6 +23,7 @@ from toolchain.ranking.results import Durations, RankedNetwork, RankResult, Trai
 from toolchain.search.evaluate import Evaluator, ScoringSettings
 from toolchain.search.journal import Journal
 from toolchain.spaces.core import Architecture, SearchSpace
+from toolchain.training.fingerprint import bn_processes
 from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, load_recipe
 from toolchain.training.retraining import retrain
@@ -38,9 +41,13 @@ class RankFingerprint(Fingerprint):
     space_digest: str
     data_digest: str
     test_images: str
-    holdout_per_class: int
+    holdout_per_class: int | str
     seed: int
     recipe: Recipe
+    bn_processes: int | None = None
+
+    def stored(self) -> dict[str, JsonValue]:
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def check_request(networks: int, repeats: int, space: SearchSpace) -> None:
     if networks < LEAST_NETWORKS:
         raise BadConfig(f"--networks {networks} is too few for an order. Write --networks {LEAST_NETWORKS} or more")
     if networks > space.size:
-        raise BadConfig(f"{space.name} has {space.size} architectures. Write --networks {space.size} or fewer")
+        raise BadConfig(f"{space.name} has {space.size:,} architectures. Write --networks {space.size} or fewer")
     if repeats < 1:
         raise BadConfig(f"--repeats {repeats} trains nothing. Write --repeats 1 or more")
 
@@ -149,6 +156,7 @@ def _open_journal(job: Job) -> Journal[TrainedLine]:
         holdout_per_class=config.holdout_per_class,
         seed=config.seed,
         recipe=load_recipe(config.retrain.recipe, "retrain", config.retrain.changes),
+        bn_processes=bn_processes(config.retrain),
     )
     journal = Journal(run.ranked, fingerprint.stored(), TrainedLine, job.space)
     if journal.restarted:  # a training that ended without a result may have other settings
@@ -159,7 +167,7 @@ def _open_journal(job: Job) -> Journal[TrainedLine]:
 
 def _train_once(job: Job, arch: Architecture, repeat: int) -> TrainedLine:
     began = time.monotonic()
-    accuracy = retrain(job.of_repeat(repeat), arch).test_accuracy
+    accuracy = retrain(job.of_repeat(repeat).from_scratch(), arch).test_accuracy
     seconds = round(time.monotonic() - began, 3)
     return TrainedLine(architecture=arch.choices, repeat=repeat, accuracy=accuracy, seconds=seconds)
 

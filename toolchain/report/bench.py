@@ -1,28 +1,19 @@
 """The picture of a benchmark."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from toolchain.report.figures import PERCENT, save
+from toolchain.report.figures import save
+from toolchain.report.point import Point
 
 COLORS = ("#0b6e99", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#7f7f7f")
 
 
-@dataclass(frozen=True)
-class Point:
-    """A file: latency in ms with its interval; accuracy 0 to 1 with its standard error, None where unknown."""
-
-    name: str
-    latency_ms: float
-    ends_ms: tuple[float, float]
-    accuracy: tuple[float, float] | None
-
-
 def draw_bench(points: Sequence[Point], what: str, batch: int, path: Path) -> None:
-    """Accuracy against latency, one color a file; one whose accuracy is unknown is a line at its latency.
+    """Accuracy against latency with intervals, one color a file; one of unknown accuracy is a line at its latency.
 
     Where none is known, the files are below each other.
 
@@ -41,7 +32,8 @@ def draw_bench(points: Sequence[Point], what: str, batch: int, path: Path) -> No
         elif point.accuracy is None:
             axes.axvline(point.latency_ms, color=color, linestyle="--", label=f"{label}, accuracy unknown")
         else:
-            share, error = point.accuracy
+            share, low, high = point.accuracy
+            error = [[share - low], [high - share]]
             axes.errorbar(
                 point.latency_ms, share, xerr=spread, yerr=error, fmt="o", color=color, capsize=4, label=label
             )
@@ -50,7 +42,7 @@ def draw_bench(points: Sequence[Point], what: str, batch: int, path: Path) -> No
     axes.grid(alpha=0.3)
     if known:
         axes.set_ylabel(f"accuracy ({what})")
-        axes.yaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
         figure.legend(fontsize="small", loc="outside lower center")
     else:
         axes.set_yticks(range(len(points)), [point.name for point in points])

@@ -1,7 +1,9 @@
-"""The class of each image: python predict.py model.onnx IMAGE...  (needs onnxruntime, numpy and pillow)."""
+"""Print the class of each image and its probability. Needs onnxruntime, numpy and pillow."""
 
+import argparse
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +42,34 @@ def prepare(path):
     return ((pixels - np.float32(HOW["mean"])) / np.float32(HOW["std"])).transpose(2, 0, 1)
 
 
+def prepared(paths):
+    """Each image file, and those in folders at any depth, with its input; unreadable ones are named and left out."""
+    for path in paths:
+        inside = [file for file in path.rglob("*") if file.suffix.lower() in Image.registered_extensions()]
+        for file in sorted(inside) if path.is_dir() else [path]:
+            try:
+                yield file, prepare(file)
+            except Exception as problem:  # Pillow documents no set of errors for damaged files
+                print(f"{file}: {problem}", file=sys.stderr)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="ONNX file, such as model.onnx")
+    parser.add_argument("images", nargs="+", type=Path, help="image files, or folders with images at any depth")
+    parser.add_argument("--batch", type=int, default=1, help="images that are computed together (default: 1)")
+    args = parser.parse_args(sys.argv[1:] or ["--help"])
+    if not args.model.is_file():
+        parser.error(f"there is no file {args.model}")
+    session = onnxruntime.InferenceSession(args.model, providers=["CPUExecutionProvider"])
+    fixed = session.get_inputs()[0].shape[0]  # of a file for one batch size only; otherwise a name
+    size, images = fixed if isinstance(fixed, int) else max(1, args.batch), prepared(args.images)
+    while batch := list(islice(images, size)):
+        pixels = np.stack([image for _, image in batch])
+        (logits,) = session.run(None, {"images": np.resize(pixels, (size, *pixels.shape[1:]))})
+        for (file, _), scores in zip(batch, np.exp(logits.astype(np.float64)), strict=False):
+            print(file, LABELS[scores.argmax()], f"{scores.max() / scores.sum():.1%}", sep="\t")
+
+
 if __name__ == "__main__":
-    model, *images = sys.argv[1:]
-    session = onnxruntime.InferenceSession(HERE / model, providers=["CPUExecutionProvider"])
-    for path in images:
-        (logits,) = session.run(None, {"images": prepare(path)[None]})
-        print(path, LABELS[int(logits.argmax())], sep="\t")
+    main()

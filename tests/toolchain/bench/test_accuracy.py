@@ -11,7 +11,8 @@ from torch import nn
 
 from exporters.graph.model import Model
 from exporters.graph.to_onnx import export_onnx
-from toolchain.bench.accuracy import Accuracy, part_of, score
+from toolchain.bench.accuracy import score
+from toolchain.bench.results import Accuracy, part_of
 from toolchain.bench.subjects import Subject
 from toolchain.config import Config
 from toolchain.errors import BadConfig

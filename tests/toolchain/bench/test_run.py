@@ -15,7 +15,7 @@ from exporters.graph.to_onnx import export_onnx
 from exporters.manifest import sha256
 from latency_db.table import Sample
 from toolchain.bench import run
-from toolchain.bench.accuracy import Accuracy
+from toolchain.bench.results import Accuracy
 from toolchain.bench.run import Bench, BenchSettings, bench, points_of
 from toolchain.bench.subjects import Subject
 from toolchain.errors import BadConfig, Inconclusive
@@ -128,7 +128,7 @@ def test_json_of_accuracies_and_hashes(subjects: tuple[Subject, ...]) -> None:
 def test_points_of_the_picture(subjects: tuple[Subject, ...]) -> None:
     one, three, _ = points_of(benched(subjects, **{"3": Accuracy(0.5, 100)}))
     assert one.accuracy is None
-    assert three.accuracy == (0.5, 0.05)  # sqrt(0.5 * 0.5 / 100)
+    assert three.accuracy == pytest.approx((0.5, 0.4038, 0.5962), abs=1e-4)  # Wilson's interval of 50 in 100
     assert three.ends_ms == (three.latency_ms, three.latency_ms)
 
 

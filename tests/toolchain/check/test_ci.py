@@ -10,8 +10,9 @@ from exporters.errors import BackendUnavailable
 from latency_db.errors import TargetMismatch
 from toolchain.check import ci
 from toolchain.check.gate import Verdict, check
+from toolchain.check.outcome import Outcome
 from toolchain.check.requirements import CheckedFile
-from toolchain.check.verdict import Finding, Outcome
+from toolchain.check.verdict import Finding
 from toolchain.config import Config
 from toolchain.progress import Quiet
 

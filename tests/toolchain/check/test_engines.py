@@ -13,8 +13,9 @@ from latency_db.errors import MissingLatency
 from toolchain.check import gate
 from toolchain.check.gate import Verdict
 from toolchain.check.measure import Request, measure_in_fresh_process, request_files
+from toolchain.check.outcome import Outcome
 from toolchain.check.requirements import CheckedFile
-from toolchain.check.verdict import Judgment, Outcome
+from toolchain.check.verdict import Judgment
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel
 from toolchain.export.manifest import EngineRecord, file_records

@@ -19,8 +19,9 @@ from toolchain.check.baseline import read_baseline
 from toolchain.check.gate import check
 from toolchain.check.judge import MIN_ROUNDS_ALONE
 from toolchain.check.measure import Request, measure_in_fresh_process, request_files
+from toolchain.check.outcome import Outcome
 from toolchain.check.requirements import CheckedFile, requirements_of
-from toolchain.check.verdict import Judgment, Outcome
+from toolchain.check.verdict import Judgment
 from toolchain.config import Config
 from toolchain.errors import BadConfig, BadModel, BadUnit, Inconclusive, MissingStage
 from toolchain.measuring.from_config import measurement_plan, require_target, target_spec

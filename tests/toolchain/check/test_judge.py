@@ -11,7 +11,8 @@ from exporters.graph.anchor import KEY as ANCHOR
 from latency_db.errors import TargetMismatch
 from latency_db.table import Sample
 from toolchain.check.judge import MAX_ROUNDS, MIN_ROUNDS_ALONE, judge_rounds
-from toolchain.check.verdict import Judgment, Outcome, Requirements
+from toolchain.check.outcome import Outcome
+from toolchain.check.verdict import Judgment, Requirements
 from toolchain.measuring.intervals import latency_statistic
 
 RUNS = 200

@@ -68,7 +68,7 @@ def test_skill_compares_with_predicting_the_median() -> None:
     assert uninformative.tau == pytest.approx(0, abs=0.3)  # 40 pairs without order: standard deviation 0.11
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 12, 20, 40])
+@pytest.mark.parametrize("n", [2, 5, 12, *(pytest.param(n, marks=pytest.mark.long) for n in (3, 20, 40))])
 def test_the_margin_covers_new_networks(n: int) -> None:
     """400 calibrations with 20 new networks each: on average the margin covers the level of 95 %."""
     covered = []
@@ -172,7 +172,56 @@ def test_tau_is_tau_b_of_scipy(seed: int) -> None:
     assert kendall_tau(first, np.ones(30)) == 0.0
 
 
+def macs(n: int) -> Floats:
+    """Independent of `sums(n)`."""
+    return np.random.default_rng(7).uniform(5e6, 35e6, n)
+
+
+def test_macs_explain_what_the_sum_does_not() -> None:
+    """As where the weights of a network exceed a cache that those of a block fit."""
+    x, counts = sums(20), macs(20)
+    y = 0.4 * x + 25e-9 * counts + 0.1
+    exact = calibrate(x, y, macs=counts)
+    assert (exact.scale, exact.per_gmac_ms, exact.offset_ms) == pytest.approx((0.4, 25.0, 0.1), rel=1e-4)
+    assert exact.margin == pytest.approx(0.0, abs=1e-5)
+    assert calibrate(x, y).margin > 0.1
+    near = calibrate(x, noisy(y, 0.01), macs=counts)
+    assert near.per_gmac_ms == pytest.approx(25.0, rel=0.2)
+    assert (near.mape or inf) < 0.02
+
+
+def test_macs_take_part_only_if_they_help_a_lot_and_networks_are_many() -> None:
+    x, counts = sums(20), macs(20)
+    assert calibrate(x, noisy(1.3 * x, 0.01), macs=counts).per_gmac_ms == 0
+    assert calibrate(x, noisy(1.3 * x + 1e-9 * counts, 0.01), macs=counts).per_gmac_ms == 0
+    y = 0.4 * x + 25e-9 * counts + 0.1
+    assert calibrate(x[:14], y[:14], macs=counts[:14]).per_gmac_ms == 0
+    assert calibrate(x[:15], y[:15], macs=counts[:15]).per_gmac_ms > 0
+
+
+def test_no_part_of_a_correction_with_macs_is_below_zero() -> None:
+    x, counts = sums(20), macs(20)
+    result = calibrate(x, 3.0 - 1.0 * x + 1e-8 * counts, macs=counts)
+    assert min(result.scale, result.per_gmac_ms, result.offset_ms) >= 0
+
+
+@pytest.mark.long
+def test_the_margin_with_macs_covers_new_networks() -> None:
+    """200 calibrations on 20 networks with 20 new ones each."""
+    covered = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x, counts = rng.uniform(1, 2, 40), rng.uniform(5e6, 35e6, 40)
+        y = noisy(0.4 * x + 25e-9 * counts + 0.1, seed=seed + 10_000)
+        result = calibrate(x[:20], y[:20], macs=counts[:20])
+        upper = (result.scale * x + result.per_gmac_ms * counts / 1e9 + result.offset_ms) * (1 + result.margin)
+        covered.append(np.mean(y[20:] <= upper[20:]))
+    assert 0.92 < np.mean(covered) < 0.99
+
+
 def test_calibration_as_text() -> None:
+    with_macs = Calibration(0.26, 0.08, 0.095, 0.95, 20, per_gmac_ms=24.2)
+    assert with_macs.correction == "sum of variants x 0.26 + 24.2 ms per GMAC + 0.08 ms"
     result = Calibration(1.0312, -0.012, 0.0213, 0.95, 20, 0.0112, 0.0, 1.0, 1.0, 0.934, 0.2)
     assert str(result) == (
         "sum of variants x 1.031 - 0.012 ms, from 20 whole networks: held-out error 1.1%, tau 0.93, margin 2.1% at 95%"

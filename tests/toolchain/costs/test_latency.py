@@ -1,14 +1,18 @@
 """Latency as a cost: calibrated, still additive, and bounded from above."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from random import Random
 
 import pytest
+from torch import nn
 
 from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable, Record, Sample, summarize
 from latency_db.target import Target
 from toolchain.costs.core import Budget, Limit, TableCost
+from toolchain.costs.counted import counted_macs
 from toolchain.costs.latency import (
     LatencyModel,
     block_key,
@@ -53,6 +57,11 @@ def row(key: str, ms: float) -> Record:
 def drawn(space: SearchSpace, count: int = 50) -> list[Architecture]:
     rng = Random(1)
     return [space.draw(rng) for _ in range(count)]
+
+
+def everything(space: SearchSpace) -> list[Architecture]:
+    """All 256 architectures of four blocks with four choices."""
+    return [space.architecture(choices) for choices in product(range(4), repeat=4)]
 
 
 def test_prediction_is_the_corrected_sum(tiny_space: SearchSpace, table_of: TableOf) -> None:
@@ -104,11 +113,36 @@ def test_a_limit_on_the_upper_bound_is_exact(tiny_space: SearchSpace, table_of: 
     rng = Random(3)
     model = latency_model(tiny_space, table_of(20, lambda total: 1.2 * total * rng.uniform(0.98, 1.02)))
     limit = Limit(model.upper, (model.upper.least + model.upper.greatest) / 2)
-    everything = [
-        tiny_space.architecture([a, b, c, d]) for a in range(4) for b in range(4) for c in range(4) for d in range(4)
-    ]
-    assert FeasibleSet(tiny_space, Budget((limit,))).count == sum(map(limit.allows, everything))
-    assert all(model.predicted.cost(arch) <= limit.most for arch in everything if limit.allows(arch))
+    archs = everything(tiny_space)
+    assert FeasibleSet(tiny_space, Budget((limit,))).count == sum(map(limit.allows, archs))
+    assert all(model.predicted.cost(arch) <= limit.most for arch in archs if limit.allows(arch))
+
+
+def test_a_limit_is_exact_where_macs_explain_a_part(tiny_space: SearchSpace, target: Target, table_of: TableOf) -> None:
+    """The correction is additive over blocks too."""
+    total, counts = latency_cost(tiny_space, table_of(0)), counted_macs(tiny_space)
+    archs = list(dict.fromkeys(drawn(tiny_space, 30)))[:20]
+    measured_ms = {arch: 0.5 * total.cost(arch) + 2e-7 * counts.cost(arch) + 0.05 for arch in archs}
+    model = LatencyModel(total, measured_ms, target, macs=counts)
+    assert model.calibration.per_gmac_ms == pytest.approx(200, rel=0.01)
+    for arch in drawn(tiny_space):
+        expected = 0.5 * total.cost(arch) + 2e-7 * counts.cost(arch) + 0.05
+        assert model.predicted.cost(arch) == pytest.approx(expected, rel=1e-3)
+    limit = Limit(model.upper, (model.upper.least + model.upper.greatest) / 2)
+    feasible = FeasibleSet(tiny_space, Budget((limit,)))
+    assert feasible.count == sum(map(limit.allows, everything(tiny_space)))
+
+
+def test_a_space_whose_macs_are_unknown_is_calibrated_without_them(tiny_space: SearchSpace, table_of: TableOf) -> None:
+    class Unknown:
+        """Builds a layer that cannot be counted."""
+
+        def build_stem(self, space: SearchSpace, norm: object) -> nn.Module:
+            return nn.ConvTranspose2d(space.in_channels, space.stem.c_out, 2)
+
+    model = latency_model(replace(tiny_space, builder=Unknown()), table_of(20, lambda total: 1.3 * total))
+    assert model.macs is None
+    assert model.calibration.scale == pytest.approx(1.3)
 
 
 def test_an_impossible_limit_names_the_upper_bound_and_its_margin(tiny_space: SearchSpace, table_of: TableOf) -> None:

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from exporters.backends.fake import Backend, latency_ms
-from exporters.errors import ParityFailed
+from exporters.backends.tensorrt import Backend as TensorRT
+from exporters.devices.attached import Device
+from exporters.errors import BackendUnavailable, ParityFailed
 from exporters.graph.to_onnx import export_onnx
 from toolchain.errors import BadConfig, CheckFailed
 from toolchain.export.engine_verification import verify_engines
@@ -28,6 +30,16 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Data, load_data
 
 BATCH = 8
+
+
+class Said(Quiet):
+    """Keeps the lines that stay on the screen."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +113,11 @@ def test_an_engine_that_computes_something_else_is_refused(
 def test_the_limit_holds_for_the_engine_of_its_target(
     exported: ExportedFile, reference: Reference, timer: Timer, tmp_path: Path
 ) -> None:
-    records, limit_ms = built(exported, tmp_path, slowdown=0.1), latency_ms(exported.file, BATCH) * 1.05
+    records, limit_ms, said = built(exported, tmp_path, slowdown=0.1), latency_ms(exported.file, BATCH) * 1.05, Said()
     own = timer.target.target.id
     with pytest.raises(CheckFailed, match=r"over the budget by 4\.8%"):
-        verify_engines(records, [exported], reference, chosen(limit_ms, own), timer)
+        verify_engines(records, [exported], reference, chosen(limit_ms, own), replace(timer, progress=said))
+    assert said.lines == ["measure model.current.engine again in a fresh process"] * 2
     (record,) = verify_engines(records, [exported], reference, chosen(limit_ms, "another"), timer).values()
     assert record.not_verified == ""
     records = built(exported, tmp_path)
@@ -127,6 +140,28 @@ def test_an_engine_for_a_gpu_that_is_not_here(
 def test_the_backend_of_the_target_builds(timer: Timer) -> None:
     (target,) = engine_targets((), True, timer.target)
     assert target.builder is timer.target.backend
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "remedy"),
+    [((), "Or name a GPU, as --sm 86"), (("86", "89"), "Or leave out --engine: --sm 86,89 needs no GPU")],
+)
+def test_a_machine_that_cannot_build(
+    capabilities: tuple[str, ...], remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        TensorRT, "build_unavailable_reason", lambda self: "it is missing" if self.name == "tensorrt" else None
+    )
+    with pytest.raises(BackendUnavailable, match=rf"^no engine can be built here: it is missing\. {remedy}$"):
+        engine_targets(capabilities, True)
+
+
+def test_the_error_names_a_remote_device_that_cannot_build(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
+    anything: Any = object()  # nothing is called on it before the refusal
+    device = Device("ssh://pi@board", "cpu", "Board", 4, remote=anything)
+    monkeypatch.setattr(Backend, "build_unavailable_reason", lambda self: "it is missing")
+    with pytest.raises(BackendUnavailable, match=r"^no engine can be built on ssh://pi@board: it is missing"):
+        engine_targets((), True, replace(timer.target, device=device))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from toolchain.parallel.collectives import from_first, gather_over_ranks, sum_ov
 from toolchain.parallel.ranks import local_rank, rank, world
 from toolchain.progress import Quiet
 from toolchain.spaces.core import SearchSpace
+from toolchain.tracking.event_file import EventFile
 from toolchain.training import strategies
 from toolchain.training.accuracy import accuracy_over_ranks, fixed_batches, recalibration_batches, top1
 from toolchain.training.batches import mix
@@ -53,13 +54,15 @@ def test_collectives_in_one_process_return_their_input() -> None:
     assert from_first(lambda: "value") == "value"
 
 
-def run_collectives() -> dict[str, Any]:
+def run_collectives(bucket_bytes: int) -> dict[str, Any]:
     value = float(rank() + 1)
     layouts = torch.full((2, 3, 4, 5), value).to(memory_format=torch.channels_last)
     part = torch.zeros(4, 4)
     part[:2, :2] = value
     tensors = [torch.tensor([value]), torch.tensor(value).double(), layouts, part[:2, :2], torch.arange(7.0) * value]
-    sum_over_ranks(tensors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolchain.parallel.collectives.BUCKET_BYTES", bucket_bytes)
+        sum_over_ranks(tensors)
     return {
         "ranks": (rank(), world(), local_rank()),
         "summed": [tensor.unique().tolist() for tensor in tensors[:3]] + [part.tolist(), tensors[4].tolist()],
@@ -69,9 +72,8 @@ def run_collectives() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("bucket_bytes", [long(1), 100, long(2**20)])
-def test_collectives_of_three_processes(in_ranks: InRanks, monkeypatch: pytest.MonkeyPatch, bucket_bytes: int) -> None:
-    monkeypatch.setattr("toolchain.parallel.collectives.BUCKET_BYTES", bucket_bytes)
-    results = in_ranks(run_collectives, 3)
+def test_collectives_of_three_processes(in_ranks: InRanks, bucket_bytes: int) -> None:
+    results = in_ranks(run_collectives, 3, bucket_bytes)
     assert [result.pop("ranks") for result in results] == [(0, 3, 0), (1, 3, 1), (2, 3, 2)]
     assert results[0] == results[1] == results[2]
     corner = [[6.0, 6.0, 0.0, 0.0]] * 2 + [[0.0] * 4] * 2
@@ -183,7 +185,7 @@ def train_steps(
     recipe = Recipe(epochs=steps * batch / len(data.fit), batch=batch, **how | changes)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     settings = TrainingSettings(
-        "train", folder / "checkpoint.pt", FINGERPRINT, folder / "tb", 0.0, workers=0, seed=SEED
+        "train", folder / "checkpoint.pt", FINGERPRINT, partial(EventFile, folder / "tb"), 0.0, workers=0, seed=SEED
     )
     with suppress(Killed), pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolchain.training.meter.LOG_EVERY_S", 0.0)
@@ -248,7 +250,7 @@ def test_resume_with_a_different_number_of_processes(
 def train_error(data: Data, folder: Path, model: torch.nn.Module) -> str:
     recipe = Recipe(epochs=1, batch=33, lr=0.1)
     settings = TrainingSettings(
-        "train", folder / "checkpoint.pt", FINGERPRINT, folder / "tb", 0.0, workers=0, seed=SEED
+        "train", folder / "checkpoint.pt", FINGERPRINT, partial(EventFile, folder / "tb"), 0.0, workers=0, seed=SEED
     )
     with pytest.raises(BadConfig) as problem:
         train(model, lambda _: Passes([Pass(model)]), data, recipe, settings, Quiet())

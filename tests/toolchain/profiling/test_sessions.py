@@ -10,8 +10,9 @@ from toolchain.costs.latency import stem_key
 from toolchain.measuring.plan import MeasurementPlan
 from toolchain.measuring.target import ready_target
 from toolchain.measuring.target_spec import TargetSpec
-from toolchain.profiling.profiler import load_table, profile_space
+from toolchain.profiling.profiler import profile_space
 from toolchain.profiling.sessions import one_session
+from toolchain.profiling.stored_table import load_table
 from toolchain.progress import Quiet
 from toolchain.spaces import load_space
 

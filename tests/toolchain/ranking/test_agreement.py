@@ -31,7 +31,8 @@ def test_tau_is_its_definition_with_ties() -> None:
 def test_the_same_order_and_its_reverse() -> None:
     scores = [0.1, 0.4, 0.2, 0.9, 0.5]
     same = agreement(scores, [score * 2 for score in scores], 0)
-    assert (same.tau, same.low, same.high) == pytest.approx((1.0, 1.0, 1.0), abs=1e-12)  # rounding of float64
+    assert same.tau == pytest.approx(1.0, abs=1e-12)  # rounding of float64
+    assert (same.low, same.high) == (None, None)  # the resamples do not vary
     assert agreement(scores, [-score for score in scores], 0).tau == pytest.approx(-1.0, abs=1e-12)
 
 
@@ -58,3 +59,11 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 def test_the_seed_draws_the_interval() -> None:
     one, other = np.random.default_rng(0).normal(size=(2, 12)).tolist()
     assert agreement(one, other, 1) == agreement(one, other, 1) != agreement(one, other, 2)
+
+
+def test_few_networks_cannot_tell() -> None:
+    three, four = agreement([1, 2, 3], [1, 2, 3], 0), agreement([1, 2, 3, 4], [2, 1, 4, 3], 0)
+    assert (three.tau, three.low, three.high) == (1.0, None, None)
+    assert (four.low, four.high) == (None, None)
+    five = agreement([1, 2, 3, 4, 5], [2, 1, 4, 3, 5], 0)
+    assert five.low is not None

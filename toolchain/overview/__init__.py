@@ -1,0 +1,1 @@
+"""`nastool runs`: all runs in a folder, from their files; nothing heavy is imported."""
