@@ -10,8 +10,13 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from toolchain.bench.results import Accuracy, Part
     from toolchain.bench.run import Bench, Entry
+    from toolchain.bench.subjects import Subject
     from toolchain.config import Config
+    from toolchain.progress import Progress
     from toolchain.spaces.core import SearchSpace
     from toolchain.training.data import Data
 
@@ -55,7 +60,7 @@ def bench(
 
     config = invocation.config
     if files == [DATA]:
-        _bench_data(config, json)
+        _bench_data(invocation, json)
         return
     if DATA in files:
         raise BadConfig(
@@ -69,7 +74,12 @@ def bench(
         _answer(result)
 
 
-def _bench_data(config: "Config", json: bool) -> None:
+def _bench_data(invocation: options.Invocation, json: bool) -> None:
+    from toolchain.bench.installed import require_installed
+
+    require_installed("torch", "nastool bench data")
+    config = options.with_recipe(options.with_fitted_space(invocation), "train").config
+    console.say(f"timing {config.data_name()}, {config.space}")
     from toolchain.nets.checked_space import configured_space
     from toolchain.training.throughput import bench_data
     from toolchain.training.torch_setup import prepare_torch
@@ -93,32 +103,45 @@ def _digits(value: object) -> object:
 def _bench_files(
     config: "Config", files: list[str], backends: list[str], rounds: int, accuracy: str | None, picture: Path | None
 ) -> "Bench":
-    from toolchain.bench.accuracy import part_of, score
+    console.say(f"timing {', '.join(files)}")
+    from toolchain.bench.installed import require_installed
+    from toolchain.bench.results import part_of
     from toolchain.bench.run import BenchSettings, points_of
     from toolchain.bench.run import bench as run_bench
     from toolchain.bench.subjects import find_subjects, places_of
     from toolchain.check.requirements import parse_confidence
     from toolchain.files import require_writable
     from toolchain.measuring.from_config import target_spec
-    from toolchain.report.bench import draw_bench
 
     part = part_of(accuracy)
     if part:
+        require_installed("torch", "--accuracy")
         config.data_name()  # what can be refused is, before anything is exported or timed
     confidence = parse_confidence(config.check.confidence)
     if picture:
+        require_installed("matplotlib", "--picture")
         require_writable(picture, "--picture bench.png")
     profile = config.profile
     places = places_of(backends, target_spec(profile))
     with console.progress() as bars, TemporaryDirectory(prefix="nastool-") as folder:
         subjects = find_subjects(files, places, config.runs, Path(folder), bars)
-        scores = score(subjects, part, partial(_data, config), bars) if part else {}
+        scores = _scores(config, subjects, part, bars) if part else {}
         bench_settings = BenchSettings(rounds, confidence, profile.min_ms, config.seed, profile.db)
         result = run_bench(subjects, bench_settings, scores, bars)
     if picture:
+        from toolchain.report.bench import draw_bench
+
         draw_bench(points_of(result), f"{config.data}, {part}", config.profile.batch, picture)
         console.say(f"picture: {picture}")
     return result
+
+
+def _scores(
+    config: "Config", subjects: "Sequence[Subject]", part: "Part", progress: "Progress"
+) -> "dict[Subject, Accuracy | str]":
+    from toolchain.bench.accuracy import score
+
+    return score(subjects, part, partial(_data, config), progress)
 
 
 def _data(config: "Config", space: "SearchSpace") -> "Data":
@@ -127,10 +150,16 @@ def _data(config: "Config", space: "SearchSpace") -> "Data":
     return configured_data(config, space)
 
 
+def _megabytes(n_bytes: int | None) -> str:
+    return "-" if n_bytes is None else f"{n_bytes / 1e6:.1f}"
+
+
 def _answer(result: "Bench") -> None:
+    from toolchain.training.accuracy_interval import accuracy_text
     from toolchain.units import format_ms
 
     where = ["backend"] if len(result.places) > 1 else []  # one needs no column
+    memory = ["memory MB"] if any(entry.peak_memory_bytes for entry in result.entries) else []
 
     def row(entry: "Entry") -> tuple[str, ...]:
         ratio, accuracy = entry.ratio, entry.accuracy
@@ -142,7 +171,8 @@ def _answer(result: "Bench") -> None:
             f"{entry.mad_ms / entry.median_ms:.1%}",
             f"{ratio.middle:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
             f"{entry.file_bytes / 1e6:.2f}",
-            f"{accuracy.share:.2%} of {accuracy.images}" if accuracy else "unknown" if entry.accuracy_note else "-",
+            *([_megabytes(entry.peak_memory_bytes)] if memory else []),
+            accuracy_text(accuracy.share, accuracy.images) if accuracy else "unknown" if entry.accuracy_note else "-",
         )
 
     targets = [entry.target for entry in result.entries]
@@ -150,7 +180,7 @@ def _answer(result: "Bench") -> None:
     console.answer_table(
         f"{'; '.join(named)}, batch {targets[0].batch}, threads {targets[0].threads}; "
         f"{result.rounds} rounds, {len(result.noisy_rounds)} noisy, intervals of {result.confidence * 100:.4g} %",
-        ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", "accuracy"),
+        ("file", *where, "precision", "latency", "spread", "ratio to the first", "MB", *memory, "accuracy"),
         [row(entry) for entry in result.entries],
     )
     for name, note in {entry.name: entry.accuracy_note for entry in result.entries if entry.accuracy_note}.items():

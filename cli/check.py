@@ -11,7 +11,12 @@ from cli import console, options
 if TYPE_CHECKING:
     from toolchain.check.ci import Case, OnInconclusive
     from toolchain.check.gate import Verdict
+    from toolchain.check.requirements import CheckedFile
     from toolchain.config import Config
+    from toolchain.export.manifest import Manifest
+    from toolchain.runs import Run
+
+    Export = tuple[Run, Manifest]
 
 
 @options.configured("check")
@@ -19,6 +24,9 @@ def check(
     invocation: options.Invocation,
     file: Annotated[Path | None, typer.Argument(help="ONNX file or engine. Default: the export of the run.")] = None,
     latency: Annotated[str | None, typer.Option("--latency", help="Maximum latency of a batch, e.g. 17ms.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Check the export of this budget, in export/BUDGET/ of the run.")
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -32,19 +40,23 @@ def check(
 ) -> None:
     """Check that the exported file meets its latency budget and is not slower than a baseline.
 
+    The verdict on a run's export is kept in the run, where nastool report shows it; that on a FILE is only printed.
+
     Exit code 0: passed. 1: over the budget or slower than the baseline. 2: invalid request. 3: too noisy to decide.
     4: the baseline is for another target. 5: the device or its runtime is not available.
     """
+    config = invocation.config
+    console.say(f"check of {file or f'run {config.run}'}")
     from toolchain.check import ci
     from toolchain.errors import ON_PURPOSE
     from toolchain.files import require_writable, write_bytes
 
-    config = invocation.config
     if junit is not None:
         require_writable(junit, "--junit latency.xml")
     inconclusive = config.check.on_inconclusive
     try:
-        verdict = _verdict(config, file, latency, baseline)
+        checked, export = _checked_file(config, file, budget, latency)
+        verdict = _verdict(config, checked, baseline)
     except ON_PURPOSE as problem:
         case = ci.case_of_error(problem)
         if junit is not None:
@@ -55,29 +67,58 @@ def check(
     if junit is not None:
         write_bytes(junit, ci.junit(cases, str(verdict.file)))
     _tell_github(cases, inconclusive, ci.markdown(verdict))
+    kept = export is not None and _keep(*export, verdict)
     _answer(verdict, json)
     if code := ci.exit_code_of(verdict, inconclusive):
         raise typer.Exit(code)
+    if kept and not json:
+        console.say(f"Next: {invocation.hint('report', config.run)}")
 
 
-def _verdict(config: "Config", file: Path | None, latency: str | None, baseline: Path | None) -> "Verdict":
-    from toolchain.check.gate import check as run_check
+def _checked_file(
+    config: "Config", file: Path | None, budget: str | None, latency: str | None
+) -> "tuple[CheckedFile, Export | None]":
+    """The file with its latency budget: `file`, or what the run exported (for `budget`), then with that export."""
     from toolchain.check.requirements import CheckedFile, exported_file
+    from toolchain.errors import BadConfig
     from toolchain.export.manifest import read_manifest
     from toolchain.runs import run_of
     from toolchain.units import parse_latency_ms
 
     limit_ms = parse_latency_ms(latency) if latency is not None else None
-    checked = CheckedFile(file, limit_ms) if file is not None else None
-    if checked is None:
-        folder = run_of(config)
-        checked = exported_file(folder, read_manifest(folder), config.profile.batch, limit_ms)
+    if file is not None and budget is not None:
+        raise BadConfig("a file and --budget name a file each. Give one of them")
+    if file is not None:
+        return CheckedFile(file, limit_ms), None
+    folder = run_of(config).shipping(budget)
+    folder.require_export()
+    manifest = read_manifest(folder)
+    return exported_file(folder, manifest, config.profile.batch, limit_ms), (folder, manifest)
+
+
+def _keep(run: "Run", manifest: "Manifest", verdict: "Verdict") -> bool:
+    """Keep the verdict in the run; whether that succeeded. The verdict counts even if it cannot be kept."""
+    from toolchain.check.kept_verdict import keep_verdict
+    from toolchain.errors import RunFolderError
+
+    try:
+        reason = keep_verdict(run, manifest, verdict)
+    except RunFolderError as problem:
+        reason = str(problem)
+    if reason:
+        console.say(f"the verdict is not kept in the run: {reason}")
+    return not reason
+
+
+def _verdict(config: "Config", checked: "CheckedFile", baseline: Path | None) -> "Verdict":
+    from toolchain.check.gate import check as run_check
+
     with console.progress() as bars:
         return run_check(config, checked, baseline, bars)
 
 
 def _answer(verdict: "Verdict", json: bool) -> None:
-    from toolchain.check.verdict import Outcome
+    from toolchain.check.outcome import Outcome
     from toolchain.units import format_ms
 
     judgment = verdict.judgment

@@ -26,12 +26,14 @@ def cost(
 
     Without --arch, of the winner of the run.
     """
+    options.require_one(arch, budget)
+    config = options.with_fitted_space(invocation).config
+    if published is None:
+        options.say_space(invocation, config)
     from toolchain.errors import BadConfig
     from toolchain.nets.published import published as published_network
     from toolchain.search.cost_report import published_costs, selected_costs
 
-    options.require_one(arch, budget)
-    config = invocation.config
     if published is None:
         report = selected_costs(config, arch, budget)
     elif arch is None and budget is None and not invocation.gives_space:

@@ -23,7 +23,8 @@ def db_fit(
 
     Reports its error on held-out networks. Search with it by --backend regression.
     """
-    from toolchain.costs.latency import REGRESSION
+    console.say(f"fitting {csv}")
+    from toolchain.costs.regression import REGRESSION
     from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.import_networks import fit_table
 

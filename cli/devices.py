@@ -26,6 +26,7 @@ def devices(
 
     Pass the name of an attached device to --device. Known devices can be estimated with --estimate.
     """
+    console.say("looking at devices and the latency table")
     from exporters.devices.known import find_known
     from toolchain.machine.devices import device_overview
 
@@ -36,11 +37,11 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
-    overview = device_overview(invocation.config.profile.db)
+    overview = device_overview(invocation.config.profile.db, invocation.config.profile.device)
     if json:
         console.answer_json(
             {
-                "attached": [asdict(device) for device in overview.attached],
+                "attached": [device.as_dict() for device in overview.attached],
                 "measured": [
                     {"id": target.id, "parts": records, "target": target.as_dict()}
                     for target, records in overview.measured
@@ -54,7 +55,7 @@ def devices(
 
 def _answer(overview: "DeviceOverview") -> None:
     console.answer_table(
-        "attached to this machine",
+        "attached to this machine, or remote",
         ("name", "also", "model", "capability", "driver", "memory GB"),
         [
             (

@@ -5,10 +5,14 @@ from cli import console, options
 
 @options.configured("doctor")
 def doctor(invocation: options.Invocation, json: options.Json = False) -> None:
-    """Show what works on this machine, and the reason and remedy for what does not."""
+    """Show what works on this machine, and the reason and remedy for what does not.
+
+    With --device ssh://user@host also shows what works on that device.
+    """
+    console.say("looking at devices, backends and data sets")
     from toolchain.machine.doctor import examine
 
-    findings = examine(invocation.config.profile.db)
+    findings = examine(invocation.config.profile.db, invocation.config.profile.device)
     if json:
         console.answer_json({"findings": [vars(finding) for finding in findings]})
         return

@@ -1,5 +1,6 @@
 """`nastool export`: write the files that ship."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,9 +8,8 @@ import typer
 from cli import console, options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from toolchain.export.manifest import Manifest
+    from toolchain.training.data import Data
 
 
 @options.configured("export")
@@ -20,6 +20,10 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", hidden=True, help="No effect: the ONNX file is always written.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write. Default: export/ of the run, or export/BUDGET/ with --budget."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Export the retrained winner as ONNX and as engines, verify them against torch, and measure them.
@@ -27,6 +31,11 @@ def export(
     Exit code 0: it computes the same and is within its budget. 1: it does not, or is over the budget; nothing is
     written.
     """
+    from cli.early_checks import check_arguments
+
+    options.require_one(arch, budget)
+    config = options.with_fitted_space(invocation).config
+    check_arguments(config)
     from toolchain.export.pipeline import export as run_export
     from toolchain.nets.checked_space import configured_space
     from toolchain.runs import open_run, run_of
@@ -35,25 +44,34 @@ def export(
     from toolchain.training.job import Job
     from toolchain.training.torch_setup import prepare_torch
 
-    options.require_one(arch, budget)
-    config = invocation.config
     prepare_torch(config)
     space = configured_space(config)
     chosen = select_architecture(arch, budget, space, run_of(config))
     with console.progress() as bars:
         data = configured_data(config, space, bars)
     chosen.require_data(data.name, data.digest)
-    with open_run(config) as folder, console.progress() as bars:
+    options.say_which_winner(arch, budget, run_of(config))
+    with open_run(config, stage="export") as folder, console.progress() as bars:
+        folder = folder.shipping(budget, out)
         manifest = run_export(Job(config, space, data, folder, bars), chosen)
     if json:
         console.answer_json(manifest.model_dump(mode="json"))
     else:
-        low_bit = space.quantizes(chosen.architecture)
-        _answer(manifest, folder.onnx.parent, low_bit)
-        console.say(f"Next: {invocation.hint('check')}")
+        exported = folder.onnx.parent if out is None else out
+        _answer(manifest, exported, data, space.quantizes(chosen.architecture))
+        if limit_ms := chosen.limits.get("latency_ms"):
+            named = (str(exported / folder.onnx.name), "--latency", f"{limit_ms:g}ms")
+            words = options.selected(None, budget) if out is None else named
+            console.say(f"Next: {invocation.hint('check', *words)}")
+        else:
+            console.say(
+                f"no limit on latency to check. Compare a later build with this one: nastool check NEW.onnx --baseline "
+                f"{exported / folder.onnx.name}"
+            )
 
 
-def _answer(manifest: "Manifest", folder: "Path", low_bit: bool) -> None:
+def _answer(manifest: "Manifest", folder: Path, data: "Data", low_bit: bool) -> None:
+    from toolchain.training.accuracy_interval import accuracy_text
     from toolchain.units import format_ms
 
     predicted = manifest.costs.latency_ms
@@ -61,8 +79,8 @@ def _answer(manifest: "Manifest", folder: "Path", low_bit: bool) -> None:
         "exported",
         {
             "folder": folder,
-            "test accuracy": f"{manifest.test_accuracy:.2%}",
-            "hold-out accuracy": f"{manifest.holdout_accuracy:.2%} in torch",
+            "test accuracy": accuracy_text(manifest.test_accuracy, len(data.test.labels)),
+            "hold-out accuracy": f"{accuracy_text(manifest.holdout_accuracy, len(data.holdout))} in torch",
             f"latency, {'estimate' if manifest.estimate else 'predicted'}": (
                 "none in the table" if predicted is None else format_ms(predicted)
             ),
@@ -125,7 +143,7 @@ def _bits(manifest: "Manifest") -> dict[str, str]:
     from toolchain.units import format_binary
 
     own = manifest.models["model.onnx"].precision
-    files = "int8 containers: the latency limit was met in them" if own == "int8" else "exact, as trained"
+    files = "int8 containers: the latency limit was met in them" if own.startswith("int8") else "exact, as trained"
     return {
         "BitOps": format_binary(manifest.costs.bitops),
         "packed at its bits": f"{manifest.costs.weight_bits / 8e6:.2f} MB; the files hold 8 bits a weight",

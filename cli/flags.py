@@ -1,127 +1,36 @@
 """The flags of all commands: each one is declared once, with the configuration key that it sets."""
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-if TYPE_CHECKING:
-    from toolchain.config import Config
-
-Values = list[str]
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A flag that sets a key of the configuration."""
-
-    key: str  # search.latency
-    help: str
-    type: Any = str
-    panel: str | None = None
-    names: str = ""  # --quiet-timeout, where it is not the last part of the key; --race/--no-race
-
-    @property
-    def declaration(self) -> str:
-        return self.names or "--" + self.key.rpartition(".")[2].replace("_", "-")
-
-    @property
-    def name(self) -> str:
-        return self.declaration.partition("/")[0]
-
-    @property
-    def parameter(self) -> inspect.Parameter:
-        """The flag as a parameter of a typer command."""
-        option = typer.Option(self.declaration, help=self.help, rich_help_panel=self.panel)
-        return inspect.Parameter(
-            self.key.rpartition(".")[2],
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[self.type | None, option],
-        )
-
-    def words(self, config: "Config") -> list[str]:
-        """The flag with its value in `config`, as words of a command line."""
-        value = self.value(config)
-        if value is None or value == ():
-            return []
-        if isinstance(value, bool):
-            yes, _, no = self.declaration.partition("/")
-            return [yes] if value else [no] if no else []
-        values = value if isinstance(value, tuple) else (value,)
-        return [word for one in values for word in (self.name, _text(one, self.key))]
-
-    def value(self, config: "Config") -> Any:
-        """The value of the flag's key in `config`."""
-        value: Any = config
-        for part in self.key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
-        return value
-
-
-def _text(value: object, key: str) -> str:
-    if key == "profile.db":
-        from latency_db.where import shown
-
-        return shown(str(value))  # a hint is copied and shared: no password in it
-    return f"{value:g}s" if key.endswith("_s") else str(value)
-
-
-SPACE = (
-    Flag("space", "Search space, e.g. shufflenet_v2 or shufflenet_v2_quick:classes=37.", panel="Search space"),
-    Flag(
-        "fixed_ops",
-        "Search widths only, with the ops of this architecture or best.json.",
-        panel="Search space",
-    ),
-    Flag("widths", "Mid-channel multipliers to choose from, e.g. 0.6-0.8-1.0.", panel="Search space"),
+from cli.flag import Flag
+from cli.flag_groups import (
+    BACKEND,
+    BATCH,
+    DATA,
+    DB,
+    DEVICE,
+    ESTIMATE,
+    FILE_TARGET,
+    IMPORTANCE,
+    LIMITS,
+    RECORDED_TARGET,
+    REMOTE,
+    RIVALS,
+    RUN,
+    RUNS,
+    SEED,
+    SPACE,
+    STANDALONE,
+    SUPERNET,
+    TARGET,
+    TARGET_ID,
+    TARGETS,
+    THREADS,
+    TRACK,
+    Values,
 )
-DATA = (
-    Flag("data", "Data set: digits, fashion-mnist, folder:PATH or wds:SHARDS.", panel="Data"),
-    Flag("holdout_per_class", "Training images per class held out to score candidates.", int, panel="Data"),
-)
-LIMITS = (
-    Flag(
-        "search.latency",
-        "Maximum latency of a batch, e.g. 17ms. Repeat the flag or give a range (13ms..22ms) for several budgets.",
-        Values,
-        panel="Limits",
-    ),
-    Flag("search.macs", "Maximum multiply-adds per image, e.g. 330M.", Values, panel="Limits"),
-    Flag("search.params", "Maximum number of parameters, e.g. 3.4M.", Values, panel="Limits"),
-    Flag("search.bitops", "Maximum MACs x weight bits x activation bits, e.g. 6.32Gi.", Values, panel="Limits"),
-    Flag("search.weight_bits", "Maximum bits of packed weights, e.g. 27M.", Values, panel="Limits"),
-)
-DEVICE = Flag("profile.device", "Device to measure on; nastool doctor lists the attached ones.", panel="Target")
-BACKEND = Flag("profile.backend", "Runtime to measure with, e.g. onnxruntime or tensorrt.", panel="Target")
-BATCH = Flag("profile.batch", "Batch size that latencies are measured for.", int, panel="Target")
-THREADS = Flag("profile.threads", "Number of threads of the measured runtime.", int, panel="Target")
-PRECISION = Flag("profile.precision", "Precision that networks are timed in: fp32, fp16 or int8.", panel="Target")
-DB = Flag("profile.db", "Latency table: a file, or postgresql+psycopg://user@host/database.", panel="Target")
-ESTIMATE = Flag(
-    "profile.estimate", "Estimate latency for a device that is not attached, from its peak rates.", bool, panel="Target"
-)
-TARGET_ID = Flag(
-    "profile.target", "Use the recorded latencies of this target (an id from nastool db list).", panel="Target"
-)
-TARGET = (DEVICE, BACKEND, PRECISION, BATCH, THREADS, DB, ESTIMATE)
-RECORDED_TARGET = (*TARGET, TARGET_ID)
-FILE_TARGET = (DEVICE, BACKEND, BATCH, THREADS, DB)  # the precision is the file's own
-SUPERNET = (
-    Flag("train.recipe", "Training recipe: imagenet (the paper's) or quick.", panel="Training"),
-    Flag("train.changes.epochs", "Number of passes over the training images.", float, panel="Training"),
-)
-STANDALONE = (
-    Flag("retrain.recipe", "Training recipe: imagenet (the paper's) or quick.", panel="Training"),
-    Flag("retrain.changes.epochs", "Number of passes over the training images.", float, panel="Training"),
-)
-RUNS = Flag("runs", "Folder of all runs.", Path, panel="Run")
-RUN = (Flag("run", "Name of the run.", panel="Run"), RUNS)
-SEED = Flag("seed", "Seed of all random numbers.", int, panel="Run")
 
 FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
     {
@@ -130,8 +39,30 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
             RUNS,
             DB,
         ),
-        "doctor": (DB,),
-        "devices": (DB,),
+        "shrink": (
+            Flag("train.start_from", "Trained weights of the model.", Path, names="--weights"),
+            IMPORTANCE,
+            Flag(
+                "search.latency",
+                "Maximum latency of a batch: 8ms, or a share of the original's measured latency: 50%.",
+                Values,
+                panel="Limits",
+            ),
+            Flag(
+                "shrink.max_drop",
+                "Maximum loss of hold-out accuracy in points, e.g. 1%: the fastest network within it.",
+                panel="Limits",
+            ),
+            *DATA,
+            Flag("retrain.changes.epochs", "Epochs of fine-tuning the winner.", float, panel="Training"),
+            *FILE_TARGET,
+            *RUN,
+            TRACK,
+            SEED,
+        ),
+        "run": (*LIMITS, *SPACE, *DATA, *SUPERNET, *TARGET, *RUN, TRACK, SEED),
+        "doctor": (REMOTE, DB),
+        "devices": (REMOTE, DB),
         "profile": (
             Flag("profile.rounds", "How often each block variant is timed.", int),
             Flag("profile.networks", "Number of whole networks timed to calibrate the latency model; 0: none.", int),
@@ -141,7 +72,9 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 names="--quiet-timeout",
             ),
             *SPACE,
-            *TARGET,
+            DATA[0],
+            *TARGETS,
+            *RUN,
             SEED,
         ),
         "train": (
@@ -173,17 +106,22 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
             Flag("train.levels", "Number of levels of cost that paths are sampled from.", int, panel="Training"),
             Flag(
                 "train.strategy",
-                "What a step trains: spos (one path, the paper's), sandwich or fair (several paths).",
+                "What a step trains: spos (one path, the paper's), sandwich or fair (several paths); or a rival: "
+                "path-dropout, darts, gumbel, two-path, policy.",
                 panel="Training",
             ),
+            *RIVALS,
             Flag(
                 "train.start_from",
-                "Start from torchvision's ResNet-18 or -34 weights in this file.",
+                "Start from the weights in this file: of the model of the space, or of torchvision's ResNet-18 or -34.",
                 Path,
                 panel="Training",
                 names="--from",
             ),
+            IMPORTANCE,
+            *TARGETS,  # the run remembers them for its searches
             *RUN,
+            TRACK,
             SEED,
         ),
         "search": (
@@ -197,8 +135,24 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 names="--random-search/--no-random-search",
             ),
             Flag(
+                "search.learned",
+                "Take this many networks of the distribution that a rival's training ended with, instead of evolution.",
+                int,
+            ),
+            Flag(
+                "search.random_select",
+                "Also draw this many networks within the limits and report their mean (the paper's random select).",
+                int,
+                names="--random",
+            ),
+            Flag(
                 "search.score",
                 "What ranks candidates on the hold-out: accuracy (the paper's) or loss (mean cross-entropy).",
+            ),
+            Flag(
+                "search.ties",
+                "Winner among candidates within a standard error of the best: accuracy (the best, as in the paper) or "
+                "macs (the one with the most MACs).",
             ),
             Flag(
                 "search.race",
@@ -217,14 +171,39 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
                 "Time limit of all trainings of finalists, e.g. 10min.",
                 names="--finalist-time",
             ),
+            Flag(
+                "search.shared",
+                "With several devices: one network within the budget on all of them, instead of one for each.",
+                bool,
+            ),
             *SPACE,
             *DATA,
             *SUPERNET,
-            *RECORDED_TARGET,
+            *TARGETS,
+            TARGET_ID,
             *RUN,
+            TRACK,
             SEED,
         ),
-        "retrain": (*SPACE, *DATA, *STANDALONE, *RUN, SEED),
+        "retrain": (
+            *SPACE,
+            *DATA,
+            *STANDALONE,
+            Flag(
+                "retrain.start_from",
+                "Weights to start from: scratch (random, the default), supernet, or a file.",
+                panel="Training",
+                names="--from",
+            ),
+            Flag(
+                "retrain.teacher",
+                "Also learn from a trained network: supernet (its largest) or original (the model of the space).",
+                panel="Training",
+            ),
+            *RUN,
+            TRACK,
+            SEED,
+        ),
         "export": (
             Flag("export.precision", "Additional precisions to export: fp16, int8, int8_fp16.", Values),
             Flag("export.static", "Export ONNX files for exactly --batch images instead of any number.", bool),
@@ -266,8 +245,12 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = MappingProxyType(
             SUPERNET[0],
             RUNS,
         ),
+        "paper": (LIMITS[1], LIMITS[3], SPACE[0], *DATA, DEVICE, BACKEND, DB, RUNS),
         "cost": (*SPACE, *RECORDED_TARGET, *RUN),
+        "draw": (*SPACE, *RECORDED_TARGET, *RUN),
         "space": (*LIMITS, *SPACE, *RECORDED_TARGET),
+        "report": (RUNS, DB),
+        "runs": (RUNS,),
         "db": (DB,),
         "db fit": (
             *SPACE,

@@ -3,10 +3,11 @@
 import os
 import sys
 from pathlib import Path
+from typing import Annotated, NoReturn
 
-# Two OpenMP threads that spin for each other are many times slower than one on a busy machine. Must be set
-# before torch loads the library.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's and scipy's: the same, for small regressions
 
 import typer
@@ -19,14 +20,20 @@ from cli import (
     db,
     devices,
     doctor,
+    draw,
     export,
     init,
     interrupts,
+    paper,
     profile,
     quickstart,
     rank,
+    report,
     retrain,
+    run,
+    runs,
     search,
+    shrink,
     space,
     streams,
     train,
@@ -41,14 +48,29 @@ USER_ERROR = 2
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 REPORT = "This is a bug in nastool. Report it with the traceback above and the output of nastool doctor."
 
-commands = typer.Typer(
-    name="nastool",
-    help="Finds the most accurate convolutional network that measurably fits a budget on your device, and ships it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+
+def new_program(name: str, text: str) -> typer.Typer:
+    """A program without commands yet.
+
+    Args:
+        text: what its --help says first.
+    """
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+commands = new_program(
+    "nastool",
+    "Finds the most accurate convolutional network that measurably fits a budget on your device, and ships it.",
 )
 commands.command("quickstart", cls=Command)(quickstart.quickstart)
+commands.command("shrink", cls=Command)(shrink.shrink)
+commands.command("run", cls=Command)(run.run)
 commands.command("init", cls=Command)(init.init)
 commands.command("doctor", cls=Command)(doctor.doctor)
 commands.command("devices", cls=Command)(devices.devices)
@@ -61,26 +83,52 @@ commands.command("check", cls=Command)(check.check)
 commands.command("rank", cls=Command)(rank.rank)
 commands.command("bench", cls=Command)(bench.bench)
 commands.command("cost", cls=Command)(cost.cost)
+commands.command("draw", cls=Command)(draw.draw)
 commands.command("space", cls=Command)(space.space)
+commands.command("report", cls=Command)(report.report)
+commands.command("paper", cls=Command)(paper.paper)
+commands.add_typer(runs.app, name="runs")
 commands.add_typer(db.app, name="db")
 
 
+def _version(shown: bool) -> None:
+    if shown:
+        from importlib.metadata import version
+
+        console.answer_text(f"nastool {version('nastool')}")
+        raise typer.Exit
+
+
+@commands.callback()
+def nastool(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options of the program itself."""
+
+
 def app() -> None:
-    """Run the command line and exit with its code."""
+    """Run `nastool` and exit with its code."""
+    run_program(commands)
+
+
+def run_program(program: typer.Typer) -> NoReturn:
+    """Run the command line of a program, and exit with its code."""
     with streams.guarded(), interrupts.handled(_say_stopped):
-        code = _run()
+        code = _run(program)
         if code == 0:
             exit_rank()
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(program: typer.Typer) -> int:
     try:
         _require_working_directory()
         _require_open_files()
         require_valid_environment()
         exit_with_launcher()
-        code = _run_command()
+        code = _run_command(program)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -110,9 +158,9 @@ def _require_open_files() -> None:
         raise RunFolderError(f"cannot start: {problem}")
 
 
-def _run_command() -> int:
+def _run_command(program: typer.Typer) -> int:
     try:
-        commands()
+        program()
     except SystemExit as ended:
         if ended.code == interrupts.INTERRUPTED:  # typer turns Ctrl-C into this
             return _stopped()

@@ -17,28 +17,34 @@ def profile(invocation: options.Invocation, json: options.Json = False) -> None:
     and marked. With --estimate, latencies are computed from the device's peak rates: nothing is measured or
     calibrated. Resumes from the current round when rerun.
     """
+    config = options.with_fitted_space(invocation).config
+    options.say_space(invocation, config)
     from toolchain.nets.checked_space import configured_space
-    from toolchain.profiling.profiler import profile as run_profile
+    from toolchain.profiling.fleet import profile_devices
     from toolchain.search.budget import middle_latency_ms
     from toolchain.training.data import class_difference
 
-    config = invocation.config
     space = configured_space(config)
     if difference := class_difference(config.data, space):
         console.say(f"warning: {difference} before you train; the head is profiled for the classes of the space")
     with console.progress() as bars:
-        profiled = run_profile(config, space, bars)
+        by_device = profile_devices(config, space, bars)
+    profiles = list(by_device.values())
     if json:
-        console.answer_json(profiled.as_dict())
+        documents = {device: profiled.as_dict() for device, profiled in by_device.items()}
+        console.answer_json({"devices": documents} if len(profiles) > 1 else profiles[0].as_dict())
         return
-    _answer(profiled)
-    _say_model(profiled, config)
-    limit = ("--latency", f"{middle_latency_ms(space, profiled.table, config.seed):g}ms")
+    for device, profiled in by_device.items():
+        _answer(profiled, f"{device}: " if len(profiles) > 1 else "")
+        _say_model(profiled, config)
+    # a limit that about half of the architectures meet on the slowest device
+    limit_ms = max(middle_latency_ms(space, profiled.table, config.seed) for profiled in profiles)
     console.say(f"Next: {invocation.hint('train')}")
-    console.say(f"then: {invocation.hint('search', *limit)}")
+    console.say(f"then: {invocation.hint('search', '--latency', f'{limit_ms:g}ms')}")
 
 
-def _answer(profiled: "Profiled") -> None:
+def _answer(profiled: "Profiled", on: str = "") -> None:
+    """The records as a table; `on` begins its title."""
     target = profiled.target
     summaries = {record.key: record.summary for record in profiled.variants}
     families = {key.partition("/")[0] for key in summaries}
@@ -46,7 +52,7 @@ def _answer(profiled: "Profiled") -> None:
     precision = "int8 containers" if profiled.space.quantized else target.precision
     runs_on = "" if target.estimate else f", {target.threads} thread{'s' if target.threads > 1 else ''}"
     console.answer_table(
-        f"{'estimate, nothing was measured: ' if target.estimate else ''}{family}... on {target.device_model}, "
+        f"{on}{'estimate, nothing was measured: ' if target.estimate else ''}{family}... on {target.device_model}, "
         f"{target.backend} {target.backend_version}, {precision}, batch {target.batch}{runs_on}, in ms",
         ("variant", "latency", "median", "min", "p90", "MAD", "n"),
         [

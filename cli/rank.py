@@ -28,6 +28,10 @@ def rank(
 
     Resumes from its last checkpoint when rerun.
     """
+    from cli.early_checks import check_arguments
+
+    config = options.with_recipe(options.with_fitted_space(invocation), "retrain").config
+    check_arguments(config)
     from toolchain.nets.checked_space import configured_space
     from toolchain.ranking.rank import check_request
     from toolchain.ranking.rank import rank as run_rank
@@ -37,20 +41,20 @@ def rank(
     from toolchain.training.recipe import load_recipe
     from toolchain.training.torch_setup import prepare_torch
 
-    config = invocation.with_profile_of_run().config
     prepare_torch(config)
     space = configured_space(config)
     check_request(networks, repeats, space)
     load_recipe(config.retrain.recipe, "retrain", config.retrain.changes)  # refused before there is a folder
     with console.progress() as bars:
-        data = configured_data(config, space, bars)
-    with open_run(config) as folder, console.progress() as bars:
+        data = configured_data(config, space, bars, "retrain")
+    with open_run(config, stage="rank") as folder, console.progress() as bars:
         ranked = run_rank(Job(config, space, data, folder, bars), networks, repeats)
     if json:
         console.answer_json(ranked.as_json())
         return
     _answer_networks(ranked)
     _answer_correlations(ranked)
+    _say_uncertainty(ranked, len(data.holdout), len(data.test.labels))
     seconds = {"inherited": ranked.seconds.inherited, "standalone": ranked.seconds.standalone}
     for name, spread in ranked.spread.items():
         console.say(
@@ -59,6 +63,26 @@ def rank(
         )
     if repeats == 1:
         console.say("Two trainings of one network differ as well, which bounds tau: --repeats 2 measures it")
+
+
+def _say_uncertainty(ranked: "RankResult", holdout: int, test: int) -> None:
+    """What so few images and so few networks cannot tell."""
+    from statistics import median
+
+    from toolchain.ranking.agreement import LEAST_NETWORKS
+    from toolchain.training.accuracy_interval import accuracy_text
+
+    inherited = median(network.inherited for network in ranked.networks)
+    standalone = median(accuracy for network in ranked.networks for accuracy in network.standalone)
+    console.say(
+        f"95% intervals of the median accuracies: inherited {accuracy_text(inherited, holdout)}, "
+        f"stand-alone {accuracy_text(standalone, test)}"
+    )
+    if len(ranked.networks) < LEAST_NETWORKS:
+        console.say(
+            f"{len(ranked.networks)} networks cannot tell whether the orders agree: by chance alone all their pairs "
+            f"agree or disagree too often. Use --networks {LEAST_NETWORKS} or more, better 20"
+        )
 
 
 def _answer_networks(ranked: "RankResult") -> None:
@@ -100,4 +124,6 @@ def _answer_correlations(ranked: "RankResult") -> None:
 def _tau(agreement: "Agreement") -> str:
     if agreement.tau is None:
         return "none"  # a score is the same for all networks, or there is no pair
+    if agreement.low is None:
+        return f"cannot tell ({agreement.tau:.2f})"
     return f"{agreement.tau:.2f} ({agreement.low:.2f} to {agreement.high:.2f})"

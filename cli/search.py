@@ -1,9 +1,11 @@
 """`nastool search`: find the most accurate architecture within limits."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli import console, options
-from cli.flags import LIMITS
+from cli.flag_groups import LIMITS
+from cli.seeds import Outcome, Seeds, run_seeds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,51 +15,120 @@ if TYPE_CHECKING:
     from toolchain.runs import Run
     from toolchain.search.plan import SearchPlan
     from toolchain.search.search import SearchResult
-    from toolchain.search.winner import Latencies, Winner
+    from toolchain.search.winner import Latencies, SharedLatencies, Winner
 
 
 @options.configured("search")
-def search(invocation: options.Invocation, nproc: options.Nproc = None, json: options.Json = False) -> None:
+def search(
+    invocation: options.Invocation, seeds: Seeds = None, nproc: options.Nproc = None, json: options.Json = False
+) -> None:
     """Search by evolution for the most accurate network within hard limits.
 
     The winner is compiled and measured as a whole. Resumes from its journal when rerun, with the same result.
     """
-    from toolchain.errors import BudgetInfeasible
+    if seeds is not None:
+        run_seeds(invocation, seeds, nproc, lambda of_seed: _outcome(_search(of_seed, None)), json)
+        return
+    done = _search(invocation, nproc)
+    if done is None:
+        return
+    outcome = _outcome(done)
+    if json:
+        console.answer_json(outcome.document)
+    else:
+        _answer(done)
+    _say_next(invocation, done)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A finished search, and what its answer needs."""
+
+    searched: "SearchResult"
+    plans: "tuple[SearchPlan, ...]"
+    folder: "Run"
+    low_bit: bool
+    images: int
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several budgets."""
+        return sum(len(plan.budgets) for plan in self.plans) > 1
+
+
+def _search(invocation: options.Invocation, nproc: int | None) -> _Done | None:
+    """Search; None where other processes did."""
+    from cli.early_checks import check_arguments, check_table
+
+    config = options.with_recipe(options.with_fitted_space(invocation)).config
+    _require_limit(config)
+    check_arguments(config)
+    check_table(config)
     from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
-    from toolchain.search.plan import plan_search
+    from toolchain.search.fleet import plan_fleet
     from toolchain.search.search import search as run_search
+    from toolchain.tracking.tracked import tracked
     from toolchain.training.data import configured_data
     from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
     from toolchain.training.torch_setup import prepare_torch
 
-    config = invocation.config
-    _require_limit(config)
     if options.in_processes(nproc):
-        return
+        return None
     prepare_torch(config)
     space = configured_space(config)
-    plan = plan_search(config, space)
+    plans = plan_fleet(config, space)
     with console.progress() as bars:
-        data = configured_data(config, space, bars)
-    with joined(compute_device(config.train.device)), open_run(config) as folder, console.progress() as bars:
-        searched = run_search(Job(config, space, data, folder, bars), plan)
+        data = configured_data(config, space, bars, *(("retrain",) if config.search.finalists else ()))
+    with (
+        joined(compute_device(config.train.device)),
+        open_run(config, stage="search") as folder,
+        console.progress() as bars,
+        tracked(config, folder, bars, "search") as trackers,
+    ):
+        searched = run_search(Job(config, space, data, folder, bars, trackers=trackers), *plans)
     _say_passed_over(searched)
-    several = len(plan.budgets) > 1
-    if json:
-        winners = {name: _as_json(winner, folder.budget(name)) for name, winner in searched.winners.items()}
-        console.answer_json(_several_as_json(winners, searched) if several else winners[plan.budgets[0][0].name])
-    else:
-        _answer(searched, plan, folder, space.quantized)
+    return _Done(searched, plans, folder, space.quantized, len(data.holdout))
+
+
+def _outcome(done: _Done | None) -> Outcome:
+    """The JSON answer, and what --seeds averages."""
+    assert done is not None
+    searched, folder = done.searched, done.folder
+    winners = {name: _as_json(winner, folder.budget(name), done.images) for name, winner in searched.winners.items()}
+    document = _several_as_json(winners, searched) if done.several else next(iter(winners.values()))
+    values: dict[str, float] = {}
+    for name, winner in searched.winners.items():
+        of_budget = f" {name}" if done.several else ""
+        values[f"holdout_accuracy{of_budget}"] = winner.holdout_accuracy
+        if winner.random_select:
+            values[f"random_select_accuracy{of_budget}"] = winner.random_select.inherited.mean
+        if winner.measured_latency_ms is not None:
+            values[f"measured_latency_ms{of_budget}"] = winner.measured_latency_ms
+        if winner.macs is not None:
+            values[f"macs{of_budget}"] = winner.macs
+    return Outcome(document, values, problem="; ".join(searched.unmet))
+
+
+def _say_next(invocation: options.Invocation, done: _Done) -> None:
+    """The front, and the next command.
+
+    Raises:
+        BudgetInfeasible: a budget has no winner.
+    """
+    from toolchain.errors import BudgetInfeasible
+
+    searched, folder = done.searched, done.folder
     if searched.front:
         entries = searched.front.front
         console.say(f"{len(entries)} candidates on the accuracy-cost front: {folder.front} and its picture")
     if searched.unmet:
         raise BudgetInfeasible("; ".join(searched.unmet))
+    named = len(folder.budgets) > 1  # which of them would be the last search's, and not always this one's
     for name in searched.winners:
-        console.say(f"Next: {invocation.hint('retrain', *(('--budget', name) if several else ()))}")
+        console.say(f"Next: {invocation.hint('retrain', *(('--budget', name) if named else ()))}")
 
 
 def _require_limit(config: "Config") -> None:
@@ -68,12 +139,15 @@ def _require_limit(config: "Config") -> None:
     """
     from toolchain.errors import BadConfig
 
-    if not any(flag.value(config) for flag in LIMITS):
+    if not any(flag.value(config) for flag in LIMITS) and not config.search.learned:
         raise BadConfig("a search needs a limit. Give --latency, --macs, --params, --bitops or --weight-bits")
 
 
-def _as_json(winner: "Winner", folder: "Path") -> dict[str, object]:
-    return winner.model_dump(mode="json") | {"folder": str(folder)}
+def _as_json(winner: "Winner", folder: "Path", images: int) -> dict[str, object]:
+    from toolchain.training.accuracy_interval import interval_fields
+
+    interval = interval_fields("holdout", winner.holdout_accuracy, images)
+    return winner.model_dump(mode="json") | interval | {"folder": str(folder)}
 
 
 def _several_as_json(winners: dict[str, dict[str, object]], searched: "SearchResult") -> dict[str, object]:
@@ -94,17 +168,21 @@ def _say_passed_over(searched: "SearchResult") -> None:
             )
 
 
-def _answer(searched: "SearchResult", plan: "SearchPlan", folder: "Run", low_bit: bool) -> None:
-    several = len(plan.budgets) > 1
-    if several:
-        _answer_winners(searched.winners, plan.varied)
+def _answer(done: _Done) -> None:
+    searched, plans = done.searched, done.plans
+    if done.several:
+        varied = plans[0].varied if len(plans) == 1 else plans[0].costs.named("macs")
+        _answer_winners(searched.winners, varied, done.images)
     else:
-        _answer_winner(searched.best, plan, folder, low_bit)
+        _answer_winner(searched.best, plans[0], done.folder, done.low_bit, done.images)
     for name, winner in searched.winners.items():
-        _answer_finalists(winner, f" of {name}" if several else "")
+        _answer_finalists(winner, f" of {name}" if done.several else "")
+        _answer_random_select(winner, f" of {name}" if done.several else "")
 
 
-def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit: bool) -> None:
+def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit: bool, images: int) -> None:
+    from toolchain.training.accuracy_interval import accuracy_text
+
     (named, _) = plan.budgets[0]
     arch = " ".join(winner.architecture)
     values = winner.model_dump()
@@ -114,11 +192,15 @@ def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit:
         "winner",
         {
             "architecture": arch,
-            "hold-out accuracy": f"{winner.holdout_accuracy:.2%} (inherited weights)",
+            "hold-out accuracy": f"{accuracy_text(winner.holdout_accuracy, images)}, inherited weights",
             **({} if winner.holdout_loss is None else {"hold-out loss": f"{winner.holdout_loss:.4f}"}),
             **counts,
             f"latency, {'estimate' if winner.estimate else 'predicted'}": _predicted(winner),
             f"latency, measured{' in int8 containers' if low_bit else ''}": _measured(winner),
+            **{
+                f"on {device}": f"{_predicted(there)}; measured {_measured(there)}"
+                for device, there in winner.elsewhere.items()
+            },
             "limits": ", ".join(limits) or "none",
             "evaluations": winner.evaluations,
             "files": f"{folder.budget(named.name)}: best.json and pictures",
@@ -130,11 +212,13 @@ def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit:
         console.say(f"latency_ms: {winner.calibration.in_words}")
 
 
-def _answer_winners(winners: "dict[str, Winner]", varied: "TableCost") -> None:
+def _answer_winners(winners: "dict[str, Winner]", varied: "TableCost", images: int) -> None:
+    from toolchain.training.accuracy_interval import accuracy_text
+
     rows = [
         (
             name,
-            f"{winner.holdout_accuracy:.2%}",
+            accuracy_text(winner.holdout_accuracy, images),
             varied.format(winner.model_dump()[varied.name]),
             _ms(winner.latency_ms),
             _ms(winner.latency_upper_ms),
@@ -175,10 +259,35 @@ def _answer_finalists(winner: "Winner", of_budget: str) -> None:
         console.say("the time limit ended the trainings; increase --finalist-time for a surer choice")
 
 
-def _predicted(winner: "Winner") -> str:
+def _answer_random_select(winner: "Winner", of_budget: str) -> None:
+    """The networks that were drawn as a table, and their mean beside the winner."""
+    report = winner.random_select
+    if report is None:
+        return
+    rows = [
+        (
+            str(number),
+            f"{network.inherited_accuracy:.2%}",
+            "not trained" if network.trained_accuracy is None else f"{network.trained_accuracy:.2%}",
+            f"{network.macs:,}",
+            _ms(network.latency_ms),
+        )
+        for number, network in enumerate(report.networks, 1)
+    ]
+    columns = ("", "inherited", "alone", "MACs", "predicted")
+    console.answer_table(f"random select{of_budget}: drawn uniformly within the limits", columns, rows)
+    architectures = {str(number): " ".join(each.architecture) for number, each in enumerate(report.networks, 1)}
+    console.answer_facts("their architectures", architectures)
+    count = f"mean of {report.inherited.count} random networks (95 % interval)"
+    console.say(f"{count}: {report.inherited.percent} inherited; the winner has {winner.holdout_accuracy:.2%}")
+    if report.trained:
+        console.say(f"{count}: {report.trained.percent} trained alone for {report.epochs:g} epochs")
+
+
+def _predicted(winner: "Winner | SharedLatencies") -> str:
     if winner.latency_ms is None or winner.latency_margin is None:
         return "not measured: run nastool profile"
-    if winner.estimate:
+    if getattr(winner, "estimate", False):
         return _ms(winner.latency_ms)  # an estimate has no margin
     bound = f"at most {_ms(winner.latency_upper_ms)} with a margin of {winner.latency_margin:.1%}"
     return f"{_ms(winner.latency_ms)}, {bound}"

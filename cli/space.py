@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from toolchain.spaces.core import ChoiceBlock
 
 MOST_CHOICES_SHOWN = 6
-MOST_WRITTEN_OUT = 10**15
 BAR_WIDTH = 32
 
 
@@ -23,24 +22,29 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     Nothing is trained or measured. Also shows how often each choice occurs: among the architectures that fit, and in
     uniform constraint sampling.
     """
+    config = options.with_fitted_space(invocation).config
+    options.say_space(invocation, config)
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
     from toolchain.nets.checked_space import configured_space
+    from toolchain.nets.model_space.notes import space_notes
     from toolchain.search.budget import named_budgets
 
-    config = invocation.config
     space = configured_space(config)
     target = table_target(config.profile, space, need_latency=bool(config.search.latency))
     named, costs = named_budgets(config.search, space, target, config.profile.db)
     budgets = [entry.budget for entry in named]
     summary = summarize_space(space, costs.all, budgets)
+    notes = space_notes(space)
     if json:
-        console.answer_json(summary.as_dict())
+        console.answer_json(summary.as_dict() | ({"notes": notes} if notes else {}))
         return
     _answer_blocks(summary)
     _answer_costs(summary)
     _answer_feasible(summary)
     _answer_histogram(summary)
+    for note in notes:
+        console.say(note)
     if costs.latency is not None:
         console.say(f"latency_ms: {costs.latency.predicted.convention}")
         if any(limit.cost.name == "latency_ms" for budget in budgets for limit in budget.limits):
@@ -88,12 +92,16 @@ def _span(first: int, last: int) -> str:
 
 
 def _answer_costs(summary: "SpaceSummary") -> None:
+    from toolchain.units import format_number
+
     rows = []
     for cost in summary.costs:
         reach = summary.ranges[cost.name]
         rows.append((cost.name, "least", cost.exact(reach.least), _runs(reach.cheapest.choices)))
         rows.append(("", "greatest", cost.exact(reach.greatest), _runs(reach.most_expensive.choices)))
-    console.answer_table(f"{_number(summary.space.size)} architectures cost", ("cost", "", "", "architecture"), rows)
+    console.answer_table(
+        f"{format_number(summary.space.size)} architectures cost", ("cost", "", "", "architecture"), rows
+    )
 
 
 def _runs(choices: Sequence[str]) -> str:
@@ -103,6 +111,8 @@ def _runs(choices: Sequence[str]) -> str:
 
 
 def _answer_feasible(summary: "SpaceSummary") -> None:
+    from toolchain.units import format_number
+
     rows = []
     for feasible in summary.feasible:
         about = "" if feasible.exact else "at least "
@@ -112,15 +122,11 @@ def _answer_feasible(summary: "SpaceSummary") -> None:
             for reach in [feasible.range(limit.cost)]
         ]
         share = f"{about}{100 * feasible.share:.6g}%"
-        rows.append((feasible.budget, f"{about}{_number(feasible.count)}", share, ", ".join(reaches)))
+        rows.append((feasible.budget, f"{about}{format_number(feasible.count)}", share, ", ".join(reaches)))
     console.answer_table("what fits", ("limits", "architectures", "share", "their costs"), rows)
     for feasible in summary.feasible:
         if feasible.note:
             console.say(f"{feasible.budget}: {feasible.note}")
-
-
-def _number(count: int) -> str:
-    return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
 
 
 def _answer_histogram(summary: "SpaceSummary") -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cli.flags import LIMITS
+from cli.flag_groups import LIMITS
 
 if TYPE_CHECKING:
     from toolchain.config import Config
@@ -37,7 +37,7 @@ def _middle_latency_ms(config: "Config", space: "SearchSpace") -> float | None:
     from latency_db.where import exists
     from toolchain.errors import NastoolError
     from toolchain.measuring.from_config import resolve_target
-    from toolchain.profiling.profiler import load_table
+    from toolchain.profiling.stored_table import load_table
     from toolchain.search.budget import middle_latency_ms
 
     if not exists(config.profile.db):

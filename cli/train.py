@@ -1,8 +1,11 @@
 """`nastool train`: train the supernet."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cli import console, options
+from cli.seeds import Outcome, Seeds, run_seeds
 from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
@@ -13,17 +16,52 @@ if TYPE_CHECKING:
     from toolchain.training.supernet_training import Trained
 
 FEW_STEPS = 100
+MoreEpochs = Annotated[
+    float | None,
+    typer.Option(
+        "--more-epochs", min=0.01, help="Continue a finished supernet for so many epochs.", rich_help_panel="Training"
+    ),
+]
 
 
 @options.configured("train")
-def train(invocation: options.Invocation, nproc: options.Nproc = None, json: options.Json = False) -> None:
+def train(
+    invocation: options.Invocation,
+    more_epochs: MoreEpochs = None,
+    seeds: Seeds = None,
+    nproc: options.Nproc = None,
+    json: options.Json = False,
+) -> None:
     """Train the supernet on one path per step.
 
     Resumes from its last checkpoint when rerun.
     """
+    if seeds is not None:
+        run_seeds(invocation, seeds, nproc, lambda of_seed: _train(of_seed, more_epochs), json)
+        return
+    outcome = _train(invocation, more_epochs, nproc)
+    if outcome is None:
+        return
+    if json:
+        console.answer_json(outcome.document)
+    else:
+        console.answer_facts("supernet", outcome.facts)
+        console.say(f"Next: {outcome.hint}")
+
+
+def _train(
+    invocation: options.Invocation, more_epochs: float | None = None, nproc: int | None = None
+) -> Outcome | None:
+    """Train the supernet; None where other processes did."""
+    from cli.early_checks import check_arguments
+
+    invocation = options.with_recipe(options.with_fitted_space(invocation), "train")
+    config = invocation.config
+    check_arguments(config)
     from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
+    from toolchain.tracking.tracked import tracked
     from toolchain.training.data import configured_data
     from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
@@ -32,22 +70,22 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
     from toolchain.training.supernet_training import train_supernet
     from toolchain.training.torch_setup import prepare_torch
 
-    config = invocation.config
     if options.in_processes(nproc):
-        return
+        return None
     prepare_torch(config)
     space = configured_space(config)
     with console.progress() as bars:
-        data = configured_data(config, space, bars)
+        data = configured_data(config, space, bars, "supernet")
     check_train(config, space)
     latency = _latency(config, space)
     sampled_range(config.train, space, latency)  # refuses a range before a run folder is made
     with (
         joined(compute_device(config.train.device)),
-        open_run(config, make=True) as folder,
+        open_run(config, make=True, stage="train") as folder,
         console.progress() as bars,
+        tracked(config, folder, bars, "train") as trackers,
     ):
-        trained = train_supernet(Job(config, space, data, folder, bars, latency))
+        trained = train_supernet(Job(config, space, data, folder, bars, latency, trackers), more_epochs)
     _warn(trained, data)
     facts = {
         "space": space.name,
@@ -59,11 +97,13 @@ def train(invocation: options.Invocation, nproc: options.Nproc = None, json: opt
         "paths_per_step": trained.paths_per_step,
         "checkpoint": str(trained.checkpoint),
     }
-    if json:
-        console.answer_json(facts)
-    else:
-        console.answer_facts("supernet", facts)
-        console.say(f"Next: {invocation.hint('search', *suggested_limit(config, space))}")
+    if trained.learned:
+        facts["architecture"] = " ".join(trained.learned.architecture)
+    words = ("--learned", "1") if trained.learned else suggested_limit(config, space)
+    scores = trained.scores.model_dump(mode="json") if trained.scores else None
+    _say_if_rising(trained, invocation)
+    document = {**facts, "holdout_scores": scores}
+    return Outcome(document, facts=facts | _scores(trained), hint=invocation.hint("search", *words))
 
 
 def _warn(trained: "Trained", data: "Data") -> None:
@@ -85,10 +125,39 @@ def _latency(config: "Config", space: "SearchSpace") -> "TableCost | None":
     """
     from toolchain.measuring.from_config import resolve_target
     from toolchain.search.budget import load_costs
+    from toolchain.training.rivals.configured import needs_latency
     from toolchain.training.sampled_range import samples_latency
 
-    if not samples_latency(config.train):
+    if not samples_latency(config.train) and not needs_latency(config.train):
         return None
     target, _ = resolve_target(config.profile, space)
     latency = load_costs(space, target, config.profile.db, need_latency=True).latency
     return None if latency is None else latency.predicted
+
+
+def _scores(trained: "Trained") -> dict[str, object]:
+    """The last hold-out accuracy of each fixed path, with that of the evaluation before."""
+    from toolchain.training.accuracy_interval import accuracy_text
+
+    if trained.scores is None or not trained.scores.scores:
+        return {}
+    *earlier, last = trained.scores.scores
+    texts: dict[str, object] = {}
+    for name, accuracy in last.accuracy.items():
+        before = f"; {earlier[-1].accuracy[name]:.2%} after {earlier[-1].epoch:.3g} epochs" if earlier else ""
+        texts[name] = accuracy_text(accuracy, trained.scores.images) + before
+    return texts
+
+
+def _say_if_rising(trained: "Trained", invocation: options.Invocation) -> None:
+    """Advise a longer training if the last evaluations show that it helps."""
+    from toolchain.training.accuracy_interval import standard_error
+
+    if trained.scores is None or len(trained.scores.scores) < 2:
+        return
+    before, last = trained.scores.scores[-2:]
+    if last.mean - before.mean > standard_error(last.mean, trained.scores.images):
+        console.say(
+            f"the hold-out accuracy of fixed paths still rises: a longer training makes a better supernet, e.g. "
+            f"{invocation.hint('train', '--more-epochs', f'{max(1, round(last.epoch / 2))}')}"
+        )

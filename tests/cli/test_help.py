@@ -30,13 +30,19 @@ def test_commands_are_all_here() -> None:
         "db",
         "devices",
         "doctor",
+        "draw",
         "export",
         "init",
+        "paper",
         "profile",
         "quickstart",
         "rank",
+        "report",
         "retrain",
+        "run",
+        "runs",
         "search",
+        "shrink",
         "space",
         "train",
     ]
@@ -82,7 +88,7 @@ def test_wrong_words_are_named(words: str, wrong: str, nastool: Callable[..., An
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """In a process of its own, since this one has torch. All commands in one, for each start costs a second."""
+    """In a separate process, since this one has torch. All commands in one, for each start costs a second."""
     code = f"""
 import sys
 from contextlib import suppress

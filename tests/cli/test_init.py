@@ -14,11 +14,23 @@ from toolchain.config import PRESETS, Config, load_config, preset_text
 def test_writes_the_preset(preset: str, nastool: Callable[..., Any], tmp_path: Path) -> None:
     answer = nastool("init", "--preset", preset, cwd=tmp_path)
     assert answer.code == 0
-    assert "Next: nastool profile" in answer.stderr
+    following = "nastool shrink MODEL" if preset == "shrink" else "nastool profile"
+    assert f"Next: {following}" in answer.stderr
     written = tmp_path / "nastool.toml"
     assert written.read_text() == preset_text(preset)
     assert load_config(written, {}) == Config(**tomllib.loads(preset_text(preset)))
     assert [path.name for path in tmp_path.iterdir()] == ["nastool.toml"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_data_set_replaces_that_of_the_preset(preset: str, nastool: Callable[..., Any], tmp_path: Path) -> None:
+    data = 'folder:my "own" pets'
+    assert nastool("init", "--preset", preset, "--data", data, cwd=tmp_path).code == 0
+    written = (tmp_path / "nastool.toml").read_text()
+    assert load_config(tmp_path / "nastool.toml", {}).data == data
+    changed = [line for line in written.splitlines() if line not in preset_text(preset).splitlines()]
+    assert len(changed) == 1
+    assert "# digits | fashion-mnist" in changed[0]  # the comment stays
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 PRESSED_EVERY_S = 15  # Python takes seconds to end with torch loaded, and an interrupt then kills it without a word
 
 

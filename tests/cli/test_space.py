@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cli import console
 
+MODELS = Path(__file__).parents[1] / "toolchain" / "nets" / "model_space" / "models.py"
 # Least MACs of the paper's space: exact sums over all 4^20, as in tests/golden/test_feasible_numbers.py.
 LEAST = "270,359,360"
 # Exact numbers of shufflenet_v2_quick, and the shares of the last block's choices in constraint sampling
@@ -71,3 +72,17 @@ def test_latency_needs_a_table(nastool: Callable[..., Any], tmp_path: Path) -> N
     answer = nastool("space", "--space", "shufflenet_v2", "--latency", "17ms", cwd=tmp_path)
     assert answer.code == 2
     assert "nastool profile" in answer.stderr
+
+
+def test_the_space_of_a_model_says_what_keeps_its_width(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    name = f"model:{MODELS}:cumulative:size_px=16"
+    report = nastool("space", "--space", name, "--json", cwd=tmp_path).json
+    assert report["notes"] == ["blocks.0, blocks.1: channels that the operator cumsum reads or writes keep their width"]
+    assert report["blocks"][0] == {"block": "16x16px->16s1", "choices": ["cumulative", "skip"]}
+    assert report["notes"][0] in nastool("space", "--space", name, cwd=tmp_path).stderr
+
+
+def test_a_model_that_cannot_be_traced_is_the_users_mistake(nastool: Callable[..., Any], tmp_path: Path) -> None:
+    answer = nastool("space", "--space", f"model:{MODELS}:Dynamic", cwd=tmp_path)
+    assert answer.code == 2
+    assert "control flow must not depend on values of tensors" in " ".join(answer.stderr.split())
