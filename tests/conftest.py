@@ -2,17 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-# As cli/main.py does, and for the same reason; it must be set before torch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+from cli.openmp import SPINCOUNT
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # as cli/main.py, before torch loads
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait busily, beside another worker on two cores
 
 import pytest
@@ -130,3 +133,48 @@ def _descriptor(number: int, file: IO[str]) -> Iterator[None]:
 def nastool() -> Callable[..., Answer]:
     """`nastool("cost", "--json", cwd=folder)` -> Answer."""
     return type_nastool
+
+
+@dataclass
+class OpenPage:
+    """A page in a tab, with everything that went wrong in it: console messages, errors, requests to a network."""
+
+    tab: Any
+    problems: list[str] = field(default_factory=list)
+
+
+class Chromium:
+    """Debian's package `chromium`, driven by playwright. `missing`: what is not installed; empty if it can be used."""
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    local = ("file:", "data:", "blob:")
+
+    @property
+    def missing(self) -> str:
+        if find_spec("playwright") is None:
+            return "playwright is not installed: pip install -e '.[dev]'"
+        return "" if self.path else "Chromium is not installed (Debian: apt-get install chromium)"
+
+    @contextmanager
+    def launched(self) -> Iterator[Any]:
+        """A browser; while it runs, asyncio cannot be used in this thread."""
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as driver:
+            flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses its sandbox to root
+            yield driver.chromium.launch(executable_path=self.path, args=flags)
+
+    def open(self, context: Any, page: Path) -> OpenPage:
+        """A report in a new tab, once its first plot is drawn."""
+        opened = OpenPage(context.new_page())
+        opened.tab.on("console", lambda message: opened.problems.append(f"{message.type}: {message.text}"))
+        opened.tab.on("pageerror", lambda error: opened.problems.append(str(error)))
+        opened.tab.on("request", lambda sent: sent.url.startswith(self.local) or opened.problems.append(sent.url))
+        opened.tab.goto(page.as_uri())
+        opened.tab.wait_for_selector("#plot-front .main-svg")
+        return opened
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Chromium:
+    return Chromium()

@@ -10,7 +10,8 @@ from torch import nn
 from exporters import backends
 from exporters.backends import Backend, CompileSpec, roofline
 from exporters.errors import BackendUnavailable, NotOnnx, UnknownBackend
-from exporters.graph.to_onnx import INPUT, OUTPUT, export_onnx
+from exporters.graph.interface import INPUT, OUTPUT
+from exporters.graph.to_onnx import export_onnx
 
 
 def load(name: str) -> Backend:

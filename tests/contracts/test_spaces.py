@@ -10,14 +10,15 @@ from torch.nn import functional as F
 
 from toolchain.costs.counters import count_macs, count_params, macs_cost, params_cost
 from toolchain.nets.blocks import STANDALONE, SUPERNET
+from toolchain.nets.checked_space import load_checked_space
 from toolchain.nets.network import Network, initialize
 from toolchain.nets.supernet import Supernet
-from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
-from toolchain.training.optimizer import sgd, step
+from toolchain.training.optimizer import build_optimizer, step
 from toolchain.training.recipe import load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+MODELS = Path(__file__).parents[1] / "toolchain" / "nets" / "model_space" / "models.py"
 MBCONV = "stem_channels=8,stage_widths=8-16-24,stage_repeats=1-2-1,stage_strides=1-2-2,head_channels=32"
 
 SPACES = [
@@ -35,12 +36,15 @@ SPACES = [
     f"fbnet:size_px=32,classes=10,{MBCONV}",
     f"fbnet:size_px=17,in_channels=1,classes=7,dropout=0.2,ops=k3e1g2-k5e3-skip,{MBCONV}",
     f"{EXAMPLES / 'my_space.py'}:my_space",
+    "model:torchvision:mobilenet_v3_small:size_px=32,classes=5,in_channels=1",
+    f"model:{MODELS}:same_pad:size_px=16",
+    f"model:{MODELS}:preactivated:size_px=16",
 ]
 
 
 @pytest.fixture(params=SPACES, ids=lambda text: text[-60:], scope="module")
 def space(request: pytest.FixtureRequest) -> SearchSpace:
-    return load_space(request.param)
+    return load_checked_space(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def test_supernet_equals_the_extracted_path_bit_for_bit(space: SearchSpace, supe
 def test_a_step_changes_only_the_weights_of_its_path(space: SearchSpace) -> None:
     net = Supernet(space).train()
     initialize(net, torch.Generator().manual_seed(0))
-    optimizer = sgd(net, load_recipe("imagenet", "supernet", {}))
+    optimizer = build_optimizer(net, load_recipe("imagenet", "supernet", {}))
     # normalization cancels a convolution's bias, so its gradient is 0 up to rounding
     idle = {f"{name}.bias" for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d)}
     first, second = space.draw(Random(0)), space.draw(Random(1))

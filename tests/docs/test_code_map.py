@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cli", "toolchain", "exporters", "latency_db")
+PACKAGES = ("nastool", "cli", "toolchain", "exporters", "latency_db")
 
 
 def map_entries(page: str) -> set[str]:

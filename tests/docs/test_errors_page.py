@@ -168,6 +168,8 @@ def accepts(section: str, keys: dict[str, Any]) -> bool:
 
 # Words of remedies that are no commands: units, files, variables, precisions, keys.
 OTHER_WORDS = {
+    "#gpu",
+    "nvidia-smi",
     "/dev/stdout",
     "git lfs pull",
     "train/",

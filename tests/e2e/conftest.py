@@ -1,5 +1,6 @@
 """All commands of the main job in a tiny space, run once per session; tests read the result or damage a copy."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ SETTINGS = """
 run = "r"
 space = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
 data = "digits"
+threads = 1
 holdout_per_class = 20
 
 [profile]
+quiet_timeout_s = 1.0  # tests run beside others
 batch = 8
 rounds = 2
 min_ms = 1.0
@@ -47,6 +50,12 @@ class Job:
 
     folder: Path
     answers: Mapping[str, Any]
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """The candidates that were scored, in order."""
+        lines = (self.folder / "runs/r/search/candidates.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines[1:]]  # the first line is the fingerprint
 
 
 @pytest.fixture(scope="session")

@@ -57,9 +57,12 @@ BAD_COMMANDS = {
         "search --macs 26k --params 3.3k",
         ["together", "macs alone reaches", "Relax one of these limits"],
     ),
-    "unknown recipe": ("train --recipe slow", ["unknown recipe 'slow'", "Known recipes: imagenet, quick"]),
+    "unknown recipe": (
+        "train --recipe slow",
+        ["unknown recipe 'slow'", "Known recipes: finetune, imagenet, photos, quick"],
+    ),
     "unknown recipe to retrain": ("retrain --recipe slow --arch 0,1,2,3", ["unknown recipe 'slow'"]),
-    "unknown preset": ("init --preset tiny", ["unknown preset 'tiny'", "Known presets: quick, imagenet"]),
+    "unknown preset": ("init --preset tiny", ["unknown preset 'tiny'", "Known presets: quick, photos, imagenet"]),
     "too few choices": (
         ("retrain", "--arch", "0 1 2"),
         ["has 4 choice blocks, but 3 choices were given", "Give one choice for each block"],
@@ -91,20 +94,20 @@ BAD_COMMANDS = {
         ["percentage '5' cannot be read", "Write it as in 5%"],
     ),
     "classes of data and space": (
-        "train --space shufflenet_v2_quick:classes=7",
+        "train --run other --space shufflenet_v2_quick:classes=7",
         ["digits has 10 classes", "has 7", "Write --space shufflenet_v2_quick:classes=10"],
     ),
     "too many held out": (
-        "train --holdout-per-class 500",
+        "train --run other --holdout-per-class 500",
         ["training images, and 500 of each class are held out", "Write --holdout-per-class"],
     ),
     "other seed than the supernet's": (
         "search --macs 31k --seed 1",
-        ["supernet/checkpoint.pt was made with other settings", "seed was 0 and is now 1", "--run NAME"],
+        ["--seed: 1 contradicts the run r, which was made with seed 0", "--run NAME"],
     ),
     "other space than the supernet's": (
         "train --space shufflenet_v2_quick:size_px=16",
-        ["supernet/checkpoint.pt was made with other settings", "space was", "--run NAME"],
+        ["--space: shufflenet_v2_quick:size_px=16 contradicts the run r", "made with space", "--run NAME"],
     ),
     "other recipe than the retrained": (
         "retrain --epochs 3",

@@ -38,8 +38,8 @@ def test_checkpoint_with_other_content(job: Any, refused: Refused) -> None:
 
 def test_checkpoint_of_another_space(job: Any, refused: Refused) -> None:
     """A space with the same name and other blocks, as after an update of nastool, has another digest."""
-    toml = job.folder / "nastool.toml"
-    toml.write_text(toml.read_text().replace("stage_widths=16-24", "stage_widths=16-26"))
+    for toml in (job.folder / "nastool.toml", job.folder / "runs/r/config.toml"):
+        toml.write_text(toml.read_text().replace("stage_widths=16-24", "stage_widths=16-26"))
     refused(job.folder, "train", "supernet/checkpoint.pt was made with other settings", "space was")
     refused(job.folder, "search --macs 50k", "supernet/checkpoint.pt was made with other", "space was")
     refused(job.folder, "export", "best.json is a winner of the space", "stage_widths=16-24", "Give its --space")

@@ -40,4 +40,6 @@ def test_winner_of_an_estimate_is_labeled(finished_job: Any, nastool: Callable[.
     assert manifest["target"]["device_kind"] == "estimate"
     # the file is real and can be checked on an attached device
     assert nastool("check", "runs/r/export/model.onnx", "--latency", "100ms", cwd=folder).code == 0
-    assert nastool("search", "--macs", "31k", "--json", cwd=folder).json["estimate"] is False
+    # the run keeps the target of its last search until another device is typed
+    assert nastool("search", "--macs", "31k", "--json", cwd=folder).json["estimate"] is True
+    assert nastool("search", "--device", "cpu", "--macs", "31k", "--json", cwd=folder).json["estimate"] is False

@@ -10,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from toolchain.search.scores import pack
 
 pytestmark = pytest.mark.long  # whole commands
 
 SEARCH = ("search", "--macs", "31k", "--finalists", "3", "--finalist-epochs", "0.5")
-PATIENCE_S = 300
+PATIENCE_S = 600
+PERFECT = pack(np.ones(200, dtype=bool))  # all hold-out images of digits correct: 20 of each of 10 classes
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +104,35 @@ def test_one_network_in_the_budget_is_not_trained(trained: Path, nastool: Callab
     assert answer.json["macs"] == 26_000
     assert not answer.json.get("finalists")
     assert trainings_of(folder) == []
+
+
+def test_a_later_search_is_never_worse_than_a_finalist_of_the_journal(
+    whole: Path, nastool: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The winner of an earlier search of the budget takes part, although the later search would not train it."""
+    folder = tmp_path / "job"
+    shutil.copytree(whole, folder)
+    best = folder / "runs/r/search/macs_31k/best.json"
+    earlier = json.loads(best.read_text())
+    ours = {tuple(finalist["architecture"]) for finalist in earlier["finalists"]["finalists"]}
+    scored = [json.loads(line) for line in (folder / "runs/r/search/candidates.jsonl").read_text().splitlines()[1:]]
+    lowest = min((line for line in scored if line["strategy"] == "evolution"), key=lambda line: line["accuracy"])
+    winner = lowest["architecture"]
+    assert tuple(winner) not in ours
+    best.write_text(json.dumps(earlier | {"architecture": winner}))
+    (journal,) = (folder / "runs/r/search/finalists").glob("*/trainings.jsonl")
+    with journal.open("a") as file:  # every image correct after each of six trainings
+        for repeat in range(6):
+            file.write(json.dumps({"architecture": winner, "repeat": repeat, "correct": PERFECT, "seconds": 1}))
+            file.write("\n")
+    words = ("search", "--macs", "31k", "--finalists", "2", "--finalist-epochs", "0.5", "--json")
+    later = nastool(*words, cwd=folder)
+    assert later.code == 0, later.stderr
+    assert later.json["architecture"] == winner
+    finalists = later.json["finalists"]["finalists"]
+    assert [finalist["strategy"] for finalist in finalists].count("earlier") == 1
+    assert len(finalists) == 3
+    trained = trainings_of(folder)
+    again = nastool(*words, cwd=folder)
+    assert again.json == later.json, "typed again, the same finalists take part"
+    assert trainings_of(folder) == trained

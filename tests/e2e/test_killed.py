@@ -1,6 +1,6 @@
 """A command that is killed at any moment and run again ends with the same result.
 
-Each command is killed (SIGKILL) at three moments, identified by the files written so far, and run again.
+Each command is killed (SIGKILL) at two moments, identified by the files written so far, and run again.
 The reference is one run of all commands that nobody killed.
 """
 
@@ -22,9 +22,11 @@ SETTINGS = """
 run = "r"
 space = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
 data = "digits"
+threads = 1
 holdout_per_class = 20
 
 [profile]
+quiet_timeout_s = 1.0
 batch = 8
 rounds = 40
 min_ms = 5.0
@@ -50,7 +52,7 @@ checkpoint_every_s = 0.0
 changes = { epochs = 12, batch = 32 }
 """
 COMMANDS = ("profile", "train", "search", "retrain")
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 def start(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
@@ -114,7 +116,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("moment", [1, 6, 18])
+@pytest.mark.parametrize("moment", [1, 12])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
