@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: quickstart test test-long gpu check setup clean
+.PHONY: quickstart test test-long gpu docs check setup clean
 
 quickstart: setup
 	$(BIN)/nastool quickstart
@@ -12,11 +12,16 @@ test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 test-long: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
 # on a machine with an NVIDIA GPU: tests and short benchmarks, under ten minutes (docs/gpu.md)
 gpu:
 	scripts/gpu $(if $(WHEELS),--wheels $(WHEELS))
+
+# the documentation as a site in site/, its links checked
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python scripts/build-docs
 
 setup: .venv/installed
 
