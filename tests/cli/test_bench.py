@@ -46,6 +46,7 @@ def test_with_a_network_of_torchvision_and_a_picture(files: Path, nastool: Nasto
     assert (tmp_path / "new" / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_on_several_backends(files: Path, nastool: Nastool) -> None:
     backends = ("--backend", "fake", "--backend", "onnxruntime@cpu", "--backend", "fake:slowdown=1,noise=0.02")
     answer = nastool("bench", "quick.onnx", "slow.onnx", *backends, "--batch", "8", "--json", cwd=files)

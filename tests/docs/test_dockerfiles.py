@@ -3,19 +3,21 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+HADOLINT = Path(sys.executable).with_name("hadolint")
 FILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_lint(file: Path) -> None:
     linted = subprocess.run(
-        ["hadolint", "--no-color", "--failure-threshold", "info", file], capture_output=True, text=True, check=False
+        [HADOLINT, "--no-color", "--failure-threshold", "info", file], capture_output=True, text=True, check=False
     )
     assert (linted.returncode, linted.stdout) == (0, "")
 
@@ -23,7 +25,7 @@ def test_lint(file: Path) -> None:
 def test_the_linter_finds_mistakes(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
     bad.write_text("FROM python\nRUN cd /tmp\n")
-    assert subprocess.run(["hadolint", bad], capture_output=True, check=False).returncode == 1
+    assert subprocess.run([HADOLINT, bad], capture_output=True, check=False).returncode == 1
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

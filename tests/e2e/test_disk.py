@@ -120,6 +120,7 @@ def test_no_space_at_all(command: str, disk: Disk, finished_job: Any, nastool: N
     assert {key: done.json[key] for key in same} == {key: expected[key] for key in same}
 
 
+@pytest.mark.long
 def test_export_that_does_not_fit_keeps_the_previous_one(disk: Disk, finished_job: Any, nastool: Nastool) -> None:
     shutil.copytree(finished_job.folder, disk.folder, dirs_exist_ok=True)
     disk.fill(leave_bytes=40_000)  # the file takes 96 kB

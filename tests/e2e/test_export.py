@@ -168,6 +168,7 @@ def limit(job: Any, ms: float, **changes: Any) -> None:
     path.write_text(json.dumps(best | {"limits": best["limits"] | {"latency_ms": ms}} | changes))
 
 
+@pytest.mark.long
 def test_nothing_is_written_over_the_budget(job: Any, nastool: Nastool) -> None:
     limit(job, 1e-4)
     before = contents(job.folder / "runs/r/export")
@@ -194,6 +195,7 @@ def damaged(index: int) -> Callable[..., Any]:
     return write
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("index", [0, -1])  # stem and classifier
 def test_file_with_wrong_weights_is_refused(
     index: int, job: Any, nastool: Nastool, monkeypatch: pytest.MonkeyPatch

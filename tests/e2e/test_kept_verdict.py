@@ -48,6 +48,7 @@ def test_a_passed_check_is_shown(job: Any, nastool: Nastool) -> None:
     assert "passed" in nastool("runs", cwd=job.folder).stdout
 
 
+@pytest.mark.long
 def test_a_failed_check_is_kept_and_shown(job: Any, nastool: Nastool) -> None:
     answer = nastool("check", "--latency", "1us", cwd=job.folder)
     assert answer.code == 1
@@ -60,6 +61,7 @@ def test_a_failed_check_is_kept_and_shown(job: Any, nastool: Nastool) -> None:
     assert nastool("report", "r", "--verify", cwd=job.folder).code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", [("runs/r/export/model.onnx", "--latency", "1s"), ("--latency", "1s", "--batch", "2")]
 )
@@ -73,6 +75,7 @@ def test_another_file_or_target_changes_nothing(words: tuple[str, ...], job: Any
     assert (said in " ".join(answer.stderr.split())) is ("--batch" in words)
 
 
+@pytest.mark.long
 def test_an_export_that_was_not_checked_says_so(job: Any, nastool: Nastool) -> None:
     """The network is exported again, or the verdict is on another file."""
     for change in (_of_another_file, _exported_again):
@@ -93,6 +96,7 @@ def _exported_again(job: Any, nastool: Nastool) -> None:
     assert not (job.folder / CHECK).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", [b"{", b'{"verdict": "perhaps"}', b""])
 def test_a_damaged_verdict_is_named(content: bytes, job: Any, nastool: Nastool) -> None:
     (job.folder / CHECK).write_bytes(content)

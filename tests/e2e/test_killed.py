@@ -28,20 +28,20 @@ holdout_per_class = 20
 [profile]
 quiet_timeout_s = 1.0
 batch = 8
-rounds = 40
+rounds = 16
 min_ms = 5.0
 networks = 3
 
 [train]
 recipe = "quick"
 checkpoint_every_s = 0.0
-changes = { epochs = 12, batch = 32 }
+changes = { epochs = 6, batch = 32 }
 
 [search]
 latency = "1s"
 macs = "130k"
 population = 12
-generations = 6
+generations = 4
 top_k = 4
 bn_images = 512
 batch = 64
@@ -49,7 +49,7 @@ batch = 64
 [retrain]
 recipe = "quick"
 checkpoint_every_s = 0.0
-changes = { epochs = 12, batch = 32 }
+changes = { epochs = 6, batch = 32 }
 """
 COMMANDS = ("profile", "train", "search", "retrain")
 PATIENCE_S = 600
@@ -144,7 +144,7 @@ def test_same_result_after_a_kill(command: str, moment: int, reference: Path, tm
 
 # only of the profile: the later search stores its measured networks too
 PLANNED = (
-    "SELECT key, count(*) FROM samples WHERE round < 40 "
+    "SELECT key, count(*) FROM samples WHERE round < 16 "
     "AND run_id IN (SELECT id FROM profile_runs WHERE kind = 'profile') GROUP BY key ORDER BY key"
 )
 

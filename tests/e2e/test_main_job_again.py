@@ -10,6 +10,7 @@ import pytest
 Nastool = Callable[..., Any]
 
 
+@pytest.mark.long
 def test_second_budget_shares_the_journal(job: Any, nastool: Nastool) -> None:
     before = job.journal
     answer = nastool("search", "--macs", "36k", "--json", cwd=job.folder)

@@ -99,6 +99,7 @@ def test_without_the_latency_table_blocks_have_macs(job: Any, nastool: Nastool) 
     assert nastool("report", "r", "--verify", cwd=job.folder).code == 0
 
 
+@pytest.mark.long
 def test_several_budgets(job: Any, nastool: Nastool) -> None:
     assert nastool("search", "--macs", "30k", "--macs", "40k", "--run", "r", cwd=job.folder).code == 0
     report = nastool("report", "r", "--json", cwd=job.folder).json
@@ -280,6 +281,7 @@ def _verified(job: Any, nastool: Nastool) -> tuple[int, str]:
     return answer.code, " ".join(answer.stderr.split())
 
 
+@pytest.mark.long
 def test_a_space_that_was_profiled_again_is_verified(job: Any, nastool: Nastool) -> None:
     """Predictions are computed from the profile that they came from, until it is removed from the table."""
     assert nastool("report", "r", cwd=job.folder).code == 0
@@ -300,6 +302,7 @@ def test_a_space_that_was_profiled_again_is_verified(job: Any, nastool: Nastool)
     assert text.count(gone) == 2, "that of best.json, and that of the manifest"
 
 
+@pytest.mark.long
 def test_files_that_do_not_name_their_profile(job: Any, nastool: Nastool) -> None:
     _without_profile_runs(job.folder / RUN)
     code, text = _verified(job, nastool)

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.long  # whole commands, tens of seconds in all
 Nastool = Callable[..., Any]
 
 RESNET = (
-    "resnet18_bits:size_px=32,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
-    "stage_widths=8-16-32-64"
+    "resnet18_bits:size_px=16,in_channels=1,classes=10,stem_kernel=3,stem_stride=1,stem_pool=false,"
+    "stage_widths=8-16-32-64,stage_repeats=1-1-1-1"
 )
 SMALL = ["--population", "8", "--generations", "3"]
 
@@ -28,7 +28,7 @@ SMALL = ["--population", "8", "--generations", "3"]
 def test_bit_widths_under_three_limits_from_one_supernet(nastool: Nastool, tmp_path: Path) -> None:
     (tmp_path / "nastool.toml").write_text(
         f'run = "bits"\nspace = "{RESNET}"\ndata = "fashion-mnist"\nthreads = 1\n'
-        "[profile]\nbatch = 8\nrounds = 3\nmin_ms = 2.0\nnetworks = 10\nquiet_timeout_s = 1\n"
+        "[profile]\nbatch = 8\nrounds = 2\nmin_ms = 1.0\nnetworks = 6\nquiet_timeout_s = 1\n"
         '[train]\nrecipe = "quick"\nchanges = { epochs = 0.2 }\n'
         "[search]\nbn_images = 500\ntop_k = 4\n"
         '[retrain]\nrecipe = "quick"\nchanges = { epochs = 0.05 }\n'

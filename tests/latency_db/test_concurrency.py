@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import indent
 from threading import Timer
 
+import pytest
 from sqlalchemy import create_engine, text
 
 from latency_db.runs import NewRun
@@ -59,6 +60,7 @@ store.close()
 """
 
 
+@pytest.mark.long
 def test_eight_writers_lose_nothing(where: str, target: Target) -> None:
     run_together(WRITER, PROCESSES, where, target)
 

@@ -226,6 +226,7 @@ open_store(sys.argv[1])
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statements", [0, 3, 9, 16, 40])
 def test_killed_migration_leaves_the_file_unchanged(old: Path, statements: int) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(old), str(statements)], check=False)

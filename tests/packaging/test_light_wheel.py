@@ -117,6 +117,7 @@ def test_bench(site: Path, model: Path) -> None:
     assert "model.onnx" in "".join(table.stdout.replace("│", " ").split())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

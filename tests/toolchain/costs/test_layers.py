@@ -21,7 +21,8 @@ def on_modules(space: SearchSpace) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     "text",
     [
-        *PRESETS,
+        *(pytest.param(preset, marks=pytest.mark.long) for preset in PRESETS),
+        "shufflenet_v2",
         "shufflenet_v2_quick:stage_widths=48-96-192,stage_repeats=2-3-2,widths=0.5-1.0,classes=8,in_channels=3,size_px=64",
         "shufflenet_v2_quick:size_px=29,classes=3",
         "shufflenet_v2:size_px=97,in_channels=1",

@@ -110,6 +110,7 @@ def test_an_engine_that_computes_something_else_is_refused(
         verify_engines(records, [exported], replace(reference, net=other), chosen(), timer)
 
 
+@pytest.mark.long
 def test_the_limit_holds_for_the_engine_of_its_target(
     exported: ExportedFile, reference: Reference, timer: Timer, tmp_path: Path
 ) -> None:

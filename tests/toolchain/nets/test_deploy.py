@@ -92,6 +92,7 @@ def logits(file: Path) -> np.ndarray:
     return Backend().compile(file, spec).run({INPUT: images().numpy()})[OUTPUT]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", ["exact", "int8"])
 def test_all_codes_after_convolutions_are_correct(net: Network, tmp_path: Path, profile: str) -> None:
     file = written(net, tmp_path, profile)

@@ -299,6 +299,7 @@ def test_a_missing_lock_folder_is_reported_before_anything_is_exported(
     assert log.lines == []
 
 
+@pytest.mark.long
 def test_a_table_is_the_same_from_its_own_runs(tiny_config: Config, space: SearchSpace, tmp_path: Path) -> None:
     """Whatever is profiled later, and also where an interrupted measurement makes a table of several runs."""
     db = tmp_path / "latency.sqlite"

@@ -80,6 +80,7 @@ def test_a_sample_of_a_coarse_space_is_filled_up(tiny_space: SearchSpace) -> Non
     assert len(set(sampled)) == 100
 
 
+@pytest.mark.long
 def test_a_killed_ranking_resumes_and_trains_nothing_twice(
     config: Config, space: SearchSpace, data: Data, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def same(one: Score, other: Score) -> bool:
     return one.accuracy == other.accuracy and one.images == other.images and np.array_equal(one.correct, other.correct)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
 @pytest.mark.parametrize("raced", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])

@@ -109,6 +109,7 @@ def test_stops_those_that_are_as_good_as_the_reference_less_often_than_stated(re
         assert stopped or error < 0.1  # the bound is not met by never stopping
 
 
+@pytest.mark.long
 def test_saves_images_and_keeps_the_best(recorded: Flags) -> None:
     """Against the k-th best of half of the candidates, the other half loses a good part of its images."""
     race, images, kept = Race(0.05), [], []

@@ -159,6 +159,7 @@ def mutations(content: bytes) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 def test_a_damaged_pack_is_noticed_and_made_again(cache: Path, photos: Path) -> None:
     expected = load(photos, OFF)
     load(photos)

@@ -171,6 +171,7 @@ def test_the_paths_are_sorted_by_cost_and_do_not_change(job: Job) -> None:
     assert set(paths.values()) != {job.space.draw(Random(0))}
 
 
+@pytest.mark.long
 def test_scores_change_nothing_in_the_training(
     trained_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +314,7 @@ def test_more_epochs_go_on_with_the_learning_rate_of_a_longer_training(
     assert rates[-1] == pytest.approx(0.0, abs=1e-3)
 
 
+@pytest.mark.long
 def test_more_epochs_need_a_supernet_with_the_same_settings(
     job: Job, tiny_config: Config, tiny_space: SearchSpace, digits: Data
 ) -> None:

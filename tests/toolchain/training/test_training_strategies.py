@@ -209,6 +209,7 @@ def test_gradients_add_up_to_those_of_the_sum_of_losses(name: StrategyName, spac
             torch.testing.assert_close(value.detach(), expected[key], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.long
 @each_strategy
 def test_bf16_and_fp16_train(name: StrategyName, space: SearchSpace, data: Data, tmp_path: Path) -> None:
     exact = trained(name, space, data, tmp_path / "fp32")

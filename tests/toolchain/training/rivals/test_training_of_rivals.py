@@ -66,6 +66,7 @@ def weights_of(job: Job) -> Mapping[str, Tensor]:
     return load(job.run.supernet, supernet_fingerprint(job).stored()).model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_killed_and_resumed_training_ends_the_same(
     name: str, space: SearchSpace, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
