@@ -34,7 +34,7 @@ def paper(
     seeds: Seeds = None,
     json: options.Json = False,
 ) -> None:
-    """Measure tables and figures of the paper on your own ground.
+    """Measure tables and figures of the paper on your data and device.
 
     Prints the paper's rows beside the measured ones, and writes them to runs/paper/TABLE with a picture. Resumes when
     rerun.

@@ -9,9 +9,6 @@ from cli.seeds import Outcome, Seeds, run_seeds
 from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
-    from toolchain.config import Config
-    from toolchain.costs.core import TableCost
-    from toolchain.spaces.core import SearchSpace
     from toolchain.training.data import Data
     from toolchain.training.supernet_training import Trained
 
@@ -61,6 +58,7 @@ def _train(
     from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run
+    from toolchain.search.budget import training_latency
     from toolchain.tracking.tracked import tracked
     from toolchain.training.data import configured_data
     from toolchain.training.job import Job
@@ -77,7 +75,7 @@ def _train(
     with console.progress() as bars:
         data = configured_data(config, space, bars, "supernet")
     check_train(config, space)
-    latency = _latency(config, space)
+    latency = training_latency(config, space)
     sampled_range(config.train, space, latency)  # refuses a range before a run folder is made
     with (
         joined(compute_device(config.train.device)),
@@ -115,24 +113,6 @@ def _warn(trained: "Trained", data: "Data") -> None:
         )
     if trained.steps < FEW_STEPS:
         console.say(f"warning: {trained.steps} steps hardly train a supernet. Use more --epochs or a smaller batch")
-
-
-def _latency(config: "Config", space: "SearchSpace") -> "TableCost | None":
-    """The predicted latency, if paths are sampled by it.
-
-    Raises:
-        MissingLatency: the space was not profiled on the target.
-    """
-    from toolchain.measuring.from_config import resolve_target
-    from toolchain.search.budget import load_costs
-    from toolchain.training.rivals.configured import needs_latency
-    from toolchain.training.sampled_range import samples_latency
-
-    if not samples_latency(config.train) and not needs_latency(config.train):
-        return None
-    target, _ = resolve_target(config.profile, space)
-    latency = load_costs(space, target, config.profile.db, need_latency=True).latency
-    return None if latency is None else latency.predicted
 
 
 def _scores(trained: "Trained") -> dict[str, object]:

@@ -150,6 +150,10 @@ def test_table6(folder: Path, nastool: Callable[..., Any]) -> None:
     for bits in ("2W2A", "3W3A", "4W4A"):
         assert rows[f"ResNet-18 {bits}, ours"]["bitops"][0] <= rows[f"ResNet-18 {bits}"]["bitops"][0]
     assert rows["ResNet-18 4W4A"]["bitops"][0] == 4 * rows["ResNet-18 2W2A"]["bitops"][0]
+    before = result_of(folder, "table6")
+    (folder / "runs/paper/table6/result.json").unlink()
+    assert nastool("paper", "table6", "--config", "mine.toml", "--space", space, "--seeds", "0", cwd=folder).code == 0
+    assert result_of(folder, "table6") == before  # searches know nothing of each other
 
 
 def test_table5(folder: Path, nastool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

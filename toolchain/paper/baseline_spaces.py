@@ -15,13 +15,15 @@ def sized_space(published: str, base: str) -> str:
 
     Args:
         published: a space of the families proxyless or fbnet, as text.
-        base: a space of the family proxyless; its `multiplier` narrows the published one.
+        base: a space of the family proxyless; its `multiplier`, relative to that of its preset, narrows the published
+            one.
     """
     base_name, _, base_text = base.partition(":")
     given = split_options(base_text, base)
     name, _, text = published.partition(":")
     own = split_options(text, published)
-    multiplier = float(given.get("multiplier", PRESETS[base_name][1].multiplier))
+    own_multiplier = PRESETS[base_name][1].multiplier
+    multiplier = float(given.get("multiplier", own_multiplier)) / own_multiplier
     options = replace(PRESETS[name][1], **parse_options(PRESETS[name][1], own, published))
     changes = {**own, **{key: given[key] for key in SIZE if key in given}, **_narrowed(name, options, multiplier)}
     return f"{name}:{','.join(f'{key}={value}' for key, value in changes.items())}" if changes else name

@@ -5,7 +5,7 @@ a table that was killed continues when its command is repeated.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psutil
@@ -19,6 +19,7 @@ from toolchain.paper.known_supernets import take_known_supernet
 from toolchain.paper.result import PaperResult
 from toolchain.progress import Progress
 from toolchain.runs import open_run, run_of
+from toolchain.search.budget import training_latency
 from toolchain.search.plan import plan_search
 from toolchain.search.search import SearchResult
 from toolchain.search.search import search as run_search
@@ -109,7 +110,12 @@ class Experiment:
 
 
 def train(job: Job) -> Trained:
-    """Train the supernet, as `nastool train`, unless another table has."""
+    """Train the supernet, as `nastool train`, unless another run of a table has.
+
+    Raises:
+        MissingLatency: the training needs latencies, and the space was not profiled on the target.
+    """
+    job = replace(job, latency=training_latency(job.config, job.space))
     with open_run(job.config, make=True, stage="train"):
         take_known_supernet(job)
         return train_supernet(job)

@@ -11,7 +11,10 @@ EVOLUTION, RANDOM = "evolution", "random search"
 TITLE = "Figure 3, evolution against random search"
 NOTE = 'the paper: "evolutionary search is more effective"; it prints no numbers'
 BOTH = {"search.random_search": True}
-PRESETS = {"quick": Preset({**QUICK, **BOTH}, seeds=(0, 1, 2, 3, 4)), "imagenet": Preset({**IMAGENET, **BOTH})}
+PRESETS = {
+    "quick": Preset(QUICK, seeds=(0, 1, 2, 3, 4), required=BOTH),
+    "imagenet": Preset(IMAGENET, required=BOTH),
+}
 
 
 def measure(experiment: Experiment) -> Iterator[PaperResult]:

@@ -26,10 +26,12 @@ class Preset:
     Args:
         changes: by dotted key.
         seeds: by default; the paper's results are single runs.
+        required: by dotted key, what no file or flag changes, since rows of the table come from it.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
+    required: Mapping[str, Any] = field(default_factory=dict)
 
 
 def paper_config(
@@ -49,5 +51,6 @@ def paper_config(
     where = f"the preset {preset} of {table}"
     base = config_of(preset_content(preset), {**COMMON, **presets[preset].changes}, where).as_dict()
     content = base if file is None else merged(base, read_content(file))
-    config = config_of(content, flags, where if file is None else str(file))
+    where = where if file is None else str(file)
+    config = config_of(content, {**flags, **presets[preset].required}, where)
     return config.model_copy(update={"runs": config.runs / "paper" / table})

@@ -171,7 +171,7 @@ def printed_rows(rows: Mapping[str, Sequence[str]], headings: Sequence[str]) -> 
 
 
 def _statement(claim: Claim, better: Row, worse: Row) -> str:
-    pairs = zip(better.values[claim.key], worse.values[claim.key], strict=True)
+    pairs = zip(better.values.get(claim.key, ()), worse.values.get(claim.key, ()), strict=False)
     differences = [100 * (first - second) for first, second in pairs if first is not None and second is not None]
     subject = f"{claim.better} minus {claim.worse}"
     if not differences:

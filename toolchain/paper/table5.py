@@ -1,7 +1,7 @@
 """Table 5 of the paper: published networks against searches with the same MACs and the same latency on this target.
 
 Each network is narrowed to the size of the space, its MACs are counted and its latency is measured here. All searches
-use one supernet.
+use one supernet, each in a run of its own: what one search scored is no candidate of another.
 """
 
 from collections.abc import Iterator
@@ -58,9 +58,10 @@ REMEDY = "Remove it and run the command again"
 
 
 class Baseline(Document):
-    """What a published network costs here; `unstable` says why its latency is not reproducible."""
+    """What a published network costs on a target; `unstable` says why its latency is not reproducible."""
 
     space: str
+    target: str = ""  # its identity; unknown in files of earlier versions
     macs: Count
     latency_ms: Milliseconds
     unstable: str = ""
@@ -74,9 +75,10 @@ class Baselines(Document):
 
 @dataclass(frozen=True)
 class _Searched:
-    """The name of a row, and the limit of its search."""
+    """The name of a row, and the run and the limit of its search."""
 
     row: str
+    run: str
     limit: Changes
 
 
@@ -120,15 +122,18 @@ def _baselines(experiment: Experiment) -> dict[str, Baseline]:
     path = experiment.config.runs / "baselines.json"
     known = read_document(path, Baselines, REMEDY).networks if path.exists() else {}
     target, plan = require_target(experiment.config.profile), measurement_plan(experiment.config)
+    identity = target.target.id
     for name in NETWORKS:
         space = sized_space(published(name).space, experiment.config.space)
-        if name in known and known[name].space == space:
+        if name in known and (known[name].space, known[name].target) == (space, identity):
             continue
         job = experiment.job(name, experiment.seeds[0], {"space": space})
         arch = job.space.architecture(published(name).architecture)
         measured = measure_network(job.space, arch, target, plan, job.config.profile.db, job.progress)
         macs = int(counted_cost("macs", job.space).cost(arch))
-        known[name] = Baseline(space=space, macs=macs, latency_ms=measured.latency_ms, unstable=measured.unstable)
+        known[name] = Baseline(
+            space=space, target=identity, macs=macs, latency_ms=measured.latency_ms, unstable=measured.unstable
+        )
         write_document(path, Baselines(networks=known))
     return known
 
@@ -141,15 +146,20 @@ def _add(experiment: Experiment, name: str, baseline: Baseline, seed: int, rows:
     note = f"unstable: {baseline.unstable}" if baseline.unstable else ""
     rows.add(title, note, test_accuracy=accuracy, macs=baseline.macs, latency_ms=baseline.latency_ms)
     limits: tuple[_Searched, ...] = (
-        _Searched(f"{title}, same MACs", {"search.macs": str(baseline.macs)}),
-        _Searched(f"{title}, same latency", {"search.macs": (), "search.latency": f"{baseline.latency_ms:.4f}ms"}),
+        _Searched(f"{title}, same MACs", f"{name}_macs", {"search.macs": str(baseline.macs)}),
+        _Searched(
+            f"{title}, same latency",
+            f"{name}_latency",
+            {"search.macs": (), "search.latency": f"{baseline.latency_ms:.4f}ms"},
+        ),
     )
     for searched in limits:
-        _add_search(experiment.job("supernet", seed, searched.limit), searched.row, rows)
+        _add_search(experiment.job(searched.run, seed, searched.limit), searched.row, rows)
 
 
 def _add_search(job: Job, name: str, rows: Rows) -> None:
     """The row of a search; without values where no network is within the limit."""
+    train(job)  # the supernet of the seed, copied
     try:
         winner = search(job).best
     except BudgetInfeasible as problem:

@@ -1,6 +1,6 @@
 """Table 6 of the paper: uniform bit widths, and searches of bits and channels at their BitOps, ResNet-18 and -34.
 
-All searches of a network use one supernet.
+All searches of a network use one supernet, each in a run of its own.
 """
 
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def _spaces(space: str) -> dict[str, str]:
     """ResNet-18 and ResNet-34 with the options of `space`; the named one alone if the options set its repeats."""
     family, _, options = space.partition(":")
     families = [family] if "stage_repeats=" in options else list(NETWORKS)
-    return {NETWORKS[each]: f"{each}:{options}" if options else each for each in families}
+    return {NETWORKS[name]: f"{name}:{options}" if options else name for name in families}
 
 
 def _add(experiment: Experiment, name: str, space: str, seed: int, rows: Rows) -> None:
@@ -92,13 +92,14 @@ def _add(experiment: Experiment, name: str, space: str, seed: int, rows: Rows) -
     run = name.lower()
     full = _uniform(experiment, f"{run}_float", space, "float", seed)
     rows.add(f"{name} float", test_accuracy=retrain(full, only_architecture(full.space)).test_accuracy, bitops=None)
-    supernet = experiment.job(run, seed, {"space": space})
-    train(supernet)
+    train(experiment.job(run, seed, {"space": space}))
     for bits in BITS:
         uniform = _uniform(experiment, f"{run}_{bits}w{bits}a", space, f"w{bits}a{bits}", seed)
         add_networks(rows, f"{name} {bits}W{bits}A", uniform, [only_architecture(uniform.space)])
         limit = int(bitops_cost(uniform.space).cost(only_architecture(uniform.space)))
-        job = experiment.job(run, seed, {"space": space, "search.macs": (), "search.bitops": str(limit)})
+        changes = {"space": space, "search.macs": (), "search.bitops": str(limit)}
+        job = experiment.job(f"{run}_{bits}w{bits}a_bitops", seed, changes)
+        train(job)  # the supernet of the network and seed, copied
         winner = search(job).best
         add_networks(rows, f"{name} {bits}W{bits}A, ours", job, [job.space.architecture(winner.architecture)])
 

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 from toolchain.paper import figure2, figure3, table1, table3, table4, table5, table6, table7
 from toolchain.paper.experiment import Experiment
 from toolchain.paper.files import write_result
+from toolchain.paper.limits import check_limit, with_limit
 from toolchain.paper.presets import Preset, paper_config
 from toolchain.paper.result import PaperResult
+from toolchain.paper.space_check import check_space
 from toolchain.progress import Progress
 from toolchain.training.fitted_space import with_fitted_space
 from toolchain.training.torch_setup import prepare_torch
@@ -60,10 +62,12 @@ def plan_table(
         flags: of the configuration, by dotted key.
 
     Raises:
-        BadConfig: the preset is unknown, or a value is invalid.
+        BadConfig: the preset is unknown, a value is invalid, or the table needs another limit or space.
     """
     presets = TABLES[name].PRESETS
-    config = with_fitted_space(paper_config(name, presets, preset, file, flags))
+    config = with_fitted_space(paper_config(name, presets, preset, file, with_limit(name, flags)))
+    check_limit(name, config.search)
+    check_space(name, config.space)
     return Experiment(name, preset, config, seeds or presets[preset].seeds, progress)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from latency_db.table import LatencyTable
 from toolchain.check.outcome import Outcome
 from toolchain.config import Config
-from toolchain.costs.core import TableCost
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import Manifest
 from toolchain.export.pipeline import export
@@ -17,7 +16,7 @@ from toolchain.nets.checked_space import configured_space
 from toolchain.pipeline.stages import Stages, export_and_check, profiled, retrain_chosen, train_and_search
 from toolchain.progress import Progress
 from toolchain.runs import open_run
-from toolchain.search.budget import load_costs, middle_latency_ms
+from toolchain.search.budget import middle_latency_ms, training_latency
 from toolchain.search.limits import LIMITED, count_budgets, read_limits
 from toolchain.search.winner import Winner, selected
 from toolchain.spaces.core import SearchSpace
@@ -26,8 +25,6 @@ from toolchain.training.data import configured_data
 from toolchain.training.job import Job
 from toolchain.training.preflight import check_retrain, check_train
 from toolchain.training.retrained import Retrained
-from toolchain.training.rivals.configured import needs_latency
-from toolchain.training.sampled_range import samples_latency
 from toolchain.training.torch_setup import prepare_torch
 
 FIRST_STAGES = ("profile the choice blocks on this device", "train the supernet", "search")
@@ -88,7 +85,7 @@ def run_job(config: Config, progress: Progress) -> JobResult:
     stages = Stages(progress, *FIRST_STAGES, *_titles(count_budgets(read_limits(config.search))))
     config = _limited(config, space, profiled(config, space, target, progress, stages), progress)
     with open_run(config, make=True) as run, tracked(config, run, progress) as trackers:
-        job = Job(config, space, data, run, progress, _latency(config, space, target), trackers)
+        job = Job(config, space, data, run, progress, training_latency(config, space, target.target), trackers)
         searched = train_and_search(job, target, stages)
         several = count_budgets(read_limits(config.search)) > 1
         shipped = tuple(
@@ -129,14 +126,6 @@ def _limited(config: Config, space: SearchSpace, table: LatencyTable, progress: 
     progress.say(f"budget: {limit_ms:.3f} ms, which about half of the architectures of the space are predicted to meet")
     search = config.search.model_copy(update={"latency": (f"{limit_ms:.3f}ms",)})
     return config.model_copy(update={"search": search})
-
-
-def _latency(config: Config, space: SearchSpace, target: ReadyTarget) -> TableCost | None:
-    """The predicted latency, if paths are sampled by it."""
-    if not samples_latency(config.train) and not needs_latency(config.train):
-        return None
-    latency = load_costs(space, target.target, config.profile.db, need_latency=True).latency
-    return None if latency is None else latency.predicted
 
 
 def _ship(job: Job, budget: str, winner: Winner, target: ReadyTarget, stages: Stages) -> Shipped:

@@ -8,7 +8,7 @@ from latency_db.errors import MissingLatency
 from latency_db.table import LatencyTable
 from latency_db.target import Target
 from latency_db.where import exists
-from toolchain.config import SearchConfig
+from toolchain.config import Config, SearchConfig
 from toolchain.costs.core import Budget, Limit, TableCost
 from toolchain.costs.counted import counted_costs
 from toolchain.costs.latency import LatencyModel, latency_model
@@ -84,6 +84,26 @@ def load_costs(space: SearchSpace, target: Target | None, db: str, need_latency:
             raise
         latency = None
     return Costs(counted_costs(space), latency)
+
+
+def training_latency(config: Config, space: SearchSpace, target: Target | None = None) -> TableCost | None:
+    """The predicted latency, if paths are sampled by it or it is in the loss; None otherwise.
+
+    Args:
+        target: None for that of the configuration.
+
+    Raises:
+        MissingLatency: the space was not profiled on the target.
+    """
+    from toolchain.measuring.from_config import resolve_target
+    from toolchain.training.rivals.configured import needs_latency
+    from toolchain.training.sampled_range import samples_latency
+
+    if not samples_latency(config.train) and not needs_latency(config.train):
+        return None
+    known = target or resolve_target(config.profile, space)[0]
+    latency = load_costs(space, known, config.profile.db, need_latency=True).latency
+    return None if latency is None else latency.predicted
 
 
 def _stored_latency(space: SearchSpace, target: Target, db: str) -> LatencyModel:

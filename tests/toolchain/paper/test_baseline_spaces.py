@@ -31,3 +31,4 @@ def test_widths() -> None:
         "fbnet:head_channels=376,stem_channels=8,stage_widths=8-8-8-16-32-48-88"
     )
     assert sized_space("proxyless_gpu", "proxyless:multiplier=0.25") == "proxyless_gpu:multiplier=0.3375"
+    assert sized_space("fbnet", "proxyless_gpu") == "fbnet"  # at its own multiplier, 1.35, nothing is narrowed
