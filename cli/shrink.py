@@ -76,8 +76,8 @@ def _answer(result: "ShrinkResult", report: Path) -> None:
     console.answer_table(title, ("", "original", "shrunk", "change"), rows)
     changes = {change.block: change.choice for change in result.changes}
     if result.channels_between is not None:
-        left, whole = result.channels_between.left, result.channels_between.whole
-        changes["channels between blocks"] = f"{left:,} of {whole:,}"
+        kept, whole = result.channels_between.kept, result.channels_between.whole
+        changes["channels between blocks"] = f"{kept:,} of {whole:,}"
     console.answer_facts(f"{len(result.changes)} of {result.blocks} blocks changed", changes)
     front = [(f"{entry.latency_ms:.3f}", f"{entry.holdout_accuracy:.2%}") for entry in result.front if entry.latency_ms]
     console.answer_table(

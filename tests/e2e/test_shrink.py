@@ -220,7 +220,7 @@ def test_fewer_channels_between_blocks(folder: Path, nastool: Callable[..., Any]
     assert answer.code == 0, answer.stderr
     before, after = answer.json["original"], answer.json["shrunk"]
     assert before["params"] == 16 * 9 + 2 * 16 + 3 * 2 * (16 * 16 * 9 + 2 * 16) + 17 * 10
-    assert answer.json["channels_between"] == {"left": 8, "whole": 16}
+    assert answer.json["channels_between"] == {"kept": 8, "whole": 16}
     assert after["params"] <= 8 * 9 + 2 * 8 + 3 * (2 * 8 * 16 * 9 + 2 * 16 + 2 * 8) + 9 * 10
     assert after["latency_ms"] <= answer.json["limit_ms"] < before["latency_ms"]
     assert "the original, trained on these images" in answer.stderr

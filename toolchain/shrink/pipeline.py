@@ -1,9 +1,10 @@
 """All stages of `nastool shrink`, from the user's weights to a checked file."""
 
 from dataclasses import replace
+from math import ceil
 
 from toolchain.config import Config
-from toolchain.errors import BudgetInfeasible
+from toolchain.errors import BadConfig, BudgetInfeasible
 from toolchain.measuring.from_config import require_target
 from toolchain.measuring.space_precision import for_space
 from toolchain.measuring.target import ReadyTarget
@@ -100,6 +101,7 @@ def _with_limits(job: Job, request: Request, original: Original, target: ReadyTa
     """The job whose training and search have the latency limits that the request stands for.
 
     Raises:
+        BadConfig: the original is within the limit.
         BudgetInfeasible: the limit is below the least latency of the space.
     """
     costs = load_costs(job.space, target.target, job.config.profile.db, need_latency=True)
@@ -109,9 +111,14 @@ def _with_limits(job: Job, request: Request, original: Original, target: ReadyTa
     if limit_ms is not None and limit_ms < least_ms:
         raise BudgetInfeasible(
             f"{_limit_text(request, original, limit_ms)} cannot be reached: the smallest network of {job.space.name} "
-            f"is predicted at {format_ms(least_ms)}. Give at least {least_ms / original.latency_ms:.0%} of the "
-            f"original's latency, or allow smaller widths, as in :widths=0.125-0.25-0.5-1.0, or fewer channels "
-            f"between blocks, as in :between=0.5"
+            f"is predicted at {format_ms(least_ms)}, and the original takes {format_ms(original.latency_ms)}. Give at "
+            f"least {ceil(1000 * least_ms) / 1000:g}ms, or allow smaller widths, as in :widths=0.125-0.25-0.5-1.0, or "
+            f"fewer channels between blocks, as in :between=0.5"
+        )
+    if limit_ms is not None and limit_ms >= original.latency_ms:
+        raise BadConfig(
+            f"{format_ms(limit_ms)} is no reduction: the original takes {format_ms(original.latency_ms)}. Give a "
+            f"smaller --latency, or a share such as 50%"
         )
     limits = [limit_ms] if limit_ms is not None else latencies_ms(least_ms, greatest_ms, original.latency_ms)
     if limit_ms is not None:

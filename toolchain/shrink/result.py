@@ -40,9 +40,9 @@ class BlockChange(Document):
 
 
 class ChannelsBetween(Document):
-    """The channels that no block chooses and that the space leaves fewer of: those left, and those of the original."""
+    """The channels that no block chooses, where the space has fewer: those that it keeps, and those of the original."""
 
-    left: Count
+    kept: Count
     whole: Count
 
 
@@ -139,7 +139,7 @@ def changes_of(space: SearchSpace, shrunk: Architecture) -> tuple[BlockChange, .
 def channels_between(space: SearchSpace) -> ChannelsBetween | None:
     """What the option `between` of the space leaves; None without it."""
     narrowing = narrowing_of(space)
-    return None if narrowing is None else ChannelsBetween(left=narrowing.left, whole=narrowing.whole)
+    return None if narrowing is None else ChannelsBetween(kept=narrowing.kept, whole=narrowing.whole)
 
 
 def _timed(job: Job, target: ReadyTarget) -> Bench:

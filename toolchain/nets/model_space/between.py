@@ -41,7 +41,7 @@ class Narrowing:
         return sum(group.channels for group in self.groups)
 
     @property
-    def left(self) -> int:
+    def kept(self) -> int:
         """How many of them remain."""
         return sum(group.kept(self.choice) * group.channels // group.units for group in self.groups)
 

@@ -63,7 +63,7 @@ def channel_groups(
         return Freedom((), (f"its channels keep their width, since {problem}",))
     ties.fix(whole.result)
     notes = [f"channels that the operator {name} reads or writes keep their width" for name in whole.unknown]
-    candidates = filter(eligible, _candidates(whole, notes))
+    candidates = [group for group in _candidates(whole, notes) if eligible(group) and _is_saved(part, group, notes)]
     groups = [group for group in candidates if group.channels > max(choice.round_to for choice in choices)]
     narrower = sorted((choice for choice in choices if choice.width < 1), key=lambda choice: choice.width)
     extremes = [narrower[0], narrower[-1]] if narrower else []
@@ -73,6 +73,17 @@ def channel_groups(
             notes += [f"the channels of {group.layer} keep their width, since they conflict" for group in groups[1:]]
             groups = groups[:1]
     return Freedom(tuple(groups), tuple(dict.fromkeys(notes)))
+
+
+def _is_saved(part: Part, group: ChannelGroup, notes: list[str]) -> bool:
+    """Whether weights in another order come with all that has these channels; if not, a note says why."""
+    buffer = next((name for name, _ in group.axes if name in part.unsaved), None)
+    if buffer is not None:
+        notes.append(
+            f"the channels of {group.layer} keep their width, since the buffer {part.names[buffer]} is not saved with "
+            f"the weights (persistent=False)"
+        )
+    return buffer is None
 
 
 def _fits(whole: ChannelFlow, group: ChannelGroup, choices: list[Choice], notes: list[str]) -> bool:

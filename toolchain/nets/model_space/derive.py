@@ -18,7 +18,7 @@ from toolchain.nets.model_space.block_spans import block_spans
 from toolchain.nets.model_space.builder import BlockPart, ModelBuilder, Position
 from toolchain.nets.model_space.channel_groups import Freedom, channel_groups
 from toolchain.nets.model_space.cut_points import CutPoints, cut_points
-from toolchain.nets.model_space.fitting import classifier_name, first_layer_name, fit_classes, fit_input
+from toolchain.nets.model_space.fitting import classifier_name, first_layer_name, fit_classes, fit_input, input_channels
 from toolchain.nets.model_space.importance import model_name
 from toolchain.nets.model_space.parts import Part, part_of
 from toolchain.nets.model_space.residual import adds_input
@@ -30,7 +30,6 @@ from toolchain.spaces.model_source import SKIP, ModelSource, at_full_width, mode
 
 FIXED = "fixed"  # op of a piece between two blocks
 CHAIN = "chain"  # op of a block of a model without a block structure
-DEFAULT_CHANNELS = 3
 
 
 def model_space(text: str, widths: str | None = None) -> SearchSpace:
@@ -54,11 +53,12 @@ def _derived(source: ModelSource, changed: int) -> SearchSpace:
     graph = trace(model, source.name)
     fit_input(model, graph, source)
     fit_classes(model, graph, source)
-    in_channels = source.options.in_channels or _input_channels(model)
+    in_channels = source.options.in_channels or input_channels(model)
     image_shape = (in_channels, source.options.size_px, source.options.size_px)
     record_shapes(model, graph, image_shape, source.name)
     _check_output(graph, source)
     _check_single_use(model, graph, source)
+    _check_statistics(model, source)
     narrowing = None
     if source.options.between < 1:
         narrowing = _narrowing(model, graph, source, _derived(at_full_width(source), changed))
@@ -141,6 +141,7 @@ def _parts(
     output = graph.output_node().args[0]
     assert isinstance(output, Node)
     head = part_of(model, nodes[end + 1 :], _live(cuts, end), output, "")
+    _check_parameters_of_one_part((stem, *(block.part for block in blocks), head), source)
     return stem, tuple(_distinct(blocks)), head
 
 
@@ -189,11 +190,6 @@ def _stride(size_px: int, out_px: int) -> int | None:
     return next((stride for stride in range(1, size_px + 1) if ceil_div(size_px, stride) == out_px), None)
 
 
-def _input_channels(model: nn.Module) -> int:
-    conv = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
-    return DEFAULT_CHANNELS if conv is None else conv.in_channels
-
-
 def _check_output(graph: Graph, source: ModelSource) -> None:
     output = graph.output_node().args[0]
     shape = shape_of(output) if isinstance(output, Node) else None
@@ -214,10 +210,33 @@ def _check_single_use(model: nn.Module, graph: Graph, source: ModelSource) -> No
         if owners.setdefault(id(value), name) != name:
             twice.append(name)
     if twice:
-        raise UnknownSpace(
-            f"{source.name}: {twice[0]} is used in two places, and shared weights are not supported. Give each place "
-            f"a layer of its own"
-        )
+        raise _shared(twice[0], source)
+
+
+def _check_statistics(model: nn.Module, source: ModelSource) -> None:
+    """Refuse batch normalization without running statistics, whose output depends on the other images of a batch."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.BatchNorm2d) and not layer.track_running_stats:
+            raise UnknownSpace(
+                f"{source.name}: the batch normalization {name} keeps no running statistics. Build it with "
+                f"track_running_stats=True"
+            )
+
+
+def _check_parameters_of_one_part(parts: Sequence[Part], source: ModelSource) -> None:
+    """Refuse a parameter that two parts read, since each would train a copy of it."""
+    readers: dict[str, Part] = {}
+    for part in parts:
+        for name, value in part.parameters.items():
+            if isinstance(value, nn.Parameter) and readers.setdefault(part.names[name], part) is not part:
+                raise _shared(part.names[name], source)
+
+
+def _shared(name: str, source: ModelSource) -> UnknownSpace:
+    return UnknownSpace(
+        f"{source.name}: {name} is used in two places, and shared weights are not supported. Give each place a layer "
+        f"of its own"
+    )
 
 
 def _reasons(blocks: Sequence[BlockPart]) -> str:

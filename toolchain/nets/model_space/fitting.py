@@ -8,6 +8,8 @@ from toolchain.errors import UnknownSpace
 from toolchain.nets.model_space.sources import SEED
 from toolchain.spaces.model_source import ModelSource
 
+DEFAULT_CHANNELS = 3
+
 
 def fit_input(model: nn.Module, graph: Graph, source: ModelSource) -> None:
     """Give the first convolution the number of input channels that the space has.
@@ -18,7 +20,7 @@ def fit_input(model: nn.Module, graph: Graph, source: ModelSource) -> None:
     first = first_layer_name(graph)
     conv = None if first is None else model.get_submodule(first)
     channels = source.options.in_channels
-    if not channels or (isinstance(conv, nn.Conv2d) and conv.in_channels == channels):
+    if not channels or channels == input_channels(model):
         return
     if not isinstance(conv, nn.Conv2d) or conv.groups != 1:
         raise UnknownSpace(
@@ -53,6 +55,12 @@ def fit_classes(model: nn.Module, graph: Graph, source: ModelSource) -> None:
         layer.out_features = classes
     else:
         layer.out_channels = classes
+
+
+def input_channels(model: nn.Module) -> int:
+    """The number of input channels of the first convolution; 3 if there is none."""
+    conv = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    return DEFAULT_CHANNELS if conv is None else conv.in_channels
 
 
 def first_layer_name(graph: Graph) -> str | None:

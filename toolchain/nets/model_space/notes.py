@@ -33,8 +33,8 @@ def between_notes(space: SearchSpace) -> list[str]:
         return []
     more = len(narrowing.notes) - MOST_NOTES
     others = [f"others keep their channels for {more} more reasons of this kind"] if more > 0 else []
-    left = f"between={narrowing.choice.width:g} keeps {narrowing.left:,} of {narrowing.whole:,} channels between blocks"
-    return [left, *narrowing.notes[:MOST_NOTES], *others]
+    kept = f"between={narrowing.choice.width:g} keeps {narrowing.kept:,} of {narrowing.whole:,} channels between blocks"
+    return [kept, *narrowing.notes[:MOST_NOTES], *others]
 
 
 def _notes_of_blocks(builder: "ModelBuilder") -> list[str]:

@@ -13,6 +13,7 @@ from toolchain.nets.model_space.tracing import STOCHASTIC_DEPTH
 
 Run = Callable[[nn.Module, Tensor], Tensor]
 TRAINING = "training"  # attribute of every module
+PLAIN = (bool, int, float, str, tuple)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Part:
         layers: the model's own leaf modules by their relative names. They are copied before they are used.
         parameters: parameters and buffers that the forward function reads itself, by their relative names.
         names: the model's name of each layer and parameter, by its relative name.
+        unsaved: relative names of the buffers among `parameters` that the model's state_dict does not have.
     """
 
     graph: Graph
@@ -32,6 +34,7 @@ class Part:
     names: Mapping[str, str]
     input_shape: Shape
     output_shape: Shape
+    unsaved: frozenset[str] = frozenset()
 
     @cached_property
     def run(self) -> Run:
@@ -53,7 +56,8 @@ class Part:
     @cached_property
     def signature(self) -> str:
         """Everything but values: two parts with the same signature compute the same function of their weights."""
-        return f"{self.input_shape} -> {self.output_shape}\n{self.structure()}"
+        own = "\n".join(f"{name} {_own_attributes(layer)}" for name, layer in self.layers.items())
+        return f"{self.input_shape} -> {self.output_shape}\n{self.structure()}\n{own}"
 
     def structure(self, without: str | None = None) -> str:
         """Operators and layers without map sizes.
@@ -107,7 +111,9 @@ def part_of(model: nn.Module, nodes: Sequence[Node], entry: Node, result: Node, 
     shapes = [shape_of(node) for node in (entry, result)]
     assert shapes[0] is not None
     assert shapes[1] is not None
-    return Part(graph, layers, parameters, names, shapes[0][1:], shapes[1][1:])
+    saved = model.state_dict().keys()
+    unsaved = frozenset(name for name in parameters if names[name] not in saved)
+    return Part(graph, layers, parameters, names, shapes[0][1:], shapes[1][1:], unsaved)
 
 
 def _tensor(model: nn.Module, path: str) -> Tensor:
@@ -130,6 +136,14 @@ def _described(value: object, numbers: Mapping[Node, str]) -> str:
     if isinstance(value, dict):
         return _described(sorted(value.items()), numbers)
     return repr(value)
+
+
+def _own_attributes(layer: nn.Module) -> str:
+    """The plain attributes of a layer of a user's own class, which its `repr` may not show."""
+    if type(layer).__module__.startswith("torch.") or type(layer).__name__ in STOCHASTIC_DEPTH:
+        return ""
+    values = {key: value for key, value in vars(layer).items() if isinstance(value, PLAIN) and key != TRAINING}
+    return repr(sorted(values.items()))
 
 
 def _layer_text(layer: nn.Module) -> str:

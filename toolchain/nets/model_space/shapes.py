@@ -10,6 +10,7 @@ from torch.fx import Graph, GraphModule, Interpreter, Node
 from toolchain.errors import UnknownSpace
 
 BATCH = 2  # images; one would hide a module that mixes up the batch with another dimension
+ANOTHER_DEVICE = "is not on the expected device meta"  # in torch's message
 SHAPE = "shape"  # key in a node's meta: the shape of a tensor, or None
 
 Shape = tuple[int, ...]
@@ -30,7 +31,7 @@ def record_shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, int, i
         name: of the space, for messages.
 
     Raises:
-        UnknownSpace: the model fails for images of this shape.
+        UnknownSpace: the model fails for images of this shape, or has a tensor that moves to no device.
     """
     try:
         with torch.device("meta"), torch.no_grad():
@@ -38,6 +39,11 @@ def record_shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, int, i
             _ShapeRecorder(module, garbage_collect_values=True).run(torch.empty(BATCH, *input_shape))
     except Exception as problem:  # whatever the user's model raises
         message = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        if ANOTHER_DEVICE in message:
+            raise UnknownSpace(
+                f"the model of {name} computes with a tensor that is neither a parameter nor a buffer. Give it to the "
+                f"module with self.register_buffer(NAME, TENSOR)"
+            ) from None
         raise UnknownSpace(
             f"the model of {name} fails for images of {'x'.join(map(str, input_shape))}: {message}. Set the options "
             f"in_channels and size_px to what the model takes"

@@ -25,6 +25,7 @@ from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.model_source import full_architecture
 
 MOST_NAMED = 3  # names in a message
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # of torchvision
 OPTIONAL = ("num_batches_tracked",)  # buffers that some programs do not save
 
 
@@ -75,8 +76,8 @@ def model_weights(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWei
     """`weights`, as `read_weights` gives them, for the model of `space`, sorted by their magnitude.
 
     The channels between blocks that the space does not have are removed, those of the least magnitude. The classifier
-    keeps its initial values if it has another number of classes, and so does a head that the file lacks
-    entirely. A first convolution for other input channels gets the mean of its filters over the channels.
+    keeps its initial values if it has another number of classes. A first convolution for other input channels gets
+    the mean of its filters over the channels.
 
     Raises:
         BadCheckpoint: names or shapes differ, or a value is not finite; the first three are named.
@@ -96,7 +97,7 @@ def _fitted(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWeights:
     assert builder is not None
     expected = builder.model.state_dict()
     notes: list[str] = []
-    weights = _with_prefix(weights, expected)
+    weights = _without_auxiliary(_with_prefix(weights, expected), expected)
     given = {name: _float(value) for name, value in weights.items() if name in expected}
     _fit_ends(builder, space, given, expected, notes)
     problems = list(_mismatches(given, weights, expected))
@@ -170,7 +171,7 @@ def model_state(space: SearchSpace, state: Mapping[str, Tensor]) -> dict[str, Te
     for prefix, part in _parts(builder):
         own = prefix.partition(".ops.")[0]
         for name in _names(part):
-            if f"{own}.{name}" in state:
+            if f"{own}.{name}" in state and model_name(part, name) in values:
                 values[model_name(part, name)] = state[f"{own}.{name}"].detach().cpu()
     return values
 
@@ -202,6 +203,11 @@ def _with_prefix(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
         return weights
     shared = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in expected)), "")
     return {f"{shared}{name}": value for name, value in weights.items()}
+
+
+def _without_auxiliary(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """`weights` without the classifiers that only a training uses, which GoogLeNet and Inception are built without."""
+    return {name: value for name, value in weights.items() if name in expected or not name.startswith(AUXILIARY)}
 
 
 def _float(value: Tensor) -> Tensor:

@@ -108,6 +108,50 @@ class Rigid(nn.Module):
         return self.second(self.first(x))
 
 
+class GainConv(nn.Conv2d):
+    """Its gain is neither a parameter nor shown by repr."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__(16, 16, 3, padding=1)
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * F.conv2d(x, self.weight, self.bias, padding=1)
+
+
+class Gain(nn.Module):
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.first, self.second = GainConv(gain), GainConv(gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class FixedScale(nn.Module):
+    """Inner channels are multiplied by values that are not saved with the weights."""
+
+    factor: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 1)
+        self.register_buffer("factor", torch.linspace(0.5, 2.0, 16).view(16, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.factor * F.relu(self.first(x)))
+
+
+class WithoutStatistics(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 1)
+        self.norm = nn.BatchNorm2d(16, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.second(F.relu(self.first(x))))
+
+
 class Net(nn.Module):
     def __init__(self, *blocks: nn.Module, classes: int = 5) -> None:
         super().__init__()
@@ -149,6 +193,42 @@ class Dynamic(Net):
         if x.sum() > 0:
             x = -x
         return super().forward(x)
+
+
+class SharedScale(Net):
+    """One parameter that is read behind each block."""
+
+    def __init__(self) -> None:
+        super().__init__(SpatialAttention(), SpatialAttention())
+        self.scale = nn.Parameter(torch.ones(16, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x) * self.scale
+        return self.head(x.mean((2, 3)))
+
+
+class Constant(Net):
+    """Its input is normalized by a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__(SpatialAttention())
+        self.mean = torch.full((3, 1, 1), 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - self.mean)
+
+
+class UnsavedOffset(Net):
+    """Its input is normalized by a buffer that is not saved with the weights."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__(*blocks)
+        self.register_buffer("mean", torch.full((3, 1, 1), 0.5), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - self.mean)
 
 
 class TwoOutputs(Net):
@@ -215,6 +295,22 @@ def shared() -> Net:
 
 def two_outputs() -> Net:
     return TwoOutputs(SpatialAttention())
+
+
+def gains() -> Net:
+    return Net(Gain(1.0), Gain(3.0))
+
+
+def fixed_scale() -> Net:
+    return Net(FixedScale(), FixedScale())
+
+
+def unsaved_offset() -> Net:
+    return UnsavedOffset(SpatialAttention(), SpatialAttention())
+
+
+def without_statistics() -> Net:
+    return Net(WithoutStatistics())
 
 
 def chain() -> nn.Module:

@@ -107,7 +107,7 @@ class Block(nn.Module):
         super().__init__()
         self.first, self.second = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
         self.norm = nn.BatchNorm2d(16)
-        self.register_buffer("scale", torch.full((16, 1, 1), 2.0), persistent=False)
+        self.register_buffer("scale", torch.full((16, 1, 1), 2.0))
 
     def forward(self, x):
         return x + self.norm(self.second(torch.relu(self.first(x)))) * self.scale

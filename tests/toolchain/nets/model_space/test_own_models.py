@@ -55,7 +55,18 @@ def test_freedom_of_a_block(function: str, expected: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["same_pad", "stages", "batch_size", "preactivated", "attention", "gated", "concatenated", "chain"]
+    "function",
+    [
+        "same_pad",
+        "stages",
+        "batch_size",
+        "preactivated",
+        "attention",
+        "gated",
+        "concatenated",
+        "chain",
+        "gains",
+    ],
 )
 def test_network_and_paths_compute_the_model(function: str) -> None:
     space = space_of(function)
@@ -104,6 +115,12 @@ def test_notes_name_the_operator_and_the_blocks() -> None:
     assert "split or concatenated" in space_notes(space_of("gated"))[0]
 
 
+def test_channels_of_a_buffer_that_is_not_saved_keep_their_order() -> None:
+    space = space_of("fixed_scale")
+    assert choices(space) == [("fixedscale", "skip")] * 2
+    assert "since the buffer blocks.0.factor is not saved with the weights (persistent=False)" in space_notes(space)[0]
+
+
 def test_a_model_without_blocks_becomes_a_chain_of_pairs() -> None:
     space = space_of("chain")
     assert [block.choices[0].key for block in space.blocks] == ["chain", "chain"]
@@ -116,6 +133,9 @@ def test_a_model_without_blocks_becomes_a_chain_of_pairs() -> None:
         ("Dynamic", "models.py, line "),
         ("Dynamic", "control flow must not depend on values of tensors"),
         ("shared", "blocks.0.first is used in two places"),
+        ("SharedScale", "scale is used in two places"),
+        ("without_statistics", "the batch normalization blocks.0.norm keeps no running statistics"),
+        ("Constant", "neither a parameter nor a buffer. Give it to the module with self.register_buffer"),
         ("two_outputs", "does not give one tensor of logits"),
         ("rigid", "no block can be made narrower or left out"),
         ("not_a_model", "returns a int. Return an nn.Module"),
@@ -170,17 +190,31 @@ def test_files_of_nastool_are_not_taken_for_those_of_the_model() -> None:
     assert has_names_of_model(space, builder_of_model(space).model.state_dict())  # type: ignore[union-attr]
 
 
-def test_weights_of_the_original_network_fit_the_model_itself() -> None:
-    space = space_of("same_pad")
+@pytest.mark.parametrize("function", ["same_pad", "unsaved_offset"])
+def test_weights_of_the_original_network_fit_the_model_itself(function: str) -> None:
+    space = space_of(function)
     net = Network(space, full_architecture(space), STANDALONE)
     net.load_state_dict(network_state(space, initial_weights(space)))
     model = copy.deepcopy(builder_of_model(space).model)  # type: ignore[union-attr]
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    model.load_state_dict(model_state(space, net.state_dict()))
+    state = model_state(space, net.state_dict())
+    model.load_state_dict(state)
+    assert state.keys() == model.state_dict().keys()
     images = torch.randn(2, *space.input_shape)
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(images), net.eval()(images))
+
+
+def test_weights_of_a_classifier_for_training_alone_are_left_out() -> None:
+    space = load_checked_space("model:torchvision:googlenet:size_px=64,classes=5")
+    builder = builder_of_model(space)
+    assert builder is not None
+    weights = dict(builder.model.state_dict())
+    auxiliary = {"aux1.conv.conv.weight": torch.ones(1), "aux2.fc1.bias": torch.ones(1)}
+    assert model_weights(space, weights | auxiliary).notes == ()
+    with pytest.raises(BadCheckpoint, match="is unknown"):
+        model_weights(space, weights | {"aux3.weight": torch.ones(1)})
 
 
 def test_weights_for_color_images_are_averaged_for_gray_ones() -> None:
