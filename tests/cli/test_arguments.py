@@ -100,6 +100,7 @@ def test_architecture_of_a_best_json(nastool: Nastool, tmp_path: Path) -> None:
     assert (answer.code, answer.json["macs"], answer.json["schema_version"]) == (0, 318_729_024, 1)
 
 
+@pytest.mark.long
 def test_the_table_is_not_overwritten_by_its_own_export(nastool: Nastool, tmp_path: Path) -> None:
     assert nastool("profile", "--estimate", "--device", "titanxp", "--space", SMALL, cwd=tmp_path).code == 0
     before = (tmp_path / "latency.sqlite").read_bytes()

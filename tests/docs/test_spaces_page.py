@@ -24,6 +24,7 @@ CELLS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.
 COMMANDS = re.findall(r"^\$ nastool (cost .*)$", PAGE, re.MULTILINE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_table_has_every_space_with_its_size(name: str) -> None:
     row = next((cells for cells in CELLS if cells[0] == f"`{name}`"), None)
@@ -36,6 +37,7 @@ def test_the_table_has_every_space_with_its_size(name: str) -> None:
     assert row[4] == f"{macs.least / 1e6:.1f}M to {macs.greatest / 1e6:.1f}M"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
 def test_the_table_has_every_published_network(published: Published) -> None:
     space = load_space(published.space)

@@ -96,6 +96,7 @@ def test_flipped_bytes(nastool: Nastool, folder: Path, target: str, seed: int) -
     run_all(nastool, folder, target, ("profile", *TITAN), ("db", "prune", "--yes"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(14, quick=2))
 def test_changed_values(nastool: Nastool, folder: Path, target: str, seed: int) -> None:
     """Values that the CHECK constraints would refuse, as a damaged or edited file can have them."""

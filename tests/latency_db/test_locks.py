@@ -97,6 +97,7 @@ for _ in range(10):
 """
 
 
+@pytest.mark.long
 def test_holders_never_overlap(where: str, store: Store) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", MEASURE, where], stdout=subprocess.PIPE, text=True) for _ in range(3)

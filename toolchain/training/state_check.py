@@ -21,7 +21,17 @@ def load_state(path: Path, model: nn.Module, state: Mapping[str, Any]) -> None:
         BadCheckpoint: a tensor is missing, unknown, of another shape or type, or not finite; nothing was loaded.
     """
     require_state(path, model.state_dict(), state)
-    model.load_state_dict(dict(state))
+    load_values(model, state)
+
+
+def load_values(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Load values for all names of the model.
+
+    The model's own state_dict knows the versions of its modules, which torchvision's MNASNet asks for.
+    """
+    state = model.state_dict()
+    state.update(values)
+    model.load_state_dict(state)
 
 
 def require_state(path: Path, expected: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from toolchain.training.accuracy import fixed_batches, recalibration_indices
 from toolchain.training.job import Job
 from toolchain.training.original_model import train_first
 from toolchain.training.precision import compute_device
+from toolchain.training.state_check import load_values
 
 IMAGES, BATCH = 1024, 64
 
@@ -31,7 +32,7 @@ def sorted_by_taylor(job: Job, weights: ModelWeights) -> ModelWeights:
     assert builder is not None, "these are the weights of a model"
     job.progress.say("sorting channels by the change of the loss without them")
     model = copy.deepcopy(builder.model)
-    model.load_state_dict(dict(weights.values))
+    load_values(model, weights.values)
     return sorted_by(Taylor(list(_changes(model, job))), job.space, weights)
 
 

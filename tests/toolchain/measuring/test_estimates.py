@@ -37,6 +37,7 @@ def table(config: Config, space: SearchSpace) -> LatencyTable:
     return profile(config, space, Quiet()).table
 
 
+@pytest.mark.long
 def test_a_table_of_estimates_says_so(table: LatencyTable, space: SearchSpace) -> None:
     assert table.target.estimate
     assert {row.summary.n for row in table.records.values()} == {1}, "repeating a computation tells nothing"

@@ -23,6 +23,7 @@ def request_for(path: Path, folder: Path) -> FileRequest:
     return FileRequest(path, SPEC, PLAN, str(folder / "latency.sqlite"))
 
 
+@pytest.mark.long
 def test_the_latency_is_that_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     export_onnx(nn.Conv2d(3, 4, 3).eval(), torch.zeros(2, 3, 8, 8), file)

@@ -71,6 +71,7 @@ def run_collectives(bucket_bytes: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bucket_bytes", [long(1), 100, long(2**20)])
 def test_collectives_of_three_processes(in_ranks: InRanks, bucket_bytes: int) -> None:
     results = in_ranks(run_collectives, 3, bucket_bytes)

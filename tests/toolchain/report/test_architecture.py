@@ -84,6 +84,7 @@ def test_heights_are_widths_inside(space: str, choices: str, heights: list[float
     assert [block.height for block in parts.blocks] == pytest.approx(heights)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", SPACES)
 def test_every_family_is_drawn(text: str, tmp_path: Path) -> None:
     network = parts_of(text)

@@ -64,6 +64,7 @@ def network_of(job: Job, arch: Architecture, seed: int = 0) -> Network:
     return net
 
 
+@pytest.mark.long
 def test_a_network_starts_with_the_weights_of_the_supernet(make_job: MakeJob) -> None:
     job = make_job(start_from="supernet")
     arch, inputs = job.space.all_same("choice_5"), torch.randn(8, 1, job.space.size_px, job.space.size_px)
