@@ -27,6 +27,7 @@ def devices(
     Pass the name of an attached device to --device. Known devices can be estimated with --estimate.
     """
     console.say("looking at devices and the latency table")
+    from exporters.devices.attached import find_name
     from exporters.devices.known import find_known
     from toolchain.machine.devices import device_overview
 
@@ -37,6 +38,7 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
+    find_name(invocation.config.profile.device)
     overview = device_overview(invocation.config.profile.db, invocation.config.profile.device)
     if json:
         console.answer_json(
@@ -71,7 +73,7 @@ def _answer(overview: "DeviceOverview") -> None:
     )
     console.answer_table(
         f"measured, in {overview.db}",
-        ("device", "backend", "batch", "rows", "target"),
+        ("device", "backend", "batch", "records", "target"),
         [
             (
                 target.device_model + (" (ESTIMATE)" if target.device_kind == "estimate" else ""),

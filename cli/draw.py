@@ -47,6 +47,7 @@ def draw(
     if sources and budget is not None:
         raise BadConfig("--budget names the winner of a run, and an architecture is given as well. Give one of them")
     config = options.with_fitted_space(invocation).config
+    options.say_space(invocation, config)
     if not sources and invocation.gives_space and "run" not in invocation.given:
         space = configured_space(config)
         draw_space(space, *paths)

@@ -8,20 +8,27 @@ if TYPE_CHECKING:
     from toolchain.config import Config
 
 
-def check_arguments(config: "Config") -> None:
+def check_arguments(config: "Config", of_run: bool = False) -> None:
     """Check the limits' units, the name of the space and that a data set is named, and say what the command works on.
 
+    Args:
+        of_run: the command continues a run, which names the data set where neither flag nor file does.
+
     Raises:
+        MissingStage: no data set is named, and the run that would name one does not exist.
         BadUnit: a limit is no amount with a unit.
         UnknownSpace, BadArchitecture: the space or an option of it is unknown.
         BadConfig: no data set is named, or the experiment tracker is not installed.
     """
+    from toolchain.overview.compare import existing_run
     from toolchain.search.limits import read_limits
     from toolchain.tracking.tracked import require_tracker
 
     read_limits(config.search)
     _check_space(config)
     require_tracker(config)
+    if of_run and config.data is None:
+        existing_run(config.runs, config.run)
     console.say(f"run {config.run}: {config.data_name()}, {config.space}")
 
 

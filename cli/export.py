@@ -35,7 +35,7 @@ def export(
 
     options.require_one(arch, budget)
     config = options.with_fitted_space(invocation).config
-    check_arguments(config)
+    check_arguments(config, of_run=True)
     from toolchain.export.pipeline import export as run_export
     from toolchain.nets.checked_space import configured_space
     from toolchain.runs import open_run, run_of

@@ -27,9 +27,12 @@ def init(
     from toolchain.config import FILE, preset_text
     from toolchain.errors import BadConfig
     from toolchain.files import write_bytes
+    from toolchain.training.data_name import require_data
     from toolchain.training.image_survey import SurveyedFolders
     from toolchain.training.preset_choice import fitted_preset_text, preset_for
 
+    if data is not None and preset is None:  # the images choose
+        require_data(data)
     folders = SurveyedFolders()
     preset = preset or (DEFAULT if data is None else preset_for(data, folders))
     text = preset_text(preset) if data is None else fitted_preset_text(preset, data, folders)

@@ -148,7 +148,7 @@ def configured(
 
 def _config_flag(preset: str | None) -> inspect.Parameter:
     """--config of a command without or with a preset."""
-    default = "nastool.toml if it exists" if preset is None else f"the preset {preset}, which a file changes"
+    default = "nastool.toml if it exists" if preset is None else f"none, so the preset {preset} alone"
     option = typer.Option("--config", help=f"Configuration file. Default: {default}.")
     annotation = Annotated[Path | None, option]
     return inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -243,7 +243,7 @@ def _value(flag: Flag, value: Any) -> Any:
     if flag.key.endswith("_s"):
         from toolchain.units import parse_seconds
 
-        return parse_seconds(value)
+        return parse_seconds(value, flag.name)
     return str(value) if isinstance(value, Path) else value
 
 

@@ -31,7 +31,7 @@ def rank(
     from cli.early_checks import check_arguments
 
     config = options.with_recipe(options.with_fitted_space(invocation), "retrain").config
-    check_arguments(config)
+    check_arguments(config, of_run=True)
     from toolchain.nets.checked_space import configured_space
     from toolchain.ranking.rank import check_request
     from toolchain.ranking.rank import rank as run_rank

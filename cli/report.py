@@ -40,12 +40,13 @@ def report(
     Also for an unfinished run: it names the commands that are missing. --json prints the page's figures instead.
     """
     console.say(f"report of {name or invocation.config.run}")
+    from toolchain.overview.named_run import named_run
+
+    run = named_run(invocation.config.runs, name or invocation.config.run)  # before imports that take seconds
     from toolchain.files import require_writable
     from toolchain.run_report.build import build_report
     from toolchain.run_report.files_of_report import run_files, write_model_cards, write_page
-    from toolchain.run_report.named_run import named_run
 
-    run = named_run(invocation.config.runs, name or invocation.config.run)
     if out is not None:
         require_writable(out, "--out report.html")
     files = run_files(run, invocation.config.profile.db if "profile.db" in invocation.given else None)

@@ -56,7 +56,7 @@ def _retrain(
     from cli.early_checks import check_arguments
 
     config = options.with_recipe(options.with_fitted_space(invocation), "retrain").config
-    check_arguments(config)
+    check_arguments(config, of_run=arch is None)
     from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined
     from toolchain.runs import open_run, run_of

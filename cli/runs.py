@@ -17,19 +17,28 @@ COLUMNS = ("run", "stage", "budget", "accuracy", "latency", "check", "age", "siz
 
 
 @app.callback()
-def runs(context: typer.Context) -> None:
+def runs(
+    context: typer.Context,
+    runs: Annotated[
+        str | None, typer.Option("--runs", help="Folder of the runs, without a command.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+) -> None:
     """List, compare and remove runs; without a command, list them."""
     if context.invoked_subcommand is None:
-        list_runs(runs=None, config=None)
+        list_runs(runs=runs, config=None, json=json)
 
 
 @app.command("list", cls=Command)
 @options.configured("runs")
 def list_runs(invocation: options.Invocation, json: options.Json = False) -> None:
     """List all runs: the stage each has reached, its winners, age and size."""
+    from toolchain.errors import BadConfig
     from toolchain.overview.summary import summaries
 
     folder = invocation.config.runs
+    if not folder.is_dir() and "runs" in invocation.given:
+        raise BadConfig(f"--runs: there is no folder {folder}. Name the one that holds the runs")
     listed = summaries(folder)
     if json:
         console.answer_json({"runs": [run.as_dict() for run in listed]})

@@ -62,7 +62,7 @@ def _search(invocation: options.Invocation, nproc: int | None) -> _Done | None:
 
     config = options.with_recipe(options.with_fitted_space(invocation)).config
     _require_limit(config)
-    check_arguments(config)
+    check_arguments(config, of_run=True)
     check_table(config)
     from toolchain.nets.checked_space import configured_space
     from toolchain.parallel.collectives import joined

@@ -54,7 +54,13 @@ def _source_in_remedies() -> Iterator[None]:
     try:
         yield
     except (BadData, UnknownSpace) as problem:
-        raise type(problem)(str(problem).replace("--space model:", "nastool shrink ")) from None
+        raise type(problem)(_as_argument(str(problem))) from None
+
+
+def _as_argument(text: str) -> str:
+    """A message about `model:NAME` with the name as it is given to this command."""
+    text = text.replace("--space model:", "nastool shrink ").replace("space 'model:", "'")
+    return text.replace(", model:", ", ").replace(" or model:", " or ")
 
 
 def _answer(result: "ShrinkResult", report: Path) -> None:

@@ -36,18 +36,18 @@ def parse_latency_ms(text: str) -> float:
     return _above_zero(float(number) * MS_PER_UNIT[unit], text, "latency", "--latency 17ms")
 
 
-def parse_seconds(text: str) -> float:
-    """`60s`, `500ms` or `5min` in seconds; `0s` too.
+def parse_seconds(text: str, what: str = "time") -> float:
+    """`60s`, `500ms` or `5min` in seconds; `0s` too. `what` it is, for messages.
 
     Raises:
         BadUnit: no unit, or an unknown one, or below 0.
     """
-    number, unit = _split(text, "time", "60s")
+    number, unit = _split(text, what, "60s")
     if unit not in SECONDS_PER_UNIT:
         problem = "has no unit" if not unit else f"has the unknown unit {unit!r}"
-        raise BadUnit(f"time {text!r} {problem}. Write ms, s or min, as in {float(number):g}s")
+        raise BadUnit(f"{what} {text!r} {problem}. Write ms, s or min, as in {float(number):g}s")
     if number < 0:
-        raise BadUnit(f"time {text!r} is below zero. Write it as in 60s")
+        raise BadUnit(f"{what} {text!r} is below zero. Write it as in 60s")
     return float(number) * SECONDS_PER_UNIT[unit]
 
 
@@ -96,6 +96,8 @@ def expand(texts: Sequence[str], parse: Callable[[str], Number]) -> tuple[Number
         if not dots:
             amounts.append(parse(text))
             continue
+        if not first.strip() or not last.strip():
+            raise BadUnit(f"the range {text!r} has only one end. Write both, as in 13ms..22ms")
         low, high, count = parse(first), parse(last), _steps(steps, text) if slash else RANGE_STEPS
         if low >= high:
             raise BadUnit(f"the range {text!r} is empty. Write the smaller end first, as in 13ms..22ms")

@@ -223,7 +223,7 @@ def configured(text: str) -> Backend:
     for item in text.split(","):
         dial, _, value = item.partition("=")
         if dial not in known:
-            raise UnknownBackend(f"the backend fake has no dial {dial!r}. Its dials: {', '.join(known)}")
+            raise UnknownBackend(f"the backend fake has no setting {dial!r}. Its settings: {', '.join(known)}")
         dials[dial] = _number(dial, value)
     return Backend(**asdict(Dials(**dials)))  # type: ignore[arg-type]  # seed is a whole number, see _number
 

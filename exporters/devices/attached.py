@@ -67,6 +67,16 @@ def here(name: str) -> Device | None:
     return next((device for device in attached() if lower in (device.name, *device.aliases)), None)
 
 
+def find_name(name: str) -> None:
+    """Check that a name is that of an attached device, or an address, which is not connected to.
+
+    Raises:
+        DeviceMissing, UnknownDevice: see `find`.
+    """
+    if not is_remote(name):
+        find(name)
+
+
 def find(name: str) -> Device:
     """The attached device of that name, or the remote device with that address.
 

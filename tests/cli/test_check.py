@@ -110,7 +110,7 @@ def test_a_missing_device_is_skipped(
 
 REFUSED = {
     "nothing to check against": ((), "nothing to check against"),
-    "percentage without its sign": (("--latency", "1s", "--max-regression", "5"), "Write it as in 5%"),
+    "percentage without its sign": (("--latency", "1s", "--max-regression", "5"), "Write it as in --max-regression 5%"),
     "confidence without its sign": (("--latency", "1s", "--confidence", "99"), "Write it as in 99%"),
     "confidence of zero": (("--latency", "1s", "--confidence", "0%"), "Write it as in 99%"),
     "confidence of certainty": (("--latency", "1s", "--confidence", "100%"), "Give one from 50% to 99.99%"),

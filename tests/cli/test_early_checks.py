@@ -24,7 +24,7 @@ finally:
     [
         ("search --latency 0.9", "latency '0.9' has no unit"),
         ("search", "a search needs a limit"),
-        ("search --latency 1ms", "no data set is given"),
+        ("search --latency 1ms", "there is no run"),
         (
             "search --latency 1ms --data digits --space shufflenet_v2_quick",
             "the latency table latency.sqlite does not exist yet. Run nastool profile --space shufflenet_v2_quick "

@@ -30,8 +30,20 @@ BAD_COMMANDS = {
         ["'shufflenet_v2:classes=many'", "'many' is not a valid value for classes"],
     ),
     "odd stage width": ("train --space shufflenet_v2:stage_widths=64-161,stage_repeats=1-1", ["must be even"]),
-    "patience without a unit": ("profile --quiet-timeout 60", ["time '60' has no unit", "60s"]),
-    "unknown dial": ("profile --backend fake:noize=1", ["the backend fake has no dial 'noize'", "Its dials:", "noise"]),
+    "patience without a unit": ("profile --quiet-timeout 60", ["--quiet-timeout '60' has no unit", "60s"]),
+    "a device with a typo": ("doctor --device gpu7", ["the device 'gpu7' is not attached", "nastool devices"]),
+    "folder without folder:": ("init --data runs --force", ["unknown data set 'runs'", "write folder:runs"]),
+    "data that is not there": ("init --data folder:nope --force", ["nope/train does not exist", "PATH/train/CLASS"]),
+    "one unknown choice": ("cost --arch choice_9", ["has no choice 'choice_9'", "Its choices: choice_3, choice_5"]),
+    "range with one end": ("search --latency 13ms..", ["the range '13ms..' has only one end", "13ms..22ms"]),
+    "percentage without a sign": ("check --max-regression 5", ["percentage '5'", "--max-regression 5%"]),
+    "runs in no folder": ("runs list --runs nodir", ["there is no folder nodir", "Name the one that holds the runs"]),
+    "a port that is none": ("profile --device ssh://pi@h:99999", ["the port 99999 is above 65535"]),
+    "an address without a host": ("profile --device ssh://pi@", ["it has no host", "ssh://user@host"]),
+    "unknown dial": (
+        "profile --backend fake:noize=1",
+        ["the backend fake has no setting 'noize'", "Its settings:", "noise"],
+    ),
     "unknown device": (
         "profile --device gpu7",
         ["the device 'gpu7' is not attached", "Attached: cpu", "Give --device cpu"],
@@ -91,7 +103,7 @@ BAD_COMMANDS = {
     ),
     "regression without percent": (
         "check --latency 1s --max-regression 5",
-        ["percentage '5' cannot be read", "Write it as in 5%"],
+        ["percentage '5' cannot be read", "Write it as in --max-regression 5%"],
     ),
     "classes of data and space": (
         "train --run other --space shufflenet_v2_quick:classes=7",

@@ -160,8 +160,8 @@ def test_the_same_device_on_another_day_is_the_same_target() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fake:noize=1", "the backend fake has no dial 'noize'. Its dials: scale_whole, noise, "),
-        ("fake:", "the backend fake has no dial ''"),
+        ("fake:noize=1", "the backend fake has no setting 'noize'. Its settings: scale_whole, noise, "),
+        ("fake:", "the backend fake has no setting ''"),
         ("fake:noise=much", "the dial noise of the backend fake must be a number from 0, as 0.05 (given: 'much')"),
         ("fake:burst=-1", "the dial burst of the backend fake must be a number from 0"),
         ("fake:seed=1.5", "the dial seed of the backend fake must be a whole number from 0 (given: '1.5')"),

@@ -196,3 +196,19 @@ def test_a_largest_batch_of_engines_of_0_1_0_is_now_a_range() -> None:
 def test_static_files_take_one_batch() -> None:
     with pytest.raises(BadConfig, match=r"static is for one batch and batches for several\. Leave out one of them"):
         parse_config('[export]\nstatic = true\nbatches = "1..32"', {}, "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[serch]\npopulation = 3", "unknown section; the nearest is [search]"),
+        ("[zzz]\na = 3", "unknown section. Known: "),
+        ('[train]\nepochs = "ten"', "Keys of the recipe, such as epochs, are written in [train.changes]"),
+        ("[search]\nlatency = 17", 'an amount is a text, with its unit, such as "17ms"'),
+        ("[search]\nmacs = 1.5", "an amount is a text"),
+    ],
+)
+def test_a_mistake_in_a_file_says_what_to_write(text: str, problem: str) -> None:
+    with pytest.raises(BadConfig) as refused:
+        parse_config(text, {}, "nastool.toml")
+    assert problem in str(refused.value)

@@ -58,7 +58,10 @@ def requirements_of(config: CheckConfig, checked: CheckedFile) -> Requirements:
         BadUnit: a percentage cannot be parsed.
         BadConfig: the confidence is out of range.
     """
-    regression, confidence = parse_percent(config.max_regression), parse_confidence(config.confidence)
+    regression, confidence = (
+        parse_percent(config.max_regression, "--max-regression 5%"),
+        parse_confidence(config.confidence),
+    )
     return Requirements(checked.limit_ms, regression, confidence, config.max_seconds, checked.anchor_ms)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from toolchain.config.sections import Config
 
+TRAININGS = ("train", "retrain")  # sections that have a recipe
 CUTOFF = 0.6  # of difflib's ratio: "popluation" has 0.9 to "population"
 
 
@@ -40,4 +41,16 @@ def nearest_key(key: str, keys: Sequence[str]) -> str | None:
 def unknown_key(key: str, keys: Sequence[str]) -> str:
     """`unknown key; the nearest is profile.device`"""
     near = nearest_key(key, keys)
-    return "unknown key" if near is None else f"unknown key; the nearest is {near}"
+    if near is not None:
+        return f"unknown key; the nearest is {near}"
+    section = key.partition(".")[0]
+    if section in TRAININGS:
+        return f"unknown key. Keys of the recipe, such as epochs, are written in [{section}.changes]"
+    return "unknown key"
+
+
+def unknown_section(name: str, keys: Sequence[str]) -> str:
+    """`unknown section; the nearest is [search]`"""
+    sections = dict.fromkeys(key.rpartition(".")[0] for key in keys if "." in key)
+    near = get_close_matches(name, sections, n=1, cutoff=CUTOFF)
+    return f"unknown section; the nearest is [{near[0]}]" if near else f"unknown section. Known: {', '.join(sections)}"

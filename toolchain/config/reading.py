@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from toolchain.config.keys import all_keys, unknown_key
+from toolchain.config.keys import all_keys, unknown_key, unknown_section
 from toolchain.config.sections import Config
 from toolchain.errors import BadConfig, os_error_text
 
@@ -177,6 +177,8 @@ def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str,
         allowed = "a name has letters, digits, '.', '_' and '-', and begins with a letter or digit"
         return f"{source}: {allowed} (given: {_shortened(first['input'])})"
     unknown = first["type"] == "extra_forbidden"
+    if unknown and isinstance(first["input"], dict):
+        return f"{source}: {unknown_section(key, tuple(all_keys()))}"
     reason = unknown_key(key, tuple(all_keys())) if unknown else first["msg"].removeprefix("Value error, ")
     return f"{source}: {reason} (given: {_shortened(first['input'])})"
 

@@ -46,7 +46,10 @@ def _backends() -> list[Diagnosis]:
         )
     reason = OnnxRuntime(CUDA).unavailable_reason()
     diagnoses.append(Diagnosis(f"backend onnxruntime on a GPU ({CUDA})", reason is None, reason or "ready"))
-    reason = memory.no_graphs_reason()
+    has_gpu = any(device.kind == "gpu" for device in attached())
+    reason = memory.no_graphs_reason() or (
+        None if has_gpu else "there is no NVIDIA GPU with its driver. Use a machine that has both"
+    )
     diagnoses.append(Diagnosis("CUDA graphs", reason is None, reason or f"launched through {memory.available()}"))
     for module in ("tensorrt", "tensorrt_rtx"):
         builder = TensorRT(module)
@@ -84,7 +87,7 @@ def _describe(db: str) -> str:
     return (
         "; ".join(
             f"{'estimate of ' if target.estimate else ''}{target.device_model}, {target.backend}, "
-            f"batch {target.batch}: {rows} rows"
+            f"batch {target.batch}: {rows} records"
             for target, rows in targets
         )
         or "empty"

@@ -17,8 +17,9 @@ def existing_run(runs: Path, name: str) -> Run:
     run = Run(runs / name)
     if "/" not in name and run.config.is_file():
         return run
-    names = ", ".join(config.parent.name for config in sorted(runs.glob("*/config.toml"))) or "none"
-    raise MissingStage(f"there is no run {name!r} in {runs}. Existing runs: {names}")
+    names = ", ".join(config.parent.name for config in sorted(runs.glob("*/config.toml")))
+    existing = f"Existing runs: {names}" if names else "There is none yet: run nastool init, or nastool quickstart"
+    raise MissingStage(f"there is no run {name!r} in {runs}. {existing}")
 
 
 def different_settings(first: Run, second: Run) -> list[tuple[str, str, str]]:

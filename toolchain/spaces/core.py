@@ -187,15 +187,19 @@ class SearchSpace:
         """
         words = re.split(r"[\s,]+", choices.strip()) if isinstance(choices, str) else list(choices)
         if len(words) != len(self.blocks):
+            keys = dict.fromkeys(key for block in self.blocks for key in block.by_key)
+            if unknown := [word for word in words if isinstance(word, str) and not word.isdigit() and word not in keys]:
+                raise BadArchitecture(f"{self.name} has no choice {unknown[0]!r}. Its choices: {', '.join(keys)}")
+            given = "1 choice was" if len(words) == 1 else f"{len(words)} choices were"
             raise BadArchitecture(
-                f"{self.name} has {len(self.blocks)} choice blocks, but {len(words)} choices were given. "
-                f"Give one choice for each block, separated by spaces or commas"
+                f"{self.name} has {len(self.blocks)} choice blocks, but {given} given. Give one choice for each "
+                f"block, separated by spaces or commas"
             )
-        keys = (
+        chosen = (
             _key_of(word, block, position)
             for position, (word, block) in enumerate(zip(words, self.blocks, strict=True))
         )
-        return Architecture(self.name, tuple(keys))
+        return Architecture(self.name, tuple(chosen))
 
 
 @dataclass(frozen=True, order=True)

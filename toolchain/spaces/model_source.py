@@ -16,7 +16,7 @@ SKIP = "skip"  # the identity in place of a block
 WIDTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)  # of the channels inside a block
 DEFAULT_SIZE_PX = 224
 LIBRARIES = ("torchvision", "timm")
-FORM = "model:torchvision:resnet18, model:timm:NAME or model:path/to/file.py:build_model"
+FORM = "model:torchvision:NAME, model:timm:NAME or model:path/to/file.py:FUNCTION"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from toolchain.spaces.core import SearchSpace
 from toolchain.spaces.model_source import names_model, with_option
 from toolchain.training import fashion_mnist
 from toolchain.training.check_parts import Cut
+from toolchain.training.data_name import root_of, unknown_data
 from toolchain.training.data_problems import collect, refuse
 from toolchain.training.decoded.resolution import Needed, evaluated
 from toolchain.training.digests import DataDigests, digests_of
@@ -32,7 +33,6 @@ from toolchain.training.shard_images import ShardImages
 from toolchain.training.shards import load_shards
 from toolchain.training.user_path import expanded
 
-NAMES = ("digits", "fashion-mnist", "folder:PATH", "wds:TRAIN_SHARDS;TEST_SHARDS")
 DIGITS_TEST_SHARE = 5  # scikit-learn's digits have no test part: every fifth image of each class is used
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -159,13 +159,10 @@ def _classes_and_images(
     if name == "fashion-mnist":
         return _fashion_mnist(space)
     if name.startswith("folder:"):
-        if not name.removeprefix("folder:").strip():
-            raise BadData(f"{name!r} names no folder. Write folder:PATH, with PATH/train/CLASS/ and PATH/val/CLASS/")
-        root = expanded(name.removeprefix("folder:"))
-        return load_folder(root, needed, cut, progress)
+        return load_folder(root_of(name), needed, cut, progress)
     if name.startswith("wds:"):
         return load_shards(name.removeprefix("wds:"), space.in_channels, space.size_px, cut, progress)
-    raise BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
+    raise unknown_data(name)
 
 
 def count_classes(name: str) -> int | None:

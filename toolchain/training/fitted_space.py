@@ -5,16 +5,20 @@ from dataclasses import fields
 from toolchain.config import Config
 from toolchain.spaces import PRESETS
 from toolchain.spaces.model_source import with_option
+from toolchain.training.data_name import require_data
 from toolchain.training.image_survey import SurveyedFolders
 
 
 def with_fitted_space(config: Config, folders: SurveyedFolders | None = None) -> Config:
     """The configuration with the options of its space that its data set, where it is `folder:` and they are left out.
 
-    A space of a file, and data that cannot be looked at, are left as they are: loading them gives the error.
+    A space of a file, and images that cannot be read, are left as they are: loading them gives the error.
 
     Args:
         folders: what the command has listed already.
+
+    Raises:
+        BadData: the folder does not exist, or has no class folders.
     """
     family, _, options = config.space.partition(":")
     data = config.data or ""
@@ -23,7 +27,10 @@ def with_fitted_space(config: Config, folders: SurveyedFolders | None = None) ->
     named = {option.partition("=")[0].strip() for option in options.split(",")}
     preset = PRESETS[family][1]
     missing = [name for name in ("classes", "in_channels", "size_px") if name not in named and _has(preset, name)]
-    survey = (folders or SurveyedFolders()).of(data).survey if missing else None
+    if not missing:
+        return config
+    require_data(data)
+    survey = (folders or SurveyedFolders()).of(data).survey
     if survey is None:
         return config
     values = {

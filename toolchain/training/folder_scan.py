@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import BadData
+from toolchain.training.data_name import require_class_folders
 from toolchain.training.helper_entries import is_helper
 from toolchain.training.image_suffixes import image_suffixes
 from toolchain.training.mask_names import SHARE, second_images
@@ -103,10 +104,7 @@ def scan_folder(folder: Path) -> FolderScan:
     Raises:
         BadData: the folder is missing or unreadable, or a class has no images of its own.
     """
-    if not folder.is_dir():
-        raise BadData(
-            f"{printable(folder)} does not exist. folder:PATH takes PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE"
-        )
+    require_class_folders(folder)
     helpers: list[Path] = []
     other_suffixes: Counter[str] = Counter()
     entries = _entries(folder, helpers)

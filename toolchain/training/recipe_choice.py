@@ -1,6 +1,7 @@
 """The recipe that suits a data set, where the configuration names none."""
 
 from toolchain.config import Config
+from toolchain.training.data_name import BUILT_IN
 from toolchain.training.image_survey import SurveyedFolders
 
 MANY_IMAGES = 200_000  # from here on, and with a GPU, the paper's recipe
@@ -38,12 +39,12 @@ def choose_recipe(data: str, folders: SurveyedFolders) -> tuple[str, str]:
             (PAPER, "shards are for large data sets and there is a GPU") if _has_gpu() else (PHOTOS, "no GPU is used")
         )
     if kind != "folder":
-        return QUICK, f"{data} has small gray images"
+        return QUICK, f"{data} has small gray images" if data in BUILT_IN else f"{data} is no folder of images"
     folder = folders.of(data)
     if folder.survey is not None and folder.survey.channels == 1:
         return QUICK, "the images are gray"
     if folder.count(MANY_IMAGES) < MANY_IMAGES:
-        return PHOTOS, "the images are in color"
+        return PHOTOS, "the images are in color" if folder.survey else "it is for folders of images"
     many = f"there are {MANY_IMAGES:,} images or more"
     return (PAPER, f"{many}, and a GPU") if _has_gpu() else (PHOTOS, f"{many}, but no GPU")
 

@@ -109,9 +109,10 @@ def _clipped(cost: TableCost, low: float, high: float, levels: int, key: str) ->
         given = (
             f"{cost.format(low)} to {cost.format(high)}" if key == "sample_range" else f"at most {cost.format(high)}"
         )
+        unit = "" if cost.unit == "ms" else ". A latency is written with its unit, as 17ms"
         raise BadConfig(
             f"train.{key}: no network of the space has {cost.name} of {given}. The space has {cost.format(cost.least)} "
-            f"to {cost.format(cost.greatest)}"
+            f"to {cost.format(cost.greatest)}{unit}"
         )
     return SampledRange(cost, max(low, cost.least), min(high, cost.greatest), levels)
 

@@ -270,7 +270,7 @@ def test_a_confidence_that_can_not_be_had(confidence: str, config: Config) -> No
 
 def test_percentages_need_their_sign(config: Config) -> None:
     config = config.model_copy(update={"check": config.check.model_copy(update={"max_regression": "5"})})
-    with pytest.raises(BadUnit, match=r"percentage '5' cannot be read\. Write it as in 5%"):
+    with pytest.raises(BadUnit, match=r"percentage '5' cannot be read\. Write it as in --max-regression 5%"):
         requirements_of(config.check, CheckedFile(Path("net.onnx")))
 
 

@@ -22,7 +22,7 @@ def test_one_choice_that_a_block_lacks_is_refused() -> None:
 
 
 def test_an_index_alone_is_too_few_choices() -> None:
-    with pytest.raises(BadArchitecture, match="8 choice blocks, but 1 choices were given"):
+    with pytest.raises(BadArchitecture, match="8 choice blocks, but 1 choice was given"):
         named_architecture("2", QUICK, "--arch")
 
 
@@ -32,7 +32,7 @@ def test_original_is_the_model_of_a_space() -> None:
 
 
 def test_original_is_refused_for_other_spaces() -> None:
-    with pytest.raises(BadArchitecture, match="8 choice blocks"):
+    with pytest.raises(BadArchitecture, match=r"has no choice 'original'\. Its choices: choice_3"):
         named_architecture("original", QUICK, "--arch")
 
 

@@ -65,8 +65,24 @@ def test_other_data_and_own_spaces_are_left_alone(tmp_path: Path) -> None:
     for space, data in (("shufflenet_v2_quick", "digits"), ("my.py:space", f"folder:{tmp_path}"), ("proxyless", None)):
         config = Config(space=space, data=data)
         assert with_fitted_space(config) == config
-    missing = Config(space="proxyless", data="folder:nowhere")
-    assert with_fitted_space(missing) == missing
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("folder:nowhere", "nowhere/train does not exist"),
+        ("folder:", "'folder:' names no folder"),
+        ("folder:empty", "empty/train has no class folders"),
+    ],
+)
+def test_a_folder_that_says_nothing_is_refused(
+    data: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a space of the wrong classes is measured for minutes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty/train").mkdir(parents=True)
+    with pytest.raises(BadData, match=problem):
+        with_fitted_space(Config(space="proxyless", data=data))
 
 
 def test_one_line_says_what_is_used(tmp_path: Path) -> None:
