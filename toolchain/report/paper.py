@@ -12,6 +12,7 @@ from toolchain.report.figures import draw_legend_below, save
 COLORS = ("#0b6e99", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#c77d3f")
 PRINTED = "#555555"
 ROW_INCHES = 0.34
+MARGIN = 0.04  # of the axis, on each side
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,33 @@ def draw_rows(names: Sequence[str], panels: Sequence[Panel], title: str, path: P
             axes.errorbar(dot.value, position, xerr=dot.half_width, fmt="o", capsize=3, color=color)
         axes.set_yticks(positions, names if number == 0 else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel(panel.heading)
+        low, high, cut = visible_range(panel.dots)
+        if low < high:
+            axes.set_xlim(low, high)
+        axes.set_xlabel(f"{panel.heading} (longer intervals are cut at the edges)" if cut else panel.heading)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if panel.share:
             axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(alpha=0.3)
     save(figure, path)
+
+
+def visible_range(dots: Sequence[Dot]) -> tuple[float, float, bool]:
+    """The ends of the axis, and whether it cuts intervals: those of two seeds can be wider than all values together.
+
+    The axis reaches beyond the values by at most the distance of the outermost ones.
+    """
+    known = [dot for dot in dots if dot.value is not None]
+    if not known:
+        return 0.0, 0.0, False
+    values = [dot.value or 0.0 for dot in known]
+    ends = [(dot.value or 0.0) + sign * (dot.half_width or 0.0) for dot in known for sign in (-1, 1)]
+    span = max(values) - min(values)
+    if span == 0:
+        return 0.0, 0.0, False
+    low, high = max(min(ends), min(values) - span), min(max(ends), max(values) + span)
+    margin = MARGIN * (high - low)
+    return low - margin, high + margin, low > min(ends) or high < max(ends)
 
 
 def draw_curves(lines: Sequence[Line], title: str, path: Path) -> None:
