@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.errors import ExportFailed
+from exporters.graph.clamps import replace_relu6
 from exporters.graph.folding import fold_batch_norm
 from exporters.graph.half import Half
 from exporters.graph.interface import INPUT, OPSET, OUTPUT
@@ -38,6 +39,7 @@ def export_onnx(
         OSError: the file cannot be written; what was there stays.
     """
     folded = fold_batch_norm(module)
+    replace_relu6(folded)
     write_model(_to_model(Half(folded) if precision == "fp16" else folded, example), path, metadata)
 
 
