@@ -22,8 +22,11 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     Nothing is trained or measured. Also shows how often each choice occurs: among the architectures that fit, and in
     uniform constraint sampling.
     """
+    from cli.early_checks import check_table
+
     config = options.with_fitted_space(invocation).config
     options.say_space(invocation, config)
+    check_table(config)
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target
     from toolchain.nets.checked_space import configured_space

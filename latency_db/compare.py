@@ -1,6 +1,7 @@
 """Comparison of two measurements, record by record."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from latency_db.store import Store, open_store
 from latency_db.table import Record
 from latency_db.target import Target
 from latency_db.transfer import import_file
+
+ID = re.compile(r"[0-9a-f]{1,16}")  # of a target, or its first digits
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ def measured(text: str, db: str) -> Measured:
     if not _is_place(text) and "#" in text:  # the name of a file may contain a # as well
         place, _, target_id = text.rpartition("#")
     if not _is_place(place):
+        if not ID.fullmatch(text):
+            raise UnknownTarget(
+                f"{text} is neither a file that exists nor the id of a target. Run nastool db list to see the ids"
+            )
         place, target_id = db, text
     with _opened(place) as store:
         target = store.target(target_id) if target_id else _only_target(store, text)

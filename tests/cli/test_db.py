@@ -109,7 +109,7 @@ def add_a_newer_run(path: Path) -> None:
         ("db export new.json --target b", ["no finished run to export"]),
         ("db import latency.sqlite", ["latency.sqlite is not an exported latency table", "nastool db export"]),
         ("db import none.json --db made.sqlite", ["cannot read none.json"]),
-        ("db diff latency.sqlite nowhere", ["no target begins with 'nowhere'"]),
+        ("db diff latency.sqlite nowhere", ["nowhere is neither a file that exists nor the id of a target"]),
         ("db list --db postgresql://ann:s3cret@127.0.0.1:1/x", ["ann@127.0.0.1:1/x cannot be used", "--db"]),
         ("db list --db mysql://ann:s3cret@farm/x", ["not in mysql", "--db latency.sqlite"]),
         ("db list --db .", ["cannot open the latency table .: it is a folder", "--db"]),
