@@ -66,7 +66,7 @@ def new_program(name: str, text: str) -> typer.Typer:
 
 commands = new_program(
     "nastool",
-    "Finds the most accurate convolutional network that measurably fits a budget on your device, and ships it.",
+    "Finds the most accurate convolutional network within a latency budget measured on your device, and exports it.",
 )
 commands.command("quickstart", cls=Command)(quickstart.quickstart)
 commands.command("shrink", cls=Command)(shrink.shrink)
