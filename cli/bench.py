@@ -176,7 +176,7 @@ def _answer(result: "Bench") -> None:
         )
 
     targets = [entry.target for entry in result.entries]
-    named = dict.fromkeys(f"{each.device_model}, {each.backend} {each.backend_version}" for each in targets)
+    named = dict.fromkeys(f"{target.device_model}, {target.backend} {target.backend_version}" for target in targets)
     console.answer_table(
         f"{'; '.join(named)}, batch {targets[0].batch}, threads {targets[0].threads}; "
         f"{result.rounds} rounds, {len(result.noisy_rounds)} noisy, intervals of {result.confidence * 100:.4g} %",

@@ -39,25 +39,25 @@ def _as_json(result: "JobResult") -> dict[str, object]:
 
     shipped = [
         {
-            "budget": each.budget,
-            "architecture": list(each.winner.architecture),
-            "limits": each.winner.limits,
-            "measured_latency_ms": each.measured_latency_ms,
-            "verdict": None if each.verdict is None else each.verdict.value,
-            "test_accuracy": each.retrained.test_accuracy,
-            **interval_fields("test", each.retrained.test_accuracy, result.test_images),
-            "onnx": str(each.onnx),
+            "budget": delivered.budget,
+            "architecture": list(delivered.winner.architecture),
+            "limits": delivered.winner.limits,
+            "measured_latency_ms": delivered.measured_latency_ms,
+            "verdict": None if delivered.verdict is None else delivered.verdict.value,
+            "test_accuracy": delivered.retrained.test_accuracy,
+            **interval_fields("test", delivered.retrained.test_accuracy, result.test_images),
+            "onnx": str(delivered.onnx),
         }
-        for each in result.shipped
+        for delivered in result.shipped
     ]
     about = {"data": result.data, "device": result.device, "batch": result.batch, "folder": str(result.folder)}
     return {**about, "shipped": shipped, "unmet": list(result.unmet)}
 
 
 def _answer(result: "JobResult") -> None:
-    for each in result.shipped:
-        title = f"{each.budget}: shipped, trained on {result.data}, for this {result.device}"
-        console.answer_facts(title, _facts(each, result))
+    for delivered in result.shipped:
+        title = f"{delivered.budget}: shipped, trained on {result.data}, for this {result.device}"
+        console.answer_facts(title, _facts(delivered, result))
 
 
 def _facts(shipped: "Shipped", result: "JobResult") -> dict[str, object]:

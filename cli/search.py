@@ -252,7 +252,7 @@ def _answer_finalists(winner: "Winner", of_budget: str) -> None:
     ]
     columns = ("", "outcome", "alone", "trainings", "inherited", "latency", "proposed by")
     console.answer_table(f"finalists{of_budget}, trained alone for {report.epochs:g} epochs", columns, rows)
-    architectures = {str(number): " ".join(each.architecture) for number, each in enumerate(report.finalists, 1)}
+    architectures = {str(number): " ".join(network.architecture) for number, network in enumerate(report.finalists, 1)}
     console.answer_facts("their architectures", architectures)
     console.say(report.statement)
     if report.out_of_time:
@@ -276,7 +276,7 @@ def _answer_random_select(winner: "Winner", of_budget: str) -> None:
     ]
     columns = ("", "inherited", "alone", "MACs", "predicted")
     console.answer_table(f"random select{of_budget}: drawn uniformly within the limits", columns, rows)
-    architectures = {str(number): " ".join(each.architecture) for number, each in enumerate(report.networks, 1)}
+    architectures = {str(number): " ".join(network.architecture) for number, network in enumerate(report.networks, 1)}
     console.answer_facts("their architectures", architectures)
     count = f"mean of {report.inherited.count} random networks (95 % interval)"
     console.say(f"{count}: {report.inherited.percent} inherited; the winner has {winner.holdout_accuracy:.2%}")

@@ -96,7 +96,7 @@ def _answer(outcomes: Mapping[str, Outcome], runs: list[str], json: bool) -> Non
     if json:
         documents = {seed: outcome.document for seed, outcome in outcomes.items()}
         within = sum(not outcome.problem for outcome in outcomes.values())
-        averages = {name: each.model_dump() for name, each in means.items()}
+        averages = {name: mean.model_dump() for name, mean in means.items()}
         console.answer_json({"seeds": documents, "means": averages, "within_limits": within})
         return
     rows = [

@@ -53,7 +53,7 @@ class Device:
 
     def as_dict(self) -> dict[str, Any]:
         """The fields for JSON."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "remote"}
+        return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "remote"}
 
 
 def attached() -> tuple[Device, ...]:

@@ -223,7 +223,7 @@ def load_run(name: str, runs: str | Path = "runs") -> LoadedRun:
     """
     run = Run(Path(runs) / name)
     if not run.config.is_file():
-        existing = ", ".join(each.name for each in list_runs(runs)) or "none"
+        existing = ", ".join(run.name for run in list_runs(runs)) or "none"
         raise MissingStage(f"there is no run {name!r} in {runs}. Existing runs: {existing}")
     return LoadedRun(run)
 

@@ -27,10 +27,10 @@ def nearest_key(key: str, keys: Sequence[str]) -> str | None:
     The same name in another section comes first (`batch` -> `profile.batch`), then a similar one in the same section.
     """
     section, _, name = key.rpartition(".")
-    elsewhere = {each.rpartition(".")[2]: each for each in reversed(keys)}
+    elsewhere = {known.rpartition(".")[2]: known for known in reversed(keys)}
     if name in elsewhere:
         return elsewhere[name]
-    beside = {each.rpartition(".")[2]: each for each in keys if each.rpartition(".")[0] == section}
+    beside = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
     near = get_close_matches(name, beside, n=1, cutoff=CUTOFF)
     if near:
         return beside[near[0]]

@@ -232,7 +232,7 @@ def _require_same(sources: Mapping[str, str], config: Config, stored: Config, fi
 def _is_same(key: str, config: Config, stored: Config) -> bool:
     """Whether two texts name the same, or only reading the data can tell."""
     if key == "data":
-        now, earlier = ((each.data or "").partition(":")[0] for each in (config, stored))
+        now, earlier = ((settings.data or "").partition(":")[0] for settings in (config, stored))
         if now not in DATA_SETS:  # loading it gives the error
             return True
         return now == earlier and now in ("folder", "wds")  # a moved folder is the same data

@@ -40,7 +40,7 @@ def profile_devices(config: Config, space: SearchSpace, progress: Progress) -> d
         only = profiles[0]
         return {only.device: profile(config.model_copy(update={"profile": only}), space, progress)}
     require_profilable(space, config.profile.estimate)
-    targets = {each.device: require_target(for_space(each, space)) for each in profiles}
+    targets = {profile.device: require_target(for_space(profile, space)) for profile in profiles}
     _require_different(targets)
     plan, db = measurement_plan(config), config.profile.db
     with open_store(db), TemporaryDirectory(prefix="nastool-") as folder:

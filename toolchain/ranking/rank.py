@@ -175,7 +175,7 @@ def _train_once(job: Job, arch: Architecture, repeat: int) -> TrainedLine:
 def _result(
     job: Job, cost: TableCost, inherited: Inherited, trained: dict[Architecture, list[TrainedLine]]
 ) -> RankResult:
-    costs = {each.name: [int(each.cost(arch)) for arch in trained] for each in _costs(job.space)}
+    costs = {cost.name: [int(cost.cost(arch)) for arch in trained] for cost in _costs(job.space)}
     table = ScoreTable(
         inherited.recalibrated,
         inherited.losses,

@@ -51,9 +51,9 @@ def architecture_figure(networks: Sequence[NetworkParts]) -> Figure:
     for network, boxes, shares in zip(networks, axes[::2], axes[1::2], strict=True):
         _draw_boxes(boxes, network, colors)
         _draw_shares(shares, network, colors, columns - 1, most)
-    for each in axes:
-        each.set_xlim(-0.7, columns - 0.4)
-        each.set_axis_off()
+    for panel in axes:
+        panel.set_xlim(-0.7, columns - 0.4)
+        panel.set_axis_off()
     draw_legend(figure, {**colors, "stem and head": FIXED})
     return figure
 

@@ -49,7 +49,7 @@ def write_model_cards(report: RunReport, run: Run, budget: str | None, out: Path
         MissingStage: the run has no winner, or none of this budget.
         RunFolderError: a file cannot be written.
     """
-    names = [each.name for each in report.budgets]
+    names = [entry.name for entry in report.budgets]
     if not names:
         raise MissingStage(f"the run {report.run} has no winner yet. Run {report.missing[-1]}")
     if budget is not None and budget not in names:

@@ -46,7 +46,9 @@ def front_of(costs: Sequence[float], accuracies: Sequence[float]) -> tuple[int, 
 
 def find_front(cost: TableCost, scored: Sequence[Scored], winners: Mapping[str, Winner]) -> Front:
     """The candidates that no other beats in accuracy at the same or lower cost."""
-    numbers = front_of([cost.cost(each.architecture) for each in scored], [each.accuracy for each in scored])
+    numbers = front_of(
+        [cost.cost(candidate.architecture) for candidate in scored], [candidate.accuracy for candidate in scored]
+    )
     entries = tuple(_entry(cost, scored[number]) for number in numbers)
     return Front(cost=cost.name, convention=cost.convention, front=entries, winners=dict(winners))
 

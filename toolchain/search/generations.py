@@ -131,8 +131,8 @@ def _scored(
 def _accuracies(strategy: str, generation: int, scored: Sequence[Scored]) -> dict[str, float]:
     """The best accuracy so far, and the median of this generation, of candidates with a complete score."""
     whole = complete(scored)
-    own = [each.accuracy for each in whole if each.generation == generation]
-    values = {f"{strategy}/best_accuracy": max((each.accuracy for each in whole), default=0.0)}
+    own = [candidate.accuracy for candidate in whole if candidate.generation == generation]
+    values = {f"{strategy}/best_accuracy": max((candidate.accuracy for candidate in whole), default=0.0)}
     return values | ({f"{strategy}/median_accuracy": median(own)} if own else {})
 
 

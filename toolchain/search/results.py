@@ -135,7 +135,7 @@ def _draw(job: Job, plan: SearchPlan, result: BudgetResult, winner: Winner) -> N
     draw_generations(generations, title, folder / "generations.png")
     drawn = histories | ({"simple networks": result.simple} if result.simple else {})
     drawable = {cost.name for cost in costs.all}  # those of other devices are not
-    for limit in [each for each in budget.limits if each.cost.name in drawable] or (_no_limit(costs),):
+    for limit in [entry for entry in budget.limits if entry.cost.name in drawable] or (_no_limit(costs),):
         cost = costs.named(limit.cost.name)
         point = partial(_accuracy_point, job, cost)
         draw_cost(
@@ -164,8 +164,8 @@ def _trained_alone(report: FinalistsReport, point: Callable[[tuple[str, ...], fl
     points = [
         (finalist.outcome, point(finalist.architecture, finalist.trained_accuracy)) for finalist in report.finalists
     ]
-    (winner,) = [each for outcome, each in points if outcome == "winner"]
-    return TrainedAlone(winner, [each for outcome, each in points if outcome != "winner"])
+    (winner,) = [entry for outcome, entry in points if outcome == "winner"]
+    return TrainedAlone(winner, [entry for outcome, entry in points if outcome != "winner"])
 
 
 def _no_limit(costs: Costs) -> Limit:

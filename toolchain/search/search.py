@@ -294,7 +294,9 @@ def _compare_with_random_search(result: BudgetResult, scored: Sequence[Scored], 
     """
     assert result.verified is not None
     winner = result.verified.winner.scored
-    best = next(iter(fitting(result.named.budget, [each for each in scored if each.strategy == RANDOM])), None)
+    best = next(
+        iter(fitting(result.named.budget, [candidate for candidate in scored if candidate.strategy == RANDOM])), None
+    )
     if best is not None and best.score > winner.score:
         progress.say(
             f"random search scored {best.score_text} under {result.named.budget}, better than the winner of evolution "

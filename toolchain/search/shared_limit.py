@@ -50,4 +50,4 @@ def why_shared(missed: Sequence[Candidate], limit: Limit, model: LatencyModel, o
 def _largest_share(miss: Candidate, first: str, most: Mapping[str, float]) -> float:
     """The measured latency of a candidate as a share of its limit, on the device where it is the largest."""
     tried = {first: miss, **miss.elsewhere}
-    return max(m.latency_ms / most[name] for name, each in tried.items() if (m := each.measured))
+    return max(m.latency_ms / most[name] for name, attempt in tried.items() if (m := attempt.measured))

@@ -177,8 +177,8 @@ def _ends(low: float, high: float) -> tuple[float | None, float | None]:
 def _draw(job: Job, result: ShrinkResult) -> None:
     images = len(job.data.holdout)
     networks = [
-        Network(name, each.latency_ms, each.holdout_accuracy, *wilson(each.holdout_accuracy, images))
-        for name, each in (("original", result.original), ("shrunk", result.shrunk))
+        Network(name, network.latency_ms, network.holdout_accuracy, *wilson(network.holdout_accuracy, images))
+        for name, network in (("original", result.original), ("shrunk", result.shrunk))
     ]
     front = [(entry.latency_ms, entry.holdout_accuracy) for entry in result.front if entry.latency_ms is not None]
     draw_shrink(networks, front, result.limit_ms, result.batch, job.run.shrink / "accuracy_latency_ms.png")

@@ -42,7 +42,7 @@ def tracked(config: Config, run: Run, progress: Progress, stage: Stage | None = 
     tracker = MLflow(run.folder, progress)
     content = config.as_dict()
     tracker.settings("", {key: content.get(key) for key in IDENTITY})
-    for section in SECTIONS if stage is None else (each for each in SETTINGS[stage] if each in SECTIONS):
+    for section in SECTIONS if stage is None else (name for name in SETTINGS[stage] if name in SECTIONS):
         tracker.settings(section, dict(_logged(content[section])))
     status: Status = "FAILED"
     try:

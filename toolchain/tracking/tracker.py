@@ -62,8 +62,8 @@ class _All:
     curves: Sequence[Curves]
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        for each in self.curves:
-            each.add(step, values)
+        for part in self.curves:
+            part.add(step, values)
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,22 @@ class Trackers:
     trackers: Sequence[Tracker]
 
     def training(self, folder: str, name: str, start: int) -> Curves:
-        return _All([each.training(folder, name, start) for each in self.trackers])
+        return _All([part.training(folder, name, start) for part in self.trackers])
 
     def search(self, budget: str) -> Curves:
-        return _All([each.search(budget) for each in self.trackers])
+        return _All([part.search(budget) for part in self.trackers])
 
     def settings(self, section: str, values: Mapping[str, object]) -> None:
-        for each in self.trackers:
-            each.settings(section, values)
+        for part in self.trackers:
+            part.settings(section, values)
 
     def results(self, name: str, values: Mapping[str, float | None]) -> None:
-        for each in self.trackers:
-            each.results(name, values)
+        for part in self.trackers:
+            part.results(name, values)
 
     def keep(self, file: Path) -> None:
-        for each in self.trackers:
-            each.keep(file)
+        for part in self.trackers:
+            part.keep(file)
 
 
 NO_CURVES: Curves = NoCurves()

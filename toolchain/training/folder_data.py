@@ -61,7 +61,7 @@ class ScannedFiles:
     def images(self, facts: Sequence[ImageFacts], needed: Needed, white: WhiteLevels) -> FolderImages:
         """The files as a data set."""
         paths = tuple(file.path for file in self.scan.files)
-        digests, pixels = (tuple(each) for each in zip(*((fact.digest, fact.pixels) for fact in facts), strict=True))
+        digests, pixels = (tuple(part) for part in zip(*((fact.digest, fact.pixels) for fact in facts), strict=True))
         keys = tuple(_pixel_key(fact, white) for fact in facts)
         center = needed.center
         return FolderImages(paths, self.labels(), center.channels, center.size_px, white, digests, pixels, keys)
@@ -97,7 +97,7 @@ def load_folder(
     names = tuple(map(printable, classes))
     quick = collect(lambda: _require_same_classes(root, classes, test.scan.classes), lambda: cut(names, train.labels()))
     if quick:  # the files that a full check would name follow by their headers
-        quick += _unreadable_headers(root, [path for each in parts for path in each.paths()][:HEADS], progress)
+        quick += _unreadable_headers(root, [path for part in parts for path in part.paths()][:HEADS], progress)
     refuse(printable(root), quick)
     keepers = [
         keeper_for(len(part), resolutions) if needed.cache else None

@@ -73,7 +73,9 @@ class SurveyedFolder:
     @cached_property
     def _classes(self) -> tuple[Path, ...]:
         try:
-            return tuple(sorted(each for each in self._folder.iterdir() if each.is_dir() and not is_helper(each.name)))
+            return tuple(
+                sorted(entry for entry in self._folder.iterdir() if entry.is_dir() and not is_helper(entry.name))
+            )
         except OSError:  # loading the data gives the error
             return ()
 

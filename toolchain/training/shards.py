@@ -66,7 +66,7 @@ class CheckedShards:
         columns = [(sample.offset, sample.size, sample.label) for sample in self.samples]
         offsets, sizes, labels = (column.contiguous() for column in torch.tensor(columns, dtype=torch.int64).unbind(1))
         known = [(fact.digest, fact.pixels) for fact in self.facts if fact is not None]
-        digests, pixels = (tuple(each) for each in zip(*known, strict=True))
+        digests, pixels = (tuple(column) for column in zip(*known, strict=True))
         groups = torch.tensor(self.groups)
         return ShardImages(self.shards, groups, offsets, sizes, labels, channels, size_px, white, digests, pixels)
 

@@ -38,8 +38,8 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)  # weights that no path used get neither decay nor momentum
         seen = torch.zeros(2, device=pixels.device)
         outputs: list[Tensor] = []
-        for each in plan.passes:
-            loss, logits = self._forward(each, inputs, targets, outputs)
+        for step_pass in plan.passes:
+            loss, logits = self._forward(step_pass, inputs, targets, outputs)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             outputs.append(logits)
             seen += torch.stack((loss.detach().float(), (logits.argmax(1) == labels).sum()))
@@ -51,14 +51,16 @@ class Stepper:
         self.scaler.update()
         return seen
 
-    def _forward(self, each: Pass, inputs: Tensor, targets: Tensor, outputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, step_pass: Pass, inputs: Tensor, targets: Tensor, outputs: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """The loss of one pass for this process, and its logits without their graph."""
         with self.precision.autocast(inputs.device):
-            logits = each.forward(inputs)
-            if isinstance(each.teacher, int):
-                loss = distillation_loss(logits, outputs[each.teacher])
+            logits = step_pass.forward(inputs)
+            if isinstance(step_pass.teacher, int):
+                loss = distillation_loss(logits, outputs[step_pass.teacher])
             else:
                 loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-            if isinstance(each.teacher, Teacher):
-                loss = each.teacher.loss(inputs, logits, loss)
+            if isinstance(step_pass.teacher, Teacher):
+                loss = step_pass.teacher.loss(inputs, logits, loss)
             return loss / world(), logits.detach()

@@ -97,7 +97,7 @@ def earlier_winners(job: Job, budget: str) -> tuple[Architecture, ...]:
             return ()
         if winner is None or winner.finalists is None or winner.data_digest != job.data.digest:
             return ()
-        before = [each.architecture for each in winner.finalists.finalists if each.strategy == EARLIER]
+        before = [finalist.architecture for finalist in winner.finalists.finalists if finalist.strategy == EARLIER]
         return tuple(map(job.space.architecture, dict.fromkeys([*before, winner.architecture])))
 
     return from_first(read)

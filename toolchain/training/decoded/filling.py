@@ -30,7 +30,7 @@ def keeper_for(images: int, resolutions: Sequence[Resolution]) -> Keeper | None:
     folder = user_cache()
     if folder is None:
         return None
-    fitting = [each for each in resolutions if images * _estimated_bytes(each) <= cache_limit_bytes()]
+    fitting = [resolution for resolution in resolutions if images * _estimated_bytes(resolution) <= cache_limit_bytes()]
     # another version of Pillow may decode to other pixels
     return Keeper(folder / f"decoded-{DECODING}-pillow-{PIL.__version__}", fitting)
 
@@ -43,14 +43,14 @@ def with_kept(images: FolderImages, keeper: Keeper, title: str, progress: Progre
     """
     with one_process_at_a_time():
         kept = _found(images, keeper)
-        if missing := sorted({index for each in kept.values() for index in each.missing}):
+        if missing := sorted({index for resolution in kept.values() for index in resolution.missing}):
             _decode(images, missing, keeper, title, progress)
             kept = _found(images, keeper)
     return replace(images, kept=kept)
 
 
 def _found(images: FolderImages, keeper: Keeper) -> dict[Resolution, KeptImages]:
-    return {each: find_kept(keeper.folder(each), images.pixel_keys) for each in keeper.resolutions}
+    return {resolution: find_kept(keeper.folder(resolution), images.pixel_keys) for resolution in keeper.resolutions}
 
 
 def _decode(images: FolderImages, missing: Sequence[int], keeper: Keeper, title: str, progress: Progress) -> None:

@@ -28,7 +28,9 @@ class Keeper:
         self.root, self.resolutions = root, tuple(resolutions)
         self.images = self.bytes = 0  # written
         self.stopped: str | None = None  # the reason, in words
-        self._buffers: dict[Resolution, list[tuple[bytes, Tensor]]] = {each: [] for each in self.resolutions}
+        self._buffers: dict[Resolution, list[tuple[bytes, Tensor]]] = {
+            resolution: [] for resolution in self.resolutions
+        }
         self._held = 0  # bytes that are not written yet
         self._began = self._flushed = time.time()
 
@@ -36,7 +38,8 @@ class Keeper:
     def _known(self) -> dict[Resolution, set[bytes]]:
         """The keys that are kept already."""
         return {
-            each: {key for pack in intact_packs(self.folder(each)) for key in pack.keys} for each in self.resolutions
+            resolution: {key for pack in intact_packs(self.folder(resolution)) for key in pack.keys}
+            for resolution in self.resolutions
         }
 
     def folder(self, resolution: Resolution) -> Path:

@@ -78,5 +78,5 @@ class Needed:
 
         Whole images of any size are not kept: a photo of 12 megapixels takes 36 MB.
         """
-        sources = {cropped_from(center, each): None for each in augmentations}
-        return cls(center, tuple(each for each in sources if each != center and each.size_px), cache)
+        sources = {cropped_from(center, source): None for source in augmentations}
+        return cls(center, tuple(source for source in sources if source != center and source.size_px), cache)
