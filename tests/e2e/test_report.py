@@ -331,3 +331,21 @@ def test_a_changed_page_fails(job: Any, nastool: Nastool) -> None:
     _append("env.json", b" ")(job.folder / RUN)
     answer = nastool("report", "r", "--verify", cwd=job.folder)
     assert (answer.code, "Run nastool report again" in answer.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("ties", ["macs", "accuracy"])
+def test_a_winner_of_each_tie_rule_is_verified(ties: str, job: Any, nastool: Nastool) -> None:
+    """200 hold-out images have a standard error of three points, so that most candidates are tied."""
+    assert nastool("search", "--macs", "34k", "--ties", ties, "--run", "r", cwd=job.folder).code == 0
+    answer = nastool("report", "r", "--verify", "--json", cwd=job.folder)
+    assert (answer.code, answer.json["differences"]) == (0, [])
+
+
+def test_a_winner_with_fewer_macs_than_a_tied_candidate_is_a_difference(job: Any, nastool: Nastool) -> None:
+    assert nastool("search", "--macs", "30k", "--run", "r", cwd=job.folder).code == 0
+    config = job.folder / RUN / "config.toml"
+    changed = config.read_text().replace('ties = "accuracy"', 'ties = "macs"')
+    assert changed != config.read_text()
+    config.write_text(changed)
+    code, text = _verified(job, nastool)
+    assert (code, "is within the limits and preferred to the winner" in text) == (1, True)

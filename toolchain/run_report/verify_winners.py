@@ -1,6 +1,6 @@
 """`--verify`: winners have the scores of the journal, their architectures' costs, and the latencies of the table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from toolchain.run_report.run_files import Choices, RunFiles
 from toolchain.search.budget import budget_name
 from toolchain.search.finalists.report import Finalist
 from toolchain.search.finalists.trainings import FinalistLine
+from toolchain.search.preference import LargestOfTied
 from toolchain.search.scores import CandidateLine
-from toolchain.search.strategies import EVOLUTION
+from toolchain.search.strategies import EVOLUTION, Scored, best_first
 from toolchain.search.verify import MOST_MISSES
 from toolchain.search.winner import Latencies, Winner
+from toolchain.spaces.core import SearchSpace
 
 COUNTED = ("macs", "params", "bitops", "weight_bits")
 
@@ -118,7 +120,7 @@ def _verify_limits(files: RunFiles, name: str, winner: Winner, compared: Compari
 
 
 def _verify_best(files: RunFiles, winner: Winner, compared: Comparison) -> None:
-    """No candidate of evolution within the limits scored higher, but those that measured over them.
+    """No candidate of evolution within the limits is preferred to the winner, but those that measured over them.
 
     Only of the last search: later ones score more candidates. Not of one for several devices: what a candidate takes on
     the others is not in the run.
@@ -129,19 +131,35 @@ def _verify_best(files: RunFiles, winner: Winner, compared: Comparison) -> None:
     if cost is None and "latency_ms" in winner.limits:
         return
     over = {candidate.architecture for candidate in winner.passed_over}
-    for line in files.candidates:
-        if line.strategy != EVOLUTION or line.architecture in over or not _is_within(files, winner, cost, line):
-            continue
+    within = [
+        _scored(files.space, line)
+        for line in files.candidates
+        if line.strategy == EVOLUTION and _is_within(files, winner, cost, line)
+    ]
+    for candidate in _preferred(files, winner, within):
+        choices = candidate.architecture.choices
         compared.holds(
-            f"search/best.json: {' '.join(line.architecture)} is within the limits and scored higher than the winner",
-            not _is_better(line, winner),
+            f"search/best.json: {' '.join(choices)} is within the limits and preferred to the winner", choices in over
         )
 
 
-def _is_better(line: CandidateLine, winner: Winner) -> bool:
-    if winner.holdout_loss is not None:
-        return line.loss is not None and line.loss < winner.holdout_loss
-    return line.accuracy > winner.holdout_accuracy
+def _preferred(files: RunFiles, winner: Winner, scored: Sequence[Scored]) -> list[Scored]:
+    """The candidates that the search tries before the winner: those with a higher score, or of tied ones more MACs."""
+    score = winner.holdout_accuracy if winner.holdout_loss is None else -winner.holdout_loss
+    higher = [candidate for candidate in scored if candidate.score > score]
+    if files.config.search.ties != "macs" or winner.holdout_images is None:
+        return higher
+    macs = files.counted["macs"]
+    own_macs = macs.cost(files.space.architecture(winner.architecture))
+    tied = LargestOfTied(macs, winner.holdout_images).tied(best_first(scored))
+    if any(candidate.architecture.choices == winner.architecture for candidate in tied):
+        return [candidate for candidate in tied if macs.cost(candidate.architecture) > own_macs]
+    return [*tied, *(candidate for candidate in higher if candidate not in tied)]
+
+
+def _scored(space: SearchSpace, line: CandidateLine) -> Scored:
+    arch = space.architecture(line.architecture)
+    return Scored(arch, line.accuracy, line.generation, line.origin, line.images is None, line.strategy, line.loss)
 
 
 def _is_within(files: RunFiles, winner: Winner, latency: TableCost | None, line: CandidateLine) -> bool:
