@@ -39,6 +39,7 @@ def export_in(folder: Path, finished_job: Any, nastool: Nastool, capabilities: s
     return folder / "runs/r/export", answer.json
 
 
+@pytest.mark.long
 def test_each_precision_is_a_verified_file(exported: Any) -> None:
     folder, manifest = exported
     files = {path.name for path in folder.iterdir()}
@@ -145,6 +146,7 @@ def test_exported_files_contain_no_local_path(exported: Any) -> None:
         assert str(Path(onnx.__file__).parent.parent).encode() not in path.read_bytes()
 
 
+@pytest.mark.long
 def test_static_batch(job: Any, nastool: Nastool) -> None:
     answer = nastool("export", "--onnx", "--static", "--json", cwd=job.folder)
     assert answer.code == 0, answer.stderr

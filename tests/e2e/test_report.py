@@ -333,6 +333,7 @@ def test_a_changed_page_fails(job: Any, nastool: Nastool) -> None:
     assert (answer.code, "Run nastool report again" in answer.stderr) == (1, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ties", ["macs", "accuracy"])
 def test_a_winner_of_each_tie_rule_is_verified(ties: str, job: Any, nastool: Nastool) -> None:
     """200 hold-out images have a standard error of three points, so that most candidates are tied."""
@@ -341,6 +342,7 @@ def test_a_winner_of_each_tie_rule_is_verified(ties: str, job: Any, nastool: Nas
     assert (answer.code, answer.json["differences"]) == (0, [])
 
 
+@pytest.mark.long
 def test_a_winner_with_fewer_macs_than_a_tied_candidate_is_a_difference(job: Any, nastool: Nastool) -> None:
     assert nastool("search", "--macs", "30k", "--run", "r", cwd=job.folder).code == 0
     config = job.folder / RUN / "config.toml"

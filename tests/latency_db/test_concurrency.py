@@ -98,6 +98,7 @@ with open_store(where) as store:
 """
 
 
+@pytest.mark.long
 def test_commands_that_resume_one_run_never_mix_in_a_round(where: str, target: Target) -> None:
     """Three commands resume the same killed run: the round that is stored first stays, as a whole."""
     with open_store(where) as store:

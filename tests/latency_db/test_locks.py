@@ -53,6 +53,7 @@ def release(process: subprocess.Popen[str]) -> None:
     process.communicate("x")
 
 
+@pytest.mark.long
 def test_waiting_names_the_holder_and_ends_at_the_limit(store: Store, other: subprocess.Popen[str]) -> None:
     said: list[str] = []
     holder = f"process {other.pid} on {node()}"

@@ -86,6 +86,7 @@ def other_statistics(net: nn.Sequential) -> None:
     net.eval()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [scale_weights, swap_channels, change_eps, unfolded, other_statistics])
 def test_a_broken_export_is_caught(net: nn.Sequential, tmp_path: Path, damage: Damage) -> None:
     broken = deepcopy(net)

@@ -39,6 +39,7 @@ def verdicts(pairs: Callable[..., Rounds], noise: float, slower_by: float) -> Co
     return Counter(settled(pairs(noise, slower_by, seed), terms).outcome for seed in range(RUNS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("noise", [0.02, 0.08])
 def test_the_same_file_twice_raises_no_alarm(noise: float, pairs: Callable[..., Rounds]) -> None:
     """At most 1 % of 200 runs, before any is confirmed; and it doesn't get there by never answering."""

@@ -136,6 +136,7 @@ def test_histogram_counts_the_architectures_between_its_edges(
     assert list(counts) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("costs", [1, 2, 3])
 def test_on_a_coarse_grid_bounds_hold_and_draws_stay_uniform(
     costs: int,
@@ -180,6 +181,7 @@ def test_counts_beyond_int64(space_of: SpaceOf, cost_of: CostOf) -> None:
     assert cost.cost(feasible.draw(Random(0))) <= 200
 
 
+@pytest.mark.long
 def test_several_limits_on_a_space_of_2_to_the_100(space_of: SpaceOf, cost_of: CostOf) -> None:
     """32 choices in 20 blocks with distinct latencies have too many sums: the count has bounds, draws still fit."""
     rng = Random(7)

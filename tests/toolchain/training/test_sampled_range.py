@@ -48,6 +48,7 @@ def test_nothing_given_draws_what_it_always_drew(quick: SearchSpace) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "least", "greatest"),
     [

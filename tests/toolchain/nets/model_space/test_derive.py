@@ -69,7 +69,7 @@ def test_classes_and_size_do_not_change_the_keys_of_blocks() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model:resnet18", "names no model. Write --space model:torchvision:resnet18"),
+        ("model:resnet18", "names no model. Write --space model:torchvision:NAME"),
         ("model:torchvision:resnet19", "no classification model 'resnet19'. Models with similar names: resnet1"),
         ("model:torchvision:resnet18:size_px=224x320", "input images must be square. Write one number"),
         ("model:torchvision:resnet18:depth=3", "has no option 'depth'. Options: in_channels, size_px, classes"),
