@@ -13,7 +13,7 @@ Nastool = Callable[..., Any]
 ADVICE = {
     "unit of a latency": ("check --latency 100", r"as in (--latency \w+)"),
     "unit of a count": ("space --macs 30X", r"as in (--macs \w+)"),
-    "sign of a percentage": ("check --max-regression 5", r"as in (\d+%)"),
+    "sign of a percentage": ("check --max-regression 5", r"as in --max-regression (\d+%)"),
     "sign of a confidence": ("check --latency 1s --confidence 99", r"as in (\d+%)"),
     "name of a backend": ("bench run:r --rounds 9 --confidence 95% --backend @cpu", r"as (\w+), or with a device"),
     "existing settings": ("init", r"nastool (init --force)"),
