@@ -225,7 +225,10 @@ MUTATIONS: Mapping[str, tuple[Change, str]] = {
     "number of evaluations": (_best("evaluations", value=9999), "evaluations is 9999"),
     "winner of one file only": (_field("search/best.json", "params", value=7), "which no folder of a budget"),
     "images of the hold-out": (_best("holdout_images", value=199), "no whole number of 199 images"),
-    "score in the journal": (_line("search/candidates.jsonl", 1, "accuracy", lambda _: 1.0), "is within the limits and preferred to the winner"),
+    "score in the journal": (
+        _line("search/candidates.jsonl", 1, "accuracy", lambda _: 1.0),
+        "is within the limits and preferred to the winner",
+    ),
     "score of the winner in the journal": (lambda run: _winners_line(run, "accuracy", 0.005), "holdout_accuracy is"),
     "supernet": (_append("supernet/checkpoint.pt", b"x"), "supernet_sha256 is"),
     "measured journal": (_line("search/measured.jsonl", 1, "upper_ms", lambda _: 1e-9), "the measured latency is"),
