@@ -1,6 +1,6 @@
 """How the peers of `benchmarks/shrink_peers.py` make a trained network smaller.
 
-Each gives a network for a share between 0 and 1 of what it is told in place of a latency: torch-pruning the share of
+Each gives a network for a share between 0 and 1 of what it takes in place of a latency: torch-pruning the share of
 the channels that stay, FastNAS the share of the MACs.
 """
 

@@ -139,7 +139,7 @@ class Peers:
             smaller = pruned_networks.fastnas(self.original, EXAMPLE, self.data, self.run.shrink / "fastnas.pt")
         share = self._known(f"{peer}: share", lambda: self._bisected(peer, smaller))
         net = smaller(share)
-        assert net is not None, "it was found before"
+        assert net is not None, "the bisection has built it"
         return net
 
     def tuned(self, net: nn.Module) -> float:

@@ -103,13 +103,17 @@ def main() -> None:
 
 
 def searched_from_scratch(folder: Path, run: str, limit_ms: float, epochs: Sequence[int], common: Sequence[str]) -> str:
-    """The paper's flow at the same limit: a line with what `nastool run` found."""
+    """The paper's flow at the same limit: a line about the network of `nastool run`."""
     changes = FLOW | {"train.changes": {"epochs": epochs[0]}, "retrain.changes": {"epochs": epochs[1]}}
     (folder / "flow.toml").write_text(parse_config(preset_text("photos"), changes, "preset photos").as_toml())
-    found, seconds = nastool(
+    answer, seconds = nastool(
         folder, "run", "--config", "flow.toml", "--run", run, "--latency", f"{limit_ms:.4f}ms", *common
     )  # fmt: skip
-    return f"{'flow':10}{epochs[0]} and {epochs[1]} epochs: {json.dumps(found)[:2000]}; {seconds:.0f} s"
+    (network,) = answer["shipped"]
+    return (
+        f"{'flow':10}{network['measured_latency_ms']:.3f} ms; test {network['test_accuracy']:.2%}; {epochs[0]} and "
+        f"{epochs[1]} epochs; {' '.join(network['architecture'])}; {seconds:.0f} s"
+    )
 
 
 def prepare(folder: Path) -> None:

@@ -27,7 +27,7 @@ def devices(
     Pass the name of an attached device to --device. Known devices can be estimated with --estimate.
     """
     console.say("looking at devices and the latency table")
-    from exporters.devices.attached import find_name
+    from exporters.devices.attached import require_device_name
     from exporters.devices.known import find_known
     from toolchain.machine.devices import device_overview
 
@@ -38,7 +38,7 @@ def devices(
         else:
             console.answer_facts(known.name, _facts(known))
         return
-    find_name(invocation.config.profile.device)
+    require_device_name(invocation.config.profile.device)
     overview = device_overview(invocation.config.profile.db, invocation.config.profile.device)
     if json:
         console.answer_json(

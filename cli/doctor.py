@@ -10,10 +10,10 @@ def doctor(invocation: options.Invocation, json: options.Json = False) -> None:
     With --device ssh://user@host also shows what works on that device.
     """
     console.say("looking at devices, backends and data sets")
-    from exporters.devices.attached import find_name
+    from exporters.devices.attached import require_device_name
     from toolchain.machine.doctor import examine
 
-    find_name(invocation.config.profile.device)
+    require_device_name(invocation.config.profile.device)
     findings = examine(invocation.config.profile.db, invocation.config.profile.device)
     if json:
         console.answer_json({"findings": [vars(finding) for finding in findings]})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
-from cli.seeds import Outcome, Seeds, run_seeds
+from cli.seeds import Outcome, Seeds, answer_outcome, run_seeds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,14 +39,7 @@ def retrain(
     if seeds is not None:
         run_seeds(invocation, seeds, nproc, lambda of_seed: _retrain(of_seed, arch, budget), json)
         return
-    outcome = _retrain(invocation, arch, budget, nproc)
-    if outcome is None:
-        return
-    if json:
-        console.answer_json(outcome.document)
-    else:
-        console.answer_facts("retrained", outcome.facts)
-        console.say(f"Next: {outcome.hint}")
+    answer_outcome("retrained", _retrain(invocation, arch, budget, nproc), json)
 
 
 def _retrain(

@@ -40,6 +40,17 @@ class Outcome:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
+def answer_outcome(title: str, outcome: Outcome | None, json: bool) -> None:
+    """Print what a command answers; nothing where other processes did."""
+    if outcome is None:
+        return
+    if json:
+        console.answer_json(outcome.document)
+    else:
+        console.answer_facts(title, outcome.facts)
+        console.say(f"Next: {outcome.hint}")
+
+
 def run_seeds(
     invocation: options.Invocation,
     seeds: str,

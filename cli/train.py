@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
-from cli.seeds import Outcome, Seeds, run_seeds
+from cli.seeds import Outcome, Seeds, answer_outcome, run_seeds
 from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
@@ -36,14 +36,7 @@ def train(
     if seeds is not None:
         run_seeds(invocation, seeds, nproc, lambda of_seed: _train(of_seed, more_epochs), json)
         return
-    outcome = _train(invocation, more_epochs, nproc)
-    if outcome is None:
-        return
-    if json:
-        console.answer_json(outcome.document)
-    else:
-        console.answer_facts("supernet", outcome.facts)
-        console.say(f"Next: {outcome.hint}")
+    answer_outcome("supernet", _train(invocation, more_epochs, nproc), json)
 
 
 def _train(

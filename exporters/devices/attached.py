@@ -67,7 +67,7 @@ def here(name: str) -> Device | None:
     return next((device for device in attached() if lower in (device.name, *device.aliases)), None)
 
 
-def find_name(name: str) -> None:
+def require_device_name(name: str) -> None:
     """Check that a name is that of an attached device, or an address, which is not connected to.
 
     Raises:

@@ -19,6 +19,18 @@ finally:
 """
 
 
+def typed(words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """A command in a process of its own, which ends stderr with the heavy packages that it imported."""
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *words.split()],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -35,14 +47,7 @@ finally:
     ],
 )
 def test_a_wrong_argument_is_refused_without_torch(words: str, text: str, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words.split()],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = typed(words, tmp_path)
     assert ended.returncode == 2
     assert text in ended.stderr
     assert ended.stderr.endswith("[]")
@@ -55,13 +60,6 @@ ZEROS = ",".join(["0"] * 20)
 @pytest.mark.parametrize("words", [f"cost --space shufflenet_v2 --arch {ZEROS}", "space --space shufflenet_v2", "runs"])
 def test_small_commands_need_no_torch(words: str, tmp_path: Path, nastool: Callable[..., Any]) -> None:
     first = nastool(*words.split(), cwd=tmp_path)
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words.split()],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = typed(words, tmp_path)
     assert (ended.returncode, ended.stdout) == (0, first.stdout)
     assert ended.stderr.endswith("[]")

@@ -35,14 +35,18 @@ def _none_or_several(count: int) -> int:
 Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_or_several)]
 
 
+def _several(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
 def _amounts(given: Any) -> Any:
     """One text as several; a number without a unit is not an amount."""
     if isinstance(given, int | float):
         raise ValueError('an amount is a text, with its unit, such as "17ms", or "330M" of a count')
-    return (given,) if isinstance(given, str) else given
+    return _several(given)
 
 
-Texts = Annotated[tuple[Text, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_several)]
 Amounts = Annotated[tuple[Text, ...], BeforeValidator(_amounts)]  # "17ms", or several of them: ["13ms", "17ms"]
 
 

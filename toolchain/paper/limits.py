@@ -23,7 +23,7 @@ def with_limit(name: str, flags: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     given = [limited for limited in LIMITED if flags.get(f"search.{limited}")]
     if given and name in OWN:
-        raise BadConfig(f"the limits of {name} are {OWN[name]}. Leave out --{_flag(given[0])}")
+        raise BadConfig(f"the limits of {name} are {OWN[name]}. Leave out --{given[0].replace('_', '-')}")
     if given and "macs" not in given and name in ANY:
         return {**flags, "search.macs": ()}
     return flags
@@ -44,7 +44,3 @@ def check_limit(name: str, search: SearchConfig) -> None:
         raise BadConfig(f"{name} needs one limit, and the limits are {texts}. Give one, as --macs 1.2M")
     if given != ["macs"] and name not in ANY:
         raise BadConfig(f"{name} needs a limit on MACs, and the limit is {texts}. Give it as --macs 1.2M")
-
-
-def _flag(limited: str) -> str:
-    return limited.replace("_", "-")

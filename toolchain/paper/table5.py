@@ -12,6 +12,8 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.files import Count, Document, Milliseconds, read_document, write_document
 from toolchain.measuring.from_config import measurement_plan, require_target
 from toolchain.measuring.network import measure_network
+from toolchain.measuring.plan import MeasurementPlan
+from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.published import published
 from toolchain.paper.baseline_spaces import sized_space
 from toolchain.paper.experiment import Changes, Experiment, retrain, search, train
@@ -92,7 +94,7 @@ def measure(experiment: Experiment) -> Iterator[PaperResult]:
     load = experiment.load
     target, plan = require_target(config.profile), measurement_plan(config)
     profile_if_missing(space, target, plan, config.profile.db, experiment.progress)
-    baselines = _baselines(experiment)
+    baselines = _baselines(experiment, target, plan)
     rows = Rows()
     for number, seed in enumerate(experiment.seeds, 1):
         train(experiment.job("supernet", seed))
@@ -117,11 +119,10 @@ def measure(experiment: Experiment) -> Iterator[PaperResult]:
         )
 
 
-def _baselines(experiment: Experiment) -> dict[str, Baseline]:
+def _baselines(experiment: Experiment, target: ReadyTarget, plan: MeasurementPlan) -> dict[str, Baseline]:
     """The published networks as measured here, or before."""
     path = experiment.config.runs / "baselines.json"
     known = read_document(path, Baselines, REMEDY).networks if path.exists() else {}
-    target, plan = require_target(experiment.config.profile), measurement_plan(experiment.config)
     identity = target.target.id
     for name in NETWORKS:
         space = sized_space(published(name).space, experiment.config.space)

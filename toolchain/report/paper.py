@@ -69,14 +69,12 @@ def visible_range(dots: Sequence[Dot]) -> tuple[float, float, bool]:
 
     The axis reaches beyond the values by at most the distance of the outermost ones.
     """
-    known = [dot for dot in dots if dot.value is not None]
-    if not known:
-        return 0.0, 0.0, False
-    values = [dot.value or 0.0 for dot in known]
-    ends = [(dot.value or 0.0) + sign * (dot.half_width or 0.0) for dot in known for sign in (-1, 1)]
-    span = max(values) - min(values)
+    intervals = [(dot.value, dot.half_width or 0.0) for dot in dots if dot.value is not None]
+    values = [value for value, _ in intervals]
+    span = max(values, default=0.0) - min(values, default=0.0)
     if span == 0:
         return 0.0, 0.0, False
+    ends = [value + sign * half_width for value, half_width in intervals for sign in (-1, 1)]
     low, high = max(min(ends), min(values) - span), min(max(ends), max(values) + span)
     margin = MARGIN * (high - low)
     return low - margin, high + margin, low > min(ends) or high < max(ends)

@@ -12,7 +12,7 @@ from toolchain.run_report.run_files import Choices, RunFiles
 from toolchain.search.budget import budget_name
 from toolchain.search.finalists.report import Finalist
 from toolchain.search.finalists.trainings import FinalistLine
-from toolchain.search.preference import LargestOfTied
+from toolchain.search.preference import LargestOfTied, Preference, preferred_to
 from toolchain.search.scores import CandidateLine
 from toolchain.search.strategies import EVOLUTION, Scored, best_first
 from toolchain.search.verify import MOST_MISSES
@@ -144,17 +144,14 @@ def _verify_best(files: RunFiles, winner: Winner, compared: Comparison) -> None:
 
 
 def _preferred(files: RunFiles, winner: Winner, scored: Sequence[Scored]) -> list[Scored]:
-    """The candidates that the search tries before the winner: those with a higher score, or of tied ones more MACs."""
-    score = winner.holdout_accuracy if winner.holdout_loss is None else -winner.holdout_loss
-    higher = [candidate for candidate in scored if candidate.score > score]
-    if files.config.search.ties != "macs" or winner.holdout_images is None:
-        return higher
-    macs = files.counted["macs"]
-    own_macs = macs.cost(files.space.architecture(winner.architecture))
-    tied = LargestOfTied(macs, winner.holdout_images).tied(best_first(scored))
-    if any(candidate.architecture.choices == winner.architecture for candidate in tied):
-        return [candidate for candidate in tied if macs.cost(candidate.architecture) > own_macs]
-    return [*tied, *(candidate for candidate in higher if candidate not in tied)]
+    """The candidates that the search tries before the winner."""
+    arch = files.space.architecture(winner.architecture)
+    own = Scored(arch, winner.holdout_accuracy, 0, "", loss=winner.holdout_loss)
+    others = [candidate for candidate in scored if candidate.architecture != arch]
+    prefer: Preference = best_first
+    if files.config.search.ties == "macs" and winner.holdout_images is not None:
+        prefer = LargestOfTied(files.counted["macs"], winner.holdout_images)
+    return preferred_to(prefer, own, others)
 
 
 def _scored(space: SearchSpace, line: CandidateLine) -> Scored:

@@ -10,6 +10,12 @@ from toolchain.search.strategies import Scored, best_first
 Preference = Callable[[Sequence[Scored]], list[Scored]]  # the same candidates, the preferred one first
 
 
+def preferred_to(prefer: Preference, winner: Scored, others: Sequence[Scored]) -> list[Scored]:
+    """Those of `others` that are tried before `winner`."""
+    ordered = prefer([winner, *others])
+    return ordered[: ordered.index(winner)]
+
+
 @dataclass(frozen=True)
 class LargestOfTied:
     """Candidates within one standard error of the most accurate one come first, those with the most MACs before others.

@@ -14,7 +14,7 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.errors import BudgetInfeasible
 from toolchain.search.candidate import Candidate, candidate
 from toolchain.search.candidate_timing import Measure, measure_against
-from toolchain.search.preference import Preference
+from toolchain.search.preference import Preference, preferred_to
 from toolchain.search.shared_limit import SharedLimit, why_shared
 from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import SearchSpace
@@ -109,7 +109,7 @@ class Verifier:
         known = () if verified is None else verified.scored
         architectures = {candidate.architecture for candidate in known}
         added = [candidate for candidate in scored if candidate.architecture not in architectures]
-        better = added if verified is None else self._preferred_to(verified.winner.scored, added)
+        better = added if verified is None else preferred_to(self.prefer, verified.winner.scored, added)
         attempt = _Verification(self, budget, limit, model, better, list(self.others))
         winner = attempt.try_remaining()
         if winner is None and verified is None:
@@ -120,11 +120,6 @@ class Verifier:
             (*passed_over, *attempt.missed),
             (*known, *added),
         )
-
-    def _preferred_to(self, winner: Scored, others: Sequence[Scored]) -> list[Scored]:
-        """Those of `others` that are tried before `winner`."""
-        ordered = self.prefer([winner, *others])
-        return ordered[: ordered.index(winner)]
 
 
 @dataclass

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from toolchain.errors import BadData
-from toolchain.training.helper_entries import is_helper
-from toolchain.training.printable import printable
+from toolchain.training.class_folders import class_folders
 from toolchain.training.shard_names import ShardedData
 from toolchain.training.user_path import expanded
 
@@ -20,7 +19,7 @@ def require_data(name: str) -> None:
         BadData: it has none, or the name is not that of a data set.
     """
     if name.startswith(FOLDER):
-        require_class_folders(root_of(name) / "train")
+        class_folders(root_of(name) / "train")
     elif name.startswith(SHARDS):
         ShardedData.parse(name.removeprefix(SHARDS))
     elif name not in BUILT_IN:
@@ -44,23 +43,3 @@ def unknown_data(name: str) -> BadData:
     if Path(name).is_dir():
         return BadData(f"unknown data set {name!r}. For this folder, write folder:{name}")
     return BadData(f"unknown data set {name!r}. Known: {', '.join(NAMES)}")
-
-
-def require_class_folders(folder: Path) -> None:
-    """Check that a folder of images has class folders.
-
-    Raises:
-        BadData: it has none, does not exist, or cannot be read.
-    """
-    if not folder.is_dir():
-        raise BadData(
-            f"{printable(folder)} does not exist. folder:PATH takes PATH/train/CLASS/IMAGE and PATH/val/CLASS/IMAGE"
-        )
-    try:
-        found = any(entry.is_dir() and not is_helper(entry.name) for entry in folder.iterdir())
-    except OSError as problem:
-        raise BadData(
-            f"cannot read the folder {printable(folder)}: {problem.strerror}. Make it readable or remove it"
-        ) from None
-    if not found:
-        raise BadData(f"{printable(folder)} has no class folders. Put images into {printable(folder)}/CLASS/")

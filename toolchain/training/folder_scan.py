@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import BadData
-from toolchain.training.data_name import require_class_folders
+from toolchain.training.class_folders import is_folder, no_class_folders, sorted_entries
 from toolchain.training.helper_entries import is_helper
 from toolchain.training.image_suffixes import image_suffixes
 from toolchain.training.mask_names import SHARE, second_images
@@ -104,12 +104,11 @@ def scan_folder(folder: Path) -> FolderScan:
     Raises:
         BadData: the folder is missing or unreadable, or a class has no images of its own.
     """
-    require_class_folders(folder)
     helpers: list[Path] = []
     other_suffixes: Counter[str] = Counter()
     entries = _entries(folder, helpers)
-    class_folders = [entry for entry in entries if _is_folder(entry)]
-    beside = [Path(entry.path) for entry in without_special(entries, other_suffixes) if not _is_folder(entry)]
+    class_folders = [entry for entry in entries if is_folder(entry)]
+    beside = [Path(entry.path) for entry in without_special(entries, other_suffixes) if not is_folder(entry)]
     outside = tuple(path for path in beside if path.suffix.lower() in image_suffixes())
     other_suffixes.update(path.suffix.lower() for path in beside if path not in outside)
     files: list[ImageFile] = []
@@ -128,22 +127,16 @@ def scan_folder(folder: Path) -> FolderScan:
         other_suffixes += others
         files += images
     if not class_folders:
-        raise BadData(f"{printable(folder)} has no class folders. Put images into {printable(folder)}/CLASS/")
+        raise no_class_folders(folder)
     kept, repeated = _each_file_once(files)
     classes = tuple(entry.name for entry in class_folders)
     _require_own_images(folder, classes, kept, repeated)
     return FolderScan(folder, classes, kept, tuple(helpers), other_suffixes, outside, repeated)
 
 
-def _entries(folder: Path | str, helpers: list[Path]) -> list[os.DirEntry[str]]:
+def _entries(folder: Path, helpers: list[Path]) -> list[os.DirEntry[str]]:
     """Entries of a folder by name; hidden and helper entries go to `helpers`."""
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as problem:
-        raise BadData(
-            f"cannot read the folder {printable(folder)}: {problem.strerror}. Make it readable or remove it"
-        ) from None
+    entries = sorted_entries(folder)
     helpers += [Path(entry.path) for entry in entries if is_helper(entry.name)]
     return [entry for entry in entries if not is_helper(entry.name)]
 
@@ -158,20 +151,13 @@ def _walk(class_folder: os.DirEntry[str], helpers: list[Path], special: Counter[
         if (inode := _inode(Path(folder))) in entered:
             continue
         entered.add(inode)
-        for entry in without_special(_entries(folder, helpers), special):
+        for entry in without_special(_entries(Path(folder), helpers), special):
             through_link = linked or entry.is_symlink()
-            if _is_folder(entry):
+            if is_folder(entry):
                 pending.insert(0 if through_link else len(pending), (entry.path, through_link))
             else:  # a broken link is reported with the unreadable files
                 files.append((Path(entry.path), through_link))
     return sorted(files, key=lambda file: (str(file[0].parent), file[0].name))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _inode(path: Path) -> Inode:

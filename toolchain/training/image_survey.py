@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from toolchain.errors import BadData
+from toolchain.training.class_folders import class_folders
 from toolchain.training.helper_entries import is_helper
 from toolchain.training.user_path import expanded
 
@@ -73,10 +75,8 @@ class SurveyedFolder:
     @cached_property
     def _classes(self) -> tuple[Path, ...]:
         try:
-            return tuple(
-                sorted(entry for entry in self._folder.iterdir() if entry.is_dir() and not is_helper(entry.name))
-            )
-        except OSError:  # loading the data gives the error
+            return class_folders(self._folder)
+        except BadData:  # loading the data gives the error
             return ()
 
     def _images(self, class_folder: Path) -> _ClassImages:
