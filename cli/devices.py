@@ -45,7 +45,7 @@ def devices(
             {
                 "attached": [device.as_dict() for device in overview.attached],
                 "measured": [
-                    {"id": target.id, "parts": records, "target": target.as_dict()}
+                    {"id": target.id, "records": records, "target": target.as_dict()}
                     for target, records in overview.measured
                 ],
                 "known": [asdict(device) for device in overview.known],

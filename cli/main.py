@@ -11,6 +11,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", SPINCOUNT)  # before torch loads
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's and scipy's: the same, for small regressions
 
 import typer
+from typer.exceptions import TyperException
 
 from cli import (
     bench,
@@ -39,6 +40,7 @@ from cli import (
     train,
 )
 from cli.arguments import Command
+from cli.usage_error import usage_error
 from toolchain.errors import ON_PURPOSE, RankLost, RunFolderError, exit_code, input_error
 from toolchain.parallel.launcher import report_failure
 from toolchain.parallel.open_files import too_few
@@ -160,12 +162,19 @@ def _require_open_files() -> None:
 
 def _run_command(program: typer.Typer) -> int:
     try:
-        program()
-    except SystemExit as ended:
-        if ended.code == interrupts.INTERRUPTED:  # typer turns Ctrl-C into this
-            return _stopped()
-        return ended.code if isinstance(ended.code, int) else 0
-    return 0
+        code = program(standalone_mode=False, prog_name=program.info.name)
+    except TyperException as problem:
+        text = usage_error(problem)
+        return _fail(text, USER_ERROR) if text else USER_ERROR
+    except typer.Abort:
+        return _fail("not confirmed, so nothing has changed. --yes confirms without a question", 1)
+    except SystemExit as ended:  # of a broken pipe, or of a user's module
+        if isinstance(ended.code, str):
+            return _fail(ended.code, 1)
+        code = ended.code
+    if code == interrupts.INTERRUPTED:  # typer turns Ctrl-C into this
+        return _stopped()
+    return code if isinstance(code, int) else 0
 
 
 def _fail(text: str, code: int, lost: bool = False) -> int:

@@ -33,13 +33,14 @@ Arch = Annotated[
     str | None,
     typer.Option(
         "--arch",
-        help="Architecture instead of the winner: choice keys, indices, one choice for all blocks, or a best.json.",
+        help="Architecture instead of the winner: choice keys, indices, one choice for all blocks, a best.json, or "
+        "original (of a model).",
     ),
 ]
 BudgetName = Annotated[
     str | None, typer.Option("--budget", help="Winner of this budget, e.g. latency_17ms. Default: of the last search.")
 ]
-MOST_GPUS = 16  # of one machine
+MAX_GPUS = 16  # of one machine
 DECISIVE = ("data", "space", "train.recipe", "retrain.recipe")  # others may follow from each of these
 LAST = ("seeds", "nproc", "json")  # in a command's help
 
@@ -287,7 +288,7 @@ def in_processes(nproc: int | None) -> bool:
     """
     if nproc is None or nproc == 1 or world() > 1:
         return False
-    if nproc > (most := max(MOST_GPUS, os.cpu_count() or 1)):
+    if nproc > (most := max(MAX_GPUS, os.cpu_count() or 1)):
         from toolchain.errors import BadConfig
 
         raise BadConfig(f"--nproc {nproc} is too much for one machine: give {most} at most, one for each GPU")

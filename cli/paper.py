@@ -1,6 +1,6 @@
 """`nastool paper`: the tables and figures of the paper, measured here."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,9 +8,10 @@ from cli import console, options
 from cli.flags import FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from toolchain.paper.request import TableRequest
     from toolchain.paper.result import PaperResult
 
 Names = Annotated[
@@ -40,30 +41,47 @@ def paper(
     rerun.
     """
     from toolchain.paper.names import require_names
-    from toolchain.units import parse_seeds
 
-    chosen = require_names(names)
-    chosen_seeds = None if seeds is None else parse_seeds(seeds)
-    flags = {flag.key: flag.value(invocation.config) for flag in FLAGS["paper"] if flag.key in invocation.given}
     answers: dict[str, object] = {}
-    for name in chosen:
-        result, files = _measure(name, preset, chosen_seeds, invocation.file, flags)
-        answers[name] = result.model_dump(mode="json") | {"statements": list(result.statements)}
+    for request in _requests(invocation, require_names(names), preset, seeds):
+        result, files = _measure(request)
+        answers[request.name] = result.model_dump(mode="json") | {"statements": list(result.statements)}
         if not json:
             _answer(result, files)
     if json:
         console.answer_json({"tables": answers})
 
 
-def _measure(
-    name: str, preset: str, seeds: "tuple[int, ...] | None", file: "Path | None", flags: "Mapping[str, Any]"
-) -> "tuple[PaperResult, list[Path]]":
-    console.say(f"{name} of the paper, preset {preset}")
+def _requests(
+    invocation: options.Invocation, names: "Sequence[str]", preset: str, seeds: str | None
+) -> "list[TableRequest]":
+    from toolchain.paper.request import TableRequest
+    from toolchain.units import parse_seeds
+
+    given = [flag for flag in FLAGS["paper"] if flag.key in invocation.given]
+    typed = {"--preset": None if preset == "quick" else preset, "--seeds": seeds, "--config": invocation.file}
+    words = [str(word) for flag, value in typed.items() if value is not None for word in (flag, value)]
+    words += [word for flag in given for word in flag.words(invocation.config)]
+    return [
+        TableRequest(
+            name=name,
+            preset=preset,
+            seeds=None if seeds is None else parse_seeds(seeds),
+            file=invocation.file,
+            flags={flag.key: flag.value(invocation.config) for flag in given},
+            words=tuple(words),
+        )
+        for name in names
+    ]
+
+
+def _measure(request: "TableRequest") -> "tuple[PaperResult, list[Path]]":
+    console.say(f"{request.name} of the paper, preset {request.preset}")
     from cli.early_checks import check_arguments
     from toolchain.paper.tables import plan_table, run_table
 
     with console.progress() as bars:
-        experiment = plan_table(name, preset, seeds, file, flags, bars)
+        experiment = plan_table(request, bars)
         check_arguments(experiment.config)
         return run_table(experiment)
 

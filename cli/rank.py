@@ -69,7 +69,7 @@ def _say_uncertainty(ranked: "RankResult", holdout: int, test: int) -> None:
     """What so few images and so few networks cannot tell."""
     from statistics import median
 
-    from toolchain.ranking.agreement import LEAST_NETWORKS
+    from toolchain.ranking.agreement import MIN_NETWORKS
     from toolchain.training.accuracy_interval import accuracy_text
 
     inherited = median(network.inherited for network in ranked.networks)
@@ -78,10 +78,10 @@ def _say_uncertainty(ranked: "RankResult", holdout: int, test: int) -> None:
         f"95% intervals of the median accuracies: inherited {accuracy_text(inherited, holdout)}, "
         f"stand-alone {accuracy_text(standalone, test)}"
     )
-    if len(ranked.networks) < LEAST_NETWORKS:
+    if len(ranked.networks) < MIN_NETWORKS:
         console.say(
             f"{len(ranked.networks)} networks cannot tell whether the orders agree: by chance alone all their pairs "
-            f"agree or disagree too often. Use --networks {LEAST_NETWORKS} or more, better 20"
+            f"agree or disagree too often. Use --networks {MIN_NETWORKS} or more, better 20"
         )
 
 

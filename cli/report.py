@@ -47,6 +47,7 @@ def report(
     from toolchain.run_report.build import build_report
     from toolchain.run_report.files_of_report import run_files, write_model_cards, write_page
 
+    _require_used(format, budget, out, verify or json)
     if out is not None:
         require_writable(out, "--out report.html")
     files = run_files(run, invocation.config.profile.db if "profile.db" in invocation.given else None)
@@ -66,6 +67,20 @@ def report(
         console.say(f"not finished yet: {command}")
     for note in document.notes:
         console.say(note)
+
+
+def _require_used(format: str, budget: str | None, out: Path | None, no_file: bool) -> None:
+    """Refuse flags that have no effect.
+
+    Raises:
+        BadConfig: --budget with the page, which has all budgets, or flags of files where none is written.
+    """
+    from toolchain.errors import BadConfig
+
+    if no_file and (out is not None or format != "html" or budget is not None):
+        raise BadConfig("--json and --verify write no file. Leave out --out, --format and --budget")
+    if format == "html" and budget is not None:
+        raise BadConfig("the page shows all budgets. Leave out --budget, or give --format model-card")
 
 
 def _verify(files: "RunFiles", json: bool) -> None:

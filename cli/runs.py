@@ -25,8 +25,13 @@ def runs(
     json: options.Json = False,
 ) -> None:
     """List, compare and remove runs; without a command, list them."""
+    from toolchain.errors import BadConfig
+
     if context.invoked_subcommand is None:
         list_runs(runs=runs, config=None, json=json)
+    elif runs is not None or json:
+        flag, command = "--json" if runs is None else "--runs", context.invoked_subcommand
+        raise BadConfig(f"{flag} before {command} is ignored. Write it after: nastool runs {command} {flag}")
 
 
 @app.command("list", cls=Command)

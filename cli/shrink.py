@@ -91,6 +91,7 @@ def _answer(result: "ShrinkResult", report: Path) -> None:
     )
     facts = {
         "budget": f"{result.limit_ms:.3f} ms",
+        "check": "" if result.check is None else result.check.in_words,
         "ONNX file": result.onnx,
         "report": report,
         "all files": result.folder,

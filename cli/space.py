@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from toolchain.counting.space_summary import SpaceSummary
     from toolchain.spaces.core import ChoiceBlock
 
-MOST_CHOICES_SHOWN = 6
+MAX_CHOICES_SHOWN = 6
 BAR_WIDTH = 32
 
 
@@ -83,7 +83,7 @@ def _choice_rows(block: "ChoiceBlock", marginals: Sequence[Mapping[str, float]])
     """Geometry, choice and shares in percent; of many choices, only the rarest and the most frequent."""
     keys = [choice.key for choice in block.choices]
     geometry = block.geometry
-    if len(keys) > MOST_CHOICES_SHOWN:
+    if len(keys) > MAX_CHOICES_SHOWN:
         geometry = f"{geometry}, {len(keys)} choices"
         ends = {end(keys, key=shares.__getitem__) for shares in marginals for end in (min, max)}
         keys = [key for key in keys if key in ends]

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from latency_db.errors import DatabaseUnwritable, DeviceBusy
 
-LONGEST_WAIT_S = 3600.0
+MAX_WAIT_S = 3600.0
 POLL_EVERY_S = 0.2
 FOLDER_VARIABLE = "NASTOOL_LOCKS"  # a folder, for containers that share a device but not the machine's folders
 
@@ -92,7 +92,7 @@ def held(
     release: Callable[[], None],
     device: str,
     waiting: Callable[[str], None],
-    wait_s: float = LONGEST_WAIT_S,
+    wait_s: float = MAX_WAIT_S,
 ) -> Iterator[None]:
     """Hold the lock of a device that is on another machine.
 

@@ -253,7 +253,7 @@ class Store:
 
     @contextmanager
     def device_lock(
-        self, device: str, waiting: Callable[[str], None], wait_s: float = locks.LONGEST_WAIT_S
+        self, device: str, waiting: Callable[[str], None], wait_s: float = locks.MAX_WAIT_S
     ) -> Iterator[None]:
         """Hold the lock of a device, on this machine and for all commands that share the server.
 

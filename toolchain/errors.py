@@ -7,10 +7,13 @@
     |   |   |-- BudgetInfeasible           no architecture of the space can fit the limits
     |   |   |-- BadCheckpoint              truncated, or made for another space or recipe
     |   |   |-- BadDocument                a JSON file of a run, or a line of a journal, is damaged
+    |   |   |-- BadModel                   a model file cannot be timed or evaluated as requested
+    |   |   |-- NoDevice                   exit 5: training was requested on a GPU, and there is none
     |   |   |-- BadLaunch                  the environment variables of a distributed launch are wrong
     |   |   |-- MissingStage               the output of an earlier command is missing
     |   |   |   `-- MissingOutput          the same, with the command that writes it
     |   |   `-- RunFolderError             the run folder cannot be written, is in use, or the disk is full
+    |   |-- RankLost, RankFailed           one of several processes has ended, or failed
     |   |-- CheckFailed                    exit 1: the command completed, and the check failed
     |   |-- TrainingDiverged               exit 1: the loss is not finite; the last good checkpoint stays
     |   `-- Inconclusive                   exit 3: the command completed, and the machine was too noisy to decide

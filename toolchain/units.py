@@ -15,9 +15,9 @@ SECONDS_PER_UNIT = {"ms": 1e-3, "s": 1.0, "min": 60.0}
 COUNT_PER_UNIT = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 RANGE_STEPS = 5
-MOST_SEEDS = 100
-MOST_RANGE_STEPS = 100
-MOST_WRITTEN_OUT = 10**15
+MAX_SEEDS = 100
+MAX_RANGE_STEPS = 100
+MAX_WRITTEN_OUT = 10**15
 MOST = 10**13  # feasible sets are counted in int64, latencies there in units of 10 ns
 
 _AMOUNT = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3}){1,12}|\d{1,40})(?:\.\d{1,40})?)\s*([A-Za-z]*)")
@@ -109,17 +109,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds as `0..4` (0, 1, 2, 3 and 4) or `0,3,7`.
 
     Raises:
-        BadUnit: it is neither, or has more than `MOST_SEEDS`.
+        BadUnit: it is neither, or has more than `MAX_SEEDS`.
     """
     parts = re.fullmatch(r"([0-9]{1,9})\.\.([0-9]{1,9})", text.strip())
     if parts:
-        seeds = tuple(range(int(parts[1]), int(parts[2]) + 1)[: MOST_SEEDS + 1])
+        seeds = tuple(range(int(parts[1]), int(parts[2]) + 1)[: MAX_SEEDS + 1])
     elif re.fullmatch(r"[0-9]{1,9}(\s*,\s*[0-9]{1,9})*", text.strip()):
         seeds = tuple(dict.fromkeys(map(int, text.split(","))))
     else:
         seeds = ()
-    if not 1 <= len(seeds) <= MOST_SEEDS:
-        raise BadUnit(f"the seeds {text!r} cannot be read. Write 1 to {MOST_SEEDS} of them, as in 0..4 or 0,3,7")
+    if not 1 <= len(seeds) <= MAX_SEEDS:
+        raise BadUnit(f"the seeds {text!r} cannot be read. Write 1 to {MAX_SEEDS} of them, as in 0..4 or 0,3,7")
     return seeds
 
 
@@ -127,10 +127,10 @@ def _steps(text: str, of_range: str) -> int:
     """The number behind the slash of a range.
 
     Raises:
-        BadUnit: it is not a whole number from 2 to `MOST_RANGE_STEPS`.
+        BadUnit: it is not a whole number from 2 to `MAX_RANGE_STEPS`.
     """
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 2 <= int(text) <= MOST_RANGE_STEPS:
-        raise BadUnit(f"the range {of_range!r} has {text!r} steps. Write 2 to {MOST_RANGE_STEPS}, as in 13ms..22ms/4")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 2 <= int(text) <= MAX_RANGE_STEPS:
+        raise BadUnit(f"the range {of_range!r} has {text!r} steps. Write 2 to {MAX_RANGE_STEPS}, as in 13ms..22ms/4")
     return int(text)
 
 
@@ -157,7 +157,7 @@ def format_count(count: float) -> str:
 
 def format_number(count: int) -> str:
     """A whole number in full, or of more than 15 digits in powers of ten: `1,234`, `1.268e+30`."""
-    return f"{count:,}" if count < MOST_WRITTEN_OUT else f"{count:.4g}"
+    return f"{count:,}" if count < MAX_WRITTEN_OUT else f"{count:.4g}"
 
 
 def format_binary(count: float) -> str:

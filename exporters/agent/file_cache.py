@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from exporters.files import cache_folder
@@ -105,9 +106,13 @@ class FileCache:
         with part.open("rb") as written:
             os.fsync(written.fileno())  # a loss of power must not leave a name without its content
         part.replace(path)
-        files = [file for known in (ONNX, PLAN, ENGINE) for file in self.folder.glob(f"*{known}")]
+        sizes = {}
+        for file in (file for known in (ONNX, PLAN, ENGINE) for file in self.folder.glob(f"*{known}")):
+            with suppress(FileNotFoundError):  # another agent removes files too
+                status = file.stat()
+                sizes[file] = status.st_mtime, status.st_size
         total = 0
-        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-            total += file.stat().st_size
+        for file, (_, size) in sorted(sizes.items(), key=lambda item: item[1][0], reverse=True):
+            total += size
             if total > self._max_bytes and file != path:
-                file.unlink()
+                file.unlink(missing_ok=True)

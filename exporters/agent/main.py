@@ -14,7 +14,7 @@ from typing import Any
 from exporters.agent.frames import decode, encode
 from exporters.agent.requests import Agent
 
-LONGEST_SILENCE_S = 600.0  # with the lock held: the workstation may have vanished without closing the connection
+MAX_SILENCE_S = 600.0  # with the lock held: the workstation may have vanished without closing the connection
 
 
 def serve(source: int, sink: int, sources: dict[str, str]) -> None:
@@ -29,7 +29,7 @@ def serve(source: int, sink: int, sources: dict[str, str]) -> None:
     def read(size: int) -> bytes:
         parts = []
         while size:
-            silence = LONGEST_SILENCE_S if agent.lock_file is not None and agent.lock_file.held else None
+            silence = MAX_SILENCE_S if agent.lock_file is not None and agent.lock_file.held else None
             ready, _, _ = select.select([source], [], [], silence)
             part = os.read(source, min(size, 2**20)) if ready else b""
             if not part:

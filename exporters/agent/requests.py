@@ -94,9 +94,11 @@ class Agent:
         return values
 
     def lock(self, owner: str, uid: str) -> Reply:
-        """Lock the device with this uid, or name the present owner."""
-        if self.lock_file is None:
-            self.lock_file = LockFile(lock_path(uid))
+        """Lock the device with this uid, or name the present owner; a lock of another device is freed."""
+        path = lock_path(uid)
+        if self.lock_file is None or self.lock_file.path != path:
+            self.unlock()
+            self.lock_file = LockFile(path)
         return {"owner": self.lock_file.acquire(owner)}
 
     def unlock(self) -> Reply:

@@ -28,7 +28,7 @@ PI_VOLTAGE = "rpi_volt"  # the sensor of the kernel's driver raspberrypi-hwmon
 # Types of cooling devices whose state is above 0 while they slow a CPU down; a fan is another one
 CPU_COOLING = ("cpufreq-", "thermal-cpufreq", "thermal-idle", "processor", "intel_powerclamp", "cpu-throttle-alert")
 JETSON_EVENTS = "soctherm_oc"  # the sensor of NVIDIA's driver: oc1 is the voltage, oc2 and oc3 are currents
-MOST_CORES = 16  # whose counters are read beside those of packages: reading one takes about 10 us
+MAX_CORES = 16  # whose counters are read beside those of packages: reading one takes about 10 us
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Throttling:
             packages.setdefault(package, cpu / "thermal_throttle/package_throttle_count")
             core = package, read_text(cpu / "topology/core_id") or cpu.name
             cores.setdefault(core, cpu / "thermal_throttle/core_throttle_count")
-        files = [*packages.values(), *(cores.values() if len(cores) <= MOST_CORES else ())]
+        files = [*packages.values(), *(cores.values() if len(cores) <= MAX_CORES else ())]
         return [(file, HEAT) for file in files if file.exists()]
 
     def _jetson_counters(self) -> list[tuple[Path, str]]:

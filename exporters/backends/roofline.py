@@ -17,7 +17,7 @@ from exporters.graph.kernels import kernels_of
 from exporters.graph.model import Model, as_model
 from exporters.timing import Timing
 
-LEAST_MS = 1e-6  # latency of a graph without kernels, e.g. a skip: callers divide by latencies
+MIN_MS = 1e-6  # latency of a graph without kernels, e.g. a skip: callers divide by latencies
 VERSION = "1"  # version of the formula and of the fusions in exporters/graph/kernels.py
 
 
@@ -91,7 +91,7 @@ class Estimate:
 
     def time(self, min_ms: float) -> Timing:
         """Return the estimate; nothing is measured."""
-        ms = max(self._call_ms, LEAST_MS)
+        ms = max(self._call_ms, MIN_MS)
         return Timing(1, ms, ms, ms, ms, (ms,))
 
     def close(self) -> None:

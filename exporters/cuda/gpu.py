@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MOST_DRIFT = 0.01  # of the clock while a model is timed; TensorRT's trtexec calls more than 2.5 % unstable
+MAX_DRIFT = 0.01  # of the clock while a model is timed; TensorRT's trtexec calls more than 2.5 % unstable
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class Gpu:
 def moved(clocks_mhz: Sequence[int]) -> str:
     """Why a timing with these clocks is not reliable; empty if it is. Zeros are unknown."""
     known = [mhz for mhz in clocks_mhz if mhz]
-    if known and max(known) > min(known) * (1 + MOST_DRIFT):
+    if known and max(known) > min(known) * (1 + MAX_DRIFT):
         return f"the GPU's clock moved from {min(known)} to {max(known)} MHz"
     return ""

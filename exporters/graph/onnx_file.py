@@ -194,7 +194,8 @@ def _refused_by_onnxruntime(path: Path) -> Exception | None:
     try:
         ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # onnxruntime's errors have no common base
-        return ValueError(SOURCE_PLACE.sub("", first_line(problem).partition(" failed:")[2]))
+        text = first_line(problem)
+        return ValueError(SOURCE_PLACE.sub("", text.partition(" failed:")[2] or text))
     return None
 
 

@@ -84,6 +84,6 @@ def _integer_weights(graph: GraphWalker, node: NodeProto, tensors: TensorScales)
             f"the network cannot be quantized: its weights {node.input[1]} or their bias are infinite or NaN. "
             f"Retrain it with a lower learning rate"
         )
-    depthwise = int_attribute(node, "group", 1) == len(weight)
+    depthwise = int_attribute(node, "group", 1) == len(weight) > 1
     max_code = MAX_CODE if x in tensors.unsigned or depthwise else MAX_CODE_BEHIND_INT8
     return IntegerWeights(*quantize_weights(weight, bias, tensors.scales[x], max_code), tensors.scales[x])

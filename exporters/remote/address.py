@@ -16,7 +16,7 @@ SSH_VARIABLE = "NASTOOL_SSH"  # the ssh command with its options, as GIT_SSH_COM
 # Never ask, since the answer would have to come from the user; notice a dead connection within 30 s.
 OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax=3")
 HOST = re.compile(r"(?:(?P<user>[\w][\w.-]*)@)?(?P<host>[\w][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
-GREATEST_PORT = 65535
+MAX_PORT = 65535
 PATH = re.compile(r"[\w.+~/-]+")
 ON_MACHINE = re.compile(r"#([A-Za-z0-9][\w.-]*)$")
 
@@ -83,8 +83,8 @@ def _ssh(place: str) -> list[str]:
         if at.endswith("@") or not at:
             raise ValueError("it has no host")
         raise ValueError(f"{at!r} is not user@host:port (a password cannot be given)")
-    if match["port"] and int(match["port"]) > GREATEST_PORT:
-        raise ValueError(f"the port {match['port']} is above {GREATEST_PORT}")
+    if match["port"] and int(match["port"]) > MAX_PORT:
+        raise ValueError(f"the port {match['port']} is above {MAX_PORT}")
     python = path if path.startswith("~") else slash + path
     if python not in ("", "/") and not PATH.fullmatch(python):
         raise ValueError(f"{python!r} is not the path of a Python interpreter")

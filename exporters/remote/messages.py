@@ -9,8 +9,8 @@ from exporters.cuda.gpu import Gpu
 from exporters.errors import DeviceFailed
 from exporters.timing import Timing
 
-MOST_SAMPLES = 2**20
-LARGEST_ENGINE = 2**33  # bytes
+MAX_SAMPLES = 2**20
+MAX_ENGINE_BYTES = 2**33  # bytes
 Text = Annotated[str, StringConstraints(strict=True, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Digest = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(strict=True, ge=0, le=2**60)]
@@ -55,7 +55,7 @@ class TimingReply(_Message):
     wall_ms_median: Milliseconds
     busy_ms_min: Milliseconds
     busy_ms_median: Milliseconds
-    raw_ms: tuple[Milliseconds, ...] = Field(max_length=MOST_SAMPLES)
+    raw_ms: tuple[Milliseconds, ...] = Field(max_length=MAX_SAMPLES)
     noise_reason: Text
 
     @property
@@ -144,7 +144,7 @@ class Built(_Message):
     """An engine that is on the device; see `exporters.cuda.engine.Engine`."""
 
     key: Digest
-    n_bytes: Annotated[int, Field(strict=True, ge=1, le=LARGEST_ENGINE)]
+    n_bytes: Annotated[int, Field(strict=True, ge=1, le=MAX_ENGINE_BYTES)]
     sha256: Digest
     capability: Text
     built_by: Text

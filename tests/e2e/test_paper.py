@@ -70,6 +70,7 @@ def test_table3(folder: Path, nastool: Callable[..., Any]) -> None:
     assert "ours (evolution) minus random select: " in answer.stdout
     assert "1 seed" in answer.stdout
     assert (folder / "runs/paper/table3/table3.png").exists()
+    assert "`nastool paper table3 --seeds 0 --config mine.toml`" in (folder / "runs/paper/table3/table3.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["figure2", "figure3"])

@@ -27,7 +27,7 @@ LESS_WORK = {
     "finalists = 4": "finalists = 3",
     "finalist_time_s = 300.0": "finalist_time_s = 5.0",
 }
-MOST_STEPS = 12
+MAX_STEPS = 12
 SHIPPING = ("retrain", "export", "check", "report")
 TINY = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
 FLAGS_SETTINGS = """
@@ -62,13 +62,13 @@ def follow(nastool: Nastool, command: str, cwd: Path) -> list[tuple[str, Any]]:
         answer = type_line(nastool, line, cwd)
         typed.append((line, answer))
         waiting = hints(answer) + waiting
-        assert len(typed) < MOST_STEPS, [line for line, _ in typed]
+        assert len(typed) < MAX_STEPS, [line for line, _ in typed]
     return typed
 
 
 def follow_to(nastool: Nastool, line: str, cwd: Path, command: str) -> Any:
     """Type `line` and the commands that Next lines name, up to `command`; the answer of that one."""
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         answer = type_line(nastool, line, cwd)
         if line.startswith(command):
             return answer

@@ -54,7 +54,7 @@ for line in sys.stdin:
     ranks = [os.fork() or work_as(rank, folder) for rank in range(world)]
     print(max(os.waitpid(rank, 0)[1] for rank in ranks), flush=True)
 """
-LONGEST_S = 240.0
+MAX_WAIT_S = 240.0
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +92,9 @@ def run_in_ranks(
     request = str(folder), world, {name: str(value) for name, value in variables.items()}
     server.stdin.write(json.dumps(request) + "\n")
     server.stdin.flush()
-    if not select.select([server.stdout], [], [], LONGEST_S)[0]:
+    if not select.select([server.stdout], [], [], MAX_WAIT_S)[0]:
         server.kill()
-        pytest.fail(f"{world} ranks have not ended in {LONGEST_S:g} s")
+        pytest.fail(f"{world} ranks have not ended in {MAX_WAIT_S:g} s")
     assert server.stdout.readline() == "0\n", (folder / "output.txt").read_text()
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(world)]
 

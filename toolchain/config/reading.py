@@ -24,7 +24,7 @@ OLD_KEYS = {
     "profile.stack": "profile.target",
     "search.random_baseline": "search.random_search",
 }
-LONGEST_SHOWN = 120  # characters of a wrong value in a message
+MAX_SHOWN = 120  # characters of a wrong value in a message
 
 Toml = dict[str, Any]  # as tomllib returns it; `Config` checks the values
 
@@ -168,7 +168,7 @@ def _section(content: Toml, names: Sequence[str], where: str) -> Toml:
 def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str, labels: Mapping[str, str]) -> str:
     first = problem.errors()[0]
     key = ".".join(map(str, first["loc"]))
-    key = key if len(key) <= LONGEST_SHOWN else f"{key[:LONGEST_SHOWN]}..."
+    key = key if len(key) <= MAX_SHOWN else f"{key[:MAX_SHOWN]}..."
     flag = next((flag for flag in flags if key == flag or key.startswith(f"{flag}.")), None)
     source = f"{where}, {key}" if flag is None else labels.get(flag, f"the command line, {key}")
     if isinstance(first["input"], dict) and first["type"] == "value_error":  # of keys together
@@ -185,4 +185,4 @@ def _first_error(problem: ValidationError, flags: Mapping[str, Any], where: str,
 
 def _shortened(value: object) -> str:
     text = reprlib.repr(value) if isinstance(value, dict | list) else repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

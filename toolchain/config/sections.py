@@ -14,9 +14,9 @@ from pydantic import (
 from toolchain.config.section import Section
 from toolchain.config.training_sections import RetrainConfig, SupernetConfig
 from toolchain.config.values import (
-    LARGEST_SEED,
-    MOST_COUNT,
-    MOST_THREADS,
+    MAX_COUNT,
+    MAX_SEED,
+    MAX_THREADS,
     Amounts,
     Batch,
     Count,
@@ -57,7 +57,7 @@ class ProfileConfig(Section):
     """How often each block variant is timed, once per round in random order."""
     min_ms: float = Field(40.0, gt=0, le=1e6)
     """Minimum time of a variant in a round, in ms."""
-    networks: int = Field(30, ge=0, le=MOST_COUNT)
+    networks: int = Field(30, ge=0, le=MAX_COUNT)
     """Whole networks that are timed as well, to calibrate the sum of variants."""
     quiet_timeout_s: Seconds = 60.0
     """Maximum total wait for a busy machine to become idle, in seconds."""
@@ -120,7 +120,7 @@ class SearchConfig(Section):
     """Maximum MACs x weight bits x activation bits, e.g. `"6.32Gi"`; quantized spaces only."""
     weight_bits: Amounts = ()
     """Maximum bits of packed weights, e.g. `"27M"`."""
-    population: int = Field(50, ge=2, le=MOST_COUNT)
+    population: int = Field(50, ge=2, le=MAX_COUNT)
     """Population size, P in Algorithm 1 of the paper."""
     generations: Count = 20
     """Number of generations, T."""
@@ -236,7 +236,7 @@ class Config(Section):
     """Name of the run; its results are in `runs/RUN/`."""
     runs: Folder = Path("runs")
     """Folder of all runs."""
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     """Seed of all random numbers; the same seed gives the same run."""
     space: PathText = "shufflenet_v2"
     """Search space, with options: `shufflenet_v2:size_px=160,classes=37`, or `path/to/file.py:my_space`. Where it is
@@ -254,7 +254,7 @@ class Config(Section):
     """
     threads: Threads = 2
     """CPU threads for training."""
-    workers: int = Field(2, ge=0, le=MOST_THREADS)
+    workers: int = Field(2, ge=0, le=MAX_THREADS)
     """Processes that decode image files."""
     cache: Literal["on", "off"] = "on"
     """Keep decoded images of `folder:` data for later epochs and commands, in `$NASTOOL_CACHE`."""

@@ -7,20 +7,20 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from toolchain.files import expand_home
 
-LARGEST_SEED = 2**62  # torch takes seeds of 63 bits, and repeats add to it
-LARGEST_BATCH = 2**20
-MOST_THREADS = 4096
-MOST_COUNT = 10**9
-MOST_FINALISTS = 1000
+MAX_SEED = 2**62  # torch takes seeds of 63 bits, and repeats add to it
+MAX_BATCH = 2**20
+MAX_THREADS = 4096
+MAX_COUNT = 10**9
+MAX_FINALISTS = 1000
 
 # Text that is not empty; None means "not given".
 Text = Annotated[str, BeforeValidator(lambda given: _text(given))]
 # Text that may begin with a path: `~` in it is the home folder.
 PathText = Annotated[Text, AfterValidator(expand_home)]
 Folder = Annotated[Path, BeforeValidator(lambda given: expand_home(_text(given)) if isinstance(given, str) else given)]
-Count = Annotated[int, Field(gt=0, le=MOST_COUNT)]
-Threads = Annotated[int, Field(gt=0, le=MOST_THREADS)]
-Batch = Annotated[int, Field(gt=0, le=LARGEST_BATCH)]
+Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
+Threads = Annotated[int, Field(gt=0, le=MAX_THREADS)]
+Batch = Annotated[int, Field(gt=0, le=MAX_BATCH)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
 Epochs = Annotated[float, Field(gt=0, le=1e6)]
@@ -32,7 +32,7 @@ def _none_or_several(count: int) -> int:
     return count
 
 
-Finalists = Annotated[int, Field(ge=0, le=MOST_FINALISTS), AfterValidator(_none_or_several)]
+Finalists = Annotated[int, Field(ge=0, le=MAX_FINALISTS), AfterValidator(_none_or_several)]
 
 
 def _several(given: Any) -> Any:
@@ -102,7 +102,7 @@ def _hold_out(given: Any) -> Any:
 
 
 # Images of each class, a share of each class, or "auto"
-HoldOut = Annotated[Annotated[int, Field(gt=0, le=MOST_COUNT)] | str, BeforeValidator(_hold_out)]
+HoldOut = Annotated[Annotated[int, Field(gt=0, le=MAX_COUNT)] | str, BeforeValidator(_hold_out)]
 
 
 def _sample_range(given: Any) -> Any:

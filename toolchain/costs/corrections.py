@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SLOPE_BOUNDS = (0.5, 2.0)  # of an affine correction, relative to the scale of a correction without offset
-LEAST_SLOPE_WITH_MACS = 0.2  # likewise, where MACs explain a part
-FEWEST_AFFINE, FEWEST_WITH_MACS = 5, 15  # networks from which these corrections are considered
+MIN_SLOPE_WITH_MACS = 0.2  # likewise, where MACs explain a part
+MIN_AFFINE, MIN_WITH_MACS = 5, 15  # networks from which these corrections are considered
 IMPROVEMENT = 0.9  # an additional parameter must reduce the held-out error to this share of it
 IMPROVEMENT_BY_MACS = 0.6  # the parameter of MACs, which the sum explains too in most spaces
 ROUNDING = 1e-9  # a difference of errors below this is rounding
@@ -72,9 +72,9 @@ def choose_correction(networks: WholeNetworks) -> tuple[Correction, Floats]:
     Returns:
         The correction fitted on all networks, and the held-out prediction of each network in ms.
     """
-    kinds: Sequence[_Kind] = [_Kind(_scale, 2), _Kind(_affine, FEWEST_AFFINE)]
+    kinds: Sequence[_Kind] = [_Kind(_scale, 2), _Kind(_affine, MIN_AFFINE)]
     if networks.gmacs is not None:
-        kinds = [*kinds, _Kind(_with_macs, FEWEST_WITH_MACS, IMPROVEMENT_BY_MACS)]
+        kinds = [*kinds, _Kind(_with_macs, MIN_WITH_MACS, IMPROVEMENT_BY_MACS)]
     chosen: Callable[[WholeNetworks], Correction] = _identity
     predictions = held_out(chosen, networks)
     for kind in kinds:
@@ -139,7 +139,7 @@ def _with_macs(networks: WholeNetworks) -> Correction:
     scale = _median_ratio(sums, measured)
     rows = np.stack([sums, networks.gmacs, np.ones_like(sums)], axis=1) / measured[:, None]
     size = np.abs(rows).max(axis=0)
-    lower = np.array([LEAST_SLOPE_WITH_MACS * scale, 0.0, 0.0]) * size
+    lower = np.array([MIN_SLOPE_WITH_MACS * scale, 0.0, 0.0]) * size
     upper = np.array([SLOPE_BOUNDS[1] * scale, np.inf, np.inf]) * size
     slope, per_gmac_ms, offset_ms = lsq_linear(rows / size, np.ones_like(sums), (lower, upper)).x / size
     return Correction(float(slope), float(offset_ms), float(per_gmac_ms))

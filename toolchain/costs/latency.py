@@ -14,7 +14,7 @@ from latency_db.table import LatencyTable
 from latency_db.target import Target
 from toolchain.costs.calibration import Calibration, calibrate, uncalibrated
 from toolchain.costs.core import TableCost
-from toolchain.costs.corrections import FEWEST_WITH_MACS, Correction
+from toolchain.costs.corrections import MIN_WITH_MACS, Correction
 from toolchain.costs.counted import counted_macs
 from toolchain.costs.regression import REGRESSION
 from toolchain.errors import UnknownSpace
@@ -216,7 +216,7 @@ def latency_model(space: SearchSpace, table: LatencyTable) -> LatencyModel:
         tuple(unstable),
         in_containers=space.quantized,
         profile_runs=table.profile_runs,
-        macs=_macs(space) if len(measured) >= FEWEST_WITH_MACS else None,
+        macs=_macs(space) if len(measured) >= MIN_WITH_MACS else None,
     )
 
 

@@ -12,8 +12,8 @@ from toolchain.counting.level_sums import LevelSums, Ticks, cumulative
 from toolchain.counting.marginals import CachedTransitions, Factors, Floats, choice_shares, forward_weights
 
 TOLERANCE = 0.002  # largest deviation of a share at which balancing stops
-MOST_ROUNDS = 200
-LEAST_FACTOR = 1e-9  # of a choice that fits almost no level, relative to the block's largest factor
+MAX_ROUNDS = 200
+MIN_FACTOR = 1e-9  # of a choice that fits almost no level, relative to the block's largest factor
 
 
 class Balancer:
@@ -48,10 +48,10 @@ class Balancer:
 
     def balanced_factors(self, factors: Factors) -> Factors:
         """Factors with which the choices of a block have equal shares, as far as the levels allow."""
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             shares = self.shares(factors)
             if max(float(np.abs(share - 1 / len(share)).max()) for share in shares) < TOLERANCE:
                 break
             raised = [f / np.where(share > 0, share, 1) for f, share in zip(factors, shares, strict=True)]
-            factors = tuple(np.maximum(f / f.max(), LEAST_FACTOR) for f in raised)
+            factors = tuple(np.maximum(f / f.max(), MIN_FACTOR) for f in raised)
         return factors

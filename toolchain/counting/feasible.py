@@ -24,7 +24,7 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.spaces.core import Architecture, SearchSpace
 
 ESTIMATION_DRAWS = 1000
-MOST_TRIES = 20_000  # draws on a coarse grid before the set is reported as too small to draw from
+MAX_TRIES = 20_000  # draws on a coarse grid before the set is reported as too small to draw from
 NO_SUM = -(2**62)
 
 
@@ -107,12 +107,12 @@ class FeasibleSet:
         Raises:
             BudgetInfeasible: on a coarse grid, none of many candidates fits.
         """
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             arch = self._draw_candidate(rng)
             if self.exact or self.budget.allows(arch):
                 return arch
         raise BudgetInfeasible(
-            f"none of {MOST_TRIES:,} architectures drawn from {self.most_count:,} candidates of {self.space.name} fits "
+            f"none of {MAX_TRIES:,} architectures drawn from {self.most_count:,} candidates of {self.space.name} fits "
             f"{self.budget}. Relax a limit"
         )
 

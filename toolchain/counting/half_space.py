@@ -15,10 +15,10 @@ from toolchain.spaces.core import Architecture, SearchSpace
 
 # By the number of costs (3: three or more): states of one half over all its levels, and the cells of the first coarse
 # grid. With one cost a state is cheap; n states need about n * sqrt(n) comparisons with two costs, n * n with more.
-MOST_STATES = {1: 6_000_000, 2: 1_000_000, 3: 60_000}
+MAX_STATES = {1: 6_000_000, 2: 1_000_000, 3: 60_000}
 FIRST_CELLS = {1: 2**22, 2: 2**13, 3: 2**9}
-MOST_PAIRS = 2**28  # with three costs or more: pairs that are compared in about a second
-MOST_FRONT = 4096  # points of a Pareto front
+MAX_PAIRS = 2**28  # with three costs or more: pairs that are compared in about a second
+MAX_FRONT = 4096  # points of a Pareto front
 
 
 class NothingFits(Exception):
@@ -48,7 +48,7 @@ def split_space(space: SearchSpace, limits: Sequence[Limit], most_states: int | 
         NothingFits: no architecture fits.
     """
     costs = min(len(limits), 3)
-    most = most_states or MOST_STATES[costs]
+    most = most_states or MAX_STATES[costs]
     for cells in _grid_sizes(costs):
         try:
             return _split(space, make_grid(space, limits, cells), most, coarse=cells is not None)
@@ -83,7 +83,7 @@ def _split(space: SearchSpace, grid: IntegerGrid, most_states: int, coarse: bool
             stop -= 1
         if not len(first.sums) or not len(last.sums):
             raise NothingFits
-    if len(grid.columns) > 2 and len(first.sums) * len(last.sums) > MOST_PAIRS:
+    if len(grid.columns) > 2 and len(first.sums) * len(last.sums) > MAX_PAIRS:
         raise TooManyStates
     outer, inner = sorted((first, last), key=lambda half: len(half.sums))
     return HalfSpaces(space, grid, outer, inner, coarse)
@@ -112,7 +112,7 @@ def _completions(rows: Sequence[Ints], upper: Ints) -> list[CanComplete]:
         front = _pareto_front(sums[np.all(sums <= upper, axis=1)])
         if not len(front):
             raise NothingFits
-        if len(front) > MOST_FRONT:
+        if len(front) > MAX_FRONT:
             front = np.zeros((1, 2), dtype=np.int64)  # keeps states that cannot be completed, which only costs time
         completions.append(partial(_fits_front, front, upper))
     return completions

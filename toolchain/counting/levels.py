@@ -23,8 +23,8 @@ from toolchain.counting.marginals import Marginals, keyed_by_choice
 from toolchain.spaces.core import Architecture, SearchSpace
 
 LEVELS = 7
-MOST_STATES = 200_000  # of one half; each training step waits for a draw
-MOST_STATES_BALANCED = 50_000  # balancing passes over all states many times
+MAX_STATES = 200_000  # of one half; each training step waits for a draw
+MAX_STATES_BALANCED = 50_000  # balancing passes over all states many times
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class CostLevels:
         Raises:
             ValueError: no architecture falls into any bin.
         """
-        sums = LevelSums(space, cost, MOST_STATES_BALANCED if balanced else MOST_STATES)
+        sums = LevelSums(space, cost, MAX_STATES_BALANCED if balanced else MAX_STATES)
         edges = edges or sums.percentile_edges(levels)
         bins = sums.nonempty(edges)
         if not bins:
@@ -130,7 +130,7 @@ class CostLevels:
 
 def percentile_edges(space: SearchSpace, cost: TableCost, levels: int, balanced: bool) -> list[float]:
     """The edges of the levels that `CostLevels.build` makes without `edges`."""
-    return LevelSums(space, cost, MOST_STATES_BALANCED if balanced else MOST_STATES).percentile_edges(levels)
+    return LevelSums(space, cost, MAX_STATES_BALANCED if balanced else MAX_STATES).percentile_edges(levels)
 
 
 def _products(weights: Weights, completions: Weights) -> list[Any]:

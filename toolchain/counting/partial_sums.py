@@ -20,7 +20,7 @@ CanComplete = Callable[[Ints], NDArray[np.bool_]]  # which sums (n, costs) the r
 PACKED_BITS = 62
 DENSE_CELLS = 2**23  # use one array with a cell for each key if it is at most this long
 SORTING_COST = 32  # sorting one sum takes about as long as processing this many cells of that array
-MOST_SUMS = 2**22  # sums before equal ones are merged, where they have to be sorted
+MAX_SUMS = 2**22  # sums before equal ones are merged, where they have to be sorted
 INT64_COUNT = 2**62  # from this many architectures on, weights are Python integers
 
 
@@ -100,7 +100,7 @@ class PartialSums:
 
     def _add_sorted(self, rows: Ints, counts: Ints, can_complete: CanComplete) -> tuple[Ints, Ints, Weights]:
         """List all sums, sort them by key, and merge equal ones."""
-        if len(self.sums) * len(rows) > MOST_SUMS:
+        if len(self.sums) * len(rows) > MAX_SUMS:
             raise TooManyStates
         sums = (self.sums[:, None, :] + rows).reshape(-1, rows.shape[1])
         weights = (self.weights[-1][:, None] * counts).reshape(-1)

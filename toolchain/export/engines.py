@@ -10,7 +10,7 @@ from exporters.cuda.engine import CURRENT, Engine
 from exporters.cuda.features import parse_capability, suffix_of
 from exporters.cuda.plans import SUFFIX
 from exporters.errors import BackendUnavailable
-from toolchain.config.values import LARGEST_BATCH
+from toolchain.config.values import MAX_BATCH
 from toolchain.errors import BadConfig
 from toolchain.export.manifest import EngineRecord
 from toolchain.export.precisions import ExportedFile, is_built_by
@@ -91,7 +91,7 @@ def engine_batches(text: str | None, tuned: int) -> tuple[int, int, int]:
     if text is None:
         return tuned, tuned, tuned
     least, dots, most = text.partition("..")
-    if not (dots and least.isdecimal() and most.isdecimal() and 0 < int(least) <= int(most) <= LARGEST_BATCH):
+    if not (dots and least.isdecimal() and most.isdecimal() and 0 < int(least) <= int(most) <= MAX_BATCH):
         raise BadConfig(f"--batches {text!r} is not a range. Write the least and the most images of a batch, as 1..32")
     if not int(least) <= tuned <= int(most):
         raise BadConfig(

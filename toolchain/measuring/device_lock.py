@@ -29,7 +29,7 @@ def device_lock(device: Device | None, db: str, progress: Progress) -> Iterator[
             store = held.enter_context(open_store(db))
             held.enter_context(store.device_lock(device.uid, progress.say))
         elif device.remote is None:
-            held.enter_context(locks.on_this_machine(device.uid, progress.say, locks.LONGEST_WAIT_S))
+            held.enter_context(locks.on_this_machine(device.uid, progress.say, locks.MAX_WAIT_S))
         if device.remote is not None:
             held.enter_context(_on_the_device(device.remote, device.uid, progress))
         yield

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from toolchain.nets.supernet import SharedBlock
 
-LEAST_KERNEL = 5  # the gradient of 3 x 3 kernels is fast in oneDNN
+MIN_KERNEL = 5  # the gradient of 3 x 3 kernels is fast in oneDNN
 
 
 def accelerate_depthwise(model: nn.Module) -> None:
@@ -30,7 +30,7 @@ def _is_large_depthwise(conv: nn.Conv2d) -> bool:
     kernel = conv.kernel_size[0]
     square = conv.kernel_size == (kernel, kernel) and conv.padding == (kernel // 2, kernel // 2)
     plain = conv.dilation == (1, 1) and conv.stride[0] == conv.stride[1] and conv.padding_mode == "zeros"
-    return depthwise and square and plain and conv.bias is None and kernel >= LEAST_KERNEL
+    return depthwise and square and plain and conv.bias is None and kernel >= MIN_KERNEL
 
 
 class DepthwiseConv2d(nn.Conv2d):

@@ -13,7 +13,7 @@ from toolchain.nets.network import Network
 from toolchain.nets.supernet import Supernet
 from toolchain.spaces.core import Choice, SearchSpace
 
-MOST_SHOWN = 80  # characters of an unknown name in an error message
+MAX_SHOWN = 80  # characters of an unknown name in an error message
 FIXED = {"conv1": "stem.0.0", "bn1": "stem.0.1", "fc": "head.2"}
 IN_BLOCK = {
     "conv1": "main.0",
@@ -71,7 +71,7 @@ def _require_wide_resnet(space: SearchSpace) -> None:
 def _check_weight(name: str, key: str, value: Tensor, expected: Mapping[str, Tensor], space: SearchSpace) -> None:
     if name not in expected:
         raise BadCheckpoint(
-            f"the initial weights contain {key[:MOST_SHOWN]!r}, which {space.name} does not have. {HINT}"
+            f"the initial weights contain {key[:MAX_SHOWN]!r}, which {space.name} does not have. {HINT}"
         )
     if value.shape != expected[name].shape:
         raise BadCheckpoint(

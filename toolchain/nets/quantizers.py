@@ -14,7 +14,7 @@ from torch.nn import functional as F
 Scheme = Literal["sawb", "dorefa"]
 
 CLIP = "alpha_a"  # prefix of a clipping level's name, before its bits; training/optimizer.py relies on `alpha_`
-LEAST_CLIP = 1e-3  # clipping levels that training moves below this value count as this value
+MIN_CLIP = 1e-3  # clipping levels that training moves below this value count as this value
 TINY = 1e-20  # scale of weights that are all 0
 
 # SAWB's clipping level is c1 * sqrt(E[w^2]) - c2 * E|w|. The values for 2 and 4 bits are those of IBM's
@@ -47,7 +47,7 @@ class QuantConv2d(nn.Conv2d):
     def activation_scale(self) -> Tensor:
         """The scale of activation codes: clipping level / (2^a_bits - 1), above 0."""
         clip: Tensor = getattr(self, self.clip_name)
-        return straight_through(clip.clamp(min=LEAST_CLIP), clip) / levels(self.a_bits)
+        return straight_through(clip.clamp(min=MIN_CLIP), clip) / levels(self.a_bits)
 
     @torch.no_grad()
     def weight_codes(self) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from toolchain.config import Config
 from toolchain.config.reading import config_of
 from toolchain.nets.checked_space import configured_space
 from toolchain.paper.known_supernets import take_known_supernet
+from toolchain.paper.request import TableRequest
 from toolchain.paper.result import PaperResult
 from toolchain.progress import Progress
 from toolchain.runs import open_run, run_of
@@ -44,8 +45,7 @@ class Experiment:
         seeds: each job is repeated with each of them, in separate runs.
     """
 
-    name: str
-    preset: str
+    request: TableRequest
     config: Config
     seeds: tuple[int, ...]
     progress: Progress
@@ -86,15 +86,16 @@ class Experiment:
             UserError: a value is invalid, or the data set cannot be loaded.
         """
         flags = {"run": f"{run}-seed{seed}", "seed": seed, **changes}
-        config = config_of(self.config.as_dict(), flags, f"the preset {self.preset}")
+        config = config_of(self.config.as_dict(), flags, f"the preset {self.request.preset}")
         space = configured_space(config)
         return Job(config, space, self._load(config, space), run_of(config), self.progress)
 
     def result(self, **content: Any) -> PaperResult:
         """A result of this experiment with `content`, the other fields of `PaperResult`."""
         about: dict[str, Any] = {
-            "name": self.name,
-            "preset": self.preset,
+            "name": self.request.name,
+            "preset": self.request.preset,
+            "command": self.request.command,
             "space": self.config.space,
             "data": self.config.data_name(),
         }

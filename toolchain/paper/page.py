@@ -5,13 +5,12 @@ from toolchain.paper.result import PaperResult, count_seeds
 
 def page(result: PaperResult) -> str:
     """The page, beside which the picture lies as NAME.png."""
-    preset = "" if result.preset == "quick" else f" --preset {result.preset}"
     interval = "; +- is half of the 95 % interval of a mean" if len(result.seeds) > 1 else ""
     return "\n".join(
         [
             f"# {result.title}",
             "",
-            f"`nastool paper {result.name}{preset}` with {result.space} on {result.data}, {result.machine}; "
+            f"`{result.command}` with {result.space} on {result.data}, {result.machine}; "
             f"{count_seeds(len(result.seeds))}{interval}.",
             "",
             *_table(result),

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from toolchain.config import Config
 from toolchain.config.reading import config_of, merged, preset_content, read_content
 from toolchain.errors import BadConfig
+from toolchain.paper.request import TableRequest
 
 PRESETS = ("quick", "imagenet")
 # of every table: the winner is that of Algorithm 1, and short measurements suffice where no latency is shown
@@ -34,23 +34,22 @@ class Preset:
     required: Mapping[str, Any] = field(default_factory=dict)
 
 
-def paper_config(
-    table: str, presets: Mapping[str, Preset], preset: str, file: Path | None, flags: Mapping[str, Any]
-) -> Config:
+def paper_config(request: TableRequest, presets: Mapping[str, Preset]) -> Config:
     """The configuration of a table; its runs are in `RUNS/paper/TABLE`.
 
     Args:
-        file: nastool.toml that changes the preset; None for none.
-        flags: by dotted key, which come last.
+        presets: of the table, by name.
 
     Raises:
         BadConfig: the preset is unknown, or a value is invalid.
     """
-    if preset not in PRESETS:
-        raise BadConfig(f"unknown preset {preset!r} of a table. Known presets: {', '.join(PRESETS)}")
-    where = f"the preset {preset} of {table}"
-    base = config_of(preset_content(preset), {**COMMON, **presets[preset].changes}, where).as_dict()
-    content = base if file is None else merged(base, read_content(file))
-    where = where if file is None else str(file)
-    config = config_of(content, {**flags, **presets[preset].required}, where)
-    return config.model_copy(update={"runs": config.runs / "paper" / table})
+    if request.preset not in PRESETS:
+        raise BadConfig(f"unknown preset {request.preset!r} of a table. Known presets: {', '.join(PRESETS)}")
+    preset = presets[request.preset]
+    where = f"the preset {request.preset} of {request.name}"
+    content = config_of(preset_content(request.preset), {**COMMON, **preset.changes}, where).as_dict()
+    if request.file is not None:
+        content = merged(content, read_content(request.file))
+        where = str(request.file)
+    config = config_of(content, {**request.flags, **preset.required}, where)
+    return config.model_copy(update={"runs": config.runs / "paper" / request.name})

@@ -79,6 +79,7 @@ class PaperResult(Document):
 
     Args:
         name: `table3`.
+        command: that measures this table with the same settings.
         drawn: key of the column that the picture shows.
         printed: headings of the printed columns; the picture shows the first.
         claims: of the paper, which `statements` compares with the rows.
@@ -90,6 +91,7 @@ class PaperResult(Document):
     name: str
     title: str
     preset: str
+    command: str
     space: str
     data: str
     machine: str

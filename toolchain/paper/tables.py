@@ -1,14 +1,16 @@
 """All tables and figures of the paper that can be measured, and the run of one."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from toolchain.paper import figure2, figure3, table1, table3, table4, table5, table6, table7
 from toolchain.paper.experiment import Experiment
 from toolchain.paper.files import write_result
 from toolchain.paper.limits import check_limit, with_limit
 from toolchain.paper.presets import Preset, paper_config
+from toolchain.paper.request import TableRequest
 from toolchain.paper.result import PaperResult
 from toolchain.paper.space_check import check_space
 from toolchain.progress import Progress
@@ -46,29 +48,18 @@ TABLES: Mapping[str, Table] = {
 }
 
 
-def plan_table(
-    name: str,
-    preset: str,
-    seeds: tuple[int, ...] | None,
-    file: Path | None,
-    flags: Mapping[str, Any],
-    progress: Progress,
-) -> Experiment:
+def plan_table(request: TableRequest, progress: Progress) -> Experiment:
     """The experiment of a table.
-
-    Args:
-        seeds: None for those of the preset.
-        file: changes the preset; None for none.
-        flags: of the configuration, by dotted key.
 
     Raises:
         BadConfig: the preset is unknown, a value is invalid, or the table needs another limit or space.
     """
-    presets = TABLES[name].PRESETS
-    config = with_fitted_space(paper_config(name, presets, preset, file, with_limit(name, flags)))
-    check_limit(name, config.search)
-    check_space(name, config.space)
-    return Experiment(name, preset, config, seeds or presets[preset].seeds, progress)
+    presets = TABLES[request.name].PRESETS
+    request = replace(request, flags=with_limit(request.name, request.flags))
+    config = with_fitted_space(paper_config(request, presets))
+    check_limit(request.name, config.search)
+    check_space(request.name, config.space)
+    return Experiment(request, config, request.seeds or presets[request.preset].seeds, progress)
 
 
 def run_table(experiment: Experiment) -> tuple[PaperResult, list[Path]]:
@@ -78,6 +69,6 @@ def run_table(experiment: Experiment) -> tuple[PaperResult, list[Path]]:
         UserError: see the table.
     """
     prepare_torch(experiment.config)
-    for result in TABLES[experiment.name].measure(experiment):
+    for result in TABLES[experiment.request.name].measure(experiment):
         files = write_result(experiment.config.runs, result)
     return result, files

@@ -25,7 +25,7 @@ from toolchain.profiling.regression import FEWEST, TARGET, Fit, fit
 from toolchain.spaces.core import Architecture, SearchSpace
 
 COLUMNS = ("architecture", "latency_ms")
-MOST_NAMED = 3  # invalid lines in a message
+MAX_NAMED = 3  # invalid lines in a message
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def read_networks(path: Path, space: SearchSpace) -> dict[Architecture, float]:
             continue
         latencies.setdefault(arch, []).append(ms)
     if invalid:
-        more = f" (and {len(invalid) - MOST_NAMED} more)" if len(invalid) > MOST_NAMED else ""
-        raise BadData(f"{path}: {'; '.join(invalid[:MOST_NAMED])}{more}. Fix or remove them; nothing was stored")
+        more = f" (and {len(invalid) - MAX_NAMED} more)" if len(invalid) > MAX_NAMED else ""
+        raise BadData(f"{path}: {'; '.join(invalid[:MAX_NAMED])}{more}. Fix or remove them; nothing was stored")
     if len(latencies) < FEWEST:
         raise BadData(
             f"{path} has {len(latencies)} different networks; a fit needs at least {FEWEST}, and should have more than "

@@ -15,7 +15,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 # The least number of networks whose order can differ from chance at 95 %: all pairs of four agree or disagree by
 # chance with a probability of 2 / 4! = 8 %, of five with 2 / 5! = 2 %.
-LEAST_NETWORKS = 5
+MIN_NETWORKS = 5
 ROUNDING = 1e-9  # of tau in float64
 
 
@@ -23,7 +23,7 @@ class Agreement(Document):
     """Kendall's tau-b, -1 to 1, and its 95 % confidence interval.
 
     `tau` is None if a score is equal for all networks. `low` and `high` are None if the networks cannot tell: there are
-    fewer than `LEAST_NETWORKS`, or all pairs agree, so that the resamples do not vary.
+    fewer than `MIN_NETWORKS`, or all pairs agree, so that the resamples do not vary.
     """
 
     tau: float | None
@@ -45,7 +45,7 @@ def agreement(first: Sequence[float], second: Sequence[float], seed: int, pairs:
     if np.isnan(tau):
         return Agreement(tau=None, low=None, high=None)
     count = len(first)
-    if count < LEAST_NETWORKS:
+    if count < MIN_NETWORKS:
         return Agreement(tau=tau, low=None, high=None)
     counts = np.random.default_rng(seed).multinomial(count, [1 / count] * count, size=RESAMPLES)
     tail = (1 - CONFIDENCE) / 2

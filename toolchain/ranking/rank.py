@@ -31,7 +31,7 @@ from toolchain.training.stored_fingerprint import Fingerprint
 from toolchain.training.torch_setup import scoring_threads
 from toolchain.training.trained_supernet import load_supernet
 
-LEAST_NETWORKS = 4  # an order of fewer networks is meaningless
+MIN_NETWORKS = 4  # an order of fewer networks is meaningless
 TRIES = 1000  # draws for each network
 
 
@@ -67,8 +67,8 @@ def check_request(networks: int, repeats: int, space: SearchSpace) -> None:
     Raises:
         BadConfig: too few networks, or more than the space has; no repeat.
     """
-    if networks < LEAST_NETWORKS:
-        raise BadConfig(f"--networks {networks} is too few for an order. Write --networks {LEAST_NETWORKS} or more")
+    if networks < MIN_NETWORKS:
+        raise BadConfig(f"--networks {networks} is too few for an order. Write --networks {MIN_NETWORKS} or more")
     if networks > space.size:
         raise BadConfig(f"{space.name} has {space.size:,} architectures. Write --networks {space.size} or fewer")
     if repeats < 1:

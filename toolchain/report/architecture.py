@@ -25,7 +25,7 @@ COLUMN_IN = 0.62  # width of a block in inches
 CHARACTER_IN = 0.062  # of a label: a block with a longer one is wider
 TITLE_CHARACTER_IN = 0.092
 ROW_IN = 3.1  # height of one architecture in inches
-LEAST_HEIGHT = 0.08  # of a box, where the highest is 1
+MIN_HEIGHT = 0.08  # of a box, where the highest is 1
 
 
 def draw_architectures(networks: Sequence[NetworkParts], *paths: Path) -> None:
@@ -97,7 +97,7 @@ def _draw_boxes(axes: Axes, network: NetworkParts, colors: Mapping[str, str]) ->
         if block.op == SKIP:
             axes.plot([number - 0.4, number + 0.4], [0.5, 0.5], color=FIXED, linestyle=":", linewidth=2)
         else:
-            height = max(LEAST_HEIGHT, block.height)
+            height = max(MIN_HEIGHT, block.height)
             corner, style = (number - 0.36, 0.5 - height / 2), "round,pad=0,rounding_size=0.06"
             color = color_of(block.look, colors)
             axes.add_patch(FancyBboxPatch(corner, 0.72, height, boxstyle=style, facecolor=color, edgecolor="none"))

@@ -7,7 +7,7 @@ from math import isclose
 from toolchain.files import Count, Document
 
 EXACT = 1e-9  # relative; the same sums are computed, in another order at most
-MOST_SHOWN = 80  # characters of a value
+MAX_SHOWN = 80  # characters of a value
 
 
 class Verification(Document):
@@ -79,4 +79,4 @@ def _same(stored: object, computed: object, tolerance: float) -> bool:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

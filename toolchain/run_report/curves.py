@@ -6,7 +6,7 @@ from pathlib import Path
 from toolchain.run_report.document import Curve
 from toolchain.runs import Run
 
-MOST_POINTS = 200  # of a curve; more cannot be told apart in a picture
+MAX_POINTS = 200  # of a curve; more cannot be told apart in a picture
 
 
 def read_curves(run: Run) -> Iterator[Curve]:
@@ -26,7 +26,7 @@ def _points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _thinned(points: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """At most `MOST_POINTS` of them, evenly spaced, with the last."""
-    step = max(1, -(-len(points) // MOST_POINTS))
+    """At most `MAX_POINTS` of them, evenly spaced, with the last."""
+    step = max(1, -(-len(points) // MAX_POINTS))
     kept = points[::step]
     return tuple(kept if not points or kept[-1] == points[-1] else [*kept, points[-1]])

@@ -15,7 +15,7 @@ from toolchain.search.finalists.trainings import FinalistLine
 from toolchain.search.preference import LargestOfTied, Preference, preferred_to
 from toolchain.search.scores import CandidateLine
 from toolchain.search.strategies import EVOLUTION, Scored, best_first
-from toolchain.search.verify import MOST_MISSES
+from toolchain.search.verify import MAX_MISSES
 from toolchain.search.winner import Latencies, Winner
 from toolchain.spaces.core import SearchSpace
 
@@ -125,7 +125,7 @@ def _verify_best(files: RunFiles, winner: Winner, compared: Comparison) -> None:
     Only of the last search: later ones score more candidates. Not of one for several devices: what a candidate takes on
     the others is not in the run.
     """
-    if winner.finalists is not None or winner.elsewhere or len(winner.passed_over) >= MOST_MISSES:
+    if winner.finalists is not None or winner.elsewhere or len(winner.passed_over) >= MAX_MISSES:
         return
     cost = files.latency(winner) if "latency_ms" in winner.limits else None
     if cost is None and "latency_ms" in winner.limits:

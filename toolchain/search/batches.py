@@ -12,7 +12,7 @@ from toolchain.training.accuracy import fixed_batches
 from toolchain.training.batches import Batch
 from toolchain.training.images import Images, MemoryImages
 
-MOST_BYTES = 2**30  # in memory, as uint8: 7,133 images of 3 x 224 x 224, or 1.4 million of 1 x 28 x 28
+MAX_BYTES = 2**30  # in memory, as uint8: 7,133 images of 3 x 224 x 224, or 1.4 million of 1 x 28 x 28
 
 
 class Batches(Dataset[Batch | BadData]):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toolchain.nets.supernet import Supernet
-from toolchain.search.batches import MOST_BYTES, Batches, shuffled
+from toolchain.search.batches import MAX_BYTES, Batches, shuffled
 from toolchain.search.partial_scores import PartialScores, PartialState
 from toolchain.search.race import Race
 from toolchain.search.scores import RaceThreshold, Score
@@ -26,7 +26,7 @@ from toolchain.training.data import Data
 
 Advance = Callable[[int], None]
 
-GREATEST_LOSS = 1e6  # in place of a loss that is not finite, so that the candidate comes last
+MAX_LOSS = 1e6  # in place of a loss that is not finite, so that the candidate comes last
 
 
 def ignore_progress(_: int) -> None:
@@ -51,7 +51,7 @@ class ScoringSettings:
     seed: int
     workers: int = 0
     threads: int = 1
-    most_bytes: int = MOST_BYTES
+    most_bytes: int = MAX_BYTES
 
 
 @dataclass
@@ -223,7 +223,7 @@ class Evaluator:
 
     def _loss(self, work: _Work, number: int) -> float:
         loss = float(work.losses[number]) / self._holdout.images
-        return loss if math.isfinite(loss) else GREATEST_LOSS
+        return loss if math.isfinite(loss) else MAX_LOSS
 
     def _inputs(self, batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, labels in batches:

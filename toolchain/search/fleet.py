@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 
 from exporters.remote.address import ON_MACHINE, is_remote
 from toolchain.config import Config, ProfileConfig
@@ -90,7 +91,8 @@ def device_names(devices: Sequence[str]) -> list[str]:
     names: list[str] = []
     for number, device in enumerate(devices, 1):
         name = _short(device)
-        names.append(name if name and name not in names else f"{name or 'device'}-{number}")
+        numbered = (f"{name or 'device'}-{suffix}" for suffix in count(number))
+        names.append(next(free for free in chain([name] if name else [], numbered) if free not in names))
     return names
 
 

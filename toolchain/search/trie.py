@@ -60,7 +60,7 @@ class Trie:
     @torch.no_grad()
     def run(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Network inputs (N, C, S, S) -> the number of each candidate and its logits (N, classes), depth-first."""
-        pending = [(self.root, x, False)]
+        pending = [(self.root, x, True)]  # tries in other threads read the same images
         while pending:
             node, x, needed = pending.pop()
             y: Tensor = node.module(x.clone() if needed and self._spare_inputs else x)

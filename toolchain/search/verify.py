@@ -19,8 +19,8 @@ from toolchain.search.shared_limit import SharedLimit, why_shared
 from toolchain.search.strategies import Scored, best_first
 from toolchain.spaces.core import SearchSpace
 
-MOST_MISSES = 12  # networks that may miss one budget before the search gives up
-MOST_SEARCHES = 4  # times that the search continues for one budget
+MAX_MISSES = 12  # networks that may miss one budget before the search gives up
+MAX_SEARCHES = 4  # times that the search continues for one budget
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ class _Verification:
     searched: int = 0  # candidates that fitted when the search ended or last continued
 
     def run(self) -> Verified:
-        while len(self.missed) < MOST_MISSES:
+        while len(self.missed) < MAX_MISSES:
             within = fitting(self._corrected, self.pool, self.verifier.prefer)
             remaining = self._without_missed(within)
-            if len(remaining) < max(self.verifier.enough, self.searched / 2) and self.searches < MOST_SEARCHES:
+            if len(remaining) < max(self.verifier.enough, self.searched / 2) and self.searches < MAX_SEARCHES:
                 self._search_on(within, remaining)
             elif remaining:
                 self.searched = max(self.searched, len(remaining))
@@ -152,7 +152,7 @@ class _Verification:
 
     def try_remaining(self) -> Candidate | None:
         """The best of the pool that measures within the limit, without a continued search."""
-        while len(self.missed) < MOST_MISSES:
+        while len(self.missed) < MAX_MISSES:
             remaining = self._without_missed(fitting(self._corrected, self.pool, self.verifier.prefer))
             if not remaining:
                 return None
@@ -193,7 +193,7 @@ class _Verification:
     def _search_on(self, within: Sequence[Scored], remaining: Sequence[Scored]) -> None:
         """Add new candidates under the corrected limit; if there are none, do not search again."""
         added = self._new_candidates(within)
-        self.searches = self.searches + 1 if added else MOST_SEARCHES
+        self.searches = self.searches + 1 if added else MAX_SEARCHES
         self.pool += added
         self.searched = len(remaining) + len(added)
 

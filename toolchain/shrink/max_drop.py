@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from toolchain.errors import CheckFailed
+from toolchain.errors import BudgetInfeasible, CheckFailed
 from toolchain.search.winner import SelectedArchitecture, Winner, selected
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.retrained import Retrained
@@ -20,8 +20,17 @@ def latencies_ms(least_ms: float, greatest_ms: float, original_ms: float) -> lis
 
     Args:
         least_ms, greatest_ms: the latencies that networks of the space are predicted to have.
+
+    Raises:
+        BudgetInfeasible: no network of the space is faster than the original by what can be told apart.
     """
     low, high = FASTEST * least_ms, min(SLOWEST * original_ms, greatest_ms)
+    if high < least_ms:
+        raise BudgetInfeasible(
+            f"the smallest network is predicted at {format_ms(least_ms)}, and the original takes "
+            f"{format_ms(original_ms)}. Allow smaller widths, as in :widths=0.125-0.25-0.5-1.0, or fewer channels "
+            f"between blocks, as in :between=0.5"
+        )
     if low >= high:
         return [round(high, 3)]
     ratio = (high / low) ** (1 / (BUDGETS - 1))

@@ -4,6 +4,7 @@ from typing import Literal
 
 from toolchain.bench.run import Bench, BenchSettings, bench
 from toolchain.bench.subjects import find_subjects
+from toolchain.check.outcome import Outcome
 from toolchain.files import Count, Document, ImageCount, Milliseconds, Share, write_document
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.model_space.weights import narrowing_of
@@ -55,6 +56,7 @@ class ShrinkResult(Document):
             table are the statistic of `nastool bench`, so their quotient differs from it where rounds are noisy.
         architecture: one choice for each block.
         blocks: their number, changed or not.
+        check: outcome of the check of the exported file; None in older files.
         channels_between: None where the space has all of them, and in older files.
         front: candidates that no other beats by inherited accuracy and predicted latency.
     """
@@ -77,6 +79,7 @@ class ShrinkResult(Document):
     changes: tuple[BlockChange, ...]
     channels_between: ChannelsBetween | None = None
     front: tuple[FrontEntry, ...]
+    check: Outcome | None = None
     onnx: str
     folder: str
 
@@ -117,6 +120,7 @@ def compare(
         changes=changes_of(job.space, arch),
         channels_between=channels_between(job.space),
         front=front,
+        check=delivered.verdict.outcome,
         onnx=str(job.run.onnx),
         folder=str(job.run.folder),
     )

@@ -15,8 +15,8 @@ from typing import Any
 
 from toolchain.errors import BadArchitecture
 
-MOST_DIGITS = 9  # of a choice's index; Python refuses to convert very long ones
-MOST_SHOWN = 80  # characters of a wrong choice in an error message
+MAX_DIGITS = 9  # of a choice's index; Python refuses to convert very long ones
+MAX_SHOWN = 80  # characters of a wrong choice in an error message
 WIDTH = re.compile(r"@(\d{1,9}(?:\.\d{1,9})?)(?=:|$)")  # in a choice that was typed; `@2.0` is the key's `@2`
 FLOAT_BITS = 32  # bit width of weights and activations that are not quantized
 
@@ -232,9 +232,9 @@ def _key_of(word: str | int, block: ChoiceBlock, position: int) -> str:
     text = WIDTH.sub(lambda match: _width_suffix(float(match[1])), str(word))
     if text in block.by_key:
         return text
-    if text.isdecimal() and len(text) <= MOST_DIGITS and int(text) < len(block.choices):
+    if text.isdecimal() and len(text) <= MAX_DIGITS and int(text) < len(block.choices):
         return block.choices[int(text)].key
     raise BadArchitecture(
-        f"choice block {position} ({block.geometry}) has no choice {text[:MOST_SHOWN]!r}. "
+        f"choice block {position} ({block.geometry}) has no choice {text[:MAX_SHOWN]!r}. "
         f"Available: {', '.join(block.by_key)}, or their indices 0 to {len(block.choices) - 1}"
     )

@@ -14,8 +14,8 @@ OPS = {"sawb": "basic", "dorefa": "basic_dorefa"}  # weight quantizer -> op of t
 BITS = ("w1a2", "w2a2", "w1a4", "w2a4", "w3a4", "w4a4")  # paper Sec. 4, "Mixed-Precision Quantization"
 WIDTHS = (0.5, 1.0, 1.5)
 FLOAT = "float"
-MOST_W_BITS = {"sawb": 4, "dorefa": 7}  # SAWB has constants for 1 to 4 bits; DoReFa's codes must fit into an int8
-MOST_A_BITS = 8
+MAX_W_BITS = {"sawb": 4, "dorefa": 7}  # SAWB has constants for 1 to 4 bits; DoReFa's codes must fit into an int8
+MAX_A_BITS = 8
 EXACT = 2**24  # float32 represents every integer up to here
 
 
@@ -97,9 +97,9 @@ def _validate(options: Options) -> None:
 def _validate_bits(pair: str, options: Options) -> None:
     """Check that the codes fit, and that the sums of the widest 3x3 convolution are exact integers in float32."""
     w_bits, a_bits = _parse_bits(pair)
-    most = MOST_W_BITS[options.weights]
-    if w_bits > most or a_bits > MOST_A_BITS:
-        raise ValueError(f"bits {pair}: weights={options.weights} supports up to w{most}a{MOST_A_BITS}")
+    most = MAX_W_BITS[options.weights]
+    if w_bits > most or a_bits > MAX_A_BITS:
+        raise ValueError(f"bits {pair}: weights={options.weights} supports up to w{most}a{MAX_A_BITS}")
     widest = max(options.stage_widths)
     channels = max(widest, Choice("", max(options.widths), round_to=options.round_to).mid(widest))
     greatest = (2**w_bits - 1) * (2**a_bits - 1) * 9 * channels

@@ -11,11 +11,11 @@ from typing import Any
 
 from toolchain.spaces.core import FLOAT_BITS, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
-MOST_COUNT = 1_000_000  # channels, classes, pixels
-MOST_BLOCKS = 1_000
-MOST_WIDTH = 16.0  # multiple of a block's default mid channels
+MAX_COUNT = 1_000_000  # channels, classes, pixels
+MAX_BLOCKS = 1_000
+MAX_WIDTH = 16.0  # multiple of a block's default mid channels
 STRIDES = (1, 2)
-MOST_DIGITS = 30  # of a number in a message
+MAX_DIGITS = 30  # of a number in a message
 
 
 def check_options(options: Any) -> None:
@@ -26,8 +26,8 @@ def check_options(options: Any) -> None:
     """
     check_numbers(options)
     blocks = sum(options.stage_repeats)
-    if blocks > MOST_BLOCKS:
-        raise ValueError(f"stage_repeats add up to {blocks:,} blocks; the maximum is {MOST_BLOCKS:,}")
+    if blocks > MAX_BLOCKS:
+        raise ValueError(f"stage_repeats add up to {blocks:,} blocks; the maximum is {MAX_BLOCKS:,}")
 
 
 def check_numbers(options: Any) -> None:
@@ -145,16 +145,16 @@ def _check_number(name: str, number: Any) -> None:
     elif name == "multiplier":
         allowed, text = 0.1 <= number <= 10, "between 0.1 and 10"
     elif isinstance(number, float):
-        allowed, text = 0 < number <= MOST_WIDTH, f"above 0 and at most {MOST_WIDTH:g}"
+        allowed, text = 0 < number <= MAX_WIDTH, f"above 0 and at most {MAX_WIDTH:g}"
     else:
-        allowed, text = 1 <= number <= MOST_COUNT, f"between 1 and {MOST_COUNT:,}"
+        allowed, text = 1 <= number <= MAX_COUNT, f"between 1 and {MAX_COUNT:,}"
     if not allowed:
         raise ValueError(f"{name} is {_shortened(number)}; it must be {text}")
 
 
 def _shortened(number: float) -> str:
     text = f"{number:g}" if isinstance(number, float) else str(number)
-    return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
+    return text if len(text) <= MAX_DIGITS else f"{text[:MAX_DIGITS]}..."
 
 
 def _check_fields(space: SearchSpace) -> None:
@@ -173,8 +173,8 @@ def _check_fields(space: SearchSpace) -> None:
     _check_count("the head's channels", space.head.channels, least=0)
     if not _is_number(space.head.dropout) or not 0 <= space.head.dropout < 1:
         raise ValueError(f"the head's dropout is {space.head.dropout!r}; it must be 0 or more and below 1")
-    if not isinstance(space.blocks, tuple) or not 1 <= len(space.blocks) <= MOST_BLOCKS:
-        raise ValueError(f"blocks must be a tuple of 1 to {MOST_BLOCKS:,} ChoiceBlocks")
+    if not isinstance(space.blocks, tuple) or not 1 <= len(space.blocks) <= MAX_BLOCKS:
+        raise ValueError(f"blocks must be a tuple of 1 to {MAX_BLOCKS:,} ChoiceBlocks")
 
 
 def _check_block(number: int, block: object) -> None:
@@ -196,9 +196,9 @@ def _check_choice(number: int, choice: Choice) -> None:
             f"the op {op!r} of block {number} cannot be used in an architecture's text: choose a name of printable "
             f"characters without space, comma, '@', ':' and '.'"
         )
-    if not _is_number(choice.width) or not 0 < choice.width <= MOST_WIDTH:
+    if not _is_number(choice.width) or not 0 < choice.width <= MAX_WIDTH:
         raise ValueError(
-            f"the width of {op} in block {number} is {choice.width!r}; it must be above 0 and at most {MOST_WIDTH:g}"
+            f"the width of {op} in block {number} is {choice.width!r}; it must be above 0 and at most {MAX_WIDTH:g}"
         )
     _check_count(f"round_to of {op} in block {number}", choice.round_to)
     for bits in (choice.w_bits, choice.a_bits):
@@ -207,8 +207,8 @@ def _check_choice(number: int, choice: Choice) -> None:
 
 
 def _check_count(what: str, number: object, least: int = 1) -> None:
-    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= MOST_COUNT:
-        raise ValueError(f"{what} is {number!r}; it must be a whole number between {least} and {MOST_COUNT:,}")
+    if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= MAX_COUNT:
+        raise ValueError(f"{what} is {number!r}; it must be a whole number between {least} and {MAX_COUNT:,}")
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,7 @@ from textwrap import shorten
 
 PAUSE_S = 30.0  # between two attempts
 WAIT_S = 15.0  # at the end, without any progress
-MOST_SHOWN = 200  # characters of an error
+MAX_SHOWN = 200  # characters of an error
 
 Operation = Callable[[], None]
 
@@ -73,4 +73,4 @@ class Delivery:
 def first_sentence(problem: Exception) -> str:
     """The beginning of an error's message, without the period."""
     text = str(problem).strip() or type(problem).__name__
-    return shorten(text.splitlines()[0].partition(". ")[0].rstrip("."), MOST_SHOWN, placeholder=" ...")
+    return shorten(text.splitlines()[0].partition(". ")[0].rstrip("."), MAX_SHOWN, placeholder=" ...")

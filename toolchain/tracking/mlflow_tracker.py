@@ -24,7 +24,7 @@ from toolchain.tracking.tracker import Curves
 NAME = "mlflow.json"
 EXPERIMENT = "nastool"
 INVALID = re.compile(r"[^\w\-. :/]")  # in MLflow's names
-MOST_PARAMS = 100  # of one request
+MAX_PARAMS = 100  # of one request
 LONGEST = 6000  # characters of a parameter's value
 SHORT_WAIT_S = 2.0  # of a command that was interrupted
 AGAIN = (408, 429)  # statuses of HTTP below 500 that another attempt may change
@@ -176,8 +176,8 @@ class MLflow:
 
         known = self._client.get_run(self._mlflow_run).data.params
         new = [Param(_valid(key), value[:LONGEST]) for key, value in params.items() if _valid(key) not in known]
-        for first in range(0, len(new), MOST_PARAMS):
-            self._client.log_batch(self._mlflow_run, params=new[first : first + MOST_PARAMS])
+        for first in range(0, len(new), MAX_PARAMS):
+            self._client.log_batch(self._mlflow_run, params=new[first : first + MAX_PARAMS])
 
     def _log_results(self, results: Mapping[str, float]) -> None:
         """Those that differ from the last ones: a command that has nothing to do gives the same again."""

@@ -10,7 +10,7 @@ from toolchain.errors import BadData
 
 AUTO, AUTO_SHARE = "auto", 0.1
 # The caps of "auto": the paper's 50 images of a class, or a share of 3,000 images of all classes.
-LEAST_CAP, CAP_OF_ALL = 50, 3000
+MIN_CAP, CAP_OF_ALL = 50, 3000
 TOO_FEW_SHOWN = 8  # classes in a message
 
 HoldOut = int | str  # a number of images of each class, a share as "10%", or "auto"
@@ -23,7 +23,7 @@ def split_holdout(
 
     Args:
         per_class: a number of images, exact; a share such as "10%", rounded up; or "auto", 10 % and at most
-            `LEAST_CAP` images, or what `CAP_OF_ALL` images of all classes leave for each.
+            `MIN_CAP` images, or what `CAP_OF_ALL` images of all classes leave for each.
 
     Raises:
         BadData: a class has no image left to train on.
@@ -43,7 +43,7 @@ def _count(per_class: HoldOut, images: int, classes: int) -> int:
     if isinstance(per_class, int):
         return per_class
     if per_class == AUTO:
-        return min(math.ceil(AUTO_SHARE * images), max(LEAST_CAP, CAP_OF_ALL // classes))
+        return min(math.ceil(AUTO_SHARE * images), max(MIN_CAP, CAP_OF_ALL // classes))
     return math.ceil(float(per_class.rstrip("%")) / 100 * images)
 
 

@@ -101,7 +101,7 @@ def test_ends_with_its_connection(peer: Peer) -> None:
 
 
 def test_a_workstation_that_vanishes_does_not_keep_the_lock(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "LONGEST_SILENCE_S", 0.1)
+    monkeypatch.setattr(main, "MAX_SILENCE_S", 0.1)
     peer.thread.join(0.3)
     assert peer.thread.is_alive(), "without the lock it waits for as long as the connection lasts"
     assert peer.ask("lock", owner="process 1 on a", uid="cpu-1")[0]["ok"] == {"owner": None}

@@ -132,6 +132,15 @@ def test_weights_behind_a_signed_input_have_one_bit_less(files: tuple[Path, Path
     assert largest == {"uint8": {127}, "int8": {63}, "depthwise": {127}}
 
 
+def test_a_convolution_with_one_output_is_not_depthwise(tmp_path: Path) -> None:
+    """A spatial attention: one output, one group, many products in a sum."""
+    torch.manual_seed(0)
+    export_onnx(nn.Conv2d(3, 1, 7, padding=3).eval(), torch.zeros(2, 3, 12, 12), tmp_path / "net.onnx", {})
+    graph = quantize(load_model(tmp_path / "net.onnx"), pictures(16)).graph
+    codes = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
+    assert [np.abs(code).max() for code in codes if code.dtype == np.int8 and code.ndim == 4] == [63]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_activations_that_are_not_finite_are_refused(files: tuple[Path, Path], value: float) -> None:
     images = pictures(4)

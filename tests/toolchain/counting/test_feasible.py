@@ -147,7 +147,7 @@ def test_on_a_coarse_grid_bounds_hold_and_draws_stay_uniform(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The caps are lowered so that 4^5 architectures have too many sums to count exactly."""
-    monkeypatch.setattr(half_space, "MOST_STATES", {costs: 40})
+    monkeypatch.setattr(half_space, "MAX_STATES", {costs: 40})
     monkeypatch.setattr(half_space, "FIRST_CELLS", {costs: 16})
     rng = Random(costs)
     tables = [[[rng.uniform(0.1, 2) for _ in range(4)] for _ in range(5)] for _ in range(costs)]

@@ -151,8 +151,8 @@ def test_a_constant_cost_has_one_level(value: float, space_of: Any, cost_of: Any
 def test_on_a_coarse_grid_draws_fall_into_their_level(
     balanced: bool, space_of: Any, cost_of: Any, all_of: Any, monkeypatch: pytest.MonkeyPatch, chi_square: Any
 ) -> None:
-    monkeypatch.setattr(levels_module, "MOST_STATES", 60)
-    monkeypatch.setattr(levels_module, "MOST_STATES_BALANCED", 60)
+    monkeypatch.setattr(levels_module, "MAX_STATES", 60)
+    monkeypatch.setattr(levels_module, "MAX_STATES_BALANCED", 60)
     rng = Random(4)
     table = [[rng.uniform(0, 1) for _ in range(4)] for _ in range(5)]
     space, cost = space_of(table), cost_of(table, "latency_ms", "ms")

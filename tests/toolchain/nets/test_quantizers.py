@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from toolchain.nets.network import initialize
 from toolchain.nets.quantizers import (
-    LEAST_CLIP,
+    MIN_CLIP,
     SAWB,
     QuantConv2d,
     Scheme,
@@ -130,7 +130,7 @@ def test_a_clipping_level_below_zero_has_a_small_scale_and_can_recover(level: fl
     clip = layer.get_parameter("alpha_a4")
     with torch.no_grad():
         clip.fill_(level)
-    assert float(layer.activation_scale().detach()) == pytest.approx(LEAST_CLIP / 15, rel=1e-6)  # float32
+    assert float(layer.activation_scale().detach()) == pytest.approx(MIN_CLIP / 15, rel=1e-6)  # float32
     out = layer(normal(2, 32, 6, 6).abs())
     assert torch.isfinite(out).all()
     layer.activation_scale().backward()

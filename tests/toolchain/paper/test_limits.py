@@ -7,12 +7,13 @@ import pytest
 
 from toolchain.errors import BadConfig, UserError
 from toolchain.paper.names import NAMES
+from toolchain.paper.request import TableRequest
 from toolchain.paper.tables import plan_table
 from toolchain.progress import Quiet
 
 
 def limits_of(name: str, flags: dict[str, Any], file: Path | None = None) -> dict[str, Any]:
-    search = plan_table(name, "quick", None, file, flags, Quiet()).config.search
+    search = plan_table(TableRequest(name, file=file, flags=flags), Quiet()).config.search
     return {key: getattr(search, key) for key in ("latency", "macs", "bitops") if getattr(search, key)}
 
 
@@ -52,7 +53,7 @@ def test_a_file_does_not_turn_off_what_rows_come_from(tmp_path: Path) -> None:
     file = tmp_path / "nastool.toml"
     file.write_text("[search]\nrandom_search = false\npopulation = 7\n")
     for name in ("table1", "table3", "figure3"):
-        search = plan_table(name, "quick", None, file, {}, Quiet()).config.search
+        search = plan_table(TableRequest(name, file=file), Quiet()).config.search
         assert (search.random_search, search.population) == (True, 7)
 
 

@@ -24,6 +24,7 @@ def result(*rows: Row, curves: tuple[Curve, ...] = ()) -> PaperResult:
         name="table3",
         title="Table 3",
         preset="quick",
+        command="nastool paper table3 --seeds 0..2",
         space="s",
         data="digits",
         machine="m",
@@ -83,6 +84,7 @@ def test_files(tmp_path: Path) -> None:
     assert "| ours | 91.00% +- 2.48 | 1.33M | 74.3 |" in lines_of_page
     assert "- ours minus random: +0.00 +- 0.00 points (2 seeds): no difference shows at this scale" in lines_of_page
     assert "![Table 3](table3.png)" in lines_of_page
+    assert lines_of_page[2].startswith("`nastool paper table3 --seeds 0..2` with s on digits, m; 3 seeds;")
     files = files[1:]
     lines = list(csv.DictReader(files[0].read_text().splitlines()))
     assert [line["name"] for line in lines] == ["ours", "random"]

@@ -30,6 +30,7 @@ Figures = Mapping[str, tuple[float, float]]  # of each choice: predicted and mea
         (["ssh://a@board", "ssh://a@board/~/venv/bin/python#gpu"], ["board", "board-gpu"]),
         (["cmd:docker exec -i box python3#gpu1", "cmd:a"], ["gpu1", "device-2"]),
         (["cmd:python3", "cmd:docker exec -i b python3"], ["device-1", "device-2"]),
+        (["ssh://a@pi", "ssh://pi-3", "ssh://b@pi"], ["pi", "pi-3", "pi-4"]),
         (["ssh://[fe80::1]", "ssh://../x"], ["fe80-1", "device-2"]),
     ],
 )

@@ -17,7 +17,7 @@ from toolchain.counting.feasible import FeasibleSet
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
 from toolchain.progress import Quiet
-from toolchain.search.evaluate import GREATEST_LOSS, Evaluator, ScoringSettings
+from toolchain.search.evaluate import MAX_LOSS, Evaluator, ScoringSettings
 from toolchain.search.generations import Scoring, journal_candidates, run_strategy
 from toolchain.search.journal import Journal
 from toolchain.search.race import Race
@@ -128,7 +128,7 @@ def test_a_loss_that_is_not_finite_comes_last(tiny_space: SearchSpace, digits: D
     with torch.no_grad():
         list(broken.head.parameters())[-1].fill_(torch.nan)
     (score,) = Evaluator(broken, digits, ScoringSettings(128, 64, seed=0)).many([tiny_space.draw(Random(0))])
-    assert score.loss == GREATEST_LOSS == 1e6
+    assert score.loss == MAX_LOSS == 1e6
 
 
 def test_a_candidate_that_a_race_stopped_has_no_loss(

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from toolchain.nets.network import initialize
 from toolchain.nets.supernet import Supernet
-from toolchain.search.trie import Trie
+from toolchain.search.trie import ParallelTrie, Trie
 from toolchain.spaces import load_space
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.training.data import Preprocessing
@@ -108,6 +109,18 @@ def test_modules_that_change_their_input_do_not_change_it_for_others(tmp_path: P
     (tmp_path / "mine.py").write_text(IN_PLACE)
     space = load_space(f"{tmp_path / 'mine.py'}:in_place")
     assert_same_as_one_by_one(space, evolved(space, 8))
+
+
+def test_a_stem_that_changes_the_images_does_not_change_them_for_other_tries(tmp_path: Path, evolved: Evolved) -> None:
+    first = "nn.Sequential(nn.Conv2d(1"
+    assert first in IN_PLACE
+    (tmp_path / "mine.py").write_text(IN_PLACE.replace(first, "nn.Sequential(nn.Hardswish(inplace=True), nn.Conv2d(1"))
+    space = load_space(f"{tmp_path / 'mine.py'}:in_place")
+    images = preprocessing(space)(batches(space, 1)[0])
+    before = images.clone()
+    with ThreadPoolExecutor(2) as executor:
+        assert len(list(ParallelTrie(supernet_of(space), evolved(space, 8), executor, parts=2).run(images))) == 8
+    assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES.keys())

@@ -12,7 +12,7 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.measuring.network import Measurement
 from toolchain.search.candidate_timing import cached
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import MOST_MISSES, MOST_SEARCHES, Continuation, Verified, Verifier
+from toolchain.search.verify import MAX_MISSES, MAX_SEARCHES, Continuation, Verified, Verifier
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
 Figures = dict[str, tuple[float, float]]
@@ -204,8 +204,8 @@ def test_measurements_and_searches_are_bounded(target: Target) -> None:
     bench.hidden = [f"c{n}" for n in range(1, 30)]
     with pytest.raises(BudgetInfeasible):
         bench.verify(enough=100)
-    assert bench.searches == list(range(MOST_SEARCHES))
-    assert len(bench.measured) <= 2 * (MOST_MISSES + 1)
+    assert bench.searches == list(range(MAX_SEARCHES))
+    assert len(bench.measured) <= 2 * (MAX_MISSES + 1)
 
 
 def test_without_a_limit_the_best_is_measured_and_taken(target: Target) -> None:

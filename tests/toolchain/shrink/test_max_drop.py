@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from toolchain.errors import CheckFailed
+from toolchain.errors import BudgetInfeasible, CheckFailed
 from toolchain.search.winner import SelectedArchitecture, Winner
 from toolchain.shrink.max_drop import fastest_within, latencies_ms
 from toolchain.spaces.core import SearchSpace
@@ -69,5 +69,9 @@ def test_budgets_are_at_equal_ratios_between_the_least_and_the_original() -> Non
     assert (limits[0], limits[-1], len(limits)) == (1.05, 9.5, 7)
     ratios = [after / before for before, after in pairwise(limits)]
     assert ratios == pytest.approx([ratios[0]] * 6, rel=1e-3)
-    assert latencies_ms(9.9, 20.0, 10.0) == [9.5]
+    assert latencies_ms(9.4, 20.0, 10.0) == [9.5]
+    with pytest.raises(
+        BudgetInfeasible, match=r"smallest network is predicted at 9.9\d* ms, and the original takes 10"
+    ):
+        latencies_ms(9.9, 20.0, 10.0)
     assert latencies_ms(1.0, 4.0, 10.0)[-1] == 4.0, "no network of the space is slower"

@@ -33,8 +33,8 @@ class ChannelGroup:
     axes: Mapping[Axis, int]
 
     def kept(self, choice: Choice) -> int:
-        """The number of units that remain at the width of `choice`."""
-        channels = min(self.channels, choice.mid(self.channels))
+        """The number of units that remain at the width of `choice`, at least one."""
+        channels = max(1, min(self.channels, choice.mid(self.channels)))
         return ceil_div(channels * self.units, self.channels)
 
 

@@ -53,7 +53,7 @@ def _derived(source: ModelSource, changed: int) -> SearchSpace:
     graph = trace(model, source.name)
     fit_input(model, graph, source)
     fit_classes(model, graph, source)
-    in_channels = source.options.in_channels or input_channels(model)
+    in_channels = source.options.in_channels or input_channels(model, graph)
     image_shape = (in_channels, source.options.size_px, source.options.size_px)
     record_shapes(model, graph, image_shape, source.name)
     _check_output(graph, source)

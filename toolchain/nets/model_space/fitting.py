@@ -20,7 +20,7 @@ def fit_input(model: nn.Module, graph: Graph, source: ModelSource) -> None:
     first = first_layer_name(graph)
     conv = None if first is None else model.get_submodule(first)
     channels = source.options.in_channels
-    if not channels or channels == input_channels(model):
+    if not channels or channels == input_channels(model, graph):
         return
     if not isinstance(conv, nn.Conv2d) or conv.groups != 1:
         raise UnknownSpace(
@@ -57,10 +57,10 @@ def fit_classes(model: nn.Module, graph: Graph, source: ModelSource) -> None:
         layer.out_channels = classes
 
 
-def input_channels(model: nn.Module) -> int:
-    """The number of input channels of the first convolution; 3 if there is none."""
-    conv = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
-    return DEFAULT_CHANNELS if conv is None else conv.in_channels
+def input_channels(model: nn.Module, graph: Graph) -> int:
+    """The number of input channels of the convolution that runs first; 3 if there is none."""
+    layers = (model.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module")
+    return next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), DEFAULT_CHANNELS)
 
 
 def first_layer_name(graph: Graph) -> str | None:

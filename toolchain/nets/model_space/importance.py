@@ -17,7 +17,7 @@ from toolchain.nets.model_space.channel_groups import ChannelGroup
 from toolchain.nets.model_space.parts import Part
 
 Weights = Mapping[str, Tensor]  # by the names of the model
-LEAST_MEAN = 1e-12
+MIN_MEAN = 1e-12
 
 
 class Importance(Protocol):
@@ -115,7 +115,7 @@ def _scores(part: Part, group: ChannelGroup, importance: Importance) -> Tensor:
             None if behind is None else model_name(part, f"{behind}.weight").removesuffix(".weight"),
             group.units,
         )
-        total += score / score.mean().clamp_min(LEAST_MEAN)
+        total += score / score.mean().clamp_min(MIN_MEAN)
     return total
 
 

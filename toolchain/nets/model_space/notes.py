@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from toolchain.nets.model_space.builder import ModelBuilder
 
 
-MOST_NOTES = 3  # of the channels between blocks, of which each is about one layer
+MAX_NOTES = 3  # of the channels between blocks, of which each is about one layer
 
 
 def space_notes(space: SearchSpace) -> list[str]:
@@ -31,10 +31,10 @@ def between_notes(space: SearchSpace) -> list[str]:
     narrowing = narrowing_of(space)
     if narrowing is None:
         return []
-    more = len(narrowing.notes) - MOST_NOTES
+    more = len(narrowing.notes) - MAX_NOTES
     others = [f"others keep their channels for {more} more reasons of this kind"] if more > 0 else []
     kept = f"between={narrowing.choice.width:g} keeps {narrowing.kept:,} of {narrowing.whole:,} channels between blocks"
-    return [kept, *narrowing.notes[:MOST_NOTES], *others]
+    return [kept, *narrowing.notes[:MAX_NOTES], *others]
 
 
 def _notes_of_blocks(builder: "ModelBuilder") -> list[str]:

@@ -40,7 +40,7 @@ def _torchvision(source: ModelSource) -> nn.Module:
     arguments: dict[str, Any] = {"num_classes": classes} if classes else {}
     if source.function in ("googlenet", "inception_v3"):
         arguments |= {"aux_logits": False, "init_weights": False}
-    return cast(nn.Module, models.get_model(source.function, weights=None, **arguments))
+    return _built(lambda: models.get_model(source.function, weights=None, **arguments), source)
 
 
 def _timm(source: ModelSource) -> nn.Module:
@@ -54,7 +54,15 @@ def _timm(source: ModelSource) -> nn.Module:
     arguments: dict[str, Any] = {"num_classes": options.classes} if options.classes else {}
     if options.in_channels:
         arguments["in_chans"] = options.in_channels
-    return cast(nn.Module, timm.create_model(source.function, pretrained=False, **arguments))
+    return _built(lambda: timm.create_model(source.function, pretrained=False, **arguments), source)
+
+
+def _built(build: Callable[[], Any], source: ModelSource) -> nn.Module:
+    try:
+        return cast(nn.Module, build())
+    except Exception as problem:  # the errors of these libraries have no common base
+        text = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise UnknownSpace(f"{source.library} cannot build {source.function}: {text}. Name another model") from None
 
 
 def _unknown(source: ModelSource, library: str, known: list[str]) -> str:
@@ -66,6 +74,10 @@ def _unknown(source: ModelSource, library: str, known: list[str]) -> str:
 
 def _of_file(source: ModelSource) -> nn.Module:
     path = Path(source.library)
+    if not path.is_file():
+        raise UnknownSpace(
+            f"{source.name}: there is no file {printable_path(path)}. Write --space model:path/to/file.py:build_model"
+        )
     module = execute(path, source.name)
     definition = vars(module).get(source.function)
     if definition is None:

@@ -6,9 +6,11 @@ flag is read from the module that runs the graph.
 
 import operator
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.fx import Graph, Node, Tracer
 
@@ -17,7 +19,18 @@ from toolchain.spaces.user_file import printable_path
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 STOCHASTIC_DEPTH = ("StochasticDepth", "DropPath")  # classes of other packages, which are layers too
-IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+IN_PLACE: dict[Any, Callable[..., Any]] = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    **{
+        getattr(module, f"{name}_"): getattr(module, name)
+        for module in (torch, nn.functional)
+        for name in ("relu", "leaky_relu", "elu", "celu", "selu", "hardtanh", "sigmoid", "tanh", "clamp", "dropout")
+        if hasattr(module, name) and hasattr(module, f"{name}_")
+    },
+}
 LIBRARIES = ("torch/fx", "torch/_", "torch/nn/modules/module.py", "torch/utils")
 
 
@@ -126,6 +139,6 @@ def _out_of_place(node: Node) -> None:
     if node.op == "call_method":
         node.target = str(node.target).removesuffix("_")
     elif node.op == "call_function":
-        node.target = IN_PLACE.get(node.target, node.target)  # type: ignore[arg-type]
+        node.target = IN_PLACE.get(node.target, node.target)
         if "inplace" in node.kwargs:
             node.kwargs = {**node.kwargs, "inplace": False}

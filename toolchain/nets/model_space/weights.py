@@ -24,7 +24,7 @@ from toolchain.nets.weight_files import PREFIXES
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.model_source import full_architecture
 
-MOST_NAMED = 3  # names in a message
+MAX_NAMED = 3  # names in a message
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # of torchvision
 OPTIONAL = ("num_batches_tracked",)  # buffers that some programs do not save
 
@@ -76,8 +76,8 @@ def model_weights(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWei
     """`weights`, as `read_weights` gives them, for the model of `space`, sorted by their magnitude.
 
     The channels between blocks that the space does not have are removed, those of the least magnitude. The classifier
-    keeps its initial values if it has another number of classes. A first convolution for other input channels gets
-    the mean of its filters over the channels.
+    keeps its initial values if it has another number of classes. In a first convolution for other input channels, each
+    filter is the sum over the former channels, divided by the number of the new ones.
 
     Raises:
         BadCheckpoint: names or shapes differ, or a value is not finite; the first three are named.
@@ -102,9 +102,9 @@ def _fitted(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWeights:
     _fit_ends(builder, space, given, expected, notes)
     problems = list(_mismatches(given, weights, expected))
     if problems:
-        more = f", and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        more = f", and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
         raise BadCheckpoint(
-            f"these weights are not those of {space.name}: {'; '.join(problems[:MOST_NAMED])}{more}. Give weights "
+            f"these weights are not those of {space.name}: {'; '.join(problems[:MAX_NAMED])}{more}. Give weights "
             f"of the same model, saved with torch.save(model.state_dict(), 'weights.pt')"
         )
     for name, value in given.items():
@@ -235,7 +235,10 @@ def _fit_ends(
     if first in given and given[first].dim() == 4 and given[first].shape[1] != expected[first].shape[1]:
         channels, before = expected[first].shape[1], given[first].shape[1]
         given[first] = (given[first].sum(1, keepdim=True) / channels).repeat(1, channels, 1, 1)
-        notes.append(f"the weights are for {before} input channels and the space has {channels}: {first} is averaged")
+        notes.append(
+            f"the weights are for {before} input channels and the space has {channels}: "
+            f"the filters of {first} are summed over the channels, and divided by {channels}"
+        )
 
 
 def _mismatches(

@@ -6,7 +6,7 @@ from toolchain.search.candidate import Candidate
 from toolchain.search.strategies import Scored
 from toolchain.spaces.core import Architecture
 
-MOST_MISSES = 12  # proposals that may miss the budget when they are measured
+MAX_MISSES = 12  # proposals that may miss the budget when they are measured
 
 Admit = Callable[[Scored], Candidate | None]  # the candidate if it measures within the budget
 
@@ -32,7 +32,7 @@ def admitted(
             same = sum((one.scored.architecture in simple) == is_simple for one in finalists)
             if candidate.architecture in tried or same >= places[is_simple]:
                 continue
-            if len(finalists) == count or misses == MOST_MISSES:
+            if len(finalists) == count or misses == MAX_MISSES:
                 return finalists
             tried.add(candidate.architecture)
             measured = admit(candidate)

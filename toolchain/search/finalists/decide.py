@@ -23,7 +23,7 @@ from toolchain.spaces.core import Architecture
 from toolchain.training.job import Job
 from toolchain.training.recipe import Recipe, load_recipe
 
-LEAST_STEPS = 200  # of a training; a network is hardly better than chance after fewer
+MIN_STEPS = 200  # of a training; a network is hardly better than chance after fewer
 
 
 def selector(job: Job, plan: SearchPlan, scoring: Scoring) -> Selector:
@@ -55,8 +55,8 @@ def _epochs(job: Job, retrain: Recipe) -> float:
 
 
 def enough_epochs(epochs: float, retrain: Recipe, images: int) -> float:
-    """`epochs`, or as many as have `LEAST_STEPS` steps, but not more than `retrain` has."""
-    enough = min(retrain.epochs_for(images), LEAST_STEPS * retrain.batch / retrain.images_per_epoch(images))
+    """`epochs`, or as many as have `MIN_STEPS` steps, but not more than `retrain` has."""
+    enough = min(retrain.epochs_for(images), MIN_STEPS * retrain.batch / retrain.images_per_epoch(images))
     return max(epochs, enough)
 
 

@@ -16,7 +16,7 @@ from toolchain.search.scores import Flags
 
 CONFIDENCE = 0.95
 LAST = 2  # finalists that are never dropped
-MOST_ROUNDS = 6
+MAX_ROUNDS = 6
 
 Network = TypeVar("Network")
 
@@ -78,7 +78,7 @@ def halve(
     networks: Sequence[Network],
     train: Callable[[Network, int], Training],
     time_limit_s: float,
-    most_rounds: int = MOST_ROUNDS,
+    most_rounds: int = MAX_ROUNDS,
 ) -> Result[Network]:
     """Find the most accurate of `networks`.
 

@@ -13,7 +13,7 @@ from toolchain.errors import BudgetInfeasible
 from toolchain.search.strategies import Scored, best_first, unique
 from toolchain.spaces.core import Architecture, SearchSpace
 
-LEAST_DIFFERENCE = 8  # finalists from the search differ in at least one block of this many
+MIN_DIFFERENCE = 8  # finalists from the search differ in at least one block of this many
 
 
 def simple_networks(space: SearchSpace, budget: Budget, expected: Budget, macs: TableCost) -> list[Architecture]:
@@ -80,7 +80,7 @@ def differing(ranked: Sequence[Scored], taken: set[Architecture]) -> list[Scored
     others = list(taken)
     for candidate in ranked:
         keys = candidate.architecture.choices
-        least = max(1, len(keys) // LEAST_DIFFERENCE)
+        least = max(1, len(keys) // MIN_DIFFERENCE)
         if all(_differences(keys, other.choices) >= least for other in others):
             chosen.append(candidate)
             others.append(candidate.architecture)

@@ -322,3 +322,23 @@ def chain() -> nn.Module:
 
 def not_a_model() -> int:
     return 1
+
+
+class LateStem(nn.Module):
+    """Its head is defined first, and it divides the images in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(16, 10, 1)
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.blocks = nn.Sequential(SamePad())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x /= 2.0
+        x = torch.relu_(self.stem(x))
+        x = self.head(self.blocks(x))
+        return x.mean((2, 3))
+
+
+def late_stem() -> nn.Module:
+    return LateStem()

@@ -217,9 +217,28 @@ def test_weights_of_a_classifier_for_training_alone_are_left_out() -> None:
         model_weights(space, weights | {"aux3.weight": torch.ones(1)})
 
 
-def test_weights_for_color_images_are_averaged_for_gray_ones() -> None:
+def test_the_convolution_that_runs_first_has_the_images() -> None:
+    space = space_of("late_stem")
+    assert space.in_channels == 3
+    model, net = builder_of_model(space).model.eval(), Network(space, full_architecture(space), STANDALONE).eval()  # type: ignore[union-attr]
+    net.load_state_dict(network_state(space, initial_weights(space)))
+    x = torch.randn(2, 3, 16, 16)
+    before = x.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), model(before.clone()))
+    assert torch.equal(x, before)
+
+
+def test_a_group_of_few_channels_keeps_one() -> None:
+    space = space_of("same_pad", "size_px=16,round_to=1,widths=0.1-1.0")
+    assert space.blocks[0].choices[1].key == "samepad@0.1"
+    (block,) = builder_of_model(space).blocks[:1]  # type: ignore[union-attr]
+    assert [group.kept(space.blocks[0].choices[1]) for group in block.freedom.groups] == [3, 1]  # of 32 and 8
+
+
+def test_filters_for_color_images_are_summed_for_gray_ones() -> None:
     space = space_of("same_pad", "size_px=16,in_channels=1")
     theirs = builder_of_model(space_of("same_pad")).model.state_dict()  # type: ignore[union-attr]
     weights = model_weights(space, theirs)
     torch.testing.assert_close(weights.values["stem.0.weight"], theirs["stem.0.weight"].sum(1, keepdim=True))
-    assert "stem.0.weight is averaged" in weights.notes[0]
+    assert "the filters of stem.0.weight are summed over the channels, and divided by 1" in weights.notes[0]

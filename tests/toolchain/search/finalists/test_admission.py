@@ -3,7 +3,7 @@
 import pytest
 
 from toolchain.search.candidate import Candidate
-from toolchain.search.finalists.admission import MOST_MISSES, admitted
+from toolchain.search.finalists.admission import MAX_MISSES, admitted
 from toolchain.search.strategies import Scored
 from toolchain.spaces.core import Architecture
 
@@ -53,4 +53,4 @@ def test_the_search_ends_after_many_misses() -> None:
 
     proposals = [scored(f"e{number}") for number in range(50)]
     assert admitted(candidate("e0"), proposals, set(), 4, admit) == [candidate("e0")]
-    assert len(measured) == MOST_MISSES
+    assert len(measured) == MAX_MISSES
