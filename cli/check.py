@@ -87,7 +87,7 @@ def _checked_file(
 
     limit_ms = parse_latency_ms(latency) if latency is not None else None
     if file is not None and budget is not None:
-        raise BadConfig("a file and --budget name a file each. Give one of them")
+        raise BadConfig("FILE and --budget both select a file. Give only one")
     if file is not None:
         return CheckedFile(file, limit_ms), None
     folder = run_of(config).shipping(budget)

@@ -309,7 +309,7 @@ def require_one(arch: str | None, budget: str | None, published: str | None = No
     values = {"--arch": arch, "--budget": budget, "--published": published}
     given = [flag for flag, value in values.items() if value is not None]
     if len(given) > 1:
-        raise BadConfig(f"{given[0]} and {given[1]} name an architecture each. Give one of them")
+        raise BadConfig(f"{given[0]} and {given[1]} both select an architecture. Give only one")
 
 
 def selected(arch: str | None, budget: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
-from cli.seeds import Outcome, Seeds, answer_outcome, run_seeds
+from cli.seeds import CommandAnswer, Seeds, print_answer, run_seeds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +39,12 @@ def retrain(
     if seeds is not None:
         run_seeds(invocation, seeds, nproc, lambda of_seed: _retrain(of_seed, arch, budget), json)
         return
-    answer_outcome("retrained", _retrain(invocation, arch, budget, nproc), json)
+    print_answer("retrained", _retrain(invocation, arch, budget, nproc), json)
 
 
 def _retrain(
     invocation: options.Invocation, arch: str | None, budget: str | None, nproc: int | None = None
-) -> Outcome | None:
+) -> CommandAnswer | None:
     """Train the network; None where other processes did."""
     from cli.early_checks import check_arguments
 
@@ -88,7 +88,7 @@ def _retrain(
     words = options.selected(arch, budget)
     if arch is not None and folder.budgets:  # export/ is for the winner
         words = (*words, "--out", str(folder.export_by_hand(chosen.architecture)))
-    return Outcome(
+    return CommandAnswer(
         document=result.model_dump(mode="json") | intervals | {"weights": str(weights)},
         values={"test_accuracy": result.test_accuracy, "holdout_accuracy": result.holdout_accuracy},
         hint=invocation.hint("export", *words),

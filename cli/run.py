@@ -39,25 +39,25 @@ def _as_json(result: "JobResult") -> dict[str, object]:
 
     shipped = [
         {
-            "budget": delivered.budget,
-            "architecture": list(delivered.winner.architecture),
-            "limits": delivered.winner.limits,
-            "measured_latency_ms": delivered.measured_latency_ms,
-            "verdict": None if delivered.verdict is None else delivered.verdict.value,
-            "test_accuracy": delivered.retrained.test_accuracy,
-            **interval_fields("test", delivered.retrained.test_accuracy, result.test_images),
-            "onnx": str(delivered.onnx),
+            "budget": shipped.budget,
+            "architecture": list(shipped.winner.architecture),
+            "limits": shipped.winner.limits,
+            "measured_latency_ms": shipped.measured_latency_ms,
+            "verdict": None if shipped.verdict is None else shipped.verdict.value,
+            "test_accuracy": shipped.retrained.test_accuracy,
+            **interval_fields("test", shipped.retrained.test_accuracy, result.test_images),
+            "onnx": str(shipped.onnx),
         }
-        for delivered in result.shipped
+        for shipped in result.shipped
     ]
     about = {"data": result.data, "device": result.device, "batch": result.batch, "folder": str(result.folder)}
     return {**about, "shipped": shipped, "unmet": list(result.unmet)}
 
 
 def _answer(result: "JobResult") -> None:
-    for delivered in result.shipped:
-        title = f"{delivered.budget}: shipped, trained on {result.data}, for this {result.device}"
-        console.answer_facts(title, _facts(delivered, result))
+    for shipped in result.shipped:
+        title = f"{shipped.budget}: shipped, trained on {result.data}, for this {result.device}"
+        console.answer_facts(title, _facts(shipped, result))
 
 
 def _facts(shipped: "Shipped", result: "JobResult") -> dict[str, object]:

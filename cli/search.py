@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from cli import console, options
 from cli.flag_groups import LIMITS
-from cli.seeds import Outcome, Seeds, run_seeds
+from cli.seeds import CommandAnswer, Seeds, run_seeds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +27,14 @@ def search(
     The winner is compiled and measured as a whole. Resumes from its journal when rerun, with the same result.
     """
     if seeds is not None:
-        run_seeds(invocation, seeds, nproc, lambda of_seed: _outcome(_search(of_seed, None)), json)
+        run_seeds(invocation, seeds, nproc, lambda of_seed: _answer_of(_search(of_seed, None)), json)
         return
     done = _search(invocation, nproc)
     if done is None:
         return
-    outcome = _outcome(done)
+    answer = _answer_of(done)
     if json:
-        console.answer_json(outcome.document)
+        console.answer_json(answer.document)
     else:
         _answer(done)
     _say_next(invocation, done)
@@ -93,7 +93,7 @@ def _search(invocation: options.Invocation, nproc: int | None) -> _Done | None:
     return _Done(searched, plans, folder, space.quantized, len(data.holdout))
 
 
-def _outcome(done: _Done | None) -> Outcome:
+def _answer_of(done: _Done | None) -> CommandAnswer:
     """The JSON answer, and what --seeds averages."""
     assert done is not None
     searched, folder = done.searched, done.folder
@@ -109,7 +109,7 @@ def _outcome(done: _Done | None) -> Outcome:
             values[f"measured_latency_ms{of_budget}"] = winner.measured_latency_ms
         if winner.macs is not None:
             values[f"macs{of_budget}"] = winner.macs
-    return Outcome(document, values, problem="; ".join(searched.unmet))
+    return CommandAnswer(document, values, problem="; ".join(searched.unmet))
 
 
 def _say_next(invocation: options.Invocation, done: _Done) -> None:

@@ -22,7 +22,7 @@ Seeds = Annotated[
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommandAnswer:
     """What a command answers for one seed.
 
     Args:
@@ -40,22 +40,22 @@ class Outcome:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def answer_outcome(title: str, outcome: Outcome | None, json: bool) -> None:
+def print_answer(title: str, answer: CommandAnswer | None, json: bool) -> None:
     """Print what a command answers; nothing where other processes did."""
-    if outcome is None:
+    if answer is None:
         return
     if json:
-        console.answer_json(outcome.document)
+        console.answer_json(answer.document)
     else:
-        console.answer_facts(title, outcome.facts)
-        console.say(f"Next: {outcome.hint}")
+        console.answer_facts(title, answer.facts)
+        console.say(f"Next: {answer.hint}")
 
 
 def run_seeds(
     invocation: options.Invocation,
     seeds: str,
     nproc: int | None,
-    run: Callable[[options.Invocation], Outcome | None],
+    run: Callable[[options.Invocation], CommandAnswer | None],
     json: bool,
 ) -> None:
     """Run a command for each seed, one after the other, and print the results with their means.
@@ -75,7 +75,7 @@ def run_seeds(
         raise BadConfig("--seeds runs in one process. Leave out --nproc, or give one --seed after the other")
     if "seed" in invocation.given:
         raise BadConfig("--seed and --seeds contradict each other. Leave out one of them")
-    outcomes: dict[str, Outcome] = {}
+    answers: dict[str, CommandAnswer] = {}
     runs: list[str] = []
     for seed in parse_seeds(seeds):
         of_seed = invocation.of_seed(seed)
@@ -83,36 +83,36 @@ def run_seeds(
         console.say(f"seed {seed}: run {of_seed.config.run}")
         try:
             with options.flags_in_hints(of_seed, {}):
-                outcome = run(of_seed)
+                answer = run(of_seed)
         except BudgetInfeasible as problem:
-            outcome = Outcome({"problem": str(problem)}, problem=str(problem))
-        assert outcome is not None, "one process does the work itself"
-        outcomes[str(seed)] = outcome
-    _answer(outcomes, runs, json)
-    if problems := [f"seed {seed}: {outcome.problem}" for seed, outcome in outcomes.items() if outcome.problem]:
-        within = len(outcomes) - len(problems)
+            answer = CommandAnswer({"problem": str(problem)}, problem=str(problem))
+        assert answer is not None, "one process does the work itself"
+        answers[str(seed)] = answer
+    _answer(answers, runs, json)
+    if problems := [f"seed {seed}: {answer.problem}" for seed, answer in answers.items() if answer.problem]:
+        within = len(answers) - len(problems)
         raise BudgetInfeasible(
-            f"{within} of {len(outcomes)} seeds have a network within the limits. {'; '.join(problems)}"
+            f"{within} of {len(answers)} seeds have a network within the limits. {'; '.join(problems)}"
         )
 
 
-def _answer(outcomes: Mapping[str, Outcome], runs: list[str], json: bool) -> None:
+def _answer(answers: Mapping[str, CommandAnswer], runs: list[str], json: bool) -> None:
     from toolchain.training.mean_interval import mean_interval
 
-    names = dict.fromkeys(name for outcome in outcomes.values() for name in outcome.values)
+    names = dict.fromkeys(name for answer in answers.values() for name in answer.values)
     means = {
-        name: mean_interval([outcome.values[name] for outcome in outcomes.values() if name in outcome.values])
+        name: mean_interval([answer.values[name] for answer in answers.values() if name in answer.values])
         for name in names
     }
     if json:
-        documents = {seed: outcome.document for seed, outcome in outcomes.items()}
-        within = sum(not outcome.problem for outcome in outcomes.values())
+        documents = {seed: answer.document for seed, answer in answers.items()}
+        within = sum(not answer.problem for answer in answers.values())
         averages = {name: mean.model_dump() for name, mean in means.items()}
         console.answer_json({"seeds": documents, "means": averages, "within_limits": within})
         return
     rows = [
-        (seed, run, *(_text(name, outcome.values.get(name)) for name in names))
-        for (seed, outcome), run in zip(outcomes.items(), runs, strict=True)
+        (seed, run, *(_text(name, answer.values.get(name)) for name in names))
+        for (seed, answer), run in zip(answers.items(), runs, strict=True)
     ]
     if names:
         rows.append(("mean", "", *(_mean_text(name, means[name]) for name in names)))

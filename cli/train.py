@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
-from cli.seeds import Outcome, Seeds, answer_outcome, run_seeds
+from cli.seeds import CommandAnswer, Seeds, print_answer, run_seeds
 from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def train(
     if seeds is not None:
         run_seeds(invocation, seeds, nproc, lambda of_seed: _train(of_seed, more_epochs), json)
         return
-    answer_outcome("supernet", _train(invocation, more_epochs, nproc), json)
+    print_answer("supernet", _train(invocation, more_epochs, nproc), json)
 
 
 def _train(
     invocation: options.Invocation, more_epochs: float | None = None, nproc: int | None = None
-) -> Outcome | None:
+) -> CommandAnswer | None:
     """Train the supernet; None where other processes did."""
     from cli.early_checks import check_arguments
 
@@ -94,7 +94,7 @@ def _train(
     scores = trained.scores.model_dump(mode="json") if trained.scores else None
     _say_if_rising(trained, invocation)
     document = {**facts, "holdout_scores": scores}
-    return Outcome(document, facts=facts | _scores(trained), hint=invocation.hint("search", *words))
+    return CommandAnswer(document, facts=facts | _scores(trained), hint=invocation.hint("search", *words))
 
 
 def _warn(trained: "Trained", data: "Data") -> None:

@@ -2,8 +2,8 @@
 
 Exception
 `-- ExporterError            base; ends a command with exit code 2
-    |-- UnknownBackend       no back end has that name
-    |-- BackendUnavailable   exit code 5: a back end cannot run on this machine
+    |-- UnknownBackend       no backend has that name
+    |-- BackendUnavailable   exit code 5: a backend cannot run on this machine
     |   `-- OtherPrecision   it would compute in another precision than requested
     |-- UnknownDevice        no device has that name
     |-- DeviceMissing        exit code 5: a known device is not attached to this machine
@@ -27,17 +27,17 @@ class ExporterError(Exception):
 
 
 class UnknownBackend(ExporterError):
-    """No back end has that name; the message lists the names."""
+    """No backend has that name; the message lists the names."""
 
 
 class BackendUnavailable(ExporterError):
-    """A back end cannot run on this machine; the message has the reason and the remedy."""
+    """A backend cannot run on this machine; the message has the reason and the remedy."""
 
     exit_code = 5
 
 
 class OtherPrecision(BackendUnavailable):
-    """A back end would compute in another precision here; the remedy depends on the command."""
+    """A backend would compute in another precision here; the remedy depends on the command."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}. {remedy}")

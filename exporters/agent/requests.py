@@ -16,7 +16,7 @@ from exporters.agent.file_cache import ONNX, FileCache, device_folder
 from exporters.agent.lock_file import LockFile, lock_path
 from exporters.agent.machine import conditions, this_machine
 from exporters.agent.memory import PeakMemory, resident
-from exporters.agent.simulated import Dials, SimulatedDevice
+from exporters.agent.simulated import FakeSettings, SimulatedDevice
 from exporters.errors import ExporterError
 
 SPEED_VARIABLE = "NASTOOL_SIMULATED_SPEED"  # factor on the speed of the simulated device (the backend fake)
@@ -40,7 +40,7 @@ class Agent:
         self._sources = sources
         self._files = FileCache(device_folder())
         self._sessions: dict[int, Runs] = {}
-        self._simulated = SimulatedDevice(Dials())
+        self._simulated = SimulatedDevice(FakeSettings())
         self._speed = float(os.environ.get(SPEED_VARIABLE) or 1.0)
 
     def answer(self, request: Reply, raw: bytes) -> tuple[Reply, bytes]:
@@ -118,9 +118,9 @@ class Agent:
             self._files.finish(digest, suffix)
         return {}
 
-    def simulate(self, dials: Mapping[str, Any]) -> Reply:
+    def simulate(self, settings: Mapping[str, Any]) -> Reply:
         """Begin with a simulated device at the start of its clock."""
-        self._simulated = SimulatedDevice(Dials(**dials))
+        self._simulated = SimulatedDevice(FakeSettings(**settings))
         return {}
 
     def load(self, session: int, digest: str, simulated_ms: float | None = None, **how: Any) -> Reply:

@@ -1,7 +1,7 @@
 """A simulated device with known latencies, for tests and for trying a run without measuring.
 
 The latency of a call is computed from its graph: multiply-adds times a rate, plus a constant per node. Settings
-(dials) simulate the defects of real devices; all are off by default:
+simulate the defects of real devices; all are off by default:
 
     scale_whole     factor on the latency of whole networks relative to the sum of their variants (1.3: 30 % slower)
     noise           scale of half-normal noise that is added to each call, as a share of its latency
@@ -29,7 +29,7 @@ import onnx
 from numpy import float32
 from numpy.typing import NDArray
 
-from exporters.agent.simulated import Dials, SimulatedDevice
+from exporters.agent.simulated import FakeSettings, SimulatedDevice
 from exporters.backends import Arrays, Compiled, CompileSpec
 from exporters.cuda.engine import CURRENT, Engine
 from exporters.cuda.plans import SUFFIX, UNKNOWN, runtime_of
@@ -45,7 +45,7 @@ WHOLE_NETWORK_CONVOLUTIONS = 16  # a single choice block has fewer
 
 
 class Backend:
-    """A simulated device with its own clock. Its arguments are the dials."""
+    """A simulated device with its own clock. Its arguments are the settings."""
 
     name = "fake"
     provider = "deterministic"
@@ -63,31 +63,33 @@ class Backend:
         slowdown: float = 0.0,
         memory_mb: float = 0.0,
     ) -> None:
-        self.dials = Dials(scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, memory_mb, seed)
+        self.settings = FakeSettings(
+            scale_whole, noise, drift, burst, burst_slower, burst_visible, slowdown, memory_mb, seed
+        )
         self._claimed_bytes = 0
-        self.clock = SimulatedDevice(self.dials)
+        self.clock = SimulatedDevice(self.settings)
 
     def restarted(self) -> "Backend":
         """The same device with its clock reset."""
-        return Backend(**asdict(self.dials))
+        return Backend(**asdict(self.settings))
 
     @property
     def memory_bytes(self) -> int | None:
         """The memory of the device, or None if it has no limit."""
-        return int(self.dials.memory_mb * 2**20) or None
+        return int(self.settings.memory_mb * 2**20) or None
 
     def unavailable_reason(self) -> str | None:
         return None
 
     def version(self) -> str:
         """The version of the device model. Noise, drift and bursts are not part of its identity."""
-        return "1" if self.dials.scale_whole == 1.0 else f"1 scale_whole={self.dials.scale_whole:g}"
+        return "1" if self.settings.scale_whole == 1.0 else f"1 scale_whole={self.settings.scale_whole:g}"
 
     def compile(self, onnx: Path | Model, spec: CompileSpec) -> "FakeSession":
         model = as_model(onnx)
         if model.path.suffix == SUFFIX:
             return self._load(model.path, spec)
-        session = self.simulate(latency_ms(model, spec.batch, self.dials.scale_whole), model, spec)
+        session = self.simulate(latency_ms(model, spec.batch, self.settings.scale_whole), model, spec)
         return self._in_memory(session, model, spec.batch)
 
     def build_unavailable_reason(self) -> str | None:
@@ -105,7 +107,7 @@ class Backend:
         if capability != CURRENT:
             raise EngineFailed(f"the backend fake builds no engines for compute capability {capability}. Use --engine")
         require_precision(model, spec.precision)
-        plan = SimulatedPlan(spec.batch_range, model.precision, self.dials.slowdown, model.proto.SerializeToString())
+        plan = SimulatedPlan(spec.batch_range, model.precision, self.settings.slowdown, model.proto.SerializeToString())
         return Engine(plan.to_bytes(), CURRENT, f"{self.name} {self.version()}")
 
     def plan_of(self, path: Path, spec: CompileSpec) -> SimulatedPlan:
@@ -137,7 +139,7 @@ class Backend:
         folder = TemporaryDirectory(prefix="nastool-")
         model = Model(Path(folder.name) / "engine.onnx")
         model.path.write_bytes(plan.onnx)
-        call_ms = latency_ms(model, spec.batch, self.dials.scale_whole) * (1 + plan.slowdown)
+        call_ms = latency_ms(model, spec.batch, self.settings.scale_whole) * (1 + plan.slowdown)
         session = self.simulate(call_ms, model, replace(spec, precision=plan.precision))
         session.on_close(folder.cleanup)
         return self._in_memory(session, model, spec.batch)
@@ -167,7 +169,7 @@ class Backend:
     ) -> "FakeSession":
         """A session whose call takes `call_ms` without noise, drift and bursts. Without a file it can only be timed."""
         self.clock.start(call_ms)
-        return FakeSession(self, call_ms * (1 + self.dials.slowdown), onnx, spec)
+        return FakeSession(self, call_ms * (1 + self.settings.slowdown), onnx, spec)
 
 
 class FakeSession:
@@ -216,26 +218,26 @@ def configured(text: str) -> Backend:
     """Parse the settings of the device, e.g. `noise=0.02,drift=0.1`.
 
     Raises:
-        UnknownBackend: a dial is unknown, or its value is invalid.
+        UnknownBackend: a setting is unknown, or its value is invalid.
     """
-    known = {field.name: field for field in fields(Dials)}
-    dials: dict[str, float] = {}
+    known = {field.name: field for field in fields(FakeSettings)}
+    settings: dict[str, float] = {}
     for item in text.split(","):
-        dial, _, value = item.partition("=")
-        if dial not in known:
-            raise UnknownBackend(f"the backend fake has no setting {dial!r}. Its settings: {', '.join(known)}")
-        dials[dial] = _number(dial, value)
-    return Backend(**asdict(Dials(**dials)))  # type: ignore[arg-type]  # seed is a whole number, see _number
+        setting, _, value = item.partition("=")
+        if setting not in known:
+            raise UnknownBackend(f"the backend fake has no setting {setting!r}. Its settings: {', '.join(known)}")
+        settings[setting] = _number(setting, value)
+    return Backend(**asdict(FakeSettings(**settings)))  # type: ignore[arg-type]  # seed is a whole number, see _number
 
 
-def _number(dial: str, value: str) -> float:
-    expected = "a whole number from 0" if dial == "seed" else "a number from 0, as 0.05"
+def _number(setting: str, value: str) -> float:
+    expected = "a whole number from 0" if setting == "seed" else "a number from 0, as 0.05"
     try:
-        number = int(value) if dial == "seed" else float(value)
+        number = int(value) if setting == "seed" else float(value)
     except ValueError:
         number = -1
     if number < 0 or not isfinite(number):
-        raise UnknownBackend(f"the dial {dial} of the backend fake must be {expected} (given: {value!r})")
+        raise UnknownBackend(f"the setting {setting} of the backend fake must be {expected} (given: {value!r})")
     return number
 
 

@@ -43,7 +43,7 @@ def parse_onnx(trt: ModuleType, network: Any, source: OnnxSource, features: Tens
     """
     log = logger_of(trt)
     if not source.path.exists():
-        raise NotOnnx(f"{source.name} is not there. Export it first, or name another file")
+        raise NotOnnx(f"{source.name} does not exist. Export it first, or name another file")
     parser = trt.OnnxParser(network, log)
     parsed = parser.parse(source.content) if source.content else parser.parse_from_file(str(source.path))
     if parsed and network.num_outputs:

@@ -23,7 +23,7 @@ SIZE_AT = 16
 
 
 def runtime_of(path: Path) -> str:
-    """The back end that built an engine and is the only one that runs it: `tensorrt`, `tensorrt_rtx` or `fake`.
+    """The backend that built an engine and is the only one that runs it: `tensorrt`, `tensorrt_rtx` or `fake`.
 
     Raises:
         EngineFailed: the file is missing, truncated, or not an engine.

@@ -104,7 +104,7 @@ def find(name: str) -> Device:
 def _missing(known: KnownDevice, listed: str, alternative: str) -> str:
     ways = [f"--device {alternative} to measure here"]
     if known.can_be_estimated:  # names profile: check and bench have no --estimate
-        ways.append(f"nastool profile --device {known.name} --estimate for an estimate from its rates, labelled as one")
+        ways.append(f"nastool profile --device {known.name} --estimate for an estimate from its rates, labeled as one")
     ways.append("nastool db import FILE for a table from a machine that has it")
     text = (
         f"the device {known.name} ({known.model}) is not attached to this machine. Attached: {listed}. "

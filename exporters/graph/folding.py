@@ -57,8 +57,8 @@ def _fold_graph(module: nn.Module) -> None:
             continue
         conv, norm = (module.get_submodule(str(target)) for target in (source.target, node.target))
         once = calls[source.target] == calls[node.target] == 1
-        if once and type(conv) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d):
-            module.set_submodule(str(source.target), fuse_conv_bn_eval(conv, norm))
+        if once and (fused := _fused(conv, norm)):
+            module.set_submodule(str(source.target), fused)
             module.set_submodule(str(node.target), nn.Identity())
 
 
@@ -74,10 +74,21 @@ def _require_statistics(module: nn.Module) -> None:
 def _fold_sequential(sequential: nn.Sequential) -> None:
     # named_children() skips the second use of a module, so the pairs would be wrong
     for (conv_name, conv), (norm_name, norm) in pairwise(list(sequential._modules.items())):
-        # a subclass may transform its weight before it convolves; then the fused weight is wrong
-        if type(conv) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d):
-            setattr(sequential, conv_name, fuse_conv_bn_eval(conv, norm))
+        if fused := _fused(conv, norm):
+            setattr(sequential, conv_name, fused)
             delattr(sequential, norm_name)
+
+
+def _fused(conv: nn.Module | None, norm: nn.Module | None) -> nn.Conv2d | None:
+    """The convolution that computes both; None if they are other layers.
+
+    A subclass may transform its weight before it convolves, or apply an activation, and so may hooks.
+    """
+    if type(conv) is not nn.Conv2d or not isinstance(norm, nn.BatchNorm2d):
+        return None
+    hooked = any((conv._forward_hooks, conv._forward_pre_hooks, norm._forward_hooks, norm._forward_pre_hooks))
+    own = type(norm).forward is nn.BatchNorm2d.forward and not hooked
+    return fuse_conv_bn_eval(conv, norm) if own else None
 
 
 def _norms(module: nn.Module) -> dict[str, nn.BatchNorm2d]:

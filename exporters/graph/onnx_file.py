@@ -59,7 +59,7 @@ def read_onnx(path: Path) -> OnnxFile:
         NotOnnx: the file or one of its data files is missing or truncated, or it is not an ONNX model.
     """
     if not path.exists():
-        raise NotOnnx(f"{path} is not there. Export it first, or name another file")
+        raise NotOnnx(f"{path} does not exist. Export it first, or name another file")
     if not _is_utf8(path):
         raise NotOnnx(f"ONNX Runtime cannot open {str(path)!a}: the path is not UTF-8. Rename the file or its folder")
     if not (path.is_file() or path.is_dir()):  # opening a pipe may never end, and runtimes open a file again

@@ -97,7 +97,7 @@ class Channel:
         except BadFrame as problem:
             self.close()
             raise ConnectionLost(
-                f"{self._name} sent something else than an answer: {problem}. Check that nothing prints to stdout "
+                f"{self._name} sent an invalid message: {problem}. Check that nothing prints to stdout "
                 f"when a command is run there"
             ) from None
 

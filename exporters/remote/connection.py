@@ -10,7 +10,7 @@ from exporters.agent.file_cache import ONNX
 from exporters.errors import ConnectionLost, DeviceFailed, DeviceUnreachable
 from exporters.remote.address import Address
 from exporters.remote.channel import Channel
-from exporters.remote.facts import GpuFacts, Known
+from exporters.remote.facts import FactCache, GpuFacts
 from exporters.remote.messages import Conditions, Has, Hello, Nothing, Owner, Reply, validated
 from exporters.remote.sources import bootstrap
 
@@ -49,7 +49,7 @@ class Connection:
         self.peak_bytes: dict[str, int] = {}
         self._channel = channel
         self._numbers = count(1)
-        self._known = Known()
+        self._known = FactCache()
 
     @property
     def facts(self) -> GpuFacts:

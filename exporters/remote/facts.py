@@ -14,7 +14,7 @@ Fact = TypeVar("Fact", Gpus, ProviderState, TensorrtState)
 
 
 @dataclass
-class Known:
+class FactCache:
     """What the present process on a device has said by each request, and whether it has the code for GPUs."""
 
     answers: dict[tuple[str, tuple[tuple[str, str], ...]], BaseModel] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class GpuFacts:
         known: what it keeps instead.
     """
 
-    def __init__(self, ask: Callable[..., BaseModel], known: Known) -> None:
+    def __init__(self, ask: Callable[..., BaseModel], known: FactCache) -> None:
         self._ask = ask
         self._known = known
 

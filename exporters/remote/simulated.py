@@ -39,7 +39,7 @@ class SimulatedDevice:
 
     def restarted(self) -> "SimulatedDevice":
         """The same device with its clock reset."""
-        self._connection.ask("simulate", Nothing, dials=asdict(self._settings.dials))
+        self._connection.ask("simulate", Nothing, settings=asdict(self._settings.settings))
         return self
 
     def unavailable_reason(self) -> str | None:
@@ -67,8 +67,8 @@ class SimulatedDevice:
             return self._load(inner, spec, 1 + plan.slowdown)
 
     def _load(self, model: Model, spec: CompileSpec, slower: float = 1.0) -> Session:
-        dials = self._settings.dials
-        call_ms = latency_ms(model, spec.batch, dials.scale_whole) * slower * (1 + dials.slowdown)
+        settings = self._settings.settings
+        call_ms = latency_ms(model, spec.batch, settings.scale_whole) * slower * (1 + settings.slowdown)
         digest = self._connection.upload(content_of(model))
         try:
             return load(

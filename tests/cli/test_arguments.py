@@ -68,7 +68,7 @@ def test_home_folder_is_expanded(nastool: Nastool, tmp_path: Path, monkeypatch: 
         ("search --latency 13ms..22ms/1000000", "has '1000000' steps. Write 2 to 100"),
         ("profile --batch 1000000000000", "--batch: Input should be less than or equal to 1048576"),
         ("profile --threads 1000000000", "--threads: Input should be less than or equal to 4096"),
-        ("retrain --arch 0 --budget b", "--arch and --budget name an architecture each"),
+        ("retrain --arch 0 --budget b", "--arch and --budget both select an architecture"),
         ("cost --published fbnet_a --device titanxp --estimate --backend fake", "computed from peak rates"),
         ("train --data digits --nproc 1000", "--nproc 1000 is too much for one machine: give"),
         ("search", "a search needs a limit. Give --latency"),

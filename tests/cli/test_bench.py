@@ -87,7 +87,7 @@ def test_an_engine_needs_its_gpu(files: Path, nastool: Nastool, tmp_path: Path) 
 
 
 REFUSED = {
-    "no file of that name": ("none.onnx", "none.onnx is not there"),
+    "no file of that name": ("none.onnx", "none.onnx does not exist"),
     "no ONNX": ("text.onnx", "text.onnx is not a valid ONNX file"),
     "no run of that name": ("run:nobody", "nobody/export/model.onnx does not exist yet. Run nastool export"),
     "no such network": ("torchvision:mobilenet_v9", "torchvision has no classifier 'mobilenet_v9'"),

@@ -154,7 +154,7 @@ def test_a_precision_that_is_not_computed_here(words: str, files: Path, nastool:
 def test_a_file_that_is_none(files: Path, nastool: Nastool) -> None:
     (files / "text.onnx").write_text("hello")
     for name, expected in (
-        ("none.onnx", "none.onnx is not there"),
+        ("none.onnx", "none.onnx does not exist"),
         ("text.onnx", "text.onnx is not a valid ONNX file"),
     ):
         answer = nastool("check", name, *FAKE, "--latency", "1s", cwd=files)
@@ -178,7 +178,7 @@ def test_in_a_job_of_github(
         "### nastool check: fail",
     ]
     assert nastool("check", "none.onnx", *FAKE, "--latency", "1s", cwd=files).code == 2
-    assert "none.onnx is not there" in summary.read_text()
+    assert "none.onnx does not exist" in summary.read_text()
 
 
 def test_a_summary_that_can_not_be_written_is_no_failure(

@@ -16,8 +16,8 @@ DIGITS = "fbnet:size_px=32,classes=10,in_channels=1"
     ("words", "expected"),
     [
         ("--published fbnet_z", "unknown published network 'fbnet_z'. Known: fbnet_a, fbnet_b"),
-        ("--published fbnet_c --arch k3e1", "--arch and --published name an architecture each. Give one of them"),
-        ("--published fbnet_c --budget macs_1M", "--budget and --published name an architecture each"),
+        ("--published fbnet_c --arch k3e1", "--arch and --published both select an architecture. Give only one"),
+        ("--published fbnet_c --budget macs_1M", "--budget and --published both select an architecture"),
         ("--published fbnet_c", "digits has 10 classes and the space fbnet has 1000. Write --space fbnet:classes=10"),
     ],
 )

@@ -8,10 +8,14 @@ from cli import main
 
 
 def raise_in_command(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = main.new_program("nastool", "")
+
+    @program.callback(invoke_without_command=True)
     def command() -> None:
         raise problem
 
-    monkeypatch.setattr(main, "commands", command)
+    monkeypatch.setattr(main, "commands", program)
+    monkeypatch.setattr("sys.argv", ["nastool", "--"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A command line that cannot be read: one line after `error:`, exit code 2, and where the flags are listed."""
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ def test_a_group_without_a_command_prints_its_help(nastool: Callable[..., Any], 
     assert "prune" in answer.stdout
 
 
-def test_a_question_without_an_answer_changes_nothing(nastool: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_question_without_an_answer_changes_nothing(
+    nastool: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO())
     run = tmp_path / "runs/mine"
     run.mkdir(parents=True)
     (run / "config.toml").write_text('data = "digits"\n')

@@ -40,7 +40,7 @@ BAD_COMMANDS = {
     "runs in no folder": ("runs list --runs nodir", ["there is no folder nodir", "Name the one that holds the runs"]),
     "a port that is none": ("profile --device ssh://pi@h:99999", ["the port 99999 is above 65535"]),
     "an address without a host": ("profile --device ssh://pi@", ["it has no host", "ssh://user@host"]),
-    "unknown dial": (
+    "unknown setting": (
         "profile --backend fake:noize=1",
         ["the backend fake has no setting 'noize'", "Its settings:", "noise"],
     ),
@@ -95,7 +95,10 @@ BAD_COMMANDS = {
     ),
     "no search to retrain from": ("retrain --run other", ["best.json does not exist yet", "Run nastool search"]),
     "no export to check": ("check --run other", ["model.onnx does not exist yet", "Run nastool export --run other"]),
-    "no file to check": ("check nowhere.onnx --latency 1s", ["nowhere.onnx is not there", "Run nastool export first"]),
+    "no file to check": (
+        "check nowhere.onnx --latency 1s",
+        ["nowhere.onnx does not exist", "Run nastool export first"],
+    ),
     "not ONNX": ("check nastool.toml --latency 1s", ["nastool.toml is not a valid ONNX file", "Export it again"]),
     "no baseline": (
         "check --baseline nastool.toml",

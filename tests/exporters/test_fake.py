@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from exporters import backends
-from exporters.agent.simulated import DRIFT_PERIOD_MS, Dials
+from exporters.agent.simulated import DRIFT_PERIOD_MS, FakeSettings
 from exporters.backends import CompileSpec
 from exporters.backends.fake import NS_PER_MAC, NS_PER_NODE, Backend
 from exporters.errors import NotOnnx, UnknownBackend
@@ -149,7 +149,7 @@ def test_is_only_loaded_to_compute_something(part: Path) -> None:
 def test_dials_come_as_text() -> None:
     backend = backends.load("fake:noise=0.02,drift=0.1,seed=7")
     assert isinstance(backend, Backend)
-    assert backend.dials == Dials(noise=0.02, drift=0.1, seed=7)
+    assert backend.settings == FakeSettings(noise=0.02, drift=0.1, seed=7)
 
 
 def test_the_same_device_on_another_day_is_the_same_target() -> None:
@@ -162,9 +162,9 @@ def test_the_same_device_on_another_day_is_the_same_target() -> None:
     [
         ("fake:noize=1", "the backend fake has no setting 'noize'. Its settings: scale_whole, noise, "),
         ("fake:", "the backend fake has no setting ''"),
-        ("fake:noise=much", "the dial noise of the backend fake must be a number from 0, as 0.05 (given: 'much')"),
-        ("fake:burst=-1", "the dial burst of the backend fake must be a number from 0"),
-        ("fake:seed=1.5", "the dial seed of the backend fake must be a whole number from 0 (given: '1.5')"),
+        ("fake:noise=much", "the setting noise of the backend fake must be a number from 0, as 0.05 (given: 'much')"),
+        ("fake:burst=-1", "the setting burst of the backend fake must be a number from 0"),
+        ("fake:seed=1.5", "the setting seed of the backend fake must be a whole number from 0 (given: '1.5')"),
     ],
 )
 def test_a_wrong_dial_is_named(text: str, message: str) -> None:

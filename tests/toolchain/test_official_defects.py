@@ -119,11 +119,11 @@ def test_3_all_candidates_are_scored_on_the_same_images(tiny_space: SearchSpace,
 
 def test_4_the_holdout_is_cut_from_the_training_images(tmp_path: Path) -> None:
     """There: the search reads `data/val`, which is ImageNet's test split."""
-    for part, greys in (("train", range(0, 60, 3)), ("val", range(100, 130, 3))):
+    for part, grays in (("train", range(0, 60, 3)), ("val", range(100, 130, 3))):
         for name in ("a", "b"):
             (tmp_path / part / name).mkdir(parents=True)
-            for grey in greys:  # each image has a grey of its own, so that it can be told where it comes from
-                Image.new("L", (20, 20), grey + (name == "b")).save(tmp_path / part / name / f"{grey}.png")
+            for gray in grays:  # each image has a gray of its own, so that it can be told where it comes from
+                Image.new("L", (20, 20), gray + (name == "b")).save(tmp_path / part / name / f"{gray}.png")
     space = load_space("shufflenet_v2_quick:size_px=16,classes=2")
     data = load_data(f"folder:{tmp_path}", space, 5, seed=0)
     held, fitted = (set(data.train.fetch(part).unique().tolist()) for part in (data.holdout, data.fit))

@@ -42,7 +42,7 @@ def read_engine(path: Path) -> EngineFile:
     """What is known of an engine without running it.
 
     Raises:
-        EngineFailed: it is not there, damaged, or not the one that the manifest beside it describes.
+        EngineFailed: it is missing, damaged, or not the one that the manifest beside it describes.
     """
     runtime = runtime_of(path)
     named = re.search(r"\.sm(\d+)(\d)$", path.stem)

@@ -17,7 +17,7 @@ def require_batch(model: Model, batch: int) -> tuple[Input, ...]:
     """
     path = model.path
     if not path.exists():
-        raise MissingStage(f"{path} is not there. Run nastool export first, or name an ONNX file")
+        raise MissingStage(f"{path} does not exist. Run nastool export first, or name an ONNX file")
     inputs = model.inputs
     if not inputs:
         raise BadModel(f"{path} takes no input, so it cannot be timed. Name a network")

@@ -39,7 +39,7 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Delivered:
+class CheckedExport:
     """A network that was exported and checked.
 
     Args:
@@ -81,7 +81,7 @@ def retrain_chosen(job: Job, chosen: SelectedArchitecture, stages: Stages) -> Re
 
 def export_and_check(
     job: Job, chosen: SelectedArchitecture, retrained: Retrained, target: ReadyTarget, stages: Stages
-) -> Delivered:
+) -> CheckedExport:
     """Export the retrained network, and check the exported file against its latency limit.
 
     Raises:
@@ -99,4 +99,4 @@ def export_and_check(
         raise CheckFailed("; ".join(verdict.problems))
     for problem in verdict.problems:
         job.progress.say(problem)
-    return Delivered(retrained, manifest, verdict)
+    return CheckedExport(retrained, manifest, verdict)

@@ -133,8 +133,8 @@ def _ship(job: Job, budget: str, winner: Winner, target: ReadyTarget, stages: St
     chosen = selected(winner, job.space)
     retrained = retrain_chosen(job, chosen, stages)
     if "latency_ms" in chosen.limits:
-        delivered = export_and_check(job, chosen, retrained, target, stages)
-        manifest, verdict = delivered.manifest, delivered.verdict
+        exported = export_and_check(job, chosen, retrained, target, stages)
+        manifest, verdict = exported.manifest, exported.verdict
         return Shipped(budget, winner, retrained, manifest, verdict.latency_ms, verdict.outcome, job.run.onnx)
     stages.begin()
     manifest = export(job, chosen, target)

@@ -41,5 +41,5 @@ def colors_of(looks: Iterable[Look]) -> Mapping[str, str]:
 
 
 def color_of(look: Look, colors: Mapping[str, str]) -> str:
-    """The color of a look among those of `colors_of`; that of `skip` is grey."""
+    """The color of a look among those of `colors_of`; that of `skip` is gray."""
     return FIXED if look.op == SKIP else colors.get(look.op) or colors[look.bits]

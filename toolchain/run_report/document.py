@@ -11,7 +11,7 @@ from toolchain.check.kept_verdict import KeptVerdict
 from toolchain.files import Count, Document, ImageCount, Milliseconds, Share
 from toolchain.report.blocks import NetworkParts
 from toolchain.runs import Environment
-from toolchain.search.finalists.report import Outcome
+from toolchain.search.finalists.report import FinalistOutcome
 from toolchain.search.winner import CalibrationSummary
 from toolchain.shrink.result import ShrinkResult
 
@@ -67,7 +67,7 @@ class ComparedNetwork(Document):
     alone: Accuracy | None = None
     latency_ms: Milliseconds | None = None
     macs: Count | None = None
-    outcome: Outcome | None = None
+    outcome: FinalistOutcome | None = None
 
 
 class Exported(Document):

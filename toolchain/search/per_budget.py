@@ -31,7 +31,7 @@ from toolchain.search.strategies import (
     complete,
     unique,
 )
-from toolchain.search.verify import Continuation, Verified, Verifier, fitting, latency_limit
+from toolchain.search.verify import Continuation, Verified, Verifier, latency_limit, within_budget
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.tracking.tracker import Curves
 
@@ -201,7 +201,7 @@ def _run_strategies(search: Search, plans: Sequence[SearchPlan]) -> list[list[Bu
 def _predicted(plan: SearchPlan, result: BudgetResult, earlier: Sequence[Scored], prefer: Preference) -> BudgetResult:
     """The winner of one budget by its prediction, among its candidates and those of `earlier` commands."""
     pool = unique(result.evolution, earlier)
-    best = fitting(result.named.budget, pool, prefer)[0]
+    best = within_budget(result.named.budget, pool, prefer)[0]
     verified = Verified(candidate(best, plan.costs.latency, None), (), pool)
     return BudgetResult(result.named, result.evolution, result.random_search, verified)
 

@@ -24,7 +24,7 @@ from toolchain.search.front import Front
 from toolchain.search.per_budget import BudgetResult
 from toolchain.search.plan import SearchPlan, SharedDevice
 from toolchain.search.strategies import EVOLUTION, LEARNED, Scored
-from toolchain.search.verify import fitting
+from toolchain.search.verify import within_budget
 from toolchain.search.winner import Latencies, PassedOver, SharedLatencies, Winner, summarize_calibration
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.accuracy_interval import wilson
@@ -79,7 +79,7 @@ def _elsewhere(device: SharedDevice, candidate: Candidate | None) -> SharedLaten
 
 def count_evaluations(named: NamedBudget, scored: Sequence[Scored]) -> int:
     """How many of the scored candidates are within the budget."""
-    return len(fitting(named.budget, scored))
+    return len(within_budget(named.budget, scored))
 
 
 def _passed_over(candidate: Candidate) -> PassedOver:

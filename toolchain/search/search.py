@@ -37,7 +37,7 @@ from toolchain.search.scores_fingerprint import scores_fingerprint
 from toolchain.search.shared_limit import SharedLimit
 from toolchain.search.strategies import RANDOM, Scored, best_first
 from toolchain.search.trained_range import outside_trained_range
-from toolchain.search.verify import fitting
+from toolchain.search.verify import within_budget
 from toolchain.search.winner import Winner
 from toolchain.spaces.core import Architecture
 from toolchain.training.data import Data
@@ -175,7 +175,7 @@ def _evaluator(config: Config, supernet: Supernet, data: Data, partial_scores: P
 def _say_ties(progress: Progress, tied: LargestOfTied, results: Sequence[BudgetResult]) -> None:
     """Say for each winner among how many candidates MACs decided."""
     for result in results:
-        within = fitting(result.named.budget, result.verified.scored) if result.verified else []
+        within = within_budget(result.named.budget, result.verified.scored) if result.verified else []
         if within:
             progress.say(f"{result.named.budget}: {tied.statement(within)}")
 
@@ -295,7 +295,8 @@ def _compare_with_random_search(result: BudgetResult, scored: Sequence[Scored], 
     assert result.verified is not None
     winner = result.verified.winner.scored
     best = next(
-        iter(fitting(result.named.budget, [candidate for candidate in scored if candidate.strategy == RANDOM])), None
+        iter(within_budget(result.named.budget, [candidate for candidate in scored if candidate.strategy == RANDOM])),
+        None,
     )
     if best is not None and best.score > winner.score:
         progress.say(

@@ -57,13 +57,13 @@ def latency_limit(budget: Budget) -> Limit | None:
     return next((limit for limit in budget.limits if limit.cost.name == "latency_ms"), None)
 
 
-def under(budget: Budget, model: LatencyModel, others: Sequence[SharedLimit] = ()) -> Budget:
+def with_latency_bounds(budget: Budget, model: LatencyModel, others: Sequence[SharedLimit] = ()) -> Budget:
     """`budget` with its latency limits applied to the upper bounds of `model` and of those of `others`."""
     bounds = {"latency_ms": model.upper, **{other.name: other.upper for other in others}}
     return Budget(tuple(replace(limit, cost=bounds.get(limit.cost.name, limit.cost)) for limit in budget.limits))
 
 
-def fitting(budget: Budget, scored: Sequence[Scored], prefer: Preference = best_first) -> list[Scored]:
+def within_budget(budget: Budget, scored: Sequence[Scored], prefer: Preference = best_first) -> list[Scored]:
     """The candidates within all limits, the preferred ones first."""
     return prefer([candidate for candidate in scored if budget.allows(candidate.architecture)])
 
@@ -96,7 +96,7 @@ class Verifier:
         """
         limit = latency_limit(budget)
         if limit is None or model is None:
-            best = fitting(budget, scored, self.prefer)[0]
+            best = within_budget(budget, scored, self.prefer)[0]
             return Verified(candidate(best, model, self.measure(best.architecture, 0)), (), tuple(scored))
         return _Verification(self, budget, limit, model, list(scored), list(self.others)).run()
 
@@ -138,7 +138,7 @@ class _Verification:
 
     def run(self) -> Verified:
         while len(self.missed) < MAX_MISSES:
-            within = fitting(self._corrected, self.pool, self.verifier.prefer)
+            within = within_budget(self._corrected, self.pool, self.verifier.prefer)
             remaining = self._without_missed(within)
             if len(remaining) < max(self.verifier.enough, self.searched / 2) and self.searches < MAX_SEARCHES:
                 self._search_on(within, remaining)
@@ -153,7 +153,7 @@ class _Verification:
     def try_remaining(self) -> Candidate | None:
         """The best of the pool that measures within the limit, without a continued search."""
         while len(self.missed) < MAX_MISSES:
-            remaining = self._without_missed(fitting(self._corrected, self.pool, self.verifier.prefer))
+            remaining = self._without_missed(within_budget(self._corrected, self.pool, self.verifier.prefer))
             if not remaining:
                 return None
             if winner := self._try(remaining[0]):
@@ -162,7 +162,7 @@ class _Verification:
 
     @property
     def _corrected(self) -> Budget:
-        return under(self.budget, self.model, self.others)
+        return with_latency_bounds(self.budget, self.model, self.others)
 
     def _without_missed(self, candidates: Sequence[Scored]) -> list[Scored]:
         missed = {miss.scored.architecture for miss in self.missed}
@@ -228,7 +228,7 @@ class _Verification:
             """Of its limit, on the device where it is the largest."""
             return max(model.predicted.cost(scored.architecture) / limit.most for model, limit in latencies)
 
-        quickest = min(fitting(Budget(counted), self.pool), key=share, default=None)
+        quickest = min(within_budget(Budget(counted), self.pool), key=share, default=None)
         return None if quickest in [miss.scored for miss in self.missed] else quickest
 
 

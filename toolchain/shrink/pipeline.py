@@ -80,13 +80,13 @@ def run_shrink(config: Config, progress: Progress) -> ShrinkResult:
         job = _with_limits(job, request, original, target)
         searched = train_and_search(job, target, stages)
         chosen, retrained = _choose(job, request, original, searched, stages)
-        delivered = export_and_check(job, chosen, retrained, target, stages)
+        exported = export_and_check(job, chosen, retrained, target, stages)
         stages.begin()
-        return compare(job, target, original, delivered, searched.alternatives)
+        return compare(job, target, original, exported, searched.alternatives)
 
 
 def _fits(job: Job) -> bool:
-    """Whether the user's weights fit the model entirely; what begins anew is said.
+    """Whether the user's weights fit the model entirely; what is newly initialized is said.
 
     Raises:
         BadCheckpoint: the weights are not those of the model.

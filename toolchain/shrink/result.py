@@ -8,7 +8,7 @@ from toolchain.check.outcome import Outcome
 from toolchain.files import Count, Document, ImageCount, Milliseconds, Share, write_document
 from toolchain.measuring.target import ReadyTarget
 from toolchain.nets.model_space.weights import narrowing_of
-from toolchain.pipeline.stages import Delivered
+from toolchain.pipeline.stages import CheckedExport
 from toolchain.report.shrink import Network, draw_shrink
 from toolchain.search.front import FrontEntry
 from toolchain.shrink.original import Original
@@ -88,7 +88,7 @@ def compare(
     job: Job,
     target: ReadyTarget,
     original: Original,
-    delivered: Delivered,
+    exported: CheckedExport,
     front: tuple[FrontEntry, ...],
 ) -> ShrinkResult:
     """Time both networks in the same rounds, and write result.json and its picture.
@@ -98,8 +98,8 @@ def compare(
         RunFolderError: the files cannot be written.
     """
     timed = _timed(job, target)
-    arch = job.space.architecture(delivered.retrained.architecture)
-    limit_ms = delivered.verdict.requirements.limit_ms
+    arch = job.space.architecture(exported.retrained.architecture)
+    limit_ms = exported.verdict.requirements.limit_ms
     assert limit_ms is not None  # the winner of a search by latency
     ratio = timed.entries[1].ratio
     result = ShrinkResult(
@@ -110,7 +110,7 @@ def compare(
         batch=target.target.batch,
         limit_ms=limit_ms,
         original=_figures(timed, 0, original.holdout_accuracy, original.test_accuracy, original.macs, original.params),
-        shrunk=_shrunk(timed, delivered),
+        shrunk=_shrunk(timed, exported),
         holdout_images=len(job.data.holdout),
         test_images=len(job.data.test.labels),
         ratio=ratio.middle,
@@ -120,7 +120,7 @@ def compare(
         changes=changes_of(job.space, arch),
         channels_between=channels_between(job.space),
         front=front,
-        check=delivered.verdict.outcome,
+        check=exported.verdict.outcome,
         onnx=str(job.run.onnx),
         folder=str(job.run.folder),
     )
@@ -154,8 +154,8 @@ def _timed(job: Job, target: ReadyTarget) -> Bench:
     return bench(subjects, settings, {}, job.progress)
 
 
-def _shrunk(timed: Bench, delivered: Delivered) -> Figures:
-    retrained, costs = delivered.retrained, delivered.manifest.costs
+def _shrunk(timed: Bench, exported: CheckedExport) -> Figures:
+    retrained, costs = exported.retrained, exported.manifest.costs
     macs, params = costs.macs, costs.params
     return _figures(timed, 1, retrained.holdout_accuracy, retrained.test_accuracy, macs, params)
 

@@ -109,12 +109,12 @@ def _check(changes: dict[str, Any]) -> None:
     Raises:
         ValueError: one is out of range.
     """
+    if not 0 < changes.get("between", 1.0) <= 1:
+        raise ValueError(f"between is {changes['between']:g}; it must be above 0 and at most 1, the model's own width")
     check_numbers(ModelOptions(**{"in_channels": 3, "classes": 1, **changes}))
     widths = changes.get("widths", WIDTHS)
     if max(widths) != 1.0:
         raise ValueError(f"widths {'-'.join(map('{:g}'.format, widths))}: the largest must be 1, the model's own width")
-    if changes.get("between", 1.0) > 1:
-        raise ValueError(f"between is {changes['between']:g}; it must be at most 1, the model's own width")
 
 
 def full_architecture(space: SearchSpace) -> Architecture:

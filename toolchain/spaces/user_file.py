@@ -101,6 +101,8 @@ def execute(path: Path, text: str) -> ModuleType:
             f"space {text!r}: there is no file {printable_path(path)}. Write --space path/to/file.py:my_space, or "
             f"--space model:path/to/file.py:build_model for a model"
         )
+    if (folder := str(path.absolute().parent)) not in sys.path:
+        sys.path.append(folder)  # the file may import its neighbors, also later
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses with postponed annotations look their module up
     try:

@@ -60,7 +60,7 @@ def sliced_weights(space: SearchSpace, weights: Mapping[str, Tensor], arch: Arch
 
 
 def weight_notes(space: SearchSpace, weights: Path) -> tuple[str, ...]:
-    """What `weights` lack for the model of `space` and begins anew, one sentence each; raises like `load_original`."""
+    """What is newly initialized since `weights` lack it, one sentence each; raises like `load_original`."""
     return _read(space, weights).notes
 
 

@@ -24,7 +24,7 @@ def sorted_by_taylor(job: Job, weights: ModelWeights) -> ModelWeights:
     """`weights` of the model of the job's space, in the order of `Taylor` on up to 1,024 training images.
 
     Raises:
-        BadCheckpoint: a part of the model begins anew.
+        BadCheckpoint: a part of the model is not in the weights.
         BadData: an image cannot be read.
     """
     require_trained(job.space, weights.notes)
@@ -58,7 +58,7 @@ def require_trained(space: SearchSpace, notes: tuple[str, ...]) -> None:
         notes: what was changed to make its weights fit, one sentence each.
 
     Raises:
-        BadCheckpoint: a part of the model begins anew.
+        BadCheckpoint: a part of the model is not in the weights.
     """
     if notes:
         raise BadCheckpoint(

@@ -109,6 +109,47 @@ class Rounded(nn.Conv2d):
         return nn.functional.conv2d(x, self.weight.round(), self.bias)
 
 
+class Activated(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x))
+
+
+class Renamed(nn.BatchNorm2d):
+    """It computes what its base class does."""
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_normalization_with_an_activation_keeps_it(in_graph: bool) -> None:
+    """timm's BatchNormAct2d is such a class."""
+    layers = conv_bn()
+    norm = Activated(4)
+    norm.load_state_dict(layers[1].state_dict())
+    net: nn.Module = nn.Sequential(layers[0], norm)
+    net = Graph(net) if in_graph else net
+    torch.testing.assert_close(fold_batch_norm(net)(images()), net.eval()(images()))
+    assert any(isinstance(layer, Activated) for layer in fold_batch_norm(net).modules())
+
+
+def test_a_subclass_without_a_forward_function_of_its_own_is_folded() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), Renamed(4)).eval()
+    assert [type(layer) for layer in fold_batch_norm(net)] == [nn.Conv2d]  # type: ignore[arg-type]
+
+
+def test_a_layer_with_a_hook_is_not_folded() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    net[0].register_forward_hook(lambda _layer, _inputs, output: output + 1)
+    torch.testing.assert_close(fold_batch_norm(net)(images()), net(images()))
+
+
+class Graph(nn.Module):
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.conv, self.norm = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))  # type: ignore[no-any-return]
+
+
 def test_a_subclass_of_conv2d_is_not_folded() -> None:
     layers = nn.Sequential(Rounded(3, 4, 3), nn.BatchNorm2d(4)).eval()
     folded = fold_batch_norm(layers)

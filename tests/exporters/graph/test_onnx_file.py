@@ -136,7 +136,7 @@ def test_a_folder_is_not_called_an_invalid_model(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotOnnx, match=r"none\.onnx is not there\. Export it first, or name another file"):
+    with pytest.raises(NotOnnx, match=r"none\.onnx does not exist\. Export it first, or name another file"):
         load_model(tmp_path / "none.onnx")
 
 

@@ -186,8 +186,8 @@ def hello_as(**changes: object) -> bytes:
         ("sys.exit('Host key verification failed.')", r"Host key verification failed\. Connect once with ssh"),
         ("sys.stderr.write('bash: python3: command not found'); sys.exit(127)", "runs a Python interpreter"),
         ("raise SyntaxError('invalid syntax')", r"SyntaxError: invalid syntax\. Check that the command runs a Python"),
-        ("out.write(b'Welcome to this board! It prints before every command.')", "sent something else than an answer"),
-        ("out.write(b'\\xff' * 100)", "sent something else than an answer"),
+        ("out.write(b'Welcome to this board! It prints before every command.')", "sent an invalid message"),
+        ("out.write(b'\\xff' * 100)", "sent an invalid message"),
         ("", "exit code 0"),
     ],
 )

@@ -78,7 +78,7 @@ def test_what_torchvision_does_not_have(name: str, expected: str, tiny_config: C
 
 def test_what_can_be_refused_is_before_anything_is_exported(tiny_config: Config, tmp_path: Path) -> None:
     names = ["torchvision:squeezenet1_1:size_px=32", str(tmp_path / "none.onnx")]
-    with pytest.raises(MissingStage, match=r"none\.onnx is not there"):
+    with pytest.raises(MissingStage, match=r"none\.onnx does not exist"):
         find_subjects(names, (SPEC,), tiny_config.runs, tmp_path, Quiet())
     with pytest.raises(MissingStage, match=r"Run nastool export --run nobody first"):
         find_subjects([*names[:1], "run:nobody"], (SPEC,), tiny_config.runs, tmp_path, Quiet())

@@ -236,7 +236,7 @@ def test_a_latency_that_can_not_be_is_no_baseline(
 def test_nothing_to_check(file: Path, config: Config, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"nothing to check against\. Give --latency 17ms, or --baseline FILE"):
         check(config, CheckedFile(file), None, Quiet())
-    with pytest.raises(MissingStage, match=r"none\.onnx is not there\. Run nastool export"):
+    with pytest.raises(MissingStage, match=r"none\.onnx does not exist\. Run nastool export"):
         check(config, CheckedFile(tmp_path / "none.onnx", 1.0), None, Quiet())
     with pytest.raises(BadConfig, match="is not a baseline"):
         check(config, CheckedFile(file), tmp_path / "none.json", Quiet())

@@ -71,7 +71,7 @@ def test_a_file_without_inputs(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_or_no_onnx(tmp_path: Path) -> None:
-    with pytest.raises(MissingStage, match="is not there"):
+    with pytest.raises(MissingStage, match="does not exist"):
         require_batch(Model(tmp_path / "none.onnx"), 8)
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(NotOnnx, match="is not a valid ONNX file"):

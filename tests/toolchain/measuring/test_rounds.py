@@ -75,8 +75,8 @@ PLAN = MeasurementPlan(ROUNDS, min_ms=40.0, quiet_timeout_s=0.0)
 DB = "latency.sqlite"  # a local file: the lock is not the table's
 
 
-def on(dials: str) -> ReadyTarget:
-    return ready_target(TargetSpec(backend=f"fake:{dials}" if dials else "fake", batch=BATCH))
+def on(settings: str) -> ReadyTarget:
+    return ready_target(TargetSpec(backend=f"fake:{settings}" if settings else "fake", batch=BATCH))
 
 
 def timed(
@@ -93,18 +93,18 @@ def far_off(measured: float, true: float) -> bool:
     return abs(measured / true - 1) > 0.05
 
 
-@pytest.mark.parametrize("dials", ["", "noise=0.02", "noise=0.02,drift=0.1"])
+@pytest.mark.parametrize("settings", ["", "noise=0.02", "noise=0.02,drift=0.1"])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_device_without_bursts_is_never_doubted(
-    files: dict[str, Path], truth: dict[str, float], dials: str, seed: int
+    files: dict[str, Path], truth: dict[str, float], settings: str, seed: int
 ) -> None:
-    target, log = on(f"{dials},seed={seed}" if dials else ""), Log()
+    target, log = on(f"{settings},seed={seed}" if settings else ""), Log()
     rounds = dict(timed(files, target, log, seed))
     assert sorted(rounds) == list(range(ROUNDS))
     assert log.lines == []
     result = summaries(files, target, seed)
     assert {summary.unstable for summary in result.values()} == {""}
-    if "drift" not in dials:  # the least of 64 draws of 2 % noise is within a thousandth of the truth
+    if "drift" not in settings:  # the least of 64 draws of 2 % noise is within a thousandth of the truth
         assert {key: s.latency_ms for key, s in result.items()} == pytest.approx(truth, rel=2e-3)
 
 
@@ -211,17 +211,17 @@ def test_on_a_gpu_rounds_are_brought_to_one_speed() -> None:
     )
 
 
-def watch(dials: str, patience_s: float, log: Log) -> IdleWaiter:
-    beside = backends.load(f"fake:{dials}").simulate(8.0)  # type: ignore[attr-defined]
+def watch(settings: str, patience_s: float, log: Log) -> IdleWaiter:
+    beside = backends.load(f"fake:{settings}").simulate(8.0)  # type: ignore[attr-defined]
     return IdleWaiter(beside, patience_s, threads=1, kind="cpu", progress=log)
 
 
-@pytest.mark.parametrize("dials", ["burst=0.5", "burst=0.5,burst_visible=0"])
-def test_waits_until_the_device_is_quiet(dials: str) -> None:
+@pytest.mark.parametrize("settings", ["burst=0.5", "burst=0.5,burst_visible=0"])
+def test_waits_until_the_device_is_quiet(settings: str) -> None:
     waits = 0
     for seed in range(8):
         log = Log()
-        waiting = watch(f"{dials},seed={seed}", 60.0, log)
+        waiting = watch(f"{settings},seed={seed}", 60.0, log)
         waiting.wait(least_ms=8.0)
         assert not any("still busy" in line for line in log.lines)
         waits += bool(log.lines)

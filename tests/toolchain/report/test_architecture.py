@@ -114,7 +114,7 @@ def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:
 
 def test_colors_are_ops_or_bits() -> None:
     ops = colors_of([Look("k5e6"), Look("k3e3"), Look("skip")])
-    assert list(ops) == ["k3e3", "k5e6"], "skip has the grey of what is fixed"
+    assert list(ops) == ["k3e3", "k5e6"], "skip has the gray of what is fixed"
     assert color_of(Look("skip"), ops) == "#8c8c8c"
     bits = colors_of([Look("basic", 4, 4), Look("basic", 1, 2), Look("basic", 2, 2), Look("basic")])
     assert list(bits) == ["w1a2", "w2a2", "w4a4", "float32"], "from few bits to many"

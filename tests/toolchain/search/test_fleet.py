@@ -15,7 +15,7 @@ from toolchain.search.candidate_timing import Measure
 from toolchain.search.fleet import device_names, plan_fleet
 from toolchain.search.shared_limit import SharedLimit
 from toolchain.search.strategies import Scored
-from toolchain.search.verify import Continuation, Verified, Verifier, under
+from toolchain.search.verify import Continuation, Verified, Verifier, with_latency_bounds
 from toolchain.spaces.core import Architecture, Choice, ChoiceBlock, Head, SearchSpace, Stem
 
 LIMIT_MS = 10.0
@@ -169,6 +169,6 @@ def test_each_limit_is_held_by_the_bound_of_its_own_device(target: Target) -> No
     assert bounds == {"latency_ms": pytest.approx(5.0), "latency_ms@b": pytest.approx(7.0)}
     measured = {Architecture(f"elsewhere {n}", ("a",)): 9.0 for n in range(60)}
     slower = replace(world.other, model=world.there.with_networks(measured))
-    corrected = under(world.budget, world.here, [slower])
+    corrected = with_latency_bounds(world.budget, world.here, [slower])
     assert corrected.limits[0] == world.budget.limits[0]
     assert corrected.limits[1].cost.cost(world.arch("a")) == pytest.approx(9.0)

@@ -19,7 +19,7 @@ def folder_images(paths: list[Path], channels: int = 3, size_px: int = 14) -> Fo
 
 
 def saved(path: Path, mode: str, size: tuple[int, int] = (41, 23)) -> Path:
-    """A red image in that mode (grey where the mode has no colors)."""
+    """A red image in that mode (gray where the mode has no colors)."""
     image = Image.new("RGB", size, RED)
     converted = image.convert("P", palette=Image.Palette.ADAPTIVE) if mode == "P" else image.convert(mode)
     converted.save(path)
@@ -31,7 +31,7 @@ def saved(path: Path, mode: str, size: tuple[int, int] = (41, 23)) -> Path:
     [("a.png", "RGB"), ("a.png", "RGBA"), ("a.png", "P"), ("a.jpg", "RGB"), ("a.jpg", "CMYK"), ("a.webp", "RGB"),
      ("a.bmp", "RGB"), ("a.tif", "CMYK")],
 )  # fmt: skip
-def test_colours_of_every_mode(tmp_path: Path, name: str, mode: str) -> None:
+def test_colors_of_every_mode(tmp_path: Path, name: str, mode: str) -> None:
     pixels = folder_images([saved(tmp_path / name, mode)]).fetch([0])
     assert pixels.shape == (1, 3, 14, 14)
     assert pixels.dtype == torch.uint8
@@ -41,19 +41,19 @@ def test_colours_of_every_mode(tmp_path: Path, name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "mode"), [("a.png", "L"), ("a.png", "LA"), ("a.jpg", "L"), ("a.pgm", "L")])
-def test_grey_files_get_three_equal_channels(tmp_path: Path, name: str, mode: str) -> None:
+def test_gray_files_get_three_equal_channels(tmp_path: Path, name: str, mode: str) -> None:
     pixels = folder_images([saved(tmp_path / name, mode)]).fetch([0])
     # 0.299 * 200 + 0.587 * 30 + 0.114 * 10 by ITU-R 601, which PIL takes
     torch.testing.assert_close(pixels.float(), torch.full((1, 3, 14, 14), 78.55), atol=2, rtol=0)
 
 
-def test_colours_become_grey_for_a_grey_space(tmp_path: Path) -> None:
+def test_colors_become_gray_for_a_gray_space(tmp_path: Path) -> None:
     pixels = folder_images([saved(tmp_path / "a.png", "RGB")], channels=1).fetch([0])
     torch.testing.assert_close(pixels.float(), torch.full((1, 1, 14, 14), 78.55), atol=2, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
-def test_grey_values_of_16_bits_are_scaled_not_cut_off(tmp_path: Path, name: str) -> None:
+def test_gray_values_of_16_bits_are_scaled_not_cut_off(tmp_path: Path, name: str) -> None:
     Image.fromarray(np.full((20, 20), 0x4080, np.uint16)).save(tmp_path / name)
     assert folder_images([tmp_path / name]).fetch([0]).unique().tolist() == [0x40]
 

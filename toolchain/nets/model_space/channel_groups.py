@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from toolchain.nets.model_space.channel_flow import Axis, ChannelFlow, Mismatch, Narrower, remaining
-from toolchain.nets.model_space.labels import Ties, squashed
+from toolchain.nets.model_space.labels import LabelSets, unexpanded
 from toolchain.nets.model_space.parts import Part
 from toolchain.spaces.core import Choice, ceil_div
 
@@ -54,14 +54,14 @@ def channel_groups(
     Args:
         eligible: which groups are considered.
     """
-    ties = Ties()
-    entry = ties.fresh(part.input_shape[0])
-    ties.fix(entry)
+    sets = LabelSets()
+    entry = sets.fresh(part.input_shape[0])
+    sets.fix(entry)
     try:
-        whole = ChannelFlow(part, ties, entry)
+        whole = ChannelFlow(part, sets, entry)
     except Mismatch as problem:
         return Freedom((), (f"its channels keep their width, since {problem}",))
-    ties.fix(whole.result)
+    sets.fix(whole.result)
     notes = [f"channels that the operator {name} reads or writes keep their width" for name in whole.unknown]
     candidates = [group for group in _candidates(whole, notes) if eligible(group) and _is_saved(part, group, notes)]
     groups = [group for group in candidates if group.channels > max(choice.round_to for choice in choices)]
@@ -97,10 +97,10 @@ def _fits(whole: ChannelFlow, group: ChannelGroup, choices: list[Choice], notes:
 def _candidates(flow: ChannelFlow, notes: list[str]) -> list[ChannelGroup]:
     """The groups of a block in the order of their first layers; `notes` gets a sentence for each that is refused."""
     members: dict[int, int] = {}  # root of a label -> number of its group
-    merged = Ties()
+    merged = LabelSets()
     merged.fresh(len(flow.outputs))
     for number, vector in enumerate(flow.outputs.values(), 1):
-        for root in flow.ties.roots(vector):
+        for root in flow.sets.roots(vector):
             merged.tie(members.setdefault(root, number), number)
     groups = []
     for number, layer in enumerate(flow.outputs, 1):
@@ -108,7 +108,7 @@ def _candidates(flow: ChannelFlow, notes: list[str]) -> list[ChannelGroup]:
             group = _group(flow, layer)
             if group is not None:
                 groups.append(group)
-            elif not any(map(flow.ties.is_fixed, flow.ties.roots(flow.outputs[layer]))):
+            elif not any(map(flow.sets.is_fixed, flow.sets.roots(flow.outputs[layer]))):
                 notes.append(
                     f"the channels of {layer} keep their width: they are split or concatenated, so that "
                     f"fewer of them would not be leading slices of the weights"
@@ -118,13 +118,13 @@ def _candidates(flow: ChannelFlow, notes: list[str]) -> list[ChannelGroup]:
 
 def _group(flow: ChannelFlow, layer: str) -> ChannelGroup | None:
     """The group that `layer` begins; None if a part of it is fixed, or its channels are not in the same order."""
-    roots = flow.ties.roots(flow.outputs[layer])
+    roots = flow.sets.roots(flow.outputs[layer])
     order = tuple(dict.fromkeys(roots))
-    if any(map(flow.ties.is_fixed, order)) or _unit(roots, order) is None:
+    if any(map(flow.sets.is_fixed, order)) or _unit(roots, order) is None:
         return None
     axes: dict[Axis, int] = {}
     for axis, vector in flow.axes.items():
-        of_axis = flow.ties.roots(vector)
+        of_axis = flow.sets.roots(vector)
         if set(of_axis).isdisjoint(order):
             continue
         unit = _unit(of_axis, order)
@@ -144,22 +144,22 @@ def _unit(roots: tuple[int, ...], order: tuple[int, ...]) -> int | None:
 
 def _mismatch(whole: ChannelFlow, groups: list[ChannelGroup], choice: Choice) -> str | None:
     """What is wrong with the block where `groups` have the width of `choice`; None if it is correct."""
-    ties = whole.ties
+    sets = whole.sets
     removed = {root for group in groups for root in _order(whole, group)[group.kept(choice) :]}
     try:
-        part = ChannelFlow(whole.part, ties, _entry(whole), Narrower(whole, frozenset(removed)))
+        part = ChannelFlow(whole.part, sets, _entry(whole), Narrower(whole, frozenset(removed)))
     except Mismatch as problem:
         return str(problem)
     for name, before, after in _compared(whole, part):
-        if ties.roots(remaining(before, ties, removed)) != ties.roots(after):
+        if sets.roots(remaining(before, sets, removed)) != sets.roots(after):
             return f"{name} would read other channels than before"
-    if squashed(whole.result).tolist() != squashed(part.result).tolist():
+    if unexpanded(whole.result).tolist() != unexpanded(part.result).tolist():
         return "the output would change"
     return None
 
 
 def _order(flow: ChannelFlow, group: ChannelGroup) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(flow.ties.roots(flow.outputs[group.layer])))
+    return tuple(dict.fromkeys(flow.sets.roots(flow.outputs[group.layer])))
 
 
 def _entry(flow: ChannelFlow) -> Tensor:

@@ -1,11 +1,11 @@
 """Derive a search space from a model: `model:torchvision:resnet18`, `model:my_model.py:build_model`."""
 
-import copy
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from torch import nn
@@ -20,15 +20,19 @@ from toolchain.nets.model_space.channel_groups import Freedom, channel_groups
 from toolchain.nets.model_space.cut_points import CutPoints, cut_points
 from toolchain.nets.model_space.fitting import classifier_name, first_layer_name, fit_classes, fit_input, input_channels
 from toolchain.nets.model_space.importance import model_name
+from toolchain.nets.model_space.parity import check_parity
 from toolchain.nets.model_space.parts import Part, part_of
+from toolchain.nets.model_space.prepared import prepared
 from toolchain.nets.model_space.residual import adds_input
 from toolchain.nets.model_space.shapes import record_shapes, shape_of
 from toolchain.nets.model_space.sources import build_model
 from toolchain.nets.model_space.tracing import trace
 from toolchain.spaces.core import Choice, ChoiceBlock, Head, SearchSpace, Stem, ceil_div
+from toolchain.spaces.fixed import ORIGINAL
 from toolchain.spaces.model_source import SKIP, ModelSource, at_full_width, model_source
 
 FIXED = "fixed"  # op of a piece between two blocks
+IMAGE_CHANNELS = (3, 1)
 CHAIN = "chain"  # op of a block of a model without a block structure
 
 
@@ -49,16 +53,12 @@ def model_space(text: str, widths: str | None = None) -> SearchSpace:
 
 @cache
 def _derived(source: ModelSource, changed: int) -> SearchSpace:
-    model = copy.deepcopy(build_model(source))  # a user's function may give the same object again
+    model = prepared(build_model(source), source.name)
     graph = trace(model, source.name)
-    fit_input(model, graph, source)
     fit_classes(model, graph, source)
-    in_channels = source.options.in_channels or input_channels(model, graph)
-    image_shape = (in_channels, source.options.size_px, source.options.size_px)
-    record_shapes(model, graph, image_shape, source.name)
+    image_shape = _recorded(model, graph, source)
     _check_output(graph, source)
     _check_single_use(model, graph, source)
-    _check_statistics(model, source)
     narrowing = None
     if source.options.between < 1:
         narrowing = _narrowing(model, graph, source, _derived(at_full_width(source), changed))
@@ -74,10 +74,10 @@ def _derived(source: ModelSource, changed: int) -> SearchSpace:
             f"{source.name}: no block can be made narrower or left out. {_reasons(blocks)}Use a model with residual "
             f"blocks, or a smaller round_to"
         )
-    return SearchSpace(
+    space = SearchSpace(
         name=source.name,
         family=re.sub(r"\W", "_", source.function),
-        in_channels=in_channels,
+        in_channels=image_shape[0],
         size_px=source.options.size_px,
         classes=head.output_shape[0],
         stem=Stem(stem.output_shape[0], _stride(source.options.size_px, stem.output_shape[1]) or 1, kernel=1),
@@ -86,6 +86,32 @@ def _derived(source: ModelSource, changed: int) -> SearchSpace:
         builder=builder,
         builder_hash=_hash(builder),
     )
+    if narrowing is None:
+        check_parity(space)
+    return space
+
+
+def _recorded(model: nn.Module, graph: Graph, source: ModelSource) -> tuple[int, int, int]:
+    """The shape (C, S, S) of images that the model takes; the shapes in its graph are recorded for it.
+
+    Models that first rearrange or repeat the channels take others than their first convolution does.
+
+    Raises:
+        UnknownSpace: the model fails, and its first layer cannot be changed.
+    """
+    given, size_px = source.options.in_channels, source.options.size_px
+    problems = []
+    for channels in (given,) if given else dict.fromkeys((input_channels(model, graph), *IMAGE_CHANNELS)):
+        try:
+            record_shapes(model, graph, (channels, size_px, size_px), source.name)
+            return channels, size_px, size_px
+        except UnknownSpace as problem:
+            problems.append(problem)
+    if not given:
+        raise problems[0]
+    fit_input(model, graph, source)
+    record_shapes(model, graph, (given, size_px, size_px), source.name)
+    return given, size_px, size_px
 
 
 def _narrowing(model: nn.Module, graph: Graph, source: ModelSource, original: SearchSpace) -> Narrowing:
@@ -152,19 +178,23 @@ def _live(cuts: CutPoints, position: int) -> Node:
 
 
 def _op_name(module: nn.Module) -> str:
-    return re.sub(r"\W", "_", type(module).__name__.lower()).strip("_")
+    """The name of the module's class; with `_block` where it would be taken for something else."""
+    name = re.sub(r"\W", "_", type(module).__name__.lower()).strip("_") or "block"
+    return f"{name}_block" if name in (SKIP, ORIGINAL) or hasattr(nn.ModuleDict, name) else name
 
 
 def _distinct(blocks: Sequence[BlockPart]) -> list[BlockPart]:
     """The blocks, where blocks of the same geometry that are built differently have different ops."""
-    signatures: dict[Position, list[str]] = {}
+    taken = {block.op for block in blocks}
+    ops: dict[tuple[Position, str], str] = {}
     renamed = []
     for block in blocks:
-        known = signatures.setdefault(block.position, [])
-        if block.part.signature not in known:
-            known.append(block.part.signature)
-        number = known.index(block.part.signature)
-        renamed.append(replace(block, op=f"{block.op}_{number + 1}") if number else block)
+        key = block.position, block.part.signature
+        if key not in ops:
+            used = {op for (position, _), op in ops.items() if position == block.position}
+            numbered = (f"{block.op}_{number}" for number in count(2))
+            ops[key] = next(op for op in numbered if op not in used | taken) if used else block.op
+        renamed.append(replace(block, op=ops[key]))
     return renamed
 
 
@@ -211,16 +241,6 @@ def _check_single_use(model: nn.Module, graph: Graph, source: ModelSource) -> No
             twice.append(name)
     if twice:
         raise _shared(twice[0], source)
-
-
-def _check_statistics(model: nn.Module, source: ModelSource) -> None:
-    """Refuse batch normalization without running statistics, whose output depends on the other images of a batch."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.BatchNorm2d) and not layer.track_running_stats:
-            raise UnknownSpace(
-                f"{source.name}: the batch normalization {name} keeps no running statistics. Build it with "
-                f"track_running_stats=True"
-            )
 
 
 def _check_parameters_of_one_part(parts: Sequence[Part], source: ModelSource) -> None:

@@ -20,7 +20,7 @@ def fit_input(model: nn.Module, graph: Graph, source: ModelSource) -> None:
     first = first_layer_name(graph)
     conv = None if first is None else model.get_submodule(first)
     channels = source.options.in_channels
-    if not channels or channels == input_channels(model, graph):
+    if channels == input_channels(model, graph):
         return
     if not isinstance(conv, nn.Conv2d) or conv.groups != 1:
         raise UnknownSpace(

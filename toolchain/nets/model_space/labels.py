@@ -13,7 +13,7 @@ from torch import Tensor
 from toolchain.nets.model_space.shapes import Shape
 
 
-class Ties:
+class LabelSets:
     """Which labels must be kept or removed together (union-find), and which must be kept."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Ties:
 
     def fix(self, labels: Tensor) -> bool:
         """Keep all of `labels` at any width; whether one of them was not fixed before."""
-        roots = {self.root(label) for label in squashed(labels).reshape(-1).tolist()} - {0}
+        roots = {self.root(label) for label in unexpanded(labels).reshape(-1).tolist()} - {0}
         new = not all(map(self.is_fixed, roots))
         self._fixed |= roots
         return new
@@ -62,14 +62,14 @@ class Ties:
         return self.root(label) in self._fixed
 
 
-def spread(vector: Tensor, shape: Shape, dim: int) -> Tensor:
+def expand_along(vector: Tensor, shape: Shape, dim: int) -> Tensor:
     """Labels of `shape` that vary along `dim` only."""
     view = [1] * len(shape)
     view[dim] = len(vector)
     return vector.view(view).expand(shape)
 
 
-def squashed(labels: Tensor) -> Tensor:
+def unexpanded(labels: Tensor) -> Tensor:
     """`labels` with size 1 in all dimensions that they were expanded along."""
     for dim, (size, stride) in enumerate(zip(labels.shape, labels.stride(), strict=True)):
         if stride == 0 and size > 1:
@@ -77,11 +77,17 @@ def squashed(labels: Tensor) -> Tensor:
     return labels
 
 
-def along(labels: Tensor, dim: int) -> Tensor | None:
+def varies(labels: Tensor, dim: int) -> bool:
+    """Whether labels differ along `dim`."""
+    rows = unexpanded(labels)
+    return rows.shape[dim] > 1 and not bool((rows == rows.narrow(dim, 0, 1)).all())
+
+
+def labels_along(labels: Tensor, dim: int) -> Tensor | None:
     """The label of each index along `dim`; None if labels vary along other dimensions too."""
     dim %= labels.dim()
     size = labels.shape[dim]
-    rows = squashed(labels).movedim(dim, 0)
+    rows = unexpanded(labels).movedim(dim, 0)
     rows = rows.reshape(rows.shape[0], -1)
     if rows.shape[1] > 1 and not bool((rows == rows[:, :1]).all()):
         return None
@@ -99,7 +105,7 @@ def broadcast(first: Tensor, second: Tensor) -> tuple[Tensor, list[tuple[int, in
         return b.expand(shape), []
     if _is_broadcast(b, a):
         return a.expand(shape), []
-    narrow_a, narrow_b = torch.broadcast_tensors(squashed(a), squashed(b))  # type: ignore[no-untyped-call]
+    narrow_a, narrow_b = torch.broadcast_tensors(unexpanded(a), unexpanded(b))  # type: ignore[no-untyped-call]
     pairs = set(zip(narrow_a.reshape(-1).tolist(), narrow_b.reshape(-1).tolist(), strict=True))
     merged = torch.where(narrow_a == 0, narrow_b, narrow_a)
     return merged.expand(shape), sorted((x, y) for x, y in pairs if x and y and x != y)
@@ -111,5 +117,5 @@ def _aligned(labels: Tensor, dims: int) -> Tensor:
 
 def _is_broadcast(small: Tensor, large: Tensor) -> bool:
     """Whether `small` has one entry along a dimension in which the labels of `large` vary."""
-    varies = squashed(large)
+    varies = unexpanded(large)
     return any(small.shape[dim] == 1 and varies.shape[dim] > 1 for dim in range(large.dim()))

@@ -1,6 +1,8 @@
 """Parts of a traced model: stem, blocks and head, each with its own graph, layers and parameters."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,8 +14,10 @@ from toolchain.nets.model_space.shapes import SHAPE, Shape, shape_of
 from toolchain.nets.model_space.tracing import STOCHASTIC_DEPTH
 
 Run = Callable[[nn.Module, Tensor], Tensor]
+LIBRARIES = ("torch", "torchvision", "timm")
 TRAINING = "training"  # attribute of every module
-PLAIN = (bool, int, float, str, tuple)
+PLAIN = (bool, int, float, complex, str, bytes)
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,27 @@ def _described(value: object, numbers: Mapping[Node, str]) -> str:
 
 
 def _own_attributes(layer: nn.Module) -> str:
-    """The plain attributes of a layer of a user's own class, which its `repr` may not show."""
-    if type(layer).__module__.startswith("torch.") or type(layer).__name__ in STOCHASTIC_DEPTH:
+    """What the `repr` of a layer may not show: attributes of a user's own classes, and hooks."""
+    if type(layer).__name__ in STOCHASTIC_DEPTH:
         return ""
-    values = {key: value for key, value in vars(layer).items() if isinstance(value, PLAIN) and key != TRAINING}
-    return repr(sorted(values.items()))
+    return " ".join(f"{path} {_attributes(module)}" for path, module in layer.named_modules())
+
+
+def _attributes(module: nn.Module) -> str:
+    hooks = [id(hook) for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())]
+    if type(module).__module__.startswith("torch."):
+        return str(hooks or "")
+    own = {key: value for key, value in vars(module).items() if key not in OF_EVERY_MODULE}
+    return f"{hooks} {sorted((key, _identified(value)) for key, value in own.items())}"
+
+
+def _identified(value: object) -> str:
+    """A text that two values share only if they are the same: the value if it is plain, else the object's identity."""
+    if isinstance(value, dict):
+        return str([(_identified(key), _identified(entry)) for key, entry in value.items()])
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"{type(value).__name__} {[_identified(entry) for entry in value]}"
+    return repr(value) if value is None or isinstance(value, PLAIN) else f"{type(value).__name__} {id(value)}"
 
 
 def _layer_text(layer: nn.Module) -> str:
@@ -151,4 +171,13 @@ def _layer_text(layer: nn.Module) -> str:
     if type(layer).__name__ in STOCHASTIC_DEPTH:
         return type(layer).__name__
     shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in layer.named_parameters())
-    return f"{type(layer).__module__}.{layer!r} {shapes}"
+    return f"{type(layer).__module__}.{layer!r} {shapes}{_source(type(layer))}"
+
+
+def _source(layer_class: type[nn.Module]) -> str:
+    """The code of a layer that is neither torch's nor a library's: with other code its latency is another one."""
+    if layer_class.__module__.partition(".")[0] in LIBRARIES:
+        return ""
+    with suppress(OSError, TypeError):  # not in a file
+        return f" {inspect.getsource(layer_class)}"
+    return ""

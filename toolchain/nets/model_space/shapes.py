@@ -10,6 +10,7 @@ from torch.fx import Graph, GraphModule, Interpreter, Node
 from toolchain.errors import UnknownSpace
 
 BATCH = 2  # images; one would hide a module that mixes up the batch with another dimension
+NO_VALUES = "meta tensors"  # in torch's messages, as for Tensor.item()
 ANOTHER_DEVICE = "is not on the expected device meta"  # in torch's message
 SHAPE = "shape"  # key in a node's meta: the shape of a tensor, or None
 
@@ -43,6 +44,11 @@ def record_shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, int, i
             raise UnknownSpace(
                 f"the model of {name} computes with a tensor that is neither a parameter nor a buffer. Give it to the "
                 f"module with self.register_buffer(NAME, TENSOR)"
+            ) from None
+        if NO_VALUES in message:
+            raise UnknownSpace(
+                f"the model of {name} computes with the values of a tensor, and only shapes are known while it is "
+                f"traced: {message}. Leave this out of the forward function"
             ) from None
         raise UnknownSpace(
             f"the model of {name} fails for images of {'x'.join(map(str, input_shape))}: {message}. Set the options "

@@ -4,9 +4,10 @@ The graph is that of evaluation. Where training differs in a flag only, as `F.dr
 flag is read from the module that runs the graph.
 """
 
+import inspect
 import operator
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ LIBRARIES = ("torch/fx", "torch/_", "torch/nn/modules/module.py", "torch/utils")
 
 
 class _LayerTracer(Tracer):
+    proxy_buffer_attributes = True  # a value that is read while tracing would be that of the initial weights
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_layer(m) or type(m).__name__ in STOCHASTIC_DEPTH or super().is_leaf_module(m, module_qualified_name)
 
@@ -57,23 +60,23 @@ def trace(model: nn.Module, name: str) -> Graph:
         UnknownSpace: the model cannot be traced.
     """
     was_training = model.training
+    defaults = _defaults(model)
     try:
-        training = _LayerTracer().trace(model.train())
-        graph = _LayerTracer().trace(model.eval())
+        graph = _LayerTracer().trace(model.eval(), concrete_args=defaults)
     except Exception as problem:  # whatever the user's model raises
         raise UnknownSpace(
             f"{name} cannot be traced: {_useful_line(problem)}. The forward function must take one batch of images, "
-            f"and its control flow must not depend on values of tensors. Move such code out of forward, or into a "
-            f"function that torch.fx.wrap covers"
+            f"and its control flow must not depend on values or shapes of tensors. Move such code out of forward"
         ) from None
     finally:
         model.train(was_training)
+    _erase_assertions(graph, defaults)
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if any(node.users for node in inputs[1:]) or not inputs:
         raise UnknownSpace(f"the model of {name} takes {len(inputs)} inputs. Give a model that takes images alone")
     for node in inputs[1:]:
         graph.erase_node(node)
-    _read_training_flag(graph, training)
+    _read_training_flag(graph, model, defaults)
     _without_effects(graph, model)
     graph.lint()
     return graph
@@ -90,8 +93,35 @@ def _useful_line(problem: Exception) -> str:
     return f"{place} ({own[-1].line}): {message}" if own[-1].line else f"{place}: {message}"
 
 
-def _read_training_flag(graph: Graph, training: Graph) -> None:
+def _defaults(model: nn.Module) -> dict[str, Any]:
+    """The arguments of the forward function that have default values, which they keep."""
+    try:
+        _, *others = inspect.signature(model.forward).parameters.values()
+    except ValueError:  # no argument at all, or a compiled function without a signature
+        return {}
+    return {argument.name: argument.default for argument in others if argument.default is not argument.empty}
+
+
+def _erase_assertions(graph: Graph, defaults: Mapping[str, Any]) -> None:
+    """Remove the assertions that torch.fx writes for arguments with a fixed value."""
+    for node in [node for node in graph.nodes if node.op == "placeholder"][1:]:
+        if any(str(node.target).startswith(name) for name in defaults):  # torch.fx adds a number
+            for user in reversed(list(node.users)):
+                for assertion in list(user.users):
+                    graph.erase_node(assertion)
+                graph.erase_node(user)
+
+
+def _read_training_flag(graph: Graph, model: nn.Module, defaults: dict[str, Any]) -> None:
     """Replace constants that differ between training and evaluation by `self.training`."""
+    was_training = model.training
+    try:
+        training = _LayerTracer().trace(model.train(), concrete_args=defaults)
+    except Exception:  # stochastic depth draws numbers for the images of a batch; it is left out
+        return
+    finally:
+        model.train(was_training)
+    _erase_assertions(training, defaults)
     ours, theirs = list(graph.nodes), list(training.nodes)
     if [(node.op, node.target) for node in ours] != [(node.op, node.target) for node in theirs]:
         return  # such as a loss of an auxiliary head, which evaluation does not have
@@ -120,10 +150,24 @@ def _without_effects(graph: Graph, model: nn.Module) -> None:
     for node in list(graph.nodes):
         if not node.args or not isinstance(node.args[0], Node) or not _is_in_place(node, model):
             continue
-        changed = node.args[0]
-        for user in [user for user in changed.users if order[user] > order[node]]:
-            user.replace_input_with(changed, node)
+        for changed in _same_tensor(node.args[0], model):
+            for user in [user for user in changed.users if order[user] > order[node]]:
+                user.replace_input_with(changed, node)
         _out_of_place(node)
+
+
+def _same_tensor(node: Node, model: nn.Module) -> list[Node]:
+    """The values that are the tensor of `node`, since nn.Identity gives its input itself."""
+    while _is_identity(node, model) and isinstance(node.args[0], Node):
+        node = node.args[0]
+    same = [node]
+    for value in same:  # grows
+        same += [user for user in value.users if _is_identity(user, model)]
+    return same
+
+
+def _is_identity(node: Node, model: nn.Module) -> bool:
+    return node.op == "call_module" and type(model.get_submodule(str(node.target))) is nn.Identity
 
 
 def _is_in_place(node: Node, model: nn.Module) -> bool:

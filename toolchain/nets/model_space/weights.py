@@ -98,7 +98,7 @@ def _fitted(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWeights:
     expected = builder.model.state_dict()
     notes: list[str] = []
     weights = _without_auxiliary(_with_prefix(weights, expected), expected)
-    given = {name: _float(value) for name, value in weights.items() if name in expected}
+    given = {name: _float(name, value, expected[name]) for name, value in weights.items() if name in expected}
     _fit_ends(builder, space, given, expected, notes)
     problems = list(_mismatches(given, weights, expected))
     if problems:
@@ -201,7 +201,9 @@ def _with_prefix(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     """`weights` with a prefix that all names of the model have, and that `read_weights` has removed."""
     if not set(weights).isdisjoint(expected):
         return weights
-    shared = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in expected)), "")
+    shared = ""
+    while more := next((word for word in PREFIXES if all(name.startswith(shared + word) for name in expected)), ""):
+        shared += more
     return {f"{shared}{name}": value for name, value in weights.items()}
 
 
@@ -210,7 +212,16 @@ def _without_auxiliary(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
     return {name: value for name, value in weights.items() if name in expected or not name.startswith(AUXILIARY)}
 
 
-def _float(value: Tensor) -> Tensor:
+def _float(name: str, value: Tensor, expected: Tensor) -> Tensor:
+    """A weight in float32, another value as it is.
+
+    Raises:
+        BadCheckpoint: its type cannot be converted.
+    """
+    plain = value.layout == torch.strided and not value.is_quantized and value.device.type == "cpu"
+    if not plain or value.is_complex() or (expected.is_floating_point() and not value.is_floating_point()):
+        kind = "without values" if value.device.type == "meta" else f"of the type {value.dtype}, {value.layout}"
+        raise BadCheckpoint(f"the weight {name} is {kind}. Give weights in floating point, saved as dense tensors")
     return value.detach().float() if value.is_floating_point() else value.detach()
 
 

@@ -17,7 +17,7 @@ from toolchain.search.generations import Scoring
 from toolchain.search.per_budget import BudgetResult
 from toolchain.search.plan import SearchPlan
 from toolchain.search.strategies import Scored, unique
-from toolchain.search.verify import Verified, fitting, latency_limit
+from toolchain.search.verify import Verified, latency_limit, within_budget
 from toolchain.search.winner import read_winner
 from toolchain.spaces.core import Architecture
 from toolchain.training.job import Job
@@ -112,7 +112,7 @@ def _decided(
 ) -> BudgetResult:
     budget = result.named.budget
     admit = _admission(budget, selector, measure)
-    selection = selector.select(budget, fitting(budget, verified.scored), verified.winner, admit, earlier)
+    selection = selector.select(budget, within_budget(budget, verified.scored), verified.winner, admit, earlier)
     decided = replace(verified, winner=selection.winner, scored=unique(verified.scored, selection.simple))
     return replace(result, verified=decided, simple=selection.simple, finalists=selection.report)
 

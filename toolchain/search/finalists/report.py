@@ -7,7 +7,7 @@ from pydantic import Field
 from toolchain.files import Count, Document, Milliseconds, Share
 
 EARLIER = "earlier"  # strategy of a finalist that won an earlier search of the same budget
-Outcome = Literal["winner", "tied", "behind", "dropped"]
+FinalistOutcome = Literal["winner", "tied", "behind", "dropped"]
 
 
 class Finalist(Document):
@@ -29,7 +29,7 @@ class Finalist(Document):
     trainings: Annotated[int, Field(gt=0)]
     macs: Count
     latency_ms: Milliseconds | None = None
-    outcome: Outcome
+    outcome: FinalistOutcome
 
 
 class FinalistsReport(Document):

@@ -10,7 +10,7 @@ from toolchain.search.candidate import Candidate
 from toolchain.search.finalists.admission import Admit, admitted
 from toolchain.search.finalists.halving import CONFIDENCE, Result, Standing, Training, halve
 from toolchain.search.finalists.proposals import proposed, simple_networks
-from toolchain.search.finalists.report import EARLIER, Finalist, FinalistsReport, Outcome
+from toolchain.search.finalists.report import EARLIER, Finalist, FinalistOutcome, FinalistsReport
 from toolchain.search.finalists.trainings import Train
 from toolchain.search.generations import Scoring, run_strategy
 from toolchain.search.strategies import GivenNetworks, Scored, complete
@@ -116,7 +116,7 @@ class Selector:
             out_of_time=result.out_of_time,
         )
 
-    def _entry(self, standing: Standing[Candidate], outcome: Outcome) -> Finalist:
+    def _entry(self, standing: Standing[Candidate], outcome: FinalistOutcome) -> Finalist:
         candidate = standing.network
         arch = candidate.scored.architecture
         return Finalist(
@@ -179,10 +179,10 @@ def statement(result: Result[Candidate], winner: Candidate) -> str:
     )
 
 
-def _outcomes(result: Result[Candidate], winner: Candidate) -> list[tuple[Standing[Candidate], Outcome]]:
+def _outcomes(result: Result[Candidate], winner: Candidate) -> list[tuple[Standing[Candidate], FinalistOutcome]]:
     tied = result.tied
 
-    def outcome(standing: Standing[Candidate]) -> Outcome:
+    def outcome(standing: Standing[Candidate]) -> FinalistOutcome:
         if standing.network is winner:
             return "winner"
         return "tied" if standing in tied else "behind"

@@ -152,7 +152,7 @@ def test_what_is_left_is_said() -> None:
 @pytest.mark.parametrize(
     ("between", "message"),
     [
-        ("1.5", "between is 1.5; it must be at most 1"),
+        ("1.5", "between is 1.5; it must be above 0 and at most 1"),
         ("0", "between"),
         ("nan", "between"),
         ("half", "'half' is not a valid value for between"),

@@ -131,7 +131,7 @@ def test_a_model_without_blocks_becomes_a_chain_of_pairs() -> None:
     ("function", "message"),
     [
         ("Dynamic", "models.py, line "),
-        ("Dynamic", "control flow must not depend on values of tensors"),
+        ("Dynamic", "control flow must not depend on values or shapes of tensors"),
         ("shared", "blocks.0.first is used in two places"),
         ("SharedScale", "scale is used in two places"),
         ("without_statistics", "the batch normalization blocks.0.norm keeps no running statistics"),
