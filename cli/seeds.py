@@ -64,20 +64,21 @@ def run_seeds(
 
     Raises:
         BadUnit: `seeds` cannot be read.
-        BadConfig: --seed or --nproc is given as well.
+        BadConfig: --seed is given as well.
         BudgetInfeasible: the search of a seed has no winner for a budget. The other seeds are searched, and the results
             of all are printed before.
     """
     from toolchain.errors import BadConfig, BudgetInfeasible
     from toolchain.units import parse_seeds
 
-    if nproc not in (None, 1):
-        raise BadConfig("--seeds runs in one process. Leave out --nproc, or give one --seed after the other")
     if "seed" in invocation.given:
         raise BadConfig("--seed and --seeds contradict each other. Leave out one of them")
+    chosen = parse_seeds(seeds)
+    if options.in_processes(nproc):  # each of them comes here, and they do every seed together
+        return
     answers: dict[str, CommandAnswer] = {}
     runs: list[str] = []
-    for seed in parse_seeds(seeds):
+    for seed in chosen:
         of_seed = invocation.of_seed(seed)
         runs.append(of_seed.config.run)
         console.say(f"seed {seed}: run {of_seed.config.run}")
@@ -86,7 +87,7 @@ def run_seeds(
                 answer = run(of_seed)
         except BudgetInfeasible as problem:
             answer = CommandAnswer({"problem": str(problem)}, problem=str(problem))
-        assert answer is not None, "one process does the work itself"
+        assert answer is not None, "this process does the work itself"
         answers[str(seed)] = answer
     _answer(answers, runs, json)
     if problems := [f"seed {seed}: {answer.problem}" for seed, answer in answers.items() if answer.problem]:

@@ -57,6 +57,22 @@ def test_two_processes_answer_once(nastool: Nastool, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_several_seeds_by_two(nastool: Nastool, tmp_path: Path) -> None:
+    settle(tmp_path, 0.2)
+    answer = nastool("train", "--seeds", "0,2", "--nproc", "2", "--json", cwd=tmp_path)
+    assert answer.code == 0, answer.stderr
+    assert [seed["steps"] for seed in answer.json["seeds"].values()] == [8, 8]
+    assert sorted(run.name for run in (tmp_path / "runs").iterdir()) == ["r-seed0", "r-seed2"]
+    limit = ("--macs", "31k", "--no-random-search", "--population", "4", "--generations", "2", "--finalists", "0")
+    searched = nastool("search", "--seeds", "0,2", "--nproc", "2", *limit, "--json", cwd=tmp_path)
+    assert searched.code == 0, searched.stderr
+    assert searched.json["within_limits"] == 2
+    retrained = nastool("retrain", "--seeds", "0,2", "--nproc", "2", cwd=tmp_path)
+    assert retrained.code == 0, retrained.stderr
+    assert retrained.stdout.count("mean") == 2  # the title and the row
+
+
+@pytest.mark.long
 def test_what_is_refused_is_said_once(nastool: Nastool, tmp_path: Path) -> None:
     settle(tmp_path, 0.3)
     answer = nastool("train", "--nproc", "3", cwd=tmp_path)

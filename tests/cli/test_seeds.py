@@ -29,7 +29,6 @@ def test_other_texts_are_refused(text: str) -> None:
     ("words", "expected"),
     [
         ("train --seeds 0..1 --seed 2", "--seed and --seeds contradict each other. Leave out one of them"),
-        ("train --seeds 0..1 --nproc 2", "--seeds runs in one process. Leave out --nproc"),
         ("search --seeds x --macs 1M", "the seeds 'x' cannot be read"),
         ("retrain --seeds 4..5", "runs/main-seed4/search/best.json does not exist yet"),
         ("retrain --seeds 4..5", "--run main-seed4 --seed 4 first"),

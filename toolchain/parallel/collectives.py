@@ -7,11 +7,13 @@ separate code path.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from toolchain.errors import RankLost
 from toolchain.parallel.ranks import rank, require_valid_environment, world
@@ -19,6 +21,7 @@ from toolchain.parallel.ranks import rank, require_valid_environment, world
 BUCKET_BYTES = 25 * 2**20  # as DistributedDataParallel: large enough for bandwidth, small beside the gradients
 TIMEOUT = timedelta(days=1)  # one rank may measure or score for long; the launcher detects ranks that died
 T = TypeVar("T")
+_GROUPS = count()  # every rank joins the same ones
 
 
 @contextmanager
@@ -38,7 +41,11 @@ def joined(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _contact():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        store, number, size = next(rendezvous("env://", timeout=TIMEOUT))
+        # the addresses of an earlier group stay in the store
+        own = dist.PrefixStore(f"nastool-{next(_GROUPS)}", store)  # type: ignore[attr-defined]
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=own, rank=number, world_size=size, timeout=TIMEOUT)
     yield  # no barrier after an error: the launcher ends the other ranks
     with _contact():
         dist.barrier()

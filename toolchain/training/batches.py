@@ -1,5 +1,6 @@
 """Training batches. Each depends on (seed, step) only, so a resumed run gets the same batches."""
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -104,7 +105,7 @@ def training_batches(
     """The batches of `sampler`, in order, on `device`.
 
     A data set in memory is kept on the device and augmented batch by batch. Files are decoded and augmented by
-    `workers` processes.
+    `workers` processes, or fewer where there are fewer cores.
 
     Raises:
         BadData: an image cannot be read.
@@ -114,6 +115,7 @@ def training_batches(
         for positions in sampler:
             yield held.batch(positions)
         return
+    workers = min(workers, len(os.sched_getaffinity(0)))
     loader: DataLoader[Batch] = DataLoader(
         _TrainingSet(images, augmentation, sampler.seed),
         batch_sampler=sampler,
