@@ -62,5 +62,7 @@ def test_a_model_of_timm(name: str, tmp_path: Path) -> None:
 def test_what_timm_cannot_build_is_named() -> None:
     with pytest.raises(UnknownSpace, match=r"timm cannot build resnet50\.no_such_tag: .*\. Name another model"):
         load_checked_space("model:timm:resnet50.no_such_tag")
-    with pytest.raises(UnknownSpace, match=r"timm has no classification model 'resnet51'\. Models with similar names: "):
+    with pytest.raises(
+        UnknownSpace, match=r"timm has no classification model 'resnet51'\. Models with similar names: "
+    ):
         load_checked_space("model:timm:resnet51")
