@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, with_fitted_space, with_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 DATA = "data"  # in place of files: benchmark data loading
 
 
-@options.configured("bench")
+@configured("bench")
 def bench(
-    invocation: options.Invocation,
+    invocation: Invocation,
     files: Annotated[
         list[str],
         typer.Argument(
@@ -74,11 +76,11 @@ def bench(
         _answer(result)
 
 
-def _bench_data(invocation: options.Invocation, json: bool) -> None:
+def _bench_data(invocation: Invocation, json: bool) -> None:
     from toolchain.bench.installed import require_installed
 
     require_installed("torch", "nastool bench data")
-    config = options.with_recipe(options.with_fitted_space(invocation), "train").config
+    config = with_recipe(with_fitted_space(invocation), "train").config
     console.say(f"timing {config.data_name()}, {config.space}")
     from toolchain.nets.checked_space import configured_space
     from toolchain.training.throughput import bench_data

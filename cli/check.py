@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from toolchain.check.ci import Case, OnInconclusive
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     Export = tuple[Run, Manifest]
 
 
-@options.configured("check")
+@configured("check")
 def check(
-    invocation: options.Invocation,
+    invocation: Invocation,
     file: Annotated[Path | None, typer.Argument(help="ONNX file or engine. Default: the export of the run.")] = None,
     latency: Annotated[str | None, typer.Option("--latency", help="Maximum latency of a batch, e.g. 17ms.")] = None,
     budget: Annotated[

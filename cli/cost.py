@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, say_space, with_fitted_space
 
 if TYPE_CHECKING:
     from toolchain.config import ProfileConfig
     from toolchain.search.cost_report import CostReport
 
 
-@options.configured("cost")
+@configured("cost")
 def cost(
-    invocation: options.Invocation,
+    invocation: Invocation,
     arch: options.Arch = None,
     budget: options.BudgetName = None,
     published: Annotated[
@@ -27,9 +29,9 @@ def cost(
     Without --arch, of the winner of the run.
     """
     options.require_one(arch, budget)
-    config = options.with_fitted_space(invocation).config
+    config = with_fitted_space(invocation).config
     if published is None:
-        options.say_space(invocation, config)
+        say_space(invocation, config)
     from toolchain.errors import BadConfig
     from toolchain.nets.published import published as published_network
     from toolchain.search.cost_report import published_costs, selected_costs

@@ -8,6 +8,8 @@ import typer
 
 from cli import console, db_fit, options
 from cli.arguments import Command
+from cli.configured import configured
+from cli.invocation import Invocation
 from cli.target_tables import (
     COMPARED_COLUMNS,
     RECORD_COLUMNS,
@@ -36,8 +38,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing file."
 
 
 @app.command("list", cls=Command)
-@options.configured("db")
-def list_targets(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("db")
+def list_targets(invocation: Invocation, json: options.Json = False) -> None:
     """List the targets with measured latencies, with the ids that other commands take."""
     with _opened(invocation) as store:
         measured = [(target, records, store.runs(target)) for target, records in store.targets()]
@@ -67,9 +69,9 @@ def list_targets(invocation: options.Invocation, json: options.Json = False) -> 
 
 
 @app.command("show", cls=Command)
-@options.configured("db")
+@configured("db")
 def show(
-    invocation: options.Invocation,
+    invocation: Invocation,
     target_id: Annotated[
         str, typer.Argument(metavar="TARGET", help="Target id, or its first characters.", show_default=False)
     ],
@@ -100,9 +102,9 @@ def show(
 
 
 @app.command("export", cls=Command)
-@options.configured("db")
+@configured("db")
 def export_table(
-    invocation: options.Invocation,
+    invocation: Invocation,
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="Export only this target id (repeatable).")
@@ -142,9 +144,9 @@ def export_table(
 
 
 @app.command("import", cls=Command)
-@options.configured("db")
+@configured("db")
 def import_table(
-    invocation: options.Invocation,
+    invocation: Invocation,
     file: Annotated[Path, typer.Argument(help="A file of `db export`.", show_default=False)],
     json: options.Json = False,
 ) -> None:
@@ -167,9 +169,9 @@ def import_table(
 
 
 @app.command("diff", cls=Command)
-@options.configured("db")
+@configured("db")
 def diff(
-    invocation: options.Invocation,
+    invocation: Invocation,
     before: Annotated[str, typer.Argument(help="A target id, a file, a URL, or FILE#ID.", show_default=False)],
     after: Annotated[str, typer.Argument(help="The second one, as BEFORE.", show_default=False)],
     json: options.Json = False,
@@ -200,8 +202,8 @@ def diff(
 
 
 @app.command("prune", cls=Command)
-@options.configured("db")
-def prune(invocation: options.Invocation, yes: Yes = False, json: options.Json = False) -> None:
+@configured("db")
+def prune(invocation: Invocation, yes: Yes = False, json: options.Json = False) -> None:
     """Remove runs whose records were all measured again later on the same target."""
     from datetime import UTC, datetime
 
@@ -233,7 +235,7 @@ def _answer(title: str, facts: dict[str, object], json: bool) -> None:
         console.answer_facts(title, facts)
 
 
-def _opened(invocation: options.Invocation) -> "Store":
+def _opened(invocation: Invocation) -> "Store":
     """An existing table; none is created just to be read.
 
     Raises:

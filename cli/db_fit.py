@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 from cli.suggested_limit import suggested_limit
 
 if TYPE_CHECKING:
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
     from toolchain.profiling.regression import Fit
 
 
-@options.configured("db fit")
+@configured("db fit")
 def db_fit(
-    invocation: options.Invocation,
+    invocation: Invocation,
     csv: Annotated[Path, typer.Option("--csv", help="File with the columns architecture,latency_ms.")],
     json: options.Json = False,
 ) -> None:

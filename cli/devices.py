@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from exporters.devices.known import KnownDevice
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
 TERA, GIGA = 1e12, 1e9
 
 
-@options.configured("devices")
+@configured("devices")
 def devices(
-    invocation: options.Invocation,
+    invocation: Invocation,
     name: Annotated[
         str | None, typer.Argument(help="Show one known device in full, with sources.", show_default=False)
     ] = None,

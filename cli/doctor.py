@@ -1,10 +1,12 @@
 """`nastool doctor`: what this machine can do."""
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 
-@options.configured("doctor")
-def doctor(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("doctor")
+def doctor(invocation: Invocation, json: options.Json = False) -> None:
     """Show what works on this machine, and the reason and remedy for what does not.
 
     With --device ssh://user@host also shows what works on that device.

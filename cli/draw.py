@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, say_space, with_fitted_space
 
 Sources = Annotated[
     list[str] | None,
@@ -21,9 +23,9 @@ Out = Annotated[
 ]
 
 
-@options.configured("draw")
+@configured("draw")
 def draw(
-    invocation: options.Invocation,
+    invocation: Invocation,
     sources: Sources = None,
     budget: options.BudgetName = None,
     out: Out = Path("architecture"),
@@ -46,8 +48,8 @@ def draw(
         require_writable(path, "--out picture.svg")
     if sources and budget is not None:
         raise BadConfig("--budget names the winner of a run, and an architecture is given as well. Give one of them")
-    config = options.with_fitted_space(invocation).config
-    options.say_space(invocation, config)
+    config = with_fitted_space(invocation).config
+    say_space(invocation, config)
     if not sources and invocation.gives_space and "run" not in invocation.given:
         space = configured_space(config)
         draw_space(space, *paths)

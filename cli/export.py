@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, with_fitted_space
 
 if TYPE_CHECKING:
     from toolchain.export.manifest import Manifest
     from toolchain.training.data import Data
 
 
-@options.configured("export")
+@configured("export")
 def export(
-    invocation: options.Invocation,
+    invocation: Invocation,
     arch: options.Arch = None,
     budget: options.BudgetName = None,
     onnx: Annotated[
@@ -34,7 +36,7 @@ def export(
     from cli.early_checks import check_arguments
 
     options.require_one(arch, budget)
-    config = options.with_fitted_space(invocation).config
+    config = with_fitted_space(invocation).config
     check_arguments(config, of_run=True)
     from toolchain.export.pipeline import export as run_export
     from toolchain.nets.checked_space import configured_space

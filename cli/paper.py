@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
 from cli.flags import FLAGS
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +29,9 @@ Seeds = Annotated[
 ]
 
 
-@options.configured("paper", preset="quick")
+@configured("paper", preset="quick")
 def paper(
-    invocation: options.Invocation,
+    invocation: Invocation,
     names: Names,
     preset: PresetName = "quick",
     seeds: Seeds = None,
@@ -52,9 +54,7 @@ def paper(
         console.answer_json({"tables": answers})
 
 
-def _requests(
-    invocation: options.Invocation, names: "Sequence[str]", preset: str, seeds: str | None
-) -> "list[TableRequest]":
+def _requests(invocation: Invocation, names: "Sequence[str]", preset: str, seeds: str | None) -> "list[TableRequest]":
     from toolchain.paper.request import TableRequest
     from toolchain.units import parse_seeds
 

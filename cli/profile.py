@@ -3,22 +3,24 @@
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, say_space, with_fitted_space
 
 if TYPE_CHECKING:
     from toolchain.config import Config
     from toolchain.profiling.profiler import Profiled
 
 
-@options.configured("profile")
-def profile(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("profile")
+def profile(invocation: Invocation, json: options.Json = False) -> None:
     """Measure every block variant, the stem and the head, and store their latencies in the table.
 
     Whole networks are measured as well, to calibrate the latency model. Records that stay noisy are measured again
     and marked. With --estimate, latencies are computed from the device's peak rates: nothing is measured or
     calibrated. Resumes from the current round when rerun.
     """
-    config = options.with_fitted_space(invocation).config
-    options.say_space(invocation, config)
+    config = with_fitted_space(invocation).config
+    say_space(invocation, config)
     from toolchain.nets.checked_space import configured_space
     from toolchain.profiling.fleet import profile_devices
     from toolchain.search.budget import middle_latency_ms

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -10,8 +12,8 @@ if TYPE_CHECKING:
     from toolchain.quickstart.pipeline import QuickstartResult
 
 
-@options.configured("quickstart", preset="quick", takes_file=False)
-def quickstart(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("quickstart", preset="quick", takes_file=False)
+def quickstart(invocation: Invocation, json: options.Json = False) -> None:
     """Profile, train, search under a latency budget, retrain, export and check, in a few minutes on a CPU."""
     config = invocation.config.model_copy(update={"run": "quickstart"})
     console.say(f"run {config.run}: {config.space}, all steps")

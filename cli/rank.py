@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, with_fitted_space, with_recipe
 
 if TYPE_CHECKING:
     from toolchain.ranking.agreement import Agreement
@@ -17,9 +19,9 @@ LABELS = {
 }
 
 
-@options.configured("rank")
+@configured("rank")
 def rank(
-    invocation: options.Invocation,
+    invocation: Invocation,
     networks: Annotated[int, typer.Option("--networks", help="Number of networks to score and train.")] = 20,
     repeats: Annotated[int, typer.Option("--repeats", help="Trainings per network, each with another seed.")] = 1,
     json: options.Json = False,
@@ -30,7 +32,7 @@ def rank(
     """
     from cli.early_checks import check_arguments
 
-    config = options.with_recipe(options.with_fitted_space(invocation), "retrain").config
+    config = with_recipe(with_fitted_space(invocation), "retrain").config
     check_arguments(config, of_run=True)
     from toolchain.nets.checked_space import configured_space
     from toolchain.ranking.rank import check_request

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from toolchain.run_report.run_files import RunFiles
@@ -25,9 +27,9 @@ Verify = Annotated[
 ]
 
 
-@options.configured("report")
+@configured("report")
 def report(
-    invocation: options.Invocation,
+    invocation: Invocation,
     name: Name = None,
     format: Format = "html",
     budget: options.BudgetName = None,

@@ -1,11 +1,17 @@
 """`nastool retrain`: train the winner alone."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.flag import Flag
+from cli.invocation import Invocation, with_fitted_space, with_recipe
+from cli.processes import Nproc, in_processes
 from cli.seeds import CommandAnswer, Seeds, print_answer, run_seeds
+from cli.training_job import open_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +20,24 @@ if TYPE_CHECKING:
     from toolchain.training.retrained import Retrained
 
 
-@options.configured("retrain")
+def _of_published(flags: Mapping[Flag, Any], values: Mapping[str, Any]) -> Mapping[Flag, Any]:
+    """The flags that train a published network: with its space, and a run of its name, where no flag gives another.
+
+    Raises:
+        BadArchitecture: the name is unknown.
+    """
+    name = values["published"]
+    if name is None:
+        return flags
+    from toolchain.nets.published import published
+
+    own = {"space": published(name).space, "run": name}
+    return {flag: own.get(flag.key) if value is None else value for flag, value in flags.items()}
+
+
+@configured("retrain", prepare=_of_published)
 def retrain(
-    invocation: options.Invocation,
+    invocation: Invocation,
     arch: options.Arch = None,
     budget: options.BudgetName = None,
     published: Annotated[
@@ -24,7 +45,7 @@ def retrain(
         typer.Option("--published", help="A published network instead of the winner, e.g. fbnet_a, in its own run."),
     ] = None,
     seeds: Seeds = None,
-    nproc: options.Nproc = None,
+    nproc: Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Train the winner alone, from scratch or from given weights, and test it once.
@@ -43,27 +64,22 @@ def retrain(
 
 
 def _retrain(
-    invocation: options.Invocation, arch: str | None, budget: str | None, nproc: int | None = None
+    invocation: Invocation, arch: str | None, budget: str | None, nproc: int | None = None
 ) -> CommandAnswer | None:
     """Train the network; None where other processes did."""
     from cli.early_checks import check_arguments
 
-    config = options.with_recipe(options.with_fitted_space(invocation), "retrain").config
+    config = with_recipe(with_fitted_space(invocation), "retrain").config
     check_arguments(config, of_run=arch is None)
     from toolchain.nets.checked_space import configured_space
-    from toolchain.parallel.collectives import joined
-    from toolchain.runs import open_run, run_of
+    from toolchain.runs import run_of
     from toolchain.search.winner import select_architecture
-    from toolchain.tracking.tracked import tracked
-    from toolchain.training.accuracy_interval import interval_fields
     from toolchain.training.data import configured_data
-    from toolchain.training.job import Job
-    from toolchain.training.precision import compute_device
     from toolchain.training.preflight import check_retrain
     from toolchain.training.retraining import retrain as run_retrain
     from toolchain.training.torch_setup import prepare_torch
 
-    if options.in_processes(nproc):
+    if in_processes(nproc):
         return None
     prepare_torch(config)
     space = configured_space(config)
@@ -73,25 +89,26 @@ def _retrain(
     chosen.require_data(data.name, data.digest)
     check_retrain(config, space)
     options.say_which_winner(arch, budget, run_of(config))
-    with (
-        joined(compute_device(config.retrain.device)),
-        open_run(config, make=arch is not None, stage="retrain") as folder,
-        console.progress() as bars,
-        tracked(config, folder, bars, "retrain") as trackers,
-    ):
-        result = run_retrain(Job(config, space, data, folder, bars, trackers=trackers), chosen.architecture)
-    weights = folder.retrain(chosen.architecture) / "best.pt"
-    intervals = interval_fields("test", result.test_accuracy, len(data.test.labels))
-    intervals |= interval_fields("holdout", result.holdout_accuracy, len(data.holdout))
+    with open_job(config, space, data, "retrain", make=arch is not None) as job:
+        result = run_retrain(job, chosen.architecture)
     if chosen.device:
         invocation = invocation.with_device(chosen.device)
     words = options.selected(arch, budget)
-    if arch is not None and folder.budgets:  # export/ is for the winner
-        words = (*words, "--out", str(folder.export_by_hand(chosen.architecture)))
+    if arch is not None and job.run.budgets:  # export/ is for the winner
+        words = (*words, "--out", str(job.run.export_by_hand(chosen.architecture)))
+    weights = job.run.retrain(chosen.architecture) / "best.pt"
+    return _answer(result, data, weights, invocation.hint("export", *words))
+
+
+def _answer(result: "Retrained", data: "Data", weights: "Path", hint: str) -> CommandAnswer:
+    from toolchain.training.accuracy_interval import interval_fields
+
+    intervals = interval_fields("test", result.test_accuracy, len(data.test.labels))
+    intervals |= interval_fields("holdout", result.holdout_accuracy, len(data.holdout))
     return CommandAnswer(
         document=result.model_dump(mode="json") | intervals | {"weights": str(weights)},
         values={"test_accuracy": result.test_accuracy, "holdout_accuracy": result.holdout_accuracy},
-        hint=invocation.hint("export", *words),
+        hint=hint,
         facts=_facts(result, data, weights),
     )
 

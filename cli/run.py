@@ -3,20 +3,22 @@
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, with_fitted_space, with_recipe
 
 if TYPE_CHECKING:
     from toolchain.pipeline.whole_job import JobResult, Shipped
 
 
-@options.configured("run")
-def run(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("run")
+def run(invocation: Invocation, json: options.Json = False) -> None:
     """Profile, train, search, retrain, export and check, for one or several budgets.
 
     Without a limit, the budget is the latency that about half of the architectures meet. Resumes when rerun.
     """
     from cli.early_checks import check_arguments
 
-    config = options.with_recipe(options.with_fitted_space(invocation), "train").config
+    config = with_recipe(with_fitted_space(invocation), "train").config
     check_arguments(config)
     from toolchain.errors import BudgetInfeasible
     from toolchain.pipeline.whole_job import run_job

@@ -7,6 +7,8 @@ import typer
 
 from cli import console, options
 from cli.arguments import Command
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from toolchain.overview.summary import BudgetSummary, RunSummary
@@ -35,8 +37,8 @@ def runs(
 
 
 @app.command("list", cls=Command)
-@options.configured("runs")
-def list_runs(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("runs")
+def list_runs(invocation: Invocation, json: options.Json = False) -> None:
     """List all runs: the stage each has reached, its winners, age and size."""
     from toolchain.errors import BadConfig
     from toolchain.overview.summary import summaries
@@ -58,9 +60,9 @@ def list_runs(invocation: options.Invocation, json: options.Json = False) -> Non
 
 
 @app.command("compare", cls=Command)
-@options.configured("runs")
+@configured("runs")
 def compare(
-    invocation: options.Invocation,
+    invocation: Invocation,
     first: Annotated[str, typer.Argument(help="Name of a run.", show_default=False)],
     second: Annotated[str, typer.Argument(help="Name of another run.", show_default=False)],
     json: options.Json = False,
@@ -84,9 +86,9 @@ def compare(
 
 
 @app.command("remove", cls=Command)
-@options.configured("runs")
+@configured("runs")
 def remove(
-    invocation: options.Invocation,
+    invocation: Invocation,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of the runs.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     json: options.Json = False,

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.configured import configured
 from cli.flag_groups import LIMITS
+from cli.invocation import Invocation, with_fitted_space, with_recipe
+from cli.processes import Nproc, in_processes
 from cli.seeds import CommandAnswer, Seeds, run_seeds
 
 if TYPE_CHECKING:
@@ -18,10 +21,8 @@ if TYPE_CHECKING:
     from toolchain.search.winner import Latencies, SharedLatencies, Winner
 
 
-@options.configured("search")
-def search(
-    invocation: options.Invocation, seeds: Seeds = None, nproc: options.Nproc = None, json: options.Json = False
-) -> None:
+@configured("search")
+def search(invocation: Invocation, seeds: Seeds = None, nproc: Nproc = None, json: options.Json = False) -> None:
     """Search by evolution for the most accurate network within hard limits.
 
     The winner is compiled and measured as a whole. Resumes from its journal when rerun, with the same result.
@@ -56,11 +57,11 @@ class _Done:
         return sum(len(plan.budgets) for plan in self.plans) > 1
 
 
-def _search(invocation: options.Invocation, nproc: int | None) -> _Done | None:
+def _search(invocation: Invocation, nproc: int | None) -> _Done | None:
     """Search; None where other processes did."""
     from cli.early_checks import check_arguments, check_table
 
-    config = options.with_recipe(options.with_fitted_space(invocation)).config
+    config = with_recipe(with_fitted_space(invocation)).config
     _require_limit(config)
     check_arguments(config, of_run=True)
     check_table(config)
@@ -75,7 +76,7 @@ def _search(invocation: options.Invocation, nproc: int | None) -> _Done | None:
     from toolchain.training.precision import compute_device
     from toolchain.training.torch_setup import prepare_torch
 
-    if options.in_processes(nproc):
+    if in_processes(nproc):
         return None
     prepare_torch(config)
     space = configured_space(config)
@@ -112,7 +113,7 @@ def _answer_of(done: _Done | None) -> CommandAnswer:
     return CommandAnswer(document, values, problem="; ".join(searched.unmet))
 
 
-def _say_next(invocation: options.Invocation, done: _Done) -> None:
+def _say_next(invocation: Invocation, done: _Done) -> None:
     """The front, and the next command.
 
     Raises:

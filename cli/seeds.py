@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import console, options
+from cli import console
+from cli.configured import flags_in_hints
+from cli.invocation import Invocation
+from cli.processes import in_processes
 
 if TYPE_CHECKING:
     from toolchain.training.mean_interval import MeanInterval
@@ -52,10 +55,10 @@ def print_answer(title: str, answer: CommandAnswer | None, json: bool) -> None:
 
 
 def run_seeds(
-    invocation: options.Invocation,
+    invocation: Invocation,
     seeds: str,
     nproc: int | None,
-    run: Callable[[options.Invocation], CommandAnswer | None],
+    run: Callable[[Invocation], CommandAnswer | None],
     json: bool,
 ) -> None:
     """Run a command for each seed, one after the other, and print the results with their means.
@@ -74,7 +77,7 @@ def run_seeds(
     if "seed" in invocation.given:
         raise BadConfig("--seed and --seeds contradict each other. Leave out one of them")
     chosen = parse_seeds(seeds)
-    if options.in_processes(nproc):  # each of them comes here, and they do every seed together
+    if in_processes(nproc):  # each of them comes here, and they do every seed together
         return
     answers: dict[str, CommandAnswer] = {}
     runs: list[str] = []
@@ -83,7 +86,7 @@ def run_seeds(
         runs.append(of_seed.config.run)
         console.say(f"seed {seed}: run {of_seed.config.run}")
         try:
-            with options.flags_in_hints(of_seed, {}):
+            with flags_in_hints(of_seed, {}):
                 answer = run(of_seed)
         except BudgetInfeasible as problem:
             answer = CommandAnswer({"problem": str(problem)}, problem=str(problem))

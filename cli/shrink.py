@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from toolchain.shrink.result import Figures, ShrinkResult
 
 
-@options.configured("shrink", preset="shrink")
+@configured("shrink", preset="shrink")
 def shrink(
-    invocation: options.Invocation,
+    invocation: Invocation,
     source: Annotated[
         str,
         typer.Argument(

@@ -6,6 +6,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, say_space, with_fitted_space
 
 if TYPE_CHECKING:
     from toolchain.counting.space_summary import SpaceSummary
@@ -15,8 +17,8 @@ MAX_CHOICES_SHOWN = 6
 BAR_WIDTH = 32
 
 
-@options.configured("space")
-def space(invocation: options.Invocation, json: options.Json = False) -> None:
+@configured("space")
+def space(invocation: Invocation, json: options.Json = False) -> None:
     """Show a search space: its blocks, size and costs, and how many architectures fit the limits.
 
     Nothing is trained or measured. Also shows how often each choice occurs: among the architectures that fit, and in
@@ -24,8 +26,8 @@ def space(invocation: options.Invocation, json: options.Json = False) -> None:
     """
     from cli.early_checks import check_table
 
-    config = options.with_fitted_space(invocation).config
-    options.say_space(invocation, config)
+    config = with_fitted_space(invocation).config
+    say_space(invocation, config)
     check_table(config)
     from toolchain.counting.space_summary import summarize_space
     from toolchain.measuring.from_config import table_target

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import console, options
+from cli.configured import configured
+from cli.invocation import Invocation, with_fitted_space, with_recipe
+from cli.processes import Nproc, in_processes
 from cli.seeds import CommandAnswer, Seeds, print_answer, run_seeds
 from cli.suggested_limit import suggested_limit
+from cli.training_job import open_job
 
 if TYPE_CHECKING:
     from toolchain.training.data import Data
+    from toolchain.training.job import Job
     from toolchain.training.supernet_training import Trained
 
 FEW_STEPS = 100
@@ -21,12 +26,12 @@ MoreEpochs = Annotated[
 ]
 
 
-@options.configured("train")
+@configured("train")
 def train(
-    invocation: options.Invocation,
+    invocation: Invocation,
     more_epochs: MoreEpochs = None,
     seeds: Seeds = None,
-    nproc: options.Nproc = None,
+    nproc: Nproc = None,
     json: options.Json = False,
 ) -> None:
     """Train the supernet on one path per step.
@@ -39,29 +44,22 @@ def train(
     print_answer("supernet", _train(invocation, more_epochs, nproc), json)
 
 
-def _train(
-    invocation: options.Invocation, more_epochs: float | None = None, nproc: int | None = None
-) -> CommandAnswer | None:
+def _train(invocation: Invocation, more_epochs: float | None = None, nproc: int | None = None) -> CommandAnswer | None:
     """Train the supernet; None where other processes did."""
     from cli.early_checks import check_arguments
 
-    invocation = options.with_recipe(options.with_fitted_space(invocation), "train")
+    invocation = with_recipe(with_fitted_space(invocation), "train")
     config = invocation.config
     check_arguments(config)
     from toolchain.nets.checked_space import configured_space
-    from toolchain.parallel.collectives import joined
-    from toolchain.runs import open_run
     from toolchain.search.budget import training_latency
-    from toolchain.tracking.tracked import tracked
     from toolchain.training.data import configured_data
-    from toolchain.training.job import Job
-    from toolchain.training.precision import compute_device
     from toolchain.training.preflight import check_train
     from toolchain.training.sampled_range import sampled_range
     from toolchain.training.supernet_training import train_supernet
     from toolchain.training.torch_setup import prepare_torch
 
-    if options.in_processes(nproc):
+    if in_processes(nproc):
         return None
     prepare_torch(config)
     space = configured_space(config)
@@ -70,31 +68,30 @@ def _train(
     check_train(config, space)
     latency = training_latency(config, space)
     sampled_range(config.train, space, latency)  # refuses a range before a run folder is made
-    with (
-        joined(compute_device(config.train.device)),
-        open_run(config, make=True, stage="train") as folder,
-        console.progress() as bars,
-        tracked(config, folder, bars, "train") as trackers,
-    ):
-        trained = train_supernet(Job(config, space, data, folder, bars, latency, trackers), more_epochs)
+    with open_job(config, space, data, "train", make=True, latency=latency) as job:
+        trained = train_supernet(job, more_epochs)
     _warn(trained, data)
+    words = ("--learned", "1") if trained.learned else suggested_limit(config, space)
+    _say_if_rising(trained, invocation)
+    return _answer(trained, job, invocation.hint("search", *words))
+
+
+def _answer(trained: "Trained", job: "Job", hint: str) -> CommandAnswer:
+    data = job.data
     facts = {
-        "space": space.name,
+        "space": job.space.name,
         "data": data.name,
         "training_images": len(data.fit),
         "holdout_images": len(data.holdout),
         "steps": trained.steps,
-        "strategy": config.train.strategy,
+        "strategy": job.config.train.strategy,
         "paths_per_step": trained.paths_per_step,
         "checkpoint": str(trained.checkpoint),
     }
     if trained.learned:
         facts["architecture"] = " ".join(trained.learned.architecture)
-    words = ("--learned", "1") if trained.learned else suggested_limit(config, space)
     scores = trained.scores.model_dump(mode="json") if trained.scores else None
-    _say_if_rising(trained, invocation)
-    document = {**facts, "holdout_scores": scores}
-    return CommandAnswer(document, facts=facts | _scores(trained), hint=invocation.hint("search", *words))
+    return CommandAnswer({**facts, "holdout_scores": scores}, facts=facts | _scores(trained), hint=hint)
 
 
 def _warn(trained: "Trained", data: "Data") -> None:
@@ -122,7 +119,7 @@ def _scores(trained: "Trained") -> dict[str, object]:
     return texts
 
 
-def _say_if_rising(trained: "Trained", invocation: options.Invocation) -> None:
+def _say_if_rising(trained: "Trained", invocation: Invocation) -> None:
     """Advise a longer training if the last evaluations show that it helps."""
     from toolchain.training.accuracy_interval import standard_error
 
