@@ -8,17 +8,18 @@ from cli.configured import configured
 from cli.flag_groups import LIMITS
 from cli.invocation import Invocation, with_fitted_space, with_recipe
 from cli.processes import Nproc, in_processes
+from cli.search_tables import answer_finalists, answer_random_select, answer_winner, answer_winners, measured_text
 from cli.seeds import CommandAnswer, Seeds, run_seeds
+from cli.training_job import open_job
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from toolchain.config import Config
-    from toolchain.costs.core import TableCost
     from toolchain.runs import Run
     from toolchain.search.plan import SearchPlan
     from toolchain.search.search import SearchResult
-    from toolchain.search.winner import Latencies, SharedLatencies, Winner
+    from toolchain.search.winner import Winner
 
 
 @configured("search")
@@ -66,14 +67,9 @@ def _search(invocation: Invocation, nproc: int | None) -> _Done | None:
     check_arguments(config, of_run=True)
     check_table(config)
     from toolchain.nets.checked_space import configured_space
-    from toolchain.parallel.collectives import joined
-    from toolchain.runs import open_run
     from toolchain.search.fleet import plan_fleet
     from toolchain.search.search import search as run_search
-    from toolchain.tracking.tracked import tracked
     from toolchain.training.data import configured_data
-    from toolchain.training.job import Job
-    from toolchain.training.precision import compute_device
     from toolchain.training.torch_setup import prepare_torch
 
     if in_processes(nproc):
@@ -83,15 +79,10 @@ def _search(invocation: Invocation, nproc: int | None) -> _Done | None:
     plans = plan_fleet(config, space)
     with console.progress() as bars:
         data = configured_data(config, space, bars, *(("retrain",) if config.search.finalists else ()))
-    with (
-        joined(compute_device(config.train.device)),
-        open_run(config, stage="search") as folder,
-        console.progress() as bars,
-        tracked(config, folder, bars, "search") as trackers,
-    ):
-        searched = run_search(Job(config, space, data, folder, bars, trackers=trackers), *plans)
+    with open_job(config, space, data, "search", make=False) as job:
+        searched = run_search(job, *plans)
     _say_passed_over(searched)
-    return _Done(searched, plans, folder, space.quantized, len(data.holdout))
+    return _Done(searched, plans, job.run, space.quantized, len(data.holdout))
 
 
 def _answer_of(done: _Done | None) -> CommandAnswer:
@@ -165,7 +156,7 @@ def _say_passed_over(searched: "SearchResult") -> None:
         for candidate in winner.passed_over:
             console.say(
                 f"passed over: {' '.join(candidate.architecture)} scored {candidate.holdout_accuracy:.2%}, "
-                f"but measured {_measured(candidate)} ({name})"
+                f"but measured {measured_text(candidate)} ({name})"
             )
 
 
@@ -173,134 +164,9 @@ def _answer(done: _Done) -> None:
     searched, plans = done.searched, done.plans
     if done.several:
         varied = plans[0].varied if len(plans) == 1 else plans[0].costs.named("macs")
-        _answer_winners(searched.winners, varied, done.images)
+        answer_winners(searched.winners, varied, done.images)
     else:
-        _answer_winner(searched.best, plans[0], done.folder, done.low_bit, done.images)
+        answer_winner(searched.best, plans[0], done.folder, done.low_bit, done.images)
     for name, winner in searched.winners.items():
-        _answer_finalists(winner, f" of {name}" if done.several else "")
-        _answer_random_select(winner, f" of {name}" if done.several else "")
-
-
-def _answer_winner(winner: "Winner", plan: "SearchPlan", folder: "Run", low_bit: bool, images: int) -> None:
-    from toolchain.training.accuracy_interval import accuracy_text
-
-    (named, _) = plan.budgets[0]
-    arch = " ".join(winner.architecture)
-    values = winner.model_dump()
-    counts = {c.name: f"{c.exact(values[c.name])} ({c.format(values[c.name])})" for c in plan.costs.counted}
-    limits = (f"{limit.cost.name} <= {limit.cost.exact(limit.most)}" for limit in named.budget.limits)
-    console.answer_facts(
-        "winner",
-        {
-            "architecture": arch,
-            "hold-out accuracy": f"{accuracy_text(winner.holdout_accuracy, images)}, inherited weights",
-            **({} if winner.holdout_loss is None else {"hold-out loss": f"{winner.holdout_loss:.4f}"}),
-            **counts,
-            f"latency, {'estimate' if winner.estimate else 'predicted'}": _predicted(winner),
-            f"latency, measured{' in int8 containers' if low_bit else ''}": _measured(winner),
-            **{
-                f"on {device}": f"{_predicted(there)}; measured {_measured(there)}"
-                for device, there in winner.elsewhere.items()
-            },
-            "limits": ", ".join(limits) or "none",
-            "evaluations": winner.evaluations,
-            "files": f"{folder.budget(named.name)}: best.json and pictures",
-        },
-    )
-    for cost in plan.costs.all if plan.target.estimate else plan.costs.counted:
-        console.say(f"{cost.name}: {cost.convention}")
-    if winner.calibration and not winner.estimate:  # the convention of an estimate says it all
-        console.say(f"latency_ms: {winner.calibration.in_words}")
-
-
-def _answer_winners(winners: "dict[str, Winner]", varied: "TableCost", images: int) -> None:
-    from toolchain.training.accuracy_interval import accuracy_text
-
-    rows = [
-        (
-            name,
-            accuracy_text(winner.holdout_accuracy, images),
-            varied.format(winner.model_dump()[varied.name]),
-            _ms(winner.latency_ms),
-            _ms(winner.latency_upper_ms),
-            _measured(winner),
-        )
-        for name, winner in winners.items()
-    ]
-    predicted = "estimate" if any(winner.estimate for winner in winners.values()) else "predicted"
-    columns = ("budget", "hold-out", varied.name, predicted, "at most", "measured")
-    console.answer_table(f"winners, with inherited weights ({varied.name}: {varied.convention})", columns, rows)
-    architectures = {name: " ".join(winner.architecture) for name, winner in winners.items()}
-    console.answer_facts("their architectures", architectures)
-
-
-def _answer_finalists(winner: "Winner", of_budget: str) -> None:
-    """The finalists as a table, and the statement about the winner."""
-    report = winner.finalists
-    if report is None:
-        return
-    rows = [
-        (
-            str(number),
-            finalist.outcome,
-            f"{finalist.trained_accuracy:.2%}",
-            str(finalist.trainings),
-            f"{finalist.inherited_accuracy:.2%}",
-            _ms(finalist.latency_ms),
-            finalist.strategy,
-        )
-        for number, finalist in enumerate(report.finalists, 1)
-    ]
-    columns = ("", "outcome", "alone", "trainings", "inherited", "latency", "proposed by")
-    console.answer_table(f"finalists{of_budget}, trained alone for {report.epochs:g} epochs", columns, rows)
-    architectures = {str(number): " ".join(network.architecture) for number, network in enumerate(report.finalists, 1)}
-    console.answer_facts("their architectures", architectures)
-    console.say(report.statement)
-    if report.out_of_time:
-        console.say("the time limit ended the trainings; increase --finalist-time for a surer choice")
-
-
-def _answer_random_select(winner: "Winner", of_budget: str) -> None:
-    """The networks that were drawn as a table, and their mean beside the winner."""
-    report = winner.random_select
-    if report is None:
-        return
-    rows = [
-        (
-            str(number),
-            f"{network.inherited_accuracy:.2%}",
-            "not trained" if network.trained_accuracy is None else f"{network.trained_accuracy:.2%}",
-            f"{network.macs:,}",
-            _ms(network.latency_ms),
-        )
-        for number, network in enumerate(report.networks, 1)
-    ]
-    columns = ("", "inherited", "alone", "MACs", "predicted")
-    console.answer_table(f"random select{of_budget}: drawn uniformly within the limits", columns, rows)
-    architectures = {str(number): " ".join(network.architecture) for number, network in enumerate(report.networks, 1)}
-    console.answer_facts("their architectures", architectures)
-    count = f"mean of {report.inherited.count} random networks (95 % interval)"
-    console.say(f"{count}: {report.inherited.percent} inherited; the winner has {winner.holdout_accuracy:.2%}")
-    if report.trained:
-        console.say(f"{count}: {report.trained.percent} trained alone for {report.epochs:g} epochs")
-
-
-def _predicted(winner: "Winner | SharedLatencies") -> str:
-    if winner.latency_ms is None or winner.latency_margin is None:
-        return "not measured: run nastool profile"
-    if getattr(winner, "estimate", False):
-        return _ms(winner.latency_ms)  # an estimate has no margin
-    bound = f"at most {_ms(winner.latency_upper_ms)} with a margin of {winner.latency_margin:.1%}"
-    return f"{_ms(winner.latency_ms)}, {bound}"
-
-
-def _measured(candidate: "Latencies") -> str:
-    if candidate.measured_latency_ms is None:
-        return "not measured"
-    unstable = f" (unstable: {candidate.measured_unstable})" if candidate.measured_unstable else ""
-    upper = f"at most {_ms(candidate.measured_upper_ms)} by its rounds"
-    return f"{_ms(candidate.measured_latency_ms)}, {upper}{unstable}"
-
-
-def _ms(latency_ms: float | None) -> str:
-    return "not measured" if latency_ms is None else f"{latency_ms:.3f} ms"
+        answer_finalists(winner, f" of {name}" if done.several else "")
+        answer_random_select(winner, f" of {name}" if done.several else "")

@@ -1,4 +1,4 @@
-"""The job of a command that trains: its run folder, progress, trackers and group of processes."""
+"""The job of a command that trains or searches: its run folder, progress, trackers and group of processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def open_job(
     config: "Config",
     space: "SearchSpace",
     data: "Data",
-    stage: Literal["train", "retrain"],
+    stage: Literal["train", "search", "retrain"],
     *,
     make: bool,
     latency: "TableCost | None" = None,
@@ -39,7 +39,7 @@ def open_job(
     from toolchain.training.job import Job
     from toolchain.training.precision import compute_device
 
-    device = (config.train if stage == "train" else config.retrain).device
+    device = (config.retrain if stage == "retrain" else config.train).device
     with (
         joined(compute_device(device)),
         open_run(config, make=make, stage=stage) as folder,
