@@ -130,9 +130,10 @@ def test_the_answer(finished: Path, nastool: Callable[..., Any]) -> None:
     assert set(result) == {
         "schema_version", "space", "data", "target", "device", "batch", "limit_ms", "original", "shrunk", "ratio",
         "ratio_interval", "architecture", "blocks", "changes", "channels_between", "front", "onnx", "folder",
-        "holdout_images", "test_images", "report",
+        "holdout_images", "test_images", "check", "report",
     }  # fmt: skip
     before, after = result["original"], result["shrunk"]
+    assert result["check"] == "pass"
     assert result["limit_ms"] == pytest.approx(0.6 * before["latency_ms"], rel=0.01)
     assert after["latency_ms"] <= result["limit_ms"]
     assert result["ratio"] == pytest.approx(after["latency_ms"] / before["latency_ms"], rel=0.01)
