@@ -121,6 +121,7 @@ def test_too_few_open_files_are_refused_before_any_work(words: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_profile_says_that_the_data_has_other_classes(nastool: Nastool, tmp_path: Path) -> None:
     (tmp_path / "nastool.toml").write_text('data = "digits"\n')
     space = SMALL.replace("classes=10", "classes=7")

@@ -77,6 +77,7 @@ def test_int8_with_fp16_for_tensorrt(job: Any, nastool: Nastool) -> None:
     assert onnx.TensorProto.FLOAT not in {tensor.data_type for tensor in graph.initializer}
 
 
+@pytest.mark.long
 def test_fp16_is_not_timed_where_it_runs_as_float32(exported: Any) -> None:
     runs_fp16 = platform.machine() not in ("x86_64", "AMD64")
     assert (exported[1]["models"]["model.fp16.onnx"]["measured_latency_ms"] is not None) == runs_fp16
@@ -155,6 +156,7 @@ def test_static_batch(job: Any, nastool: Nastool) -> None:
     assert answer.json["parity"]["batches"] == [8]
 
 
+@pytest.mark.long
 def test_files_of_an_earlier_export_are_removed(exported: Any, job: Any, nastool: Nastool) -> None:
     folder = job.folder / "runs/r/export"
     shutil.copytree(exported[0], folder, dirs_exist_ok=True)

@@ -189,6 +189,7 @@ with open_store(sys.argv[1]) as store:
 """
 
 
+@pytest.mark.long
 def test_several_commands_may_open_an_old_file_at_the_same_time(old: Path) -> None:
     openers = [
         subprocess.Popen(

@@ -88,6 +88,7 @@ def test_within_the_limit(file: Path, config: Config, ms: float) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
+@pytest.mark.long
 def test_over_the_limit_is_measured_in_a_fresh_process_before_it_counts(file: Path, config: Config, ms: float) -> None:
     seen = Saying()
     verdict = check(config, CheckedFile(file, ms * 0.999), None, seen)
@@ -129,6 +130,7 @@ def test_a_fresh_process_measures_what_this_one_does(file: Path, config: Config,
     )
 
 
+@pytest.mark.long
 def test_a_fresh_process_that_dies_is_no_answer(config: Config, tmp_path: Path) -> None:
     plan, gone = measurement_plan(config), tmp_path / "gone.onnx"
     request = Request(

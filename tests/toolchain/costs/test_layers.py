@@ -28,7 +28,7 @@ def on_modules(space: SearchSpace) -> tuple[object, ...]:
         "shufflenet_v2:size_px=97,in_channels=1",
         "proxyless:size_px=33,classes=7,in_channels=1",
         "fbnet:size_px=71,classes=7",
-        "resnet18_bits:size_px=45,classes=11",
+        pytest.param("resnet18_bits:size_px=45,classes=11", marks=pytest.mark.long),
         "resnet34_bits:bits=float",
     ],
 )

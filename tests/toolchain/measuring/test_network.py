@@ -51,6 +51,7 @@ FAKE = TargetSpec(backend="fake", batch=8)
 PLAN = MeasurementPlan(rounds=2, min_ms=1.0, quiet_timeout_s=0.0)
 
 
+@pytest.mark.long
 def test_a_network_of_the_known_device(tiny_space: SearchSpace, tmp_path: Path) -> None:
     arch = tiny_space.all_same("choice_3")
     export_for_timing(Network(tiny_space, arch, STANDALONE), tiny_space.input_shape, tmp_path / "whole.onnx")

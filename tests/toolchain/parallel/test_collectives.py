@@ -103,6 +103,7 @@ def normalize(norm: Norm, momentum: float | None, x: Tensor, g: Tensor) -> dict[
     return results | {name: value.detach().clone() for name, value in kept.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("norm", "momentum"), [(SUPERNET, 0.1), long(SUPERNET, None), long(STANDALONE, 0.1), long(STANDALONE, None)]
 )

@@ -223,18 +223,21 @@ def test_what_was_measured_is_not_measured_again(first: Profiled, profiled: Conf
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(1,)]
 
 
+@pytest.mark.long
 def test_another_batch_is_measured_and_the_first_stays(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     other = stored_or_measured(on_fake(profiled, profiled.profile.db, batch=16), space, Quiet())
     assert other.latency_ms(head_key(space)) > first.table.latency_ms(head_key(space))
     assert load_table(space, first.target, profiled.profile.db) == first.table
 
 
+@pytest.mark.long
 def test_a_second_profile_is_added_and_counts(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     again = profile(profiled, space, Quiet()).table
     assert {row.run_id for row in again.records.values()}.isdisjoint(row.run_id for row in first.table.records.values())
     assert rows(profiled.profile.db, "SELECT count(*) FROM profile_runs") == [(2,)]
 
 
+@pytest.mark.long
 def test_int8_has_records_of_its_own(first: Profiled, profiled: Config, space: SearchSpace) -> None:
     config = profiled.model_copy(update={"profile": profiled.profile.model_copy(update={"precision": "int8"})})
     measured = profile(config, space, Quiet())

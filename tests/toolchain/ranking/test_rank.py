@@ -150,6 +150,7 @@ def test_what_cant_be_done_is_refused(networks: int, repeats: int, text: str, ti
         check_request(networks, repeats, tiny_space)
 
 
+@pytest.mark.long
 def test_the_command(nastool: Callable[..., Any], config: Config, run: Run, tmp_path: Any) -> None:
     (tmp_path / "nastool.toml").write_text(config.as_toml())
     answer = nastool("rank", "--networks", "4", "--repeats", "2", "--json", cwd=tmp_path)

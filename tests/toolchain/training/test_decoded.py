@@ -282,6 +282,7 @@ def test_a_cache_that_is_a_file_changes_nothing(photos: Path, tmp_path: Path, mo
     assert same(load(photos), load(photos, OFF))
 
 
+@pytest.mark.long
 def test_the_flag_cache_off_writes_no_pixels(
     cache: Path, photos: Path, nastool: Callable[..., Any], tmp_path: Path
 ) -> None:

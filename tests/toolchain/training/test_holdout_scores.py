@@ -249,6 +249,7 @@ def test_a_training_that_ends_early_and_was_killed(
     assert same_weights(stopping, killed)
 
 
+@pytest.mark.long
 def test_the_hold_out_is_part_of_a_training_that_it_may_end(stopping: Job, job: Job) -> None:
     train_supernet(stopping)
     train_supernet(job)
@@ -302,6 +303,7 @@ def test_more_epochs_that_were_killed(
     assert same_weights(trained_job, killed)
 
 
+@pytest.mark.long
 def test_more_epochs_go_on_with_the_learning_rate_of_a_longer_training(
     trained_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,7 @@ def test_photos_has_epochs_by_the_number_of_images() -> None:
     assert (recipe.ema_decay, recipe.patience, recipe.augmentation.source_ratio) == (0.995, 4, 2.0)
 
 
+@pytest.mark.long
 def test_the_command_says_and_keeps_the_recipe(nastool: Callable[..., Any], tmp_path: Path) -> None:
     space = "shufflenet_v2_quick:size_px=16,stem_channels=8,stage_widths=16-24,stage_repeats=2-2,head_channels=32"
     trained = nastool("train", "--data", "digits", "--space", space, "--epochs", "0.2", cwd=tmp_path)

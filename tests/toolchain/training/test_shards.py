@@ -160,6 +160,7 @@ def server(folder: Path) -> Iterator[tuple[str, list[str]]]:
         serving.shutdown()
 
 
+@pytest.mark.long
 def test_shards_behind_a_url_are_fetched_once(
     server: tuple[str, list[str]], shards: Data, tiny_space: SearchSpace, own_cache: Path
 ) -> None:

@@ -29,6 +29,7 @@ from toolchain.training.starting_point import StartingPoint
 from toolchain.training.supernet_training import train_supernet
 from toolchain.training.trained_supernet import load_supernet
 
+pytestmark = pytest.mark.long  # of a supernet that is trained for them
 MakeJob = Callable[..., Job]
 FEW = {"epochs": 0.5, "batch": 32}
 RECIPE = Recipe(epochs=1, batch=32, lr=0.1)
@@ -64,7 +65,6 @@ def network_of(job: Job, arch: Architecture, seed: int = 0) -> Network:
     return net
 
 
-@pytest.mark.long
 def test_a_network_starts_with_the_weights_of_the_supernet(make_job: MakeJob) -> None:
     job = make_job(start_from="supernet")
     arch, inputs = job.space.all_same("choice_5"), torch.randn(8, 1, job.space.size_px, job.space.size_px)

@@ -36,6 +36,7 @@ def test_data_in_memory(tiny_config: Config, tiny_space: SearchSpace) -> None:
     assert measured.step.cpu_ms > measured.bare.cpu_ms
 
 
+@pytest.mark.long
 def test_files(tiny_config: Config, tiny_space: SearchSpace, tmp_path: Path) -> None:
     for number in range(60):
         path = tmp_path / ("train" if number < 40 else "val") / str(number % 10) / f"{number}.png"
