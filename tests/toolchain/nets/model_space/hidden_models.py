@@ -192,6 +192,38 @@ def convolves_twice() -> nn.Module:
     return Net(ConvolvesTwice(), Residual())
 
 
+class FixedShape(nn.Conv2d):
+    """Its number of channels is written in its forward function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).view(-1, 32, *x.shape[2:])
+
+
+class WithFixedShape(Residual):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = FixedShape(16, 32, 1)
+
+
+class Growing(Residual):
+    """Its output overflows where gains are random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(16, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.exp(2000 * self.gain)
+
+
+def fixed_shape() -> nn.Module:
+    return Net(WithFixedShape(), Residual())
+
+
+def growing() -> nn.Module:
+    return Net(Growing(), Growing())
+
+
 def recurrent() -> nn.Module:
     return Net(WithRecurrence(), Residual())
 

@@ -76,6 +76,10 @@ def test_the_network_computes_what_the_users_module_does(function: str) -> None:
     assert macs_cost(space).cost(arch) == counter.get_total_flops() // 2
 
 
+def test_logits_that_are_not_finite_are_compared_with_initial_values() -> None:
+    assert ops_of(space_of("growing")) == ["growing", "growing"]
+
+
 def test_names_that_would_be_taken_for_something_else() -> None:
     assert ops_of(space_of("skip")) == ["skip_block", "skip_block"]
     assert ops_of(space_of("half")) == ["half_block", "half_block"]
@@ -127,6 +131,7 @@ def own_code() -> nn.Module:
         ("changed_view", "computes something else than the model (relative difference of the logits "),
         ("changed_shortcut", "an operation in place (+=, relu_, inplace=True) on a tensor that has another name too"),
         ("recurrent", "or a layer of your own that is not linear in its weights. Write it without these"),
+        ("fixed_shape", "the narrowest network fails on random images: "),
         ("ReadOnce", "computes with the values of a tensor, and only shapes are known while it is traced"),
         ("spectral", "the weights of blocks.0.first are computed (weight_norm, spectral_norm or another"),
         ("instance_statistics", "blocks.0.norm is a InstanceNorm2d, and of layers with running statistics only"),
