@@ -82,7 +82,7 @@ def _require_used(format: str, budget: str | None, out: Path | None, no_file: bo
     if no_file and (out is not None or format != "html" or budget is not None):
         raise BadConfig("--json and --verify write no file. Leave out --out, --format and --budget")
     if format == "html" and budget is not None:
-        raise BadConfig("the page shows all budgets. Leave out --budget, or give --format model-card")
+        raise BadConfig("the page shows all budgets. Leave out --budget, or give --format md")
 
 
 def _verify(files: "RunFiles", json: bool) -> None:

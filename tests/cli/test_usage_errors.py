@@ -29,6 +29,33 @@ def test_one_line(words: tuple[str, ...], text: str, nastool: Callable[..., Any]
     assert answer.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("runs", "--json", "compare", "a", "b"),
+            "--json before compare is ignored. Write it after: nastool runs compare",
+        ),
+        (
+            ("runs", "--runs", "other", "list"),
+            "--runs before list is ignored. Write it after: nastool runs list --runs",
+        ),
+        (("report", "mine", "--json", "--out", "page.html"), "--json and --verify write no file. Leave out --out"),
+        (("report", "mine", "--verify", "--format", "md"), "--json and --verify write no file"),
+        (("report", "mine", "--budget", "macs_1M"), "Leave out --budget, or give --format md"),
+    ],
+)
+def test_flags_without_effect_are_refused(
+    words: tuple[str, ...], text: str, nastool: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs/mine"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text('data = "digits"\n')
+    answer = nastool(*words, cwd=tmp_path)
+    assert answer.code == 2
+    assert text in answer.stderr
+
+
 def test_a_group_without_a_command_prints_its_help(nastool: Callable[..., Any], tmp_path: Path) -> None:
     answer = nastool("db", cwd=tmp_path)
     assert (answer.code, answer.stderr) == (2, "")
