@@ -59,20 +59,12 @@ def _requests(invocation: Invocation, names: "Sequence[str]", preset: str, seeds
     from toolchain.units import parse_seeds
 
     given = [flag for flag in FLAGS["paper"] if flag.key in invocation.given]
+    flags = {flag.key: flag.value(invocation.config) for flag in given}
+    chosen_seeds = None if seeds is None else parse_seeds(seeds)
     typed = {"--preset": None if preset == "quick" else preset, "--seeds": seeds, "--config": invocation.file}
     words = [str(word) for flag, value in typed.items() if value is not None for word in (flag, value)]
     words += [word for flag in given for word in flag.words(invocation.config)]
-    return [
-        TableRequest(
-            name=name,
-            preset=preset,
-            seeds=None if seeds is None else parse_seeds(seeds),
-            file=invocation.file,
-            flags={flag.key: flag.value(invocation.config) for flag in given},
-            words=tuple(words),
-        )
-        for name in names
-    ]
+    return [TableRequest(name, preset, chosen_seeds, invocation.file, flags, tuple(words)) for name in names]
 
 
 def _measure(request: "TableRequest") -> "tuple[PaperResult, list[Path]]":

@@ -10,6 +10,10 @@ from toolchain.units import format_ms
 
 BUDGETS = 7  # at most four of them are fine-tuned
 SLOWEST = 0.95  # of the original's latency
+# options of the space, for messages
+SMALLER_NETWORKS = (
+    "smaller widths, as in :widths=0.125-0.25-0.5-1.0, or fewer channels between blocks, as in :between=0.5"
+)
 FASTEST = 1.05  # of the least reachable latency: some margin for the error of the prediction
 
 Tune = Callable[[SelectedArchitecture], Retrained]
@@ -22,14 +26,13 @@ def latencies_ms(least_ms: float, greatest_ms: float, original_ms: float) -> lis
         least_ms, greatest_ms: the latencies that networks of the space are predicted to have.
 
     Raises:
-        BudgetInfeasible: no network of the space is faster than the original by what can be told apart.
+        BudgetInfeasible: no network of the space is faster than the original beyond the noise.
     """
     low, high = FASTEST * least_ms, min(SLOWEST * original_ms, greatest_ms)
     if high < least_ms:
         raise BudgetInfeasible(
             f"the smallest network is predicted at {format_ms(least_ms)}, and the original takes "
-            f"{format_ms(original_ms)}. Allow smaller widths, as in :widths=0.125-0.25-0.5-1.0, or fewer channels "
-            f"between blocks, as in :between=0.5"
+            f"{format_ms(original_ms)}. Allow {SMALLER_NETWORKS}"
         )
     if low >= high:
         return [round(high, 3)]

@@ -17,7 +17,7 @@ from toolchain.runs import open_run, run_of
 from toolchain.search.budget import load_costs
 from toolchain.search.search import SearchResult
 from toolchain.search.winner import SelectedArchitecture, selected
-from toolchain.shrink.max_drop import fastest_within, latencies_ms
+from toolchain.shrink.max_drop import SMALLER_NETWORKS, fastest_within, latencies_ms
 from toolchain.shrink.original import Original, measure_original, weights_of
 from toolchain.shrink.original_training import train_original
 from toolchain.shrink.request import Request, request_of
@@ -112,8 +112,7 @@ def _with_limits(job: Job, request: Request, original: Original, target: ReadyTa
         raise BudgetInfeasible(
             f"{_limit_text(request, original, limit_ms)} cannot be reached: the smallest network of {job.space.name} "
             f"is predicted at {format_ms(least_ms)}, and the original takes {format_ms(original.latency_ms)}. Give at "
-            f"least {ceil(1000 * least_ms) / 1000:g}ms, or allow smaller widths, as in :widths=0.125-0.25-0.5-1.0, or "
-            f"fewer channels between blocks, as in :between=0.5"
+            f"least {ceil(1000 * least_ms) / 1000:g}ms, or allow {SMALLER_NETWORKS}"
         )
     if limit_ms is not None and limit_ms >= original.latency_ms:
         raise BadConfig(

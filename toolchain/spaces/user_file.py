@@ -28,7 +28,7 @@ def load_user_space(path: Path, name: str, text: str) -> SearchSpace:
     Raises:
         UnknownSpace: the file is missing or fails, or the space in it is missing or inconsistent.
     """
-    module = execute(path, text)
+    module = execute(path, text, "path/to/file.py:my_space, or --space model:path/to/file.py:build_model for a model")
     space = vars(module).get(name)
     if not isinstance(space, SearchSpace):
         defined = [key for key, value in vars(module).items() if isinstance(value, SearchSpace)]
@@ -86,21 +86,19 @@ def _words(problem: BaseException) -> str:
     return first if first.isprintable() else ascii(first)
 
 
-def execute(path: Path, text: str) -> ModuleType:
+def execute(path: Path, text: str, form: str) -> ModuleType:
     """The module that the Python file at `path` defines. Its prints go to stderr.
 
     Args:
         text: the space as the user wrote it, for messages.
+        form: what it should look like.
 
     Raises:
         UnknownSpace: the file is missing or fails.
     """
     spec = importlib.util.spec_from_file_location(f"nastool_own_space.{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise UnknownSpace(
-            f"space {text!r}: there is no file {printable_path(path)}. Write --space path/to/file.py:my_space, or "
-            f"--space model:path/to/file.py:build_model for a model"
-        )
+        raise UnknownSpace(f"space {text!r}: there is no file {printable_path(path)}. Write --space {form}")
     if (folder := str(path.absolute().parent)) not in sys.path:
         sys.path.append(folder)  # the file may import its neighbors, also later
     module: Any = importlib.util.module_from_spec(spec)

@@ -1,6 +1,5 @@
 """Training batches. Each depends on (seed, step) only, so a resumed run gets the same batches."""
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from toolchain.errors import BadData
+from toolchain.training.cores import available_cores
 from toolchain.training.images import Images, MemoryImages
 from toolchain.training.recipe import Augmentation
 from toolchain.training.shard_images import SHARDS_OPEN, Ahead, ShardImages
@@ -115,7 +115,7 @@ def training_batches(
         for positions in sampler:
             yield held.batch(positions)
         return
-    workers = min(workers, len(os.sched_getaffinity(0)))
+    workers = min(workers, available_cores())
     loader: DataLoader[Batch] = DataLoader(
         _TrainingSet(images, augmentation, sampler.seed),
         batch_sampler=sampler,

@@ -1,6 +1,5 @@
 """Read the headers of image files before any file is decoded: all that they show is named within seconds."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +10,7 @@ from PIL import Image
 
 from toolchain.errors import BadData
 from toolchain.progress import Progress
+from toolchain.training.cores import available_cores
 from toolchain.training.decode import opened, unreadable
 
 CHUNK = 1024  # files between two updates of progress
@@ -30,7 +30,7 @@ def read_headers(paths: Sequence[Path], title: str, progress: Progress) -> Heade
     problems: list[str] = []
     with_frames: list[Path] = []
     task = progress.start(f"read headers of {title}", len(paths))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             for path, result in zip(chunk, pool.map(_read_header, chunk), strict=True):

@@ -3,7 +3,6 @@
 The decoded pixels that training and evaluation need are kept at the same time (toolchain/training/decoded).
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from PIL import Image, ImageStat
 
 from toolchain.errors import BadData
 from toolchain.progress import Progress
+from toolchain.training.cores import available_cores
 from toolchain.training.decode import (
     WhiteLevels,
     deep_values,
@@ -111,7 +111,7 @@ def _check_all(cached: CachedFacts, title: str, progress: Progress, keeper: Keep
     problems: list[str] = []
     check = partial(_check, cached.files, resolutions=keeper.resolutions if keeper else ())
     task = progress.start(f"check images of {title}", len(keys), done=len(keys) - len(missing))
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             fresh: dict[bytes, ImageFacts] = {}
@@ -216,7 +216,3 @@ def _pixels(image: Image.Image, resolutions: Sequence[Resolution]) -> Pixels:
 
 def _digest(pixels: np.ndarray[tuple[int, ...], Any]) -> bytes:
     return content_digest(repr(pixels.shape).encode() + pixels.tobytes())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -1,6 +1,5 @@
 """Images per second of loading data and of training, to find which of the two waits for the other."""
 
-import os
 import resource
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from toolchain.nets.supernet import Supernet
 from toolchain.progress import Progress
 from toolchain.spaces.core import SearchSpace
 from toolchain.training.batches import CPU, Batch, StepSampler, mix, training_batches
+from toolchain.training.cores import available_cores
 from toolchain.training.data import Data, configured_data
 from toolchain.training.images import MemoryImages
 from toolchain.training.optimizer import build_optimizer
@@ -114,7 +114,7 @@ def bench_data(config: Config, space: SearchSpace, progress: Progress) -> Throug
     device = compute_device(config.train.device)
     in_memory = isinstance(data.train, MemoryImages)
     workers = 0 if in_memory else config.workers
-    processes = max(1, min(workers, len(os.sched_getaffinity(0))))
+    processes = max(1, min(workers, available_cores()))
 
     def batches(workers: int, device: torch.device, steps: int = ENDLESS) -> Iterator[Batch]:
         sampler = StepSampler(data.fit, recipe.batch, config.seed, 0, steps, groups=data.train.groups)

@@ -117,5 +117,5 @@ def _aligned(labels: Tensor, dims: int) -> Tensor:
 
 def _is_broadcast(small: Tensor, large: Tensor) -> bool:
     """Whether `small` has one entry along a dimension in which the labels of `large` vary."""
-    varies = unexpanded(large)
-    return any(small.shape[dim] == 1 and varies.shape[dim] > 1 for dim in range(large.dim()))
+    entries = unexpanded(large)
+    return any(small.shape[dim] == 1 and entries.shape[dim] > 1 for dim in range(large.dim()))

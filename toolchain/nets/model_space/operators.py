@@ -5,7 +5,7 @@ from types import FunctionType
 from torch import nn
 from torch.fx import Node
 
-from toolchain.nets.model_space.parts import LIBRARIES, Part
+from toolchain.nets.model_space.parts import Part, is_of_library
 from toolchain.nets.model_space.tracing import STOCHASTIC_DEPTH
 
 
@@ -21,7 +21,7 @@ ELEMENTWISE = _names(
     "contiguous clone detach"
 )
 # The result ties the channels of two inputs.
-PAIRWISE = _names("add sub mul div truediv true_divide maximum minimum rsub pow radd rmul iadd isub imul itruediv")
+PAIRWISE = _names("add sub mul div truediv true_divide maximum minimum rsub pow radd rmul")
 # The result has the channels of the input, on other maps.
 SPATIAL = _names("max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d lp_pool2d interpolate upsample pad")
 # Values are moved and not changed.
@@ -76,7 +76,7 @@ MOVE_LAYERS = (nn.Flatten, nn.Unflatten, nn.ChannelShuffle, nn.PixelShuffle, nn.
 def operator_name(target: object) -> str:
     """`add` for operator.add, torch.add and the method `add`, with or without underscores; `my.add` for a user's."""
     name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-    own = isinstance(target, FunctionType) and target.__module__.partition(".")[0] not in LIBRARIES
+    own = isinstance(target, FunctionType) and not is_of_library(target)
     return f"{target.__module__}.{name}" if own else name.strip("_")
 
 
@@ -100,7 +100,7 @@ def computes_in_layers(part: Part) -> bool:
 
 
 def _is_counted(layer: nn.Module) -> bool:
-    """Whether the shapes of a layer tell its multiply-adds: not of a class with a forward function of its own."""
+    """Whether the shapes of a layer tell its multiply-adds: not of a class with its own forward function."""
     if not type(layer).forward.__module__.startswith("torch.") and next(layer.parameters(), None) is not None:
         return False
     counted = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.PReLU)

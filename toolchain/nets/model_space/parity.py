@@ -12,11 +12,11 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
+from exporters.errors import first_line
 from toolchain.errors import UnknownSpace
 from toolchain.nets.blocks import STANDALONE
-from toolchain.nets.model_space.builder import ModelBuilder
-from toolchain.nets.model_space.importance import Magnitude, sorted_weights
-from toolchain.nets.model_space.weights import ModelWeights, network_state
+from toolchain.nets.model_space.importance import Magnitude
+from toolchain.nets.model_space.weights import ModelWeights, builder_of_model, network_state, sorted_by
 from toolchain.nets.network import Network
 from toolchain.spaces.core import Architecture, SearchSpace
 from toolchain.spaces.model_source import SKIP, full_architecture
@@ -37,14 +37,14 @@ def check_parity(space: SearchSpace) -> None:
     Raises:
         UnknownSpace: the logits differ, or the model or its narrowest network fails.
     """
-    builder = space.builder
-    assert isinstance(builder, ModelBuilder)
+    builder = builder_of_model(space)
+    assert builder is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         images = torch.randn(IMAGES, *space.input_shape)
         changed = {name: _lively(name, value) for name, value in builder.model.state_dict().items()}
     for values in (changed, builder.model.state_dict()):
-        difference = _difference(space, builder, values, images)
+        difference = _difference(space, builder.model, values, images)
         if difference is not None:
             break
     if difference is not None and not difference <= TOLERANCE:
@@ -57,15 +57,13 @@ def check_parity(space: SearchSpace) -> None:
     _logits(Network(space, _narrowest(space), STANDALONE).eval(), images, f"{space.name}: the narrowest network")
 
 
-def _difference(
-    space: SearchSpace, builder: ModelBuilder, values: Mapping[str, Tensor], images: Tensor
-) -> float | None:
+def _difference(space: SearchSpace, original: nn.Module, values: Mapping[str, Tensor], images: Tensor) -> float | None:
     """The greatest difference of the logits relative to the greatest logit; None if that is not finite."""
-    model = copy.deepcopy(builder.model).eval()
+    model = copy.deepcopy(original).eval()
     for name, value in model.state_dict().items():
         value.copy_(values[name])
     net = Network(space, full_architecture(space), STANDALONE).eval()
-    net.load_state_dict(network_state(space, ModelWeights(sorted_weights(builder, values, Magnitude(values)))))
+    net.load_state_dict(network_state(space, sorted_by(Magnitude(values), space, ModelWeights(values))))
     expected, actual = (_logits(module, images, f"{space.name}: the model") for module in (model, net))
     largest = float(expected.abs().max())
     return float((expected - actual).abs().max()) / max(largest, MIN_LOGIT) if isfinite(largest) else None
@@ -96,7 +94,7 @@ def _logits(module: nn.Module, images: Tensor, subject: str) -> Tensor:
             torch.manual_seed(SEED)
             logits = module(images.clone())
     except Exception as problem:  # whatever the user's model raises
-        text = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        text = first_line(problem)
         raise UnknownSpace(f"{subject} fails on random images: {text}. Correct the forward function") from None
     assert isinstance(logits, Tensor)
     return logits

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -174,9 +175,14 @@ def _layer_text(layer: nn.Module) -> str:
     return f"{type(layer).__module__}.{layer!r} {shapes}{_source(type(layer))}"
 
 
+def is_of_library(defined: type | FunctionType) -> bool:
+    """Whether a class or function is torch's or another library's, and not a user's."""
+    return defined.__module__.partition(".")[0] in LIBRARIES
+
+
 def _source(layer_class: type[nn.Module]) -> str:
-    """The code of a layer that is neither torch's nor a library's: with other code its latency is another one."""
-    if layer_class.__module__.partition(".")[0] in LIBRARIES:
+    """The code of a user's own layer class: with other code its latency is another one."""
+    if is_of_library(layer_class):
         return ""
     with suppress(OSError, TypeError):  # not in a file
         return f" {inspect.getsource(layer_class)}"

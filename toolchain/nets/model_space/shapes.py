@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Interpreter, Node
 
+from exporters.errors import first_line
 from toolchain.errors import UnknownSpace
 
 BATCH = 2  # images; one would hide a module that mixes up the batch with another dimension
@@ -39,7 +40,7 @@ def record_shapes(model: nn.Module, graph: Graph, input_shape: tuple[int, int, i
             module = GraphModule(deepcopy(model).to("meta").eval(), graph)
             _ShapeRecorder(module, garbage_collect_values=True).run(torch.empty(BATCH, *input_shape))
     except Exception as problem:  # whatever the user's model raises
-        message = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        message = first_line(problem)
         if ANOTHER_DEVICE in message:
             raise UnknownSpace(
                 f"the model of {name} computes with a tensor that is neither a parameter nor a buffer. Give it to the "

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from exporters.errors import first_line
 from toolchain.errors import UnknownSpace
 from toolchain.spaces.model_source import ModelSource
 from toolchain.spaces.user_file import execute, failure, printable_path
@@ -61,7 +62,7 @@ def _built(build: Callable[[], Any], source: ModelSource) -> nn.Module:
     try:
         return cast(nn.Module, build())
     except Exception as problem:  # the errors of these libraries have no common base
-        text = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        text = first_line(problem)
         raise UnknownSpace(f"{source.library} cannot build {source.function}: {text}. Name another model") from None
 
 
@@ -74,11 +75,7 @@ def _unknown(source: ModelSource, library: str, known: list[str]) -> str:
 
 def _of_file(source: ModelSource) -> nn.Module:
     path = Path(source.library)
-    if not path.is_file():
-        raise UnknownSpace(
-            f"{source.name}: there is no file {printable_path(path)}. Write --space model:path/to/file.py:build_model"
-        )
-    module = execute(path, source.name)
+    module = execute(path, source.name, "model:path/to/file.py:build_model")
     definition = vars(module).get(source.function)
     if definition is None:
         defined = [name for name, value in vars(module).items() if _defines_model(value, module.__name__)]

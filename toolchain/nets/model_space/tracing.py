@@ -5,7 +5,6 @@ flag is read from the module that runs the graph.
 """
 
 import inspect
-import operator
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,22 +14,18 @@ import torch
 from torch import nn
 from torch.fx import Graph, Node, Tracer
 
+from exporters.errors import first_line
 from toolchain.errors import UnknownSpace
 from toolchain.spaces.user_file import printable_path
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 STOCHASTIC_DEPTH = ("StochasticDepth", "DropPath")  # classes of other packages, which are layers too
+# torch.fx traces x += y as x + y
 IN_PLACE: dict[Any, Callable[..., Any]] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-    **{
-        getattr(module, f"{name}_"): getattr(module, name)
-        for module in (torch, nn.functional)
-        for name in ("relu", "leaky_relu", "elu", "celu", "selu", "hardtanh", "sigmoid", "tanh", "clamp", "dropout")
-        if hasattr(module, name) and hasattr(module, f"{name}_")
-    },
+    getattr(module, f"{name}_"): getattr(module, name)
+    for module in (torch, nn.functional)
+    for name in ("relu", "leaky_relu", "elu", "celu", "selu", "hardtanh", "sigmoid", "tanh", "clamp", "dropout")
+    if hasattr(module, name) and hasattr(module, f"{name}_")
 }
 LIBRARIES = ("torch/fx", "torch/_", "torch/nn/modules/module.py", "torch/utils")
 
@@ -86,7 +81,7 @@ def _useful_line(problem: Exception) -> str:
     """The last line of the model's own code that was traced, and the first line of the message."""
     frames = traceback.extract_tb(problem.__traceback__)
     own = [frame for frame in frames if not any(part in frame.filename for part in LIBRARIES)]
-    message = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    message = first_line(problem)
     if len(own) < 2:  # the first one is in this file
         return message
     place = f"{printable_path(Path(own[-1].filename))}, line {own[-1].lineno}"

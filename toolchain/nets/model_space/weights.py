@@ -88,7 +88,7 @@ def model_weights(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWei
     values = fitted.values
     if builder.narrowing is not None:
         values = narrowed_weights(builder.narrowing, values, Magnitude(values))
-    return ModelWeights(sorted_weights(builder, values, Magnitude(values)), fitted.notes)
+    return sorted_by(Magnitude(values), space, ModelWeights(values, fitted.notes))
 
 
 def _fitted(space: SearchSpace, weights: Mapping[str, Tensor]) -> ModelWeights:
@@ -118,7 +118,7 @@ def initial_weights(space: SearchSpace) -> ModelWeights:
     builder = builder_of_model(space)
     assert builder is not None
     weights = builder.model.state_dict()
-    return ModelWeights(sorted_weights(builder, weights, Magnitude(weights)))
+    return sorted_by(Magnitude(weights), space, ModelWeights(weights))
 
 
 def sorted_by(importance: Importance, space: SearchSpace, weights: ModelWeights) -> ModelWeights:

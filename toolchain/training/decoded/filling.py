@@ -1,6 +1,5 @@
 """Find the decoded images of a data set in the cache, and decode those that are missing."""
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +9,7 @@ import PIL
 from exporters.files import user_cache
 from toolchain.progress import Progress
 from toolchain.training.cache_limit import cache_limit_bytes
+from toolchain.training.cores import available_cores
 from toolchain.training.decode import DECODING
 from toolchain.training.decoded.keeper import Keeper, Pixels
 from toolchain.training.decoded.kept_images import KeptImages, find_kept
@@ -61,7 +61,7 @@ def _decode(images: FolderImages, missing: Sequence[int], keeper: Keeper, title:
     if keeper.stopped:
         return
     task = progress.start(f"decode images of {title}", len(missing))
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             for index, result in zip(chunk, pool.map(pixels, chunk), strict=True):

@@ -166,6 +166,7 @@ def test_weights_of_other_types_are_refused(value: torch.Tensor, kind: str) -> N
 
 
 def test_prefixes_that_the_models_own_names_share_are_restored(tmp_path: Path) -> None:
+    (tmp_path / "neighbor_of_nested.py").write_text(MODELS.read_text())  # which the user's file imports
     (tmp_path / "nested.py").write_text(NESTED)
     space = load_checked_space(f"model:{tmp_path}/nested.py:build:size_px=16,widths=0.5-1.0")
     weights = dict(builder_of_model(space).model.state_dict())  # type: ignore[union-attr]
@@ -190,9 +191,3 @@ class Wrapped(nn.Module):
 def build():
     return Wrapped(model=Wrapped(net=Net(Residual(), Residual())))
 """
-
-
-@pytest.fixture(autouse=True)
-def neighbor(tmp_path: Path) -> None:
-    """A file beside the user's, which it may import."""
-    (tmp_path / "neighbor_of_nested.py").write_text(MODELS.read_text())
